@@ -1,0 +1,2 @@
+export { CxlError } from './errors';
+export type { Binding } from './binding';
