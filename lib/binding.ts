@@ -35,7 +35,8 @@ export interface RawAfuId {
 /**
  * Receives one batch of events: `length` bytes of whole events at the start of `bytes`
  * (reused by the next batch: copy what must stay), then `errno`, 0 or the negative errno
- * that read() gave after them. A non-zero errno is final: the file has left the wait set.
+ * that read() gave after them. -EIO is final: the context is detached and arm() is not
+ * called again. After any other errno the file can be armed again.
  */
 export type EventSink = (bytes: Uint8Array, length: number, errno: number) => void;
 
@@ -152,6 +153,8 @@ export interface SysFs {
   readdir(path: string): Promise<string[] | NegativeErrno>;
   /** A whole attribute, or `length` bytes of it from `offset`. */
   read(path: string, offset?: number, length?: number): Promise<Uint8Array | NegativeErrno>;
+  /** As read(), at once: for what a synchronous call must know, such as mmio_size at map time. */
+  readSync(path: string): Uint8Array | NegativeErrno;
   /** Writes an attribute in one write() on the control thread: `reset` can block. 0 or -errno. */
   write(path: string, data: string): Promise<number>;
   /** Resolves every link: how the PCI device above an AFU is found, and what a device node is. */
