@@ -7,6 +7,8 @@
  * checked above the seam; an implementation need only stay memory-safe.
  */
 
+import type { FlashBinding } from './flash/binding';
+
 /** A negative errno as Linux numbers it (-5 is EIO), on every platform and backend. */
 export type NegativeErrno = number;
 
@@ -53,7 +55,11 @@ export interface AfuFile {
   /** GET_AFU_ID. */
   afuId(): RawAfuId | NegativeErrno;
   /** mmap, shared, read and write, from `offset` of the area. */
-  map(offset: number, length: number, endian: 'big' | 'little'): ProblemStateMapping | NegativeErrno;
+  map(
+    offset: number,
+    length: number,
+    endian: 'big' | 'little',
+  ): ProblemStateMapping | NegativeErrno;
   /** Where batches go. Set once, before the first arm(). */
   onEvents(sink: EventSink): void;
   /**
@@ -164,6 +170,8 @@ export interface SysFs {
 /** One backend. */
 export interface Binding {
   readonly kind: 'native' | 'mock';
+  /** cxlflash, where the backend has it. */
+  readonly flash?: FlashBinding | undefined;
   /** Bytes; what mappings and allocations are rounded to. */
   readonly pageSize: number;
   readonly sysfs: SysFs;
