@@ -1,0 +1,25 @@
+import type { Binding } from './binding';
+import { Cxl } from './cxl';
+import { debug } from './debug';
+import { valueError } from './errors';
+
+/**
+ * The real system, unless NODE_CXL_BACKEND says otherwise: `mock`, or `mock:FILE.json` for one
+ * described in a file. Decided outside the program, so that any program can be run either way.
+ */
+export const cxl = new Cxl(() => chooseBinding(process.env['NODE_CXL_BACKEND'] ?? ''));
+
+function chooseBinding(choice: string): Binding {
+  debug('backend: %s', choice || 'native');
+  // Loaded when chosen: a program on a mock needs no compiled code, one on a card no mock.
+  if (choice === '' || choice === 'native') {
+    return (require('./native') as { nativeBinding(): Binding }).nativeBinding();
+  }
+  if (choice === 'mock' || choice.startsWith('mock:')) {
+    const { mockFromConfig } = require('./mock/config') as {
+      mockFromConfig(file: string | undefined): { binding: Binding };
+    };
+    return mockFromConfig(choice === 'mock' ? undefined : choice.slice('mock:'.length)).binding;
+  }
+  throw valueError('NODE_CXL_BACKEND', "'native', 'mock' or 'mock:FILE.json'", choice);
+}

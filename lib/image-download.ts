@@ -1,0 +1,69 @@
+import { AbortError } from './abort';
+import type { Binding } from './binding';
+import { debug } from './debug';
+import { systemError, typeError, unwrap } from './errors';
+
+export interface ImageProgress {
+  readonly phase: 'download' | 'validate';
+  /** Bytes of the image sent in this phase. */
+  readonly sent: number;
+  readonly total: number;
+}
+
+export interface ImageDownloadOptions {
+  /** The image lacks the adapter image header; the driver puts one before it. Default false. */
+  needHeader?: boolean;
+  onProgress?: (progress: ImageProgress) => void;
+  /** Looked at between chunks. An abort leaves the adapter without a complete image, and reset. */
+  signal?: AbortSignal;
+}
+
+const CHUNK = 1024 * 1024;
+const HEADER = 128;
+
+/**
+ * Sends a whole image by DOWNLOAD_IMAGE, then the whole again by VALIDATE_IMAGE, in chunks of
+ * at most 1 MiB (256 buffers of 4096 bytes), the first shorter by the header the driver adds.
+ * Source: drivers/misc/cxl/flash.c, handle_image and transfer_image.
+ */
+export async function downloadImage(
+  binding: Binding,
+  path: string,
+  image: Uint8Array,
+  options: ImageDownloadOptions,
+): Promise<void> {
+  if (!(image instanceof Uint8Array)) throw typeError('image', 'a Buffer or Uint8Array', image);
+  if (image.length === 0) throw typeError('image', 'at least one byte', image);
+  if (options.signal?.aborted) throw new AbortError(options.signal);
+  // The caller's bytes may change between the two passes; what is validated must be what was sent.
+  const bytes = image.slice();
+  debug('open %s', path);
+  const card = unwrap(await binding.openCard(path), 'open', path);
+  try {
+    for (const phase of ['download', 'validate'] as const) {
+      const syscall = `ioctl(${phase.toUpperCase()}_IMAGE)`;
+      let sent = 0;
+      let more = 1;
+      while (sent < bytes.length) {
+        if (options.signal?.aborted) throw new AbortError(options.signal);
+        const room = sent === 0 && options.needHeader === true ? CHUNK - HEADER : CHUNK;
+        const chunk = bytes.subarray(sent, sent + room);
+        const needHeader = sent === 0 && options.needHeader === true;
+        debug('%s %s: %d bytes at %d', syscall, path, chunk.length, sent);
+        more = unwrap(await card.transfer(phase, needHeader, chunk, bytes.length), syscall, path);
+        sent += chunk.length;
+        options.onProgress?.({ phase, sent, total: bytes.length });
+        if (more === 0) break;
+      }
+      if (more !== 0 || sent < bytes.length) {
+        const what =
+          more !== 0
+            ? 'the adapter wants more than the image has'
+            : 'the adapter took only a part of the image';
+        throw systemError('EBADMSG', syscall, path, `${what}: is it an image for this card?`);
+      }
+    }
+  } finally {
+    await card.close();
+  }
+}
