@@ -1,0 +1,31 @@
+# Runs in the guest. Each check prints a line "ok - name" or "not ok - name"; the runner counts them.
+failed=0
+
+echo "# $(uname -srvm), $(grep -m1 '^cpu' /proc/cpuinfo | sed 's/.*: //'), $(grep -c ^processor /proc/cpuinfo) processor(s)"
+echo "# driver: cxl.ko of that kernel, unmodified, api $(cat /sys/class/cxl/afu0.0/api_version)"
+for node in /dev/cxl/*; do echo "# $(stat -c '%n %F %a' "$node")"; done
+for attribute in /sys/class/cxl/card0/* /sys/class/cxl/afu*/*; do
+  [ -f "$attribute" ] && [ -r "$attribute" ] || continue
+  case $attribute in */uevent | */reset | */afu_err_buff) continue ;; esac
+  echo "# ${attribute#/sys/class/cxl/} = $(head -n1 "$attribute")"
+done
+
+stage() {
+  name=$1
+  shift
+  start=$(cut -d' ' -f1 /proc/uptime)
+  echo "# stage $name"
+  "$@"
+  status=$?
+  end=$(cut -d' ' -f1 /proc/uptime)
+  echo "# stage $name: $(echo "$end $start" | awk '{ printf "%.1f", $1 - $2 }') s"
+  if [ $status -eq 0 ]; then echo "ok - stage $name"; else echo "not ok - stage $name (exit status $status)"; failed=1; fi
+}
+
+stage "life table in C" /share/check
+
+if [ -d /share/node ]; then
+  for folder in dev proc sys tmp share; do mount --bind /$folder /node/$folder; done
+  for script in /share/node/*.sh; do stage "$(basename "$script" .sh)" chroot /node /bin/sh "$script"; done
+fi
+exit $failed

@@ -1,0 +1,83 @@
+// npm run test:rig: the unmodified cxl driver in an emulated POWER machine. See ../README.md.
+import fs from 'node:fs';
+import path from 'node:path';
+import { cacheFolder, rigFolder } from './cache.mjs';
+import { stage } from './command.mjs';
+import { buildInitrd } from './guest/initrd.mjs';
+import { buildModule } from './kernel.mjs';
+import { boot } from './machine.mjs';
+import { fetchGuestPackages, installHostTools } from './packages.mjs';
+import { buildCheck } from './programs.mjs';
+
+// The second AFU has so few process elements that they run out.
+const processes = [32, 3];
+const areaPages = processes.length * (2 + Math.max(...processes));
+
+const machines = [
+  { name: 'POWER8', cpu: 'POWER8', processors: 1 },
+  { name: 'POWER9', cpu: 'POWER9', processors: 2 },
+];
+
+const totals = { passed: 0, failed: 0 };
+
+function count(line) {
+  if (/^ok\b/.test(line)) totals.passed++;
+  else if (/^not ok\b/.test(line)) totals.failed++;
+}
+
+async function runMachine(machine, packages, initrd, share) {
+  const { failures } = await boot(
+    {
+      ...machine,
+      memory: '1G',
+      kernel: path.join(packages.root, 'boot', `vmlinux-${packages.kernel}`),
+      initrd,
+      node: packages.node,
+      share,
+      areaBytes: areaPages * 65536,
+    },
+    {
+      logFile: path.join(cacheFolder, `console-${machine.name}.log`),
+      timeoutSeconds: 900,
+      onLine(line) {
+        count(line);
+        process.stdout.write(`  ${line}\n`);
+      },
+    },
+  );
+  for (const failure of failures) {
+    totals.failed++;
+    process.stdout.write(`not ok - ${machine.name}: ${failure}\n`);
+  }
+}
+
+async function main() {
+  fs.mkdirSync(cacheFolder, { recursive: true });
+  const installed = await stage('host tools', installHostTools);
+  if (installed.length > 0) process.stdout.write(`installed ${installed.join(', ')}\n`);
+  const packages = await stage('guest packages', fetchGuestPackages);
+  const module = await stage(`module for ${packages.kernel}`, () => buildModule(packages));
+  const initrd = await stage('initial file system', () => buildInitrd(packages, module));
+
+  const share = path.join(cacheFolder, 'share');
+  fs.rmSync(share, { recursive: true, force: true });
+  fs.mkdirSync(share, { recursive: true });
+  fs.writeFileSync(path.join(share, 'module-parameters'), `processes=${processes.join(',')} afus=${processes.length}`);
+  fs.copyFileSync(path.join(rigFolder, 'guest/tests.sh'), path.join(share, 'tests.sh'));
+  await stage('C check', () => buildCheck(path.join(share, 'check')));
+
+  for (const machine of machines) {
+    await stage(`${machine.name}, ${machine.processors} processor(s)`, () =>
+      runMachine(machine, packages, initrd, share),
+    );
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  totals.failed++;
+  process.stdout.write(`not ok - ${error.message}\n`);
+}
+process.stdout.write(`${totals.passed} passed, ${totals.failed} failed\n`);
+process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;
