@@ -172,7 +172,6 @@ const extra = {
     message: () => `expected ${String(actual)} to be one of ${values.map(String).join(', ')}`,
   }),
   toBeTypeOf: (actual, type) => ({
-    // biome-ignore lint/suspicious/useValidTypeof: the type is the test's argument.
     pass: typeof actual === type,
     message: () => `expected a ${type}, got a ${typeof actual}`,
   }),
