@@ -1,0 +1,69 @@
+// npm's install script. Installing never fails for want of a compiler: the mock needs no
+// compiled code, and opening a real device says what is missing.
+const { spawnSync } = require('node:child_process');
+const { existsSync } = require('node:fs');
+const { endianness } = require('node:os');
+const path = require('node:path');
+
+const root = path.resolve(__dirname, '../..');
+
+function loads() {
+  // In a process of its own: a misfit must not take the installation along.
+  const code = `process.exit(typeof require('./dist/native/addon.js').loadAddon().pageSize === 'number' ? 0 : 1)`;
+  return spawnSync(process.execPath, ['-e', code], { cwd: root, stdio: 'ignore' }).status === 0;
+}
+
+/** npm brings node-gyp with it, and tells where npm is. */
+function nodeGyp() {
+  const beside = (file) =>
+    path.join(path.dirname(file), '../node_modules/node-gyp/bin/node-gyp.js');
+  const candidates = [
+    process.env.npm_config_node_gyp,
+    process.env.npm_execpath && beside(process.env.npm_execpath),
+    path.join(
+      path.dirname(process.execPath),
+      '../lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js',
+    ),
+  ];
+  try {
+    candidates.push(require.resolve('node-gyp/bin/node-gyp.js', { paths: [root] }));
+  } catch {
+    // Not installed on its own: one of the others, then.
+  }
+  return candidates.find((file) => file && existsSync(file));
+}
+
+function build() {
+  const gyp = nodeGyp();
+  if (gyp === undefined) return 'npm comes without node-gyp here';
+  const options = ['--loglevel=error'];
+  // The headers that came with this Node, where they did: a build needs no network then.
+  const prefix = path.resolve(path.dirname(process.execPath), '..');
+  if (!process.env.npm_config_nodedir && existsSync(path.join(prefix, 'include/node/node_api.h'))) {
+    options.push(`--nodedir=${prefix}`);
+  }
+  const result = spawnSync(process.execPath, [gyp, 'rebuild', ...options], {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  if (result.status === 0 && loads()) return undefined;
+  process.stderr.write(result.stdout ?? '');
+  process.stderr.write(result.stderr ?? '');
+  return result.status === 0 ? 'what was built does not load' : 'the build failed, see above';
+}
+
+function main() {
+  // A clone is built by `npm run build`; nothing but the package has dist at this time.
+  if (process.platform !== 'linux' || !existsSync(path.join(root, 'dist'))) return;
+  if (loads()) return;
+  const failure = build();
+  if (failure === undefined) return;
+  console.error(
+    `node-cxl: no compiled part for ${process.platform}-${process.arch} (${endianness()}): ${failure}. ` +
+      'Real devices need it: install make, g++ and python3, then run `npm rebuild node-cxl`. ' +
+      'Everything else works, with the mock (node-cxl/mock, or NODE_CXL_BACKEND=mock).',
+  );
+}
+
+main();
