@@ -1,0 +1,59 @@
+/** Events as read() gives them: a header of 8 bytes and a body, native-endian (ours: little). */
+
+export const headerSize = 8;
+/** The least read() accepts, and the most an event can take (CXL_READ_MIN_SIZE). */
+export const readMinimum = 4096;
+
+const types = { afuInterrupt: 1, dataStorage: 2, afuError: 3, afuDriver: 4 } as const;
+
+const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+function event(
+  target: Uint8Array,
+  type: number,
+  bodySize: number,
+  processElement: number,
+): DataView {
+  const size = headerSize + bodySize;
+  target.fill(0, 0, size);
+  const view = new DataView(target.buffer, target.byteOffset, size);
+  view.setUint16(0, type, little);
+  view.setUint16(2, size, little);
+  view.setUint16(4, processElement, little);
+  return view;
+}
+
+/** Each writer answers the event's size in bytes, header included. */
+export function writeAfuInterrupt(target: Uint8Array, processElement: number, irq: number): number {
+  const view = event(target, types.afuInterrupt, 8, processElement);
+  view.setUint16(10, irq, little);
+  return view.byteLength;
+}
+
+export function writeDataStorage(
+  target: Uint8Array,
+  processElement: number,
+  address: bigint,
+  dsisr: bigint,
+): number {
+  const view = event(target, types.dataStorage, 32, processElement);
+  view.setBigUint64(16, address, little);
+  view.setBigUint64(24, dsisr, little);
+  return view.byteLength;
+}
+
+export function writeAfuError(target: Uint8Array, processElement: number, error: bigint): number {
+  const view = event(target, types.afuError, 16, processElement);
+  view.setBigUint64(16, error, little);
+  return view.byteLength;
+}
+
+export function writeAfuDriver(
+  target: Uint8Array,
+  processElement: number,
+  data: Uint8Array,
+): number {
+  const view = event(target, types.afuDriver, data.length, processElement);
+  target.set(data, headerSize);
+  return view.byteLength;
+}

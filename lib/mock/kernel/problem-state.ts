@@ -1,0 +1,152 @@
+/** A mapping of a problem state area: where a program's loads and stores meet the accelerator. */
+import type { BlockArray, ProblemStateMapping } from '../../binding';
+import type { MmioWidth } from '../model';
+import type { Context } from './context';
+import type { OpenFile } from './files';
+
+const allOnes = { 4: 0xffff_ffffn, 8: 0xffff_ffff_ffff_ffffn } as const;
+
+function swapped(value: bigint, width: MmioWidth): bigint {
+  const view = new DataView(new ArrayBuffer(8));
+  if (width === 4) {
+    view.setUint32(0, Number(value));
+    return BigInt(view.getUint32(0, true));
+  }
+  view.setBigUint64(0, value);
+  return view.getBigUint64(0, true);
+}
+
+export class MockMapping implements ProblemStateMapping {
+  readonly length: number;
+  readonly #context: Context;
+  readonly #file: OpenFile;
+  readonly #start: number;
+  readonly #endian: 'big' | 'little';
+  readonly #swap: boolean;
+  #mapped = true;
+
+  constructor(
+    context: Context,
+    file: OpenFile,
+    start: number,
+    length: number,
+    endian: 'big' | 'little',
+  ) {
+    this.#context = context;
+    this.#file = file;
+    this.#start = start;
+    this.length = length;
+    this.#endian = endian;
+    this.#swap = endian !== (context.afu.descriptor.endian ?? 'big');
+    file.get();
+    context.afu.kernel.mappings += 1;
+  }
+
+  read32(offset: number): number | undefined {
+    const value = this.#load(offset, 4);
+    return value === undefined ? undefined : Number(value);
+  }
+
+  read64(offset: number): bigint | undefined {
+    return this.#load(offset, 8);
+  }
+
+  write32(offset: number, value: number): boolean {
+    return this.#store(offset, 4, BigInt(value >>> 0));
+  }
+
+  write64(offset: number, value: bigint): boolean {
+    return this.#store(offset, 8, BigInt.asUintN(64, value));
+  }
+
+  readBlock(offset: number, target: BlockArray): number {
+    for (let index = 0; index < target.length; index++) {
+      const width = target.BYTES_PER_ELEMENT as MmioWidth;
+      const value = this.#load(offset + index * width, width);
+      if (value === undefined) return index;
+      // A typed array wraps what does not fit its sign.
+      target[index] =
+        target instanceof BigUint64Array || target instanceof BigInt64Array ? value : Number(value);
+    }
+    return target.length;
+  }
+
+  writeBlock(offset: number, source: BlockArray): number {
+    for (let index = 0; index < source.length; index++) {
+      const width = source.BYTES_PER_ELEMENT as MmioWidth;
+      const value = BigInt.asUintN(width * 8, BigInt(source[index]!));
+      if (!this.#store(offset + index * width, width, value)) return index;
+    }
+    return source.length;
+  }
+
+  unmap(): void {
+    if (!this.#mapped) return;
+    this.#mapped = false;
+    this.#context.afu.kernel.mappings -= 1;
+    this.#file.put();
+  }
+
+  #load(offset: number, width: MmioWidth): bigint | undefined {
+    const place = this.#touch();
+    if (place === undefined) return undefined;
+    if (place !== 'device') return this.#pageLoad(place, offset, width);
+    if (this.#deadLink()) return allOnes[width];
+    const value = this.#context.afu.mmioRead(this.#context, this.#start + offset, width);
+    this.#run();
+    return this.#swap ? swapped(value, width) : value;
+  }
+
+  #store(offset: number, width: MmioWidth, value: bigint): boolean {
+    const place = this.#touch();
+    if (place === undefined) return false;
+    if (place !== 'device') {
+      this.#pageStore(place, offset, width, value);
+      return true;
+    }
+    if (this.#deadLink()) return true;
+    const wire = this.#swap ? swapped(value, width) : value;
+    this.#context.afu.mmioWrite(this.#context, this.#start + offset, width, wire);
+    this.#run();
+    return true;
+  }
+
+  #touch(): 'device' | Uint8Array | undefined {
+    if (!this.#mapped) return undefined;
+    const { adapter, kernel } = this.#context.afu;
+    const { faults } = kernel;
+    if (faults.happens('link-down')) adapter.linkDown();
+    if (faults.happens('detach-all')) this.#context.afu.detachAll();
+    if (faults.happens('unplug')) adapter.unplug();
+    faults.pause('mmio');
+    if (faults.happens('mmio')) return undefined;
+    const place = this.#context.touch();
+    return place === 'sigbus' ? undefined : place;
+  }
+
+  /** In error (EEH) a load is all ones and a store is lost; neither is a fault. */
+  #deadLink(): boolean {
+    return !this.#context.afu.adapter.linkOk || this.#context.afu.kernel.faults.happens('all-ones');
+  }
+
+  #run(): void {
+    const { process } = this.#context;
+    if (process !== undefined) this.#context.afu.kernel.scheduler.run(process);
+  }
+
+  // After a detach with ERR_FF: one ordinary page, the same behind every page of the mapping.
+  #pageLoad(page: Uint8Array, offset: number, width: MmioWidth): bigint {
+    const view = new DataView(page.buffer);
+    const at = offset % page.length;
+    const little = this.#endian === 'little';
+    return width === 8 ? view.getBigUint64(at, little) : BigInt(view.getUint32(at, little));
+  }
+
+  #pageStore(page: Uint8Array, offset: number, width: MmioWidth, value: bigint): void {
+    const view = new DataView(page.buffer);
+    const at = offset % page.length;
+    const little = this.#endian === 'little';
+    if (width === 8) view.setBigUint64(at, value, little);
+    else view.setUint32(at, Number(value), little);
+  }
+}

@@ -1,0 +1,103 @@
+/** A process element: what the accelerator knows of an attached context. */
+import type { AfuProcess, ContextRole, ProcessLogic } from '../model';
+import type { Runner } from '../scheduler';
+import type { Context } from './context';
+
+/** Bits of the data storage interrupt status register, as a reader of the fault finds them. */
+const dsisr = {
+  1: { missing: 0x4000_0000_4000_0000n, store: 0x0000_0000_0200_0000n },
+  2: { missing: 0x1000_0000_0000_0000n, store: 0x0000_0000_0200_0000n },
+} as const;
+
+export class ProcessElement implements AfuProcess, Runner {
+  readonly role: ContextRole;
+  readonly wed: bigint;
+  readonly amr: bigint;
+  readonly interrupts: number;
+  readonly #context: Context;
+  #logic: ProcessLogic | undefined;
+  #attached = true;
+
+  constructor(context: Context, wed: bigint, amr: bigint, interrupts: number) {
+    this.#context = context;
+    this.role = context.role;
+    this.wed = wed;
+    this.amr = amr;
+    this.interrupts = interrupts;
+  }
+
+  get afu() {
+    return this.#context.afu.port;
+  }
+
+  get index(): number {
+    return this.#context.processElement;
+  }
+
+  get processElement(): number {
+    return this.#context.externalProcessElement;
+  }
+
+  get attached(): boolean {
+    return this.#attached;
+  }
+
+  get logic(): ProcessLogic {
+    return this.#logic!;
+  }
+
+  /** The accelerator learns of the process, and runs from now on. */
+  start(): void {
+    this.#logic = this.#context.afu.logic.attach(this);
+    this.#context.afu.kernel.scheduler.add(this);
+  }
+
+  stop(): void {
+    if (!this.#attached) return;
+    this.#context.afu.kernel.scheduler.remove(this);
+    this.#logic?.detach?.();
+    this.#attached = false;
+  }
+
+  step(): boolean {
+    if (!this.#attached || !this.#context.afu.adapter.linkOk) return false;
+    return this.#logic?.step?.() ?? false;
+  }
+
+  isMapped(address: bigint | number, length: number): boolean {
+    return this.#context.afu.kernel.addressSpace.translate(address, length) !== undefined;
+  }
+
+  access(
+    address: bigint | number,
+    length: number,
+    direction: 'read' | 'write',
+  ): Uint8Array | undefined {
+    const { kernel, adapter } = this.#context.afu;
+    if (!this.#attached) return undefined;
+    const at = kernel.faults.happens('translation')
+      ? undefined
+      : kernel.addressSpace.translate(address, length);
+    if (at !== undefined) return new Uint8Array(at.buffer, at.offset, length);
+    const bits = dsisr[adapter.caiaMajor === 2 ? 2 : 1];
+    this.#context.dataStorageFault(
+      BigInt(address),
+      direction === 'write' ? bits.missing | bits.store : bits.missing,
+    );
+    return undefined;
+  }
+
+  raiseInterrupt(irq: number): boolean {
+    if (!this.#attached || irq < 1 || irq > this.interrupts) return false;
+    if (!this.#context.afu.kernel.faults.happens('lost-interrupt')) this.#context.afuInterrupt(irq);
+    return true;
+  }
+
+  afuError(error: bigint): void {
+    if (this.#attached) this.#context.afuError(error);
+  }
+
+  wake(): void {
+    this.#context.afu.kernel.scheduler.wake();
+  }
+}

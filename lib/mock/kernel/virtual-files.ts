@@ -1,0 +1,95 @@
+/** A tree of directories, links and attributes, made anew from the kernel's state at each look. */
+import path from 'node:path';
+import { errnos } from '../../errors';
+
+export interface Directory {
+  readonly kind: 'directory';
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+
+export interface Link {
+  readonly kind: 'link';
+  /** Relative to the directory it is in, or absolute. */
+  readonly target: string;
+}
+
+export interface File {
+  readonly kind: 'file';
+  /** Absent: not readable (EACCES, as sysfs opens go by the mode even for root). */
+  readonly read?: () => Uint8Array | number;
+  /** Absent: not writable (EACCES). 0 or -errno. */
+  readonly write?: (text: string) => number;
+}
+
+export type Entry = Directory | Link | File;
+
+/** A directory from an object; undefined entries are left out. */
+export function directory(entries: Record<string, Entry | undefined>): Directory {
+  const present = Object.entries(entries).filter(
+    (entry): entry is [string, Entry] => entry[1] !== undefined,
+  );
+  return { kind: 'directory', entries: new Map(present) };
+}
+
+export function link(target: string): Link {
+  return { kind: 'link', target };
+}
+
+/** A text attribute: a line, or lines. */
+export function attribute(show: () => string | number, write?: (text: string) => number): File {
+  const read = () => Buffer.from(`${show()}\n`, 'latin1');
+  return write === undefined ? { kind: 'file', read } : { kind: 'file', read, write };
+}
+
+export function writeOnly(write: (text: string) => number): File {
+  return { kind: 'file', write };
+}
+
+export function binary(read: () => Uint8Array): File {
+  return { kind: 'file', read };
+}
+
+/** More links than any of ours has, before a loop is given up on. */
+const linkLimit = 40;
+
+/** What is at a path, every link followed, and where that really is; or -errno. */
+export function resolve(root: Directory, wanted: string): { entry: Entry; real: string } | number {
+  let pending = parts(wanted);
+  let real: string[] = [];
+  let entry: Entry = root;
+  let links = 0;
+  const directories: Directory[] = [root];
+  while (pending.length > 0) {
+    const name = pending.shift()!;
+    const current: Directory = directories[directories.length - 1]!;
+    if (name === '..') {
+      if (directories.length > 1) {
+        directories.pop();
+        real.pop();
+      }
+      entry = directories[directories.length - 1]!;
+      continue;
+    }
+    if (entry.kind === 'file') return -errnos.ENOTDIR;
+    const next = current.entries.get(name);
+    if (next === undefined) return -errnos.ENOENT;
+    if (next.kind === 'link') {
+      links += 1;
+      if (links > linkLimit) return -errnos.ENOENT;
+      const from = `/${real.join('/')}`;
+      pending = [...parts(path.posix.resolve(from, next.target)), ...pending];
+      real = [];
+      directories.length = 1;
+      entry = root;
+      continue;
+    }
+    real.push(name);
+    entry = next;
+    if (next.kind === 'directory') directories.push(next);
+  }
+  return { entry, real: `/${real.join('/')}` };
+}
+
+function parts(wanted: string): string[] {
+  return wanted.split('/').filter((part) => part !== '' && part !== '.');
+}

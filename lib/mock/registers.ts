@@ -1,0 +1,51 @@
+/** A block of 64-bit registers, for AFU models: reads and writes of 32 or 64 bits land where they should. */
+import type { MmioWidth } from './model';
+
+/** One 64-bit register. Without `read` it reads as zero; without `write` stores are ignored. */
+export interface Register {
+  read?(): bigint;
+  write?(value: bigint): void;
+}
+
+const low32 = 0xffff_ffffn;
+
+export class Registers {
+  readonly #registers = new Map<number, Register>();
+  readonly #bigEndian: boolean;
+
+  /** `registers` by byte offset, each a multiple of 8. */
+  constructor(registers: Record<number, Register>, endian: 'big' | 'little' = 'big') {
+    this.#bigEndian = endian === 'big';
+    for (const [offset, register] of Object.entries(registers)) {
+      this.#registers.set(Number(offset), register);
+    }
+  }
+
+  has(offset: number): boolean {
+    return this.#registers.has(offset - (offset % 8));
+  }
+
+  read(offset: number, width: MmioWidth): bigint {
+    const value = this.#registers.get(offset - (offset % 8))?.read?.() ?? 0n;
+    if (width === 8) return value;
+    return this.#upperHalf(offset) ? value >> 32n : value & low32;
+  }
+
+  /** A 32-bit store keeps the other half as it reads. */
+  write(offset: number, width: MmioWidth, value: bigint): void {
+    const register = this.#registers.get(offset - (offset % 8));
+    if (width === 8) {
+      register?.write?.(value);
+      return;
+    }
+    const old = register?.read?.() ?? 0n;
+    const merged = this.#upperHalf(offset)
+      ? (value << 32n) | (old & low32)
+      : (old & (low32 << 32n)) | value;
+    register?.write?.(merged);
+  }
+
+  #upperHalf(offset: number): boolean {
+    return (offset % 8 === 0) === this.#bigEndian;
+  }
+}
