@@ -35,7 +35,13 @@ function addon() {
   if (existsSync(product) && statSync(product).mtimeMs > sources) return;
   const gyp = require.resolve('node-gyp/bin/node-gyp.js');
   // configure each time: binding.gyp lists the sources when it is read.
-  run(process.execPath, [gyp, 'configure', 'build', '--loglevel=warn', '--jobs=2']);
+  const options = ['--loglevel=warn', '--jobs=2'];
+  // The headers that came with this Node, where they did, rather than downloaded ones.
+  const prefix = path.resolve(path.dirname(process.execPath), '..');
+  if (!process.env.npm_config_nodedir && existsSync(path.join(prefix, 'include/node/node_api.h'))) {
+    options.push(`--nodedir=${prefix}`);
+  }
+  run(process.execPath, [gyp, 'configure', 'build', ...options]);
 }
 
 function typescript() {
