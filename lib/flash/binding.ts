@@ -161,8 +161,10 @@ export interface FlashBinding {
   openLun(path: string): Promise<LunFile | NegativeErrno>;
   /** Opens /dev/cxlflash/cxlflashN. */
   openHost(path: string): Promise<HostFile | NegativeErrno>;
-  /** Id of the process whose tokens these are. */
+  /** Id of the process that calls: tokens belong to one. */
   readonly processId: number;
+  /** Id of the process that started it. */
+  readonly parentProcessId: number;
 }
 
 /** DK_CXLFLASH_* flag bits. */

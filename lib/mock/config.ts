@@ -42,6 +42,7 @@ function parse(file: string): unknown {
 
 const optionNames = [
   'cards',
+  'flash',
   'flavour',
   'pageSize',
   'errorPollInterval',

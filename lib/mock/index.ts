@@ -17,6 +17,14 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
 
 export { mockFromConfig } from './config';
 export type { FaultName, FaultSpec, Latency, Mishap, RefusableCall } from './faults';
+export {
+  type FlashAdapterOptions,
+  type FlashLunOptions,
+  MockFlash,
+  type MockFlashAdapter,
+  provokeCommands,
+  provokeRegisters,
+} from './flash';
 export type { Link, PerstImage } from './kernel/adapter';
 export type { AfuMode } from './kernel/afu';
 export type { ContextStatus } from './kernel/context';

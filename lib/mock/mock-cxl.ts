@@ -3,6 +3,7 @@ import { Cxl } from '../cxl';
 import { rangeError } from '../errors';
 import { MockBinding } from './binding';
 import type { FaultName, FaultSpec } from './faults';
+import { MockFlash } from './flash';
 import { Kernel } from './kernel/kernel';
 import { MockCard } from './mock-card';
 import { adapterSetup, defaultCards, kernelOptions, type MockOptions } from './options';
@@ -23,6 +24,8 @@ export interface MockCounters {
 export class MockCxl extends Cxl {
   readonly #kernel: Kernel;
   readonly #cards: MockCard[];
+  /** Flash adapters: options.flash, or added later. */
+  readonly flash: MockFlash;
 
   /** @internal Use createMockCxl(). */
   constructor(options: MockOptions = {}) {
@@ -35,6 +38,7 @@ export class MockCxl extends Cxl {
     super(() => binding);
     this.#kernel = kernel;
     this.#cards = cards;
+    this.flash = new MockFlash(kernel, binding, options.flash ?? []);
   }
 
   /** The card in slot `slot`, from 0, whether plugged in or not. */

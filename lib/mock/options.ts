@@ -1,6 +1,7 @@
 /** What a mock is made of, and what it is when nothing is said. */
 import { checkInteger, rangeError, typeError, valueError } from '../errors';
 import type { FaultOptions } from './faults';
+import type { FlashAdapterOptions } from './flash/options';
 import type { AdapterSetup, PerstImage } from './kernel/adapter';
 import type { AfuMode, AfuSetup } from './kernel/afu';
 import type { KernelOptions } from './kernel/kernel';
@@ -51,6 +52,8 @@ export interface MockCardOptions {
 export interface MockOptions extends FaultOptions {
   /** Default: one card with one memcpy AFU, and one with an echo AFU. */
   readonly cards?: readonly MockCardOptions[];
+  /** Flash adapters (cxlflash), each a card of its own after these. Default: none. */
+  readonly flash?: readonly FlashAdapterOptions[];
   /** 'guest': the driver's PowerVM backend. Default 'bare-metal'. */
   readonly flavour?: 'bare-metal' | 'guest';
   /** Bytes, 65536 (most POWER distributions) or 4096. Default 65536. */

@@ -1,0 +1,330 @@
+import { checkInteger, rangeError, systemError, typeError, valueError } from '../errors';
+import { Memory } from '../memory';
+import type { Command, QueueStatistics } from './command-queue';
+import type { Resource } from './resource';
+import { chunkBlocks, opcodes, writeSameUnmap } from './sislite';
+
+/** A stretch of Memory, moved without a copy. Offsets and lengths in bytes. */
+export interface MemorySlice {
+  readonly memory: Memory;
+  /** A multiple of 16. Default 0. */
+  readonly offset?: number;
+  /** Default: to the end. */
+  readonly length?: number;
+}
+
+/** Where data comes from or goes to: whole blocks. */
+export type BlockBuffer = Uint8Array | Memory | MemorySlice;
+
+export interface TransferOptions {
+  /**
+   * Aborting rejects the promise at once. No command can be taken back from the AFU by itself:
+   * one that was issued still runs, and a Memory it uses is the AFU's until it has completed
+   * (drained() waits for that) or the context is closed.
+   */
+  signal?: AbortSignal;
+}
+
+export interface BlockStatistics {
+  reads: number;
+  writes: number;
+  unmaps: number;
+  bytesRead: number;
+  bytesWritten: number;
+  errors: number;
+}
+
+/** One buffer, resolved: bounced bytes, or an address the AFU uses as it is. */
+interface Part {
+  readonly bytes: Uint8Array | undefined;
+  readonly address: bigint;
+  readonly length: number;
+}
+
+const dataAlignment = 16;
+
+/**
+ * Block I/O on a resource, by SISLite commands.
+ *
+ * Any number may be asked for at once; the context's queue issues as many as its depth and
+ * the AFU's room allow. No order holds between commands in flight, retried ones included: a
+ * write that must follow another is asked for when that one has settled. A settled write is on
+ * the LUN. A block is written as a whole or not at all; a transfer of several is not.
+ *
+ * JavaScript's own buffers go through bounce buffers, copied when the command is issued and
+ * when it has completed: a write's data must stay as it is until then. A Memory is given to the
+ * AFU as it is: until the promise settles, it is the AFU's.
+ */
+export class BlockDevice {
+  readonly resource: Resource;
+  readonly statistics: BlockStatistics = {
+    reads: 0,
+    writes: 0,
+    unmaps: 0,
+    bytesRead: 0,
+    bytesWritten: 0,
+    errors: 0,
+  };
+
+  /** @internal Use Resource.blockDevice(). */
+  constructor(resource: Resource) {
+    this.resource = resource;
+  }
+
+  get blocks(): bigint {
+    return this.resource.blocks;
+  }
+
+  get blockSize(): number {
+    return this.resource.blockSize;
+  }
+
+  /** Whether the AFU and the LUN can unmap. */
+  get unmapSupported(): boolean {
+    return this.resource.context.queue.unmapSupported;
+  }
+
+  /** Counts of the context's queue: all its block devices together. */
+  get queueStatistics(): Readonly<QueueStatistics> {
+    return this.resource.context.queue.statistics;
+  }
+
+  /**
+   * Reads blocks from `lba`: a number of them into a new buffer, or as many as `into` holds.
+   *
+   * @throws ERR_OUT_OF_RANGE past the end, ERR_INVALID_ARG_VALUE not whole blocks; EIO with
+   *   `status`, `sense` and `attempts` as the AFU, the link and the LUN said; AbortError
+   */
+  async read(lba: number | bigint, count: number, options?: TransferOptions): Promise<Uint8Array>;
+  async read<T extends BlockBuffer>(
+    lba: number | bigint,
+    into: T,
+    options?: TransferOptions,
+  ): Promise<T>;
+  async read(
+    lba: number | bigint,
+    target: number | BlockBuffer,
+    options: TransferOptions = {},
+  ): Promise<BlockBuffer> {
+    const buffer = typeof target === 'number' ? this.#make(target) : target;
+    await this.readv(lba, [buffer], options);
+    return buffer;
+  }
+
+  /** Writes whole blocks from `lba`. Errors as read(); EACCES in a context for reading. */
+  async write(
+    lba: number | bigint,
+    from: BlockBuffer,
+    options: TransferOptions = {},
+  ): Promise<void> {
+    await this.writev(lba, [from], options);
+  }
+
+  /** Reads consecutive blocks into several buffers, each of whole blocks. */
+  async readv(
+    lba: number | bigint,
+    into: readonly BlockBuffer[],
+    options: TransferOptions = {},
+  ): Promise<void> {
+    const bytes = await this.#transfer('read', lba, into, options);
+    this.statistics.reads += 1;
+    this.statistics.bytesRead += bytes;
+  }
+
+  /** Writes several buffers, each of whole blocks, to consecutive blocks. */
+  async writev(
+    lba: number | bigint,
+    from: readonly BlockBuffer[],
+    options: TransferOptions = {},
+  ): Promise<void> {
+    const bytes = await this.#transfer('write', lba, from, options);
+    this.statistics.writes += 1;
+    this.statistics.bytesWritten += bytes;
+  }
+
+  /**
+   * Tells the LUN that blocks are not needed; they read as zeros on LUNs that promise it.
+   *
+   * @throws EOPNOTSUPP where ctx_ctrl does not offer it
+   */
+  async unmap(
+    lba: number | bigint,
+    count: number | bigint,
+    options: TransferOptions = {},
+  ): Promise<void> {
+    this.resource.assertOpen();
+    checkOptions(options);
+    if (!this.unmapSupported) {
+      throw systemError('EOPNOTSUPP', 'unmap', this.resource.lun.path, 'the AFU does not offer it');
+    }
+    const start = checkLba('lba', lba);
+    const blocks = checkLba('count', count);
+    this.#checkRange(start, blocks);
+    const zeros = new Uint8Array(this.blockSize);
+    const commands: Promise<void>[] = [];
+    for (const [at, length] of this.#split(start, blocks, 0xffffffffn)) {
+      commands.push(
+        this.#submit(
+          'unmap',
+          at,
+          length,
+          { bytes: zeros, address: 0n, length: zeros.length },
+          options,
+        ),
+      );
+    }
+    await this.#all(commands);
+    this.statistics.unmaps += 1;
+  }
+
+  /**
+   * Resolves once every command asked for before is settled and out of the AFU's hands, those
+   * of aborted promises included. Commands of all the context's block devices count.
+   */
+  drained(): Promise<void> {
+    return this.resource.context.queue.drained();
+  }
+
+  async #transfer(
+    name: 'read' | 'write',
+    lba: number | bigint,
+    buffers: readonly BlockBuffer[],
+    options: TransferOptions,
+  ): Promise<number> {
+    this.resource.assertOpen();
+    checkOptions(options);
+    let start = checkLba('lba', lba);
+    if (!Array.isArray(buffers)) throw typeError('buffers', 'an array', buffers);
+    const parts = buffers.map((buffer, index) => this.#part(buffer, index));
+    const size = BigInt(this.blockSize);
+    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#checkRange(start, BigInt(bytes) / size);
+    const commands: Promise<void>[] = [];
+    for (const part of parts) {
+      const blocks = BigInt(part.length) / size;
+      for (const [at, count] of this.#split(start, blocks, this.#most(part))) {
+        const offset = Number((at - start) * size);
+        const length = Number(count * size);
+        const piece = {
+          bytes: part.bytes?.subarray(offset, offset + length),
+          address: part.address + BigInt(offset),
+          length,
+        };
+        commands.push(this.#submit(name, at, count, piece, options));
+      }
+      start += blocks;
+    }
+    await this.#all(commands);
+    return bytes;
+  }
+
+  /** Waits for all, so that no piece is in flight when the promise settles; the first error. */
+  async #all(commands: readonly Promise<void>[]): Promise<void> {
+    const outcomes = await Promise.allSettled(commands);
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed === undefined) return;
+    this.statistics.errors += 1;
+    throw (failed as PromiseRejectedResult).reason;
+  }
+
+  #submit(
+    name: 'read' | 'write' | 'unmap',
+    lba: bigint,
+    blocks: bigint,
+    data: Part,
+    options: TransferOptions,
+  ): Promise<void> {
+    const operation =
+      name === 'read' ? opcodes.read16 : name === 'write' ? opcodes.write16 : opcodes.writeSame16;
+    const command: Command = {
+      name,
+      path: this.resource.lun.path,
+      handle: this.resource.handle,
+      operation,
+      modifier: name === 'unmap' ? writeSameUnmap : 0,
+      lba,
+      blocks: Number(blocks),
+      hostWrite: name !== 'read',
+      dataLength: data.length,
+      dataAddress: data.bytes === undefined ? data.address : undefined,
+      data: data.bytes,
+    };
+    return this.resource.context.queue.submit(command, options.signal);
+  }
+
+  /** Blocks a command can move: by the driver, and by the bounce buffer. */
+  #most(part: Part): bigint {
+    const { maxTransfer } = this.resource;
+    if (part.bytes === undefined) return BigInt(maxTransfer);
+    const bounced = Math.floor(this.resource.context.queue.ring.bounceBytes / this.blockSize);
+    return BigInt(Math.min(maxTransfer, bounced));
+  }
+
+  /** Pieces of at most `most` blocks; in a virtual LUN none that runs into another chunk. */
+  *#split(start: bigint, blocks: bigint, most: bigint): Generator<[bigint, bigint]> {
+    const end = start + blocks;
+    const virtual = this.resource.mode === 'virtual';
+    for (let at = start; at < end; ) {
+      let to = at + most;
+      const chunkEnd = (at / chunkBlocks + 1n) * chunkBlocks;
+      if (virtual && to > chunkEnd) to = chunkEnd;
+      if (to > end) to = end;
+      yield [at, to - at];
+      at = to;
+    }
+  }
+
+  #make(count: number): Uint8Array {
+    checkInteger('count', count, 0, Math.floor(2 ** 31 / this.blockSize));
+    return new Uint8Array(count * this.blockSize);
+  }
+
+  #part(buffer: BlockBuffer, index: number): Part {
+    const name = `buffers[${index}]`;
+    if (buffer instanceof Uint8Array) {
+      this.#checkLength(name, buffer.length);
+      return { bytes: buffer, address: 0n, length: buffer.length };
+    }
+    const slice = buffer instanceof Memory ? { memory: buffer } : buffer;
+    if (!(slice?.memory instanceof Memory)) {
+      throw typeError(name, 'a Uint8Array, Memory or { memory, offset, length }', buffer);
+    }
+    const { memory } = slice;
+    const offset = checkInteger(`${name}.offset`, slice.offset ?? 0, 0, memory.size);
+    if (offset % dataAlignment !== 0) {
+      throw valueError(`${name}.offset`, `a multiple of ${dataAlignment}`, offset);
+    }
+    const rest = memory.size - offset;
+    const length = checkInteger(`${name}.length`, slice.length ?? rest, 0, rest);
+    this.#checkLength(name, length);
+    return { bytes: undefined, address: memory.address + BigInt(offset), length };
+  }
+
+  #checkLength(name: string, length: number): void {
+    if (length === 0 || length % this.blockSize !== 0) {
+      throw valueError(name, `whole blocks of ${this.blockSize} bytes`, length);
+    }
+  }
+
+  #checkRange(start: bigint, count: bigint): void {
+    const { blocks } = this.resource;
+    if (count < 1n) throw rangeError('count', 'at least 1', count);
+    if (start + count > blocks) {
+      throw rangeError('lba', `with ${count} blocks from it below ${blocks}`, start);
+    }
+  }
+}
+
+function checkLba(name: string, value: unknown): bigint {
+  if (typeof value === 'bigint') {
+    if (value < 0n) throw rangeError(name, 'at least 0', value);
+    return value;
+  }
+  return BigInt(checkInteger(name, value, 0, Number.MAX_SAFE_INTEGER));
+}
+
+function checkOptions(options: TransferOptions): void {
+  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
+    throw typeError('options.signal', 'an AbortSignal', options.signal);
+  }
+}

@@ -1,0 +1,144 @@
+/** What became of a command: decoded from its IOASA, judged by the retry rules, reported. */
+import { type CxlError, type ErrnoName, systemError } from '../errors';
+import { decodeSense, type Sense } from './sense';
+import {
+  afuCodes,
+  type CommandStatus,
+  dmaExtra,
+  fcCodes,
+  ioasa,
+  scsiCodes,
+  senseBytes,
+  statusFlags,
+} from './sislite';
+
+/** A command's failure: what the AFU, the target or the link said. */
+export interface CommandFailure {
+  readonly status: CommandStatus;
+  /** Where the target sent sense data. */
+  readonly sense: Sense | undefined;
+  /** How often the command was issued. */
+  readonly attempts: number;
+}
+
+export type CommandError = CxlError & CommandFailure;
+
+const taskSetFull = 0x28;
+
+const retriedLinkCodes: readonly number[] = [
+  fcCodes.abortPending,
+  fcCodes.writeAbortPending,
+  fcCodes.noLogin,
+  fcCodes.linkDown,
+  fcCodes.abortOk,
+  fcCodes.abortFailed,
+  fcCodes.residualMismatch,
+  fcCodes.targetAbort,
+];
+
+/** The IOASA at `offset`, in the byte order of the context. */
+export function readStatus(view: DataView, offset: number, little: boolean): CommandStatus {
+  const sense = new Uint8Array(view.buffer, view.byteOffset + offset + ioasa.sense, senseBytes);
+  return {
+    flags: view.getUint8(offset + ioasa.flags),
+    afuCode: view.getUint8(offset + ioasa.afuCode),
+    scsiCode: view.getUint8(offset + ioasa.scsiCode),
+    fcCode: view.getUint8(offset + ioasa.fcCode),
+    residual: view.getUint32(offset + ioasa.residual, little),
+    port: view.getUint8(offset + ioasa.port),
+    afuExtra: view.getUint8(offset + ioasa.afuExtra),
+    scsiExtra: view.getUint8(offset + ioasa.scsiExtra),
+    fcExtra: view.getUint8(offset + ioasa.fcExtra),
+    sense: sense.slice(),
+  };
+}
+
+/**
+ * `done`, `retry`, or `failed`. Retried: out of data buffers, no channel while a wanted port
+ * is up, a page-in, a busy target, and link codes that do not point at a defect. The caller's
+ * mistakes and sense data are not; a recovered error is a success.
+ */
+export function judge(status: CommandStatus): 'done' | 'retry' | 'failed' {
+  const { afuCode, scsiCode, fcCode, flags } = status;
+  if (afuCode !== 0) return retriesAfuCode(status) ? 'retry' : 'failed';
+  if (scsiCode === scsiCodes.busy || scsiCode === taskSetFull) return 'retry';
+  if (scsiCode === scsiCodes.check && (flags & statusFlags.senseValid) !== 0) {
+    const key = decodeSense(status.sense)?.key;
+    return key === 'no-sense' || key === 'recovered-error' ? 'done' : 'failed';
+  }
+  if (fcCode !== 0) return retriedLinkCodes.includes(fcCode) ? 'retry' : 'failed';
+  if (scsiCode !== 0) return 'failed';
+  return (flags & (statusFlags.overrun | statusFlags.underrun)) !== 0 ? 'failed' : 'done';
+}
+
+function retriesAfuCode({ afuCode, afuExtra }: CommandStatus): boolean {
+  switch (afuCode) {
+    case afuCodes.outOfDataBuffers:
+      return true;
+    case afuCodes.noChannels:
+      // Bits 3:2 the ports that are up, 1:0 those the command may use.
+      return ((afuExtra >> 2) & afuExtra & 3) !== 0;
+    case afuCodes.dataDma:
+    case afuCodes.handleDma:
+    case afuCodes.chunkDma:
+      return afuExtra === dmaExtra.pageIn;
+    default:
+      return false;
+  }
+}
+
+interface Explanation {
+  readonly errno: ErrnoName;
+  readonly hint: string;
+}
+
+function explain(status: CommandStatus, sense: Sense | undefined): Explanation {
+  switch (status.afuCode) {
+    case 0:
+      break;
+    case afuCodes.handleInvalid:
+    case afuCodes.handleOutOfBounds:
+      return { errno: 'EINVAL', hint: 'the resource handle is not open in this context' };
+    case afuCodes.chunkOutOfBounds:
+      return { errno: 'EINVAL', hint: 'the virtual LUN has no such block: was it made smaller?' };
+    case afuCodes.handlePermission:
+    case afuCodes.chunkPermission:
+      return { errno: 'EACCES', hint: 'the context was attached without this permission' };
+    case afuCodes.capability:
+    case afuCodes.noHostTranslation:
+      return { errno: 'EPERM', hint: 'the context has been detached, or the AFU was reset' };
+    case afuCodes.noChannels:
+      return { errno: 'EIO', hint: 'no port that leads to the LUN has a link' };
+    case afuCodes.dataDma:
+      return { errno: 'EFAULT', hint: 'the AFU could not reach the data buffer' };
+    default:
+      return { errno: 'EIO', hint: `AFU code 0x${hex(status.afuCode)}` };
+  }
+  if (sense !== undefined) {
+    const code = `${hex(sense.code)}/${hex(sense.qualifier)}`;
+    const meaning = sense.meaning === undefined ? '' : `, ${sense.meaning}`;
+    const advice = sense.key === 'unit-attention' ? ': verify() the resource with this sense' : '';
+    return { errno: 'EIO', hint: `${sense.key} ${code}${meaning}${advice}` };
+  }
+  if (status.fcCode !== 0) return { errno: 'EIO', hint: `link code 0x${hex(status.fcCode)}` };
+  if (status.scsiCode === scsiCodes.busy) return { errno: 'EBUSY', hint: 'the LUN stayed busy' };
+  return { errno: 'EIO', hint: `SCSI status 0x${hex(status.scsiCode)}` };
+}
+
+export function commandError(
+  status: CommandStatus,
+  attempts: number,
+  operation: string,
+  path: string,
+): CommandError {
+  const sense =
+    (status.flags & statusFlags.senseValid) !== 0 ? decodeSense(status.sense) : undefined;
+  const { errno, hint } = explain(status, sense);
+  const times = attempts === 1 ? '' : `, after ${attempts} attempts`;
+  const error = systemError(errno, operation, path, hint + times);
+  return Object.assign(error, { status, sense, attempts });
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(2, '0');
+}

@@ -1,0 +1,83 @@
+/** Which LUNs flash adapters have, and what is known of them without opening one. */
+import type { SysFs } from '../binding';
+import type { Cxl } from '../cxl';
+import { cxl } from '../default-system';
+
+export interface LunInfo {
+  /** SCSI address, host:channel:target:lun; the channel is the port. */
+  readonly address: string;
+  readonly host: number;
+  readonly port: number;
+  /** /dev/sdX, where there is one. */
+  readonly block: string | undefined;
+  /** /dev/sgX, where there is one. */
+  readonly generic: string | undefined;
+  /** As sysfs has it, such as `naa.60025…`. */
+  readonly wwid: string | undefined;
+  /** `superpipe`, or `legacy` while the block layer has it. */
+  readonly mode: string | undefined;
+  readonly vendor: string | undefined;
+  readonly model: string | undefined;
+}
+
+const scsiDevices = '/sys/class/scsi_device';
+
+/** By SCSI address. None when the driver is not loaded. */
+export async function listLuns(options: { system?: Cxl } = {}): Promise<LunInfo[]> {
+  const { sysfs } = (options.system ?? cxl).binding;
+  const names = await sysfs.readdir(scsiDevices);
+  if (typeof names === 'number') return [];
+  const flashHosts = new Map<number, boolean>();
+  const found: LunInfo[] = [];
+  for (const address of names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))) {
+    const match = /^(\d+):(\d+):\d+:\d+$/.exec(address);
+    if (match === null) continue;
+    const host = Number(match[1]);
+    if (!flashHosts.has(host)) {
+      const name = await text(sysfs, `/sys/class/scsi_host/host${host}/proc_name`);
+      flashHosts.set(host, name === 'cxlflash');
+    }
+    if (flashHosts.get(host)) found.push(await describe(sysfs, address, host, Number(match[2])));
+  }
+  return found;
+}
+
+async function describe(
+  sysfs: SysFs,
+  address: string,
+  host: number,
+  port: number,
+): Promise<LunInfo> {
+  const device = `${scsiDevices}/${address}/device`;
+  const node = async (kind: string) => {
+    const names = await sysfs.readdir(`${device}/${kind}`);
+    const name = typeof names === 'number' ? undefined : names[0];
+    return name === undefined ? undefined : `/dev/${name}`;
+  };
+  return {
+    address,
+    host,
+    port,
+    block: await node('block'),
+    generic: await node('scsi_generic'),
+    wwid: await text(sysfs, `${device}/wwid`),
+    mode: await text(sysfs, `${device}/mode`),
+    vendor: await text(sysfs, `${device}/vendor`),
+    model: await text(sysfs, `${device}/model`),
+  };
+}
+
+/** Where the LUN is mounted by its block node or a partition of it; none when it is not. */
+export async function mountsOf(sysfs: SysFs, block: string): Promise<string[]> {
+  const mounts = (await text(sysfs, '/proc/self/mounts')) ?? '';
+  return mounts
+    .split('\n')
+    .map((line) => line.split(' '))
+    .filter(([device]) => device?.startsWith(block) && /^\d*$/.test(device.slice(block.length)))
+    .map(([, where]) => where ?? '');
+}
+
+async function text(sysfs: SysFs, path: string): Promise<string | undefined> {
+  const bytes = await sysfs.read(path);
+  return typeof bytes === 'number' ? undefined : Buffer.from(bytes).toString('utf8').trim();
+}

@@ -1,0 +1,29 @@
+/**
+ * node-cxl/flash: superpipe access to LUNs of CAPI flash adapters (the Linux cxlflash driver),
+ * and block I/O through it.
+ *
+ * @packageDocumentation
+ */
+export type { CallAnswer, CallHeader, HostCalls, LunCalls } from './binding';
+export { flashFlags, provisionSubcommands } from './binding';
+export {
+  type BlockBuffer,
+  BlockDevice,
+  type BlockStatistics,
+  type MemorySlice,
+  type TransferOptions,
+} from './block-device';
+export type { QueueStatistics } from './command-queue';
+export type { CommandError, CommandFailure } from './command-status';
+export { type LunInfo, listLuns } from './discovery';
+export { type AttachOptions, type CloneToken, FlashContext, type Recovery } from './flash-context';
+export { FlashHost, openFlashHost, type PortCapacity, type ProvisionedLun } from './host';
+export { Lun, type OpenLunOptions, openLun, type SuperpipeOptions } from './lun';
+export {
+  type OpenVirtualOptions,
+  type Resized,
+  Resource,
+  type ResourceDescription,
+} from './resource';
+export { decodeSense, type Sense, type SenseKey } from './sense';
+export type { CommandStatus } from './sislite';

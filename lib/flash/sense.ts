@@ -1,0 +1,64 @@
+/** SCSI sense data, decoded (SPC-4). */
+
+const keys = [
+  'no-sense',
+  'recovered-error',
+  'not-ready',
+  'medium-error',
+  'hardware-error',
+  'illegal-request',
+  'unit-attention',
+  'data-protect',
+  'blank-check',
+  'vendor-specific',
+  'copy-aborted',
+  'aborted-command',
+  'reserved',
+  'volume-overflow',
+  'miscompare',
+  'completed',
+] as const;
+
+export type SenseKey = (typeof keys)[number];
+
+/** What the codes say that a flash LUN is known to give. */
+const meanings: Record<number, string> = {
+  1024: 'logical unit not ready',
+  3072: 'write error',
+  4352: 'unrecovered read error',
+  8192: 'invalid command operation code',
+  8448: 'logical block address out of range',
+  9216: 'invalid field in command',
+  9472: 'logical unit not supported',
+  9984: 'write protected',
+  10496: 'power on or reset occurred',
+  10753: 'mode parameters changed',
+  10761: 'capacity data has changed',
+  16142: 'reported LUNs data has changed',
+  17408: 'internal target failure',
+};
+
+export interface Sense {
+  readonly key: SenseKey;
+  /** Additional sense code and its qualifier, a byte each. */
+  readonly code: number;
+  readonly qualifier: number;
+  /** In words, where this library knows the code. */
+  readonly meaning: string | undefined;
+  /** As the target gave it; what verify() takes. */
+  readonly bytes: Uint8Array;
+}
+
+/** Sense data in fixed (0x70, 0x71) or descriptor (0x72, 0x73) format; undefined when neither. */
+export function decodeSense(bytes: Uint8Array): Sense | undefined {
+  const format = (bytes[0] ?? 0) & 0x7f;
+  if (format < 0x70 || format > 0x73) return undefined;
+  const fixed = format < 0x72;
+  const length = fixed ? Math.min(bytes.length, (bytes[7] ?? 0) + 8) : bytes.length;
+  const at = (index: number) => (index < length ? (bytes[index] ?? 0) : 0);
+  const key = keys[at(fixed ? 2 : 1) & 0xf] as SenseKey;
+  const code = at(fixed ? 12 : 2);
+  const qualifier = at(fixed ? 13 : 3);
+  const meaning = meanings[(code << 8) | qualifier] ?? meanings[code << 8];
+  return { key, code, qualifier, meaning, bytes: Uint8Array.from(bytes) };
+}

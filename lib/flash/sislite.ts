@@ -1,0 +1,155 @@
+/**
+ * SISLite as both sides of it need it: registers of the host-transport page, the layout of a
+ * command (IOARCB) and of its status (IOASA), and what the codes mean. Register values are
+ * big-endian on the bus; structures are in the byte order that endian_ctrl names; the CDB is
+ * always big-endian.
+ */
+
+/** Byte offsets in the host-transport page; all are 64 bits wide. */
+export const registers = {
+  endianControl: 0x00,
+  interruptStatus: 0x08,
+  interruptClear: 0x10,
+  interruptMask: 0x18,
+  ioarrin: 0x20,
+  rrqStart: 0x28,
+  rrqEnd: 0x30,
+  commandRoom: 0x38,
+  contextControl: 0x40,
+  mailbox: 0x48,
+  sqStart: 0x50,
+  sqEnd: 0x58,
+  sqHead: 0x60,
+  sqTail: 0x68,
+  sqContextReset: 0x70,
+} as const;
+
+export const endianControl = { big: 0x8000_0000_0000_0080n, little: 0n } as const;
+
+/** ctx_ctrl: WRITE SAME unmaps here. */
+export const unmapSupported = 1n << 63n;
+
+/** intr_status bits. Each means that a structure of the context could not be reached. */
+export const interruptStatus = {
+  commandRoom: 0x10n,
+  commandRead: 0x08n,
+  statusWrite: 0x04n,
+  responseWrite: 0x02n,
+  pageIn: 0x01n,
+} as const;
+
+/** Bits that intr_mask may leave open (0 in the mask). */
+export const interruptBits = 0x7ffn;
+
+/** AFU interrupts, as the driver's header recommends them. */
+export const syncErrorInterrupt = 1;
+export const responseInterrupt = 2;
+
+export const ioarcbBytes = 64;
+export const ioasaBytes = 64;
+
+/** Byte offsets in an IOARCB. */
+export const ioarcb = {
+  contextId: 0,
+  requestFlags: 2,
+  resourceHandle: 4,
+  lunId: 8,
+  dataLength: 16,
+  ioadlLength: 20,
+  dataAddress: 24,
+  interrupt: 32,
+  responseQueue: 33,
+  timeout: 34,
+  cdb: 40,
+  /** Address of the IOASA in SQ mode. */
+  statusAddress: 56,
+} as const;
+
+export const requestFlags = {
+  byResourceHandle: 0x8000,
+  suppressUnderrun: 0x4000,
+  timeoutSeconds: 0,
+  timeoutMilliseconds: 0x0040,
+  timeoutMicroseconds: 0x0080,
+  taskManagement: 0x0004,
+  afuCommand: 0x0002,
+  hostWrite: 0x0001,
+} as const;
+
+/** Byte offsets in an IOASA. */
+export const ioasa = {
+  flags: 0,
+  afuCode: 1,
+  scsiCode: 2,
+  fcCode: 3,
+  residual: 4,
+  port: 8,
+  afuExtra: 9,
+  scsiExtra: 10,
+  fcExtra: 11,
+  sense: 12,
+} as const;
+
+export const senseBytes = 20;
+
+export const statusFlags = {
+  senseValid: 0x80,
+  responseCodeValid: 0x40,
+  overrun: 0x20,
+  underrun: 0x10,
+} as const;
+
+export const afuCodes = {
+  handleInvalid: 0x01,
+  handleOutOfBounds: 0x03,
+  handleDma: 0x04,
+  handlePermission: 0x05,
+  chunkOutOfBounds: 0x13,
+  chunkDma: 0x14,
+  chunkPermission: 0x15,
+  noHostTranslation: 0x1a,
+  noChannels: 0x20,
+  capability: 0x21,
+  outOfDataBuffers: 0x30,
+  dataDma: 0x31,
+} as const;
+
+/** afu_extra of the DMA codes. */
+export const dmaExtra = { pageIn: 0x0a, invalidAddress: 0x0b } as const;
+
+export const scsiCodes = { check: 0x02, busy: 0x08 } as const;
+
+export const fcCodes = {
+  abortPending: 0x52,
+  writeAbortPending: 0x53,
+  noLogin: 0x54,
+  protocol: 0x55,
+  tagInUse: 0x56,
+  linkDown: 0x57,
+  abortOk: 0x58,
+  abortFailed: 0x59,
+  residual: 0x5a,
+  residualMismatch: 0x5b,
+  targetAbort: 0x5c,
+} as const;
+
+export const opcodes = { read16: 0x88, write16: 0x8a, writeSame16: 0x93 } as const;
+
+/** WRITE SAME(16): unmap the blocks. */
+export const writeSameUnmap = 0x08;
+
+/** Blocks of a virtual LUN that lie together on the medium. */
+export const chunkBlocks = 65536n;
+
+export interface CommandStatus {
+  readonly flags: number;
+  readonly afuCode: number;
+  readonly scsiCode: number;
+  readonly fcCode: number;
+  readonly residual: number;
+  readonly port: number;
+  readonly afuExtra: number;
+  readonly scsiExtra: number;
+  readonly fcExtra: number;
+  readonly sense: Uint8Array;
+}

@@ -1,0 +1,34 @@
+/** A LUN's world-wide id: 16 bytes, NAA 6, as page 0x83 has it. */
+import type { SysFs } from '../binding';
+import { errnos, systemError, typeError, valueError } from '../errors';
+
+export const wwidBytes = 16;
+
+/** From 32 hexadecimal digits, with or without sysfs's `naa.`, or 16 bytes. */
+export function parseWwid(name: string, wwid: string | Uint8Array): Uint8Array {
+  if (wwid instanceof Uint8Array) {
+    if (wwid.length !== wwidBytes) throw valueError(name, '16 bytes', wwid);
+    return wwid;
+  }
+  if (typeof wwid !== 'string') throw typeError(name, 'a string or 16 bytes', wwid);
+  const digits = /^(?:naa\.)?([0-9a-f]{32})$/i.exec(wwid.trim())?.[1];
+  if (digits === undefined) throw valueError(name, '32 hexadecimal digits', wwid);
+  return Uint8Array.from(Buffer.from(digits, 'hex'));
+}
+
+/** Of a node such as /dev/sdb or /dev/sg1, from sysfs. */
+export async function readWwid(sysfs: SysFs, path: string): Promise<Uint8Array> {
+  const real = await sysfs.realpath(path);
+  const node = typeof real === 'string' ? real : path;
+  const name = node.slice(node.lastIndexOf('/') + 1);
+  const kind = name.startsWith('sg') ? 'scsi_generic' : 'block';
+  const attribute = `/sys/class/${kind}/${name}/device/wwid`;
+  const bytes = await sysfs.read(attribute);
+  if (typeof bytes === 'number') throw systemError(bytes, 'read', attribute);
+  const text = Buffer.from(bytes).toString('latin1').trim();
+  if (!/^naa\.[0-9a-f]{32}$/i.test(text)) {
+    const hint = `'${text}' is no NAA 6 id: give the LUN's as wwid`;
+    throw systemError(errnos.ENODATA, 'read', attribute, hint);
+  }
+  return parseWwid('wwid', text);
+}

@@ -1,0 +1,221 @@
+/** cxlflash in the mock: adapters, and the processes that use them. */
+import type { Binding, SysFs } from '../../binding';
+import { Cxl } from '../../cxl';
+import { errnos } from '../../errors';
+import type { FlashBinding, FlashFile, HostCalls, LunCalls } from '../../flash/binding';
+import type { Kernel } from '../kernel/kernel';
+import { resolve } from '../kernel/virtual-files';
+import { later } from '../sysfs-binding';
+import { FlashAdapter } from './adapter';
+import { GlobalLuns } from './adapter-state';
+import { flashFiles } from './files';
+import { checkOptions, type FlashAdapterOptions } from './options';
+import type { Caller } from './platform';
+
+export type { FlashAdapterOptions, FlashLunOptions } from './options';
+export { provokeCommands, provokeRegisters } from './provoke';
+
+/** The device side of a flash adapter, for tests. */
+export interface MockFlashAdapter {
+  /** /dev/sgN of every path, in the order of LUNs and ports. */
+  readonly nodes: readonly string[];
+  /** The adapter is in error for so many milliseconds; then it is back, or has failed. */
+  reset(milliseconds: number, outcome?: 'recovers' | 'fails'): void;
+  /** While held, commands are taken in and not carried out. */
+  hold(held: boolean): void;
+  /** Mask of the ports with a link. */
+  setPorts(mask: number): void;
+  /** Commands carried out since it was made. */
+  readonly executed: number;
+}
+
+/** The flash part of a mock. */
+export class MockFlash {
+  readonly #kernel: Kernel;
+  readonly #binding: Binding;
+  readonly #adapters: FlashAdapter[] = [];
+  readonly #global = new GlobalLuns();
+  readonly #mounts: string[] = [];
+  #letters = 0;
+  #processes = process.pid;
+
+  /** @internal MockCxl makes it. */
+  constructor(kernel: Kernel, binding: Binding, adapters: readonly FlashAdapterOptions[]) {
+    this.#kernel = kernel;
+    const caller = { processId: process.pid, parentId: process.ppid };
+    // The binding is the mock's own: these two are what flash adds to it.
+    this.#binding = Object.assign(binding, {
+      flash: this.#bindingFor(caller),
+      sysfs: new FlashSysFs(binding.sysfs, () => flashFiles(this.#adapters, this.#mounts)),
+    });
+    for (const options of adapters) this.add(options);
+  }
+
+  /** Plugs in a flash adapter. */
+  add(options: FlashAdapterOptions = {}): MockFlashAdapter {
+    const adapter = new FlashAdapter(
+      this.#kernel,
+      this.#adapters.length,
+      this.#global,
+      checkOptions(options),
+      () => this.#letters++,
+    );
+    this.#adapters.push(adapter);
+    return deviceSide(adapter);
+  }
+
+  get adapters(): readonly MockFlashAdapter[] {
+    return this.#adapters.map(deviceSide);
+  }
+
+  /** Lines of /proc/self/mounts from now on. */
+  setMounts(lines: readonly string[]): void {
+    this.#mounts.splice(0, this.#mounts.length, ...lines);
+  }
+
+  /**
+   * The same machine as another process sees it: a child of this one, unless `parentId` says
+   * otherwise. Contexts and their tokens are each process's own.
+   */
+  process(parentId: number = process.pid): Cxl {
+    this.#processes += 1;
+    const flash = this.#bindingFor({ processId: this.#processes, parentId });
+    const binding = Object.assign(Object.create(this.#binding) as Binding, { flash });
+    return new Cxl(() => binding);
+  }
+
+  /** Closes backing files. */
+  dispose(): void {
+    for (const adapter of this.#adapters) adapter.dispose();
+  }
+
+  #bindingFor(caller: Caller): FlashBinding {
+    return {
+      processId: caller.processId,
+      parentProcessId: caller.parentId,
+      openLun: async (node) => {
+        await later();
+        for (const adapter of this.#adapters) {
+          const path = adapter.find(node);
+          if (path === undefined) continue;
+          return new MockFile<LunCalls>((name, input) =>
+            adapter.lunCall(path, caller, name, input as never),
+          );
+        }
+        return -errnos.ENOENT;
+      },
+      openHost: async (node) => {
+        await later();
+        const index = /^\/dev\/cxlflash\/cxlflash(\d+)$/.exec(node)?.[1];
+        const adapter = index === undefined ? undefined : this.#adapters[Number(index)];
+        if (adapter === undefined) return -errnos.ENOENT;
+        return new MockFile<HostCalls>(async (name, input) =>
+          adapter.hostCall(name, input as never),
+        );
+      },
+    };
+  }
+}
+
+function deviceSide(adapter: FlashAdapter): MockFlashAdapter {
+  const { state } = adapter;
+  return {
+    get nodes() {
+      return adapter.paths.map(({ letter }) => `/dev/sg${letter + 1}`);
+    },
+    reset(milliseconds, outcome = 'recovers') {
+      state.resetFails = outcome === 'fails';
+      state.reset(milliseconds);
+    },
+    hold(held) {
+      state.faults.held = held;
+    },
+    setPorts(mask) {
+      state.portsUp = mask;
+    },
+    get executed() {
+      return state.faults.executed;
+    },
+  };
+}
+
+let lastFd = 1 << 20;
+
+type Perform<Calls> = (name: keyof Calls, input: unknown) => Promise<unknown>;
+
+class MockFile<Calls> implements FlashFile<Calls> {
+  fd: number;
+  readonly #perform: Perform<Calls>;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(perform: Perform<Calls>) {
+    lastFd += 1;
+    this.fd = lastFd;
+    this.#perform = perform;
+  }
+
+  async call(name: keyof Calls, input: unknown): Promise<never> {
+    if (this.fd < 0) return -errnos.EBADF as never;
+    const done = later().then(() => this.#perform(name, input));
+    this.#underWay.add(done);
+    try {
+      return (await done) as never;
+    } finally {
+      this.#underWay.delete(done);
+    }
+  }
+
+  async close(): Promise<number> {
+    this.fd = -1;
+    await Promise.allSettled([...this.#underWay]);
+    return 0;
+  }
+}
+
+/** The mock's sysfs, with what flash adapters add to it. */
+class FlashSysFs implements SysFs {
+  readonly #below: SysFs;
+  readonly #files: () => ReturnType<typeof flashFiles>;
+
+  constructor(below: SysFs, files: () => ReturnType<typeof flashFiles>) {
+    this.#below = below;
+    this.#files = files;
+  }
+
+  #find(path: string) {
+    const found = resolve(this.#files(), path);
+    return typeof found === 'number' ? undefined : found;
+  }
+
+  async readdir(path: string): Promise<string[] | number> {
+    const below = await this.#below.readdir(path);
+    const found = this.#find(path);
+    if (found?.entry.kind !== 'directory') return below;
+    const own = [...found.entry.entries.keys()];
+    return typeof below === 'number' ? own.sort() : [...new Set([...below, ...own])].sort();
+  }
+
+  async read(path: string, offset = 0, length?: number): Promise<Uint8Array | number> {
+    const found = this.#find(path);
+    if (found?.entry.kind !== 'file') return this.#below.read(path, offset, length);
+    await later();
+    const bytes = found.entry.read?.() ?? -errnos.EACCES;
+    if (typeof bytes === 'number') return bytes;
+    return bytes.slice(offset, length === undefined ? undefined : offset + length);
+  }
+
+  readSync(path: string): Uint8Array | number {
+    const found = this.#find(path);
+    if (found?.entry.kind !== 'file') return this.#below.readSync(path);
+    return found.entry.read?.() ?? -errnos.EACCES;
+  }
+
+  write(path: string, data: string): Promise<number> {
+    return this.#below.write(path, data);
+  }
+
+  async realpath(path: string): Promise<string | number> {
+    const below = await this.#below.realpath(path);
+    return typeof below === 'string' ? below : (this.#find(path)?.real ?? below);
+  }
+}
