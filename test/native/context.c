@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "context.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "area.h"
+#include "engine.h"
+#include "events.h"
+#include "memory.h"
+#include "next.h"
+
+// A guest's hypervisor numbers process elements its own way.
+#define GUEST_ELEMENT_BASE 32
+
+static int allocate_element(struct afu* afu) {
+  for (int pe = 0; pe < afu->num_procs; pe++) {
+    if (!afu->contexts[pe]) return pe;
+  }
+  return -ENOSPC;
+}
+
+int context_open(struct afu* afu, bool master, bool nonblocking, struct context** out) {
+  device_tick();
+  if (!afu || !afu->card->present || !afu->mode) return -ENODEV;
+  if (!afu->card->link_up) return -EIO;
+  int pe = allocate_element(afu);
+  if (pe < 0) return pe;
+  struct context* context = calloc(1, sizeof *context);
+  if (!context) return -ENOMEM;
+  context->event_fd = eventfd(0, EFD_CLOEXEC | (nonblocking ? EFD_NONBLOCK : 0));
+  if (context->event_fd < 0) {
+    free(context);
+    return -errno;
+  }
+  context->afu = afu;
+  context->pe = pe;
+  context->external_pe = options.guest ? -1 : pe;
+  context->master = master;
+  context->descriptors = 1;
+  afu->contexts[pe] = context;
+  afu->open_contexts++;
+  counters.opens++;
+  *out = context;
+  return 0;
+}
+
+uint64_t context_area_offset(struct context* context) {
+  struct afu* afu = context->afu;
+  if (context->master || !afu->pp_size) return 0;
+  return afu->pp_offset + (uint64_t)context->pe * afu->pp_size;
+}
+
+uint64_t context_area_size(struct context* context) {
+  struct afu* afu = context->afu;
+  return context->master || !afu->pp_size ? afu->ps_size : afu->pp_size;
+}
+
+uint8_t* context_registers(struct context* context) {
+  struct afu* afu = context->afu;
+  if (afu->mode != MODE_DIRECTED) return afu->area;
+  return afu->area + afu->pp_offset + (uint64_t)context->pe * afu->pp_size;
+}
+
+static int check_work(struct context* context, struct start_work* work) {
+  struct afu* afu = context->afu;
+  if (work->reserved1 || work->reserved[0] || work->reserved[1] || work->reserved[2] ||
+      work->reserved[3] || (work->flags & ~(uint64_t)START_WORK_ALL)) {
+    return -EINVAL;
+  }
+  if (!(work->flags & START_WORK_NUM_IRQS)) {
+    work->num_interrupts = (int16_t)afu->irqs_min;
+  } else if (work->num_interrupts < afu->irqs_min || work->num_interrupts > afu->irqs_max) {
+    return -EINVAL;
+  }
+  return 0;
+}
+
+// A guest has an interrupt a context for the PSL, besides the AFU's.
+static int interrupts_needed(int count) { return options.guest ? count + 1 : count; }
+
+int context_start(struct context* context, struct start_work* work) {
+  struct afu* afu = context->afu;
+  struct card* card = afu->card;
+  // The driver's status lock, which a slow attach keeps.
+  while (context->attaching) device_wait();
+  if (context->status != OPENED) return -EIO;
+  int error = check_work(context, work);
+  if (error) return error;
+  int needed = interrupts_needed(work->num_interrupts);
+  if (needed > card->irqs_free) return -ENOSPC;
+  context->err_ff = (work->flags & START_WORK_ERR_FF) != 0;
+  if (card->contexts < 0) return -EBUSY;
+  card->irqs_free -= needed;
+  card->contexts++;
+
+  uint64_t slow = afu->slow_attach_ms;
+  afu->slow_attach_ms = 0;
+  if (slow) {
+    context->attaching = true;
+    device_unlock();
+    sleep_ms(slow);
+    device_lock();
+    context->attaching = false;
+    device_wake();
+  }
+  if (context->status != OPENED || !card->link_up || !card->present) {
+    card->irqs_free += needed;
+    if (card->contexts > 0) card->contexts--;
+    return -EIO;
+  }
+
+  context->irq_count = work->num_interrupts;
+  context->wed = work->wed;
+  if (options.guest) {
+    context->external_pe = GUEST_ELEMENT_BASE + context->pe;
+    afu->shown_pp_size = afu->pp_size;
+  }
+  if (work->flags & START_WORK_TID) work->tid = 0;
+  context->status = STARTED;
+  counters.attaches++;
+  memcpy_afu_attach(context);
+  engine_wake();
+  return 0;
+}
+
+static int start_ioctl(struct context* context, void* argument) {
+  struct start_work work;
+  uint64_t address = (uint64_t)(uintptr_t)argument;
+  if (memory_load(&work, address, sizeof work) != sizeof work) return -EFAULT;
+  int error = context_start(context, &work);
+  if (error || !(work.flags & START_WORK_TID)) return error;
+  return memory_store(address, &work, sizeof work) == sizeof work ? 0 : -EFAULT;
+}
+
+static int id_ioctl(struct context* context, void* argument) {
+  struct afu* afu = context->afu;
+  struct afu_id id = {
+      .flags = afu->mode == MODE_DIRECTED && !context->master,
+      .card_id = (uint32_t)afu->card->number,
+      .afu_offset = 0,
+      .afu_mode = afu->mode,
+  };
+  if (context->without_id) return -EINVAL;
+  size_t stored = memory_store((uint64_t)(uintptr_t)argument, &id, sizeof id);
+  return stored == sizeof id ? 0 : -EFAULT;
+}
+
+int context_ioctl(struct context* context, unsigned long request, void* argument) {
+  device_tick();
+  if (context->status == CLOSED) return -EIO;
+  if (!context->afu->card->link_up) return -EIO;
+  switch ((uint32_t)request) {
+    case (uint32_t)IOCTL_START_WORK:
+      return start_ioctl(context, argument);
+    case (uint32_t)IOCTL_GET_PROCESS_ELEMENT: {
+      uint32_t element = (uint32_t)context->external_pe;
+      size_t stored = memory_store((uint64_t)(uintptr_t)argument, &element, sizeof element);
+      return stored == sizeof element ? 0 : -EFAULT;
+    }
+    case (uint32_t)IOCTL_GET_AFU_ID:
+      return id_ioctl(context, argument);
+    default:
+      return -EINVAL;
+  }
+}
+
+void context_detach(struct context* context) {
+  enum status status = context->status;
+  struct card* card = context->afu->card;
+  context->status = CLOSED;
+  // A context that never started is not woken.
+  if (status != STARTED || context->foreign) return;
+  card->irqs_free += interrupts_needed(context->irq_count);
+  context->irq_count = 0;
+  if (card->contexts > 0) card->contexts--;
+  counters.detaches++;
+  event_signal(context);
+}
+
+void context_put(struct context* context) {
+  // Nobody can wait any more: the epoll sets forget the file with its last descriptor.
+  if (!context->descriptors && context->event_fd >= 0) {
+    NEXT(close)(context->event_fd);
+    context->event_fd = -1;
+  }
+  if (context->descriptors || context->mappings) return;
+  struct afu* afu = context->afu;
+  if (context->status == STARTED && slow_close_ms) {
+    uint64_t slow = slow_close_ms;
+    device_unlock();
+    sleep_ms(slow);
+    device_lock();
+  }
+  context_detach(context);
+  afu->contexts[context->pe] = NULL;
+  afu->open_contexts--;
+  event_discard(context);
+  free(context);
+}

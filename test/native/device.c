@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "device.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "area.h"
+#include "context.h"
+#include "engine.h"
+#include "tree.h"
+
+struct options options;
+struct card cards[CARDS];
+struct counters counters;
+uint64_t slow_close_ms;
+
+static struct afu afus[CARDS];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static bool started;
+
+// A card that was reset or unplugged for a reset is found again after this long.
+#define PROBE_NS 50000000
+
+void device_lock(void) { pthread_mutex_lock(&lock); }
+void device_unlock(void) { pthread_mutex_unlock(&lock); }
+void device_wait(void) { pthread_cond_wait(&changed, &lock); }
+void device_wake(void) { pthread_cond_broadcast(&changed); }
+
+int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+void sleep_ms(uint64_t milliseconds) {
+  struct timespec left = {(time_t)(milliseconds / 1000), (long)(milliseconds % 1000) * 1000000};
+  while (nanosleep(&left, &left) == -1 && errno == EINTR) continue;
+}
+
+static int number_option(const char* name, int fallback, int low, int high) {
+  const char* text = getenv(name);
+  if (!text || !*text) return fallback;
+  long value = strtol(text, NULL, 0);
+  return value < low ? low : value > high ? high : (int)value;
+}
+
+static void read_options(void) {
+  const char* flavour = getenv("CXLSIM_FLAVOUR");
+  options.guest = flavour && strcmp(flavour, "guest") == 0;
+  options.processes = number_option("CXLSIM_PROCESSES", 511, 1, 512);
+  options.interrupts = number_option("CXLSIM_INTERRUPTS", 2037, 4, MAX_INTERRUPTS - 1);
+  options.irqs_min = number_option("CXLSIM_IRQS_MIN", 4, 0, 16);
+}
+
+static void create_card(int number) {
+  struct card* card = &cards[number];
+  struct afu* afu = &afus[number];
+  *card = (struct card){
+      .number = number,
+      .present = true,
+      .link_up = true,
+      .user_irqs = options.interrupts,
+      .irqs_free = options.interrupts,
+      .perst_loads_image = true,
+      .perst_select_user = true,
+      .afu = afu,
+  };
+  bool directed = number == 0 || options.guest;
+  *afu = (struct afu){
+      .card = card,
+      .best_mode = directed ? MODE_DIRECTED : MODE_DEDICATED,
+      .modes_supported = options.guest ? MODE_DIRECTED
+                         : directed    ? MODE_DIRECTED | MODE_DEDICATED
+                                       : MODE_DEDICATED,
+      .processes = number == 0     ? options.processes
+                   : options.guest ? 4
+                                   : 1,
+      .irqs_min = options.irqs_min,
+      .irqs_max = options.interrupts,
+      .ps_size = directed ? 64 << 20 : 1 << 20,
+      .pp_size = directed ? 64 << 10 : 0,
+      .pp_offset = directed ? 32 << 20 : 0,
+      .area_fd = -1,
+  };
+  afu->shown_pp_size = options.guest ? 0 : afu->pp_size;
+  afu->contexts = calloc(512, sizeof *afu->contexts);
+  if (!afu->contexts || area_create(afu)) abort();
+  mode_activate(afu, afu->best_mode);
+}
+
+void device_start(void) {
+  device_lock();
+  if (!started) {
+    started = true;
+    read_options();
+    for (int number = 0; number < CARDS; number++) create_card(number);
+  }
+  device_unlock();
+}
+
+struct afu* find_afu(int card) {
+  if (card < 0 || card >= CARDS || !cards[card].present) return NULL;
+  return cards[card].afu;
+}
+
+int mode_activate(struct afu* afu, int mode) {
+  if (mode == MODE_NONE) return 0;
+  if (!(mode & afu->modes_supported)) return -EINVAL;
+  if (!afu->card->link_up) return -EIO;
+  afu->mode = mode;
+  afu->num_procs = mode == MODE_DEDICATED ? 1 : afu->processes;
+  tree_changed();
+  return 0;
+}
+
+void mode_deactivate(struct afu* afu) {
+  afu->mode = MODE_NONE;
+  afu->num_procs = 0;
+  tree_changed();
+}
+
+static void each_context(struct afu* afu, void (*action)(struct context*)) {
+  for (int pe = 0; pe < 512; pe++) {
+    if (afu->contexts[pe]) action(afu->contexts[pe]);
+  }
+}
+
+static void force_detach(struct context* context) {
+  context_detach(context);
+  area_back(context, BACKING_FAULT);
+}
+
+void detach_all(struct afu* afu) { each_context(afu, force_detach); }
+
+static void show_ones(struct context* context) {
+  if (context->status == STARTED) area_back(context, BACKING_ONES);
+}
+
+static void show_device(struct context* context) {
+  if (context->status == STARTED) area_back(context, BACKING_DEVICE);
+}
+
+void card_link_down(struct card* card, uint64_t milliseconds) {
+  if (!card->present) return;
+  card->link_up = false;
+  each_context(card->afu, show_ones);
+  card->recovery_at = milliseconds ? now() + (int64_t)milliseconds * 1000000 : 0;
+  engine_wake();
+}
+
+void card_link_up(struct card* card) {
+  if (card->link_up) return;
+  card->link_up = true;
+  card->recovery_at = 0;
+  each_context(card->afu, show_device);
+}
+
+void card_unplug(struct card* card) {
+  if (!card->present) return;
+  detach_all(card->afu);
+  mode_deactivate(card->afu);
+  card->present = false;
+  card->recovery_at = 0;
+  tree_changed();
+}
+
+void card_plug(struct card* card) {
+  if (card->present) return;
+  card->present = true;
+  card->link_up = true;
+  card->probe_at = 0;
+  card->contexts = 0;
+  mode_activate(card->afu, card->afu->best_mode);
+  tree_changed();
+}
+
+// The driver's own recovery: contexts detached, nodes gone and back, the link up again.
+static void recover(struct card* card) {
+  detach_all(card->afu);
+  mode_deactivate(card->afu);
+  card->recovery_at = 0;
+  card->link_up = true;
+  card->contexts = 0;
+  mode_activate(card->afu, card->afu->best_mode);
+}
+
+int card_reset(struct card* card, int value) {
+  if (value == 1) {
+    if (card->contexts != 0) return -EBUSY;
+    card->contexts = -1;
+  }
+  if (!options.guest && card->perst_same_image) {
+    if (value == 1) card->contexts = 0;
+    return -EINVAL;
+  }
+  if (options.guest) {
+    // The adapter comes back at once, and stays locked after a reset that was not forced.
+    int locked = card->contexts;
+    recover(card);
+    card->contexts = value == 1 ? locked : 0;
+    return 0;
+  }
+  // Without trust in the image the slot is probed anew: the card vanishes and comes back.
+  card_unplug(card);
+  card->probe_at = now() + PROBE_NS;
+  engine_wake();
+  return 0;
+}
+
+int afu_reset(struct afu* afu) {
+  if (afu->open_contexts) return -EBUSY;
+  if (!afu->card->link_up) return -EIO;
+  memset(afu->area, 0, 0x4000);
+  return 0;
+}
+
+void device_tick(void) {
+  int64_t time = 0;
+  for (int number = 0; number < CARDS; number++) {
+    struct card* card = &cards[number];
+    if (!card->recovery_at && !card->probe_at) continue;
+    if (!time) time = now();
+    if (card->recovery_at && time >= card->recovery_at) recover(card);
+    if (card->probe_at && time >= card->probe_at) card_plug(card);
+  }
+}
+
+bool device_busy(void) {
+  for (int number = 0; number < CARDS; number++) {
+    if (cards[number].recovery_at || cards[number].probe_at) return true;
+  }
+  return false;
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The model of the driver: cards, AFUs and contexts. Everything in it is guarded by one lock
+// (device_lock); functions say when they want it held.
+
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CARDS 2
+#define MAJOR_NUMBER 245
+#define MINORS_PER_CARD 13
+#define MAX_INTERRUPTS 2048
+
+enum mode { MODE_NONE = 0, MODE_DEDICATED = 1, MODE_DIRECTED = 2 };
+enum status { OPENED, STARTED, CLOSED };
+
+struct afu;
+
+struct card {
+  int number;
+  bool present;
+  bool link_up;
+  int contexts;  // attached ones; -1 while the adapter is locked for a reset
+  int user_irqs;
+  int irqs_free;
+  bool perst_loads_image;
+  bool perst_select_user;
+  bool perst_same_image;
+  int64_t recovery_at;  // monotonic ns at which the error state ends, or 0
+  int64_t probe_at;     // monotonic ns at which a removed card is found again, or 0
+  struct afu* afu;
+};
+
+struct afu {
+  struct card* card;
+  enum mode mode;
+  enum mode best_mode;
+  int modes_supported;
+  int processes;  // of the descriptor
+  int num_procs;  // of the current mode
+  int irqs_min;
+  int irqs_max;
+  int prefault_mode;
+  uint64_t ps_size;
+  uint64_t pp_size;
+  uint64_t shown_pp_size;  // what sysfs says: 0 in a guest until the first attach
+  uint64_t pp_offset;
+  int area_fd;
+  uint8_t* area;
+  struct context** contexts;  // by process element
+  int open_contexts;
+  uint64_t slow_attach_ms;
+};
+
+struct raw_event {
+  struct raw_event* next;
+  size_t size;
+  uint8_t bytes[];
+};
+
+struct context {
+  struct afu* afu;
+  int pe;
+  int32_t external_pe;
+  bool master;
+  bool foreign;  // attached by the parent process, before a fork
+  bool anonymous;
+  bool without_id;
+  enum status status;
+  bool attaching;
+  bool err_ff;
+  uint16_t tid;
+  unsigned descriptors;
+  unsigned mappings;
+
+  int event_fd;  // readable while a read would not block
+  bool readable;
+
+  int irq_count;
+  uint64_t irq_bitmap[MAX_INTERRUPTS / 64];
+  bool pending_irq;
+  bool pending_fault;
+  uint64_t fault_addr;
+  uint64_t fault_dsisr;
+  bool pending_error;
+  uint64_t afu_error;
+  struct raw_event* raw_events;
+
+  // The AFU's side of the process.
+  uint64_t wed;
+  uint32_t next_element;
+  uint8_t pass;
+  bool stopped;
+};
+
+struct options {
+  bool guest;
+  int processes;
+  int interrupts;
+  int irqs_min;
+};
+
+extern struct options options;
+extern struct card cards[CARDS];
+
+struct counters {
+  uint64_t opens, attaches, detaches, elements, interrupts, faults, errors;
+  uint64_t dropped_errors, slice_errors;
+};
+extern struct counters counters;
+extern uint64_t slow_close_ms;
+
+void device_lock(void);
+void device_unlock(void);
+// Waits, with the lock given up, for another thread's device_wake.
+void device_wait(void);
+void device_wake(void);
+
+// Sets the model up on first use. Takes the lock.
+void device_start(void);
+struct afu* find_afu(int card);
+int64_t now(void);
+void sleep_ms(uint64_t milliseconds);
+
+// Lock held in all of these. Negative errno or 0 / a value.
+void device_tick(void);  // ends error states and probes that are due
+bool device_busy(void);  // an error state or a probe is running
+int mode_activate(struct afu* afu, int mode);
+void mode_deactivate(struct afu* afu);
+void detach_all(struct afu* afu);
+void card_link_down(struct card* card, uint64_t milliseconds);  // 0: until told otherwise
+void card_link_up(struct card* card);
+void card_unplug(struct card* card);
+void card_plug(struct card* card);
+int card_reset(struct card* card, int value);
+int afu_reset(struct afu* afu);

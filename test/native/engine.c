@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+static bool running;
+
+// How long the thread stays close after work, and how far its sleep then grows.
+#define NEAR_NS 200000
+#define FIRST_SLEEP_NS 20000
+#define LONGEST_SLEEP_NS 2000000
+
+static bool run_afu(struct afu* afu, bool* attached) {
+  bool worked = false;
+  for (int pe = 0; pe < 512; pe++) {
+    struct context* context = afu->contexts[pe];
+    if (!context || context->status != STARTED || context->foreign) continue;
+    *attached = true;
+    if (!afu->card->link_up) continue;
+    worked |= provoke_step(context);
+    // A command may have detached it or taken the link down.
+    if (afu->contexts[pe] != context || context->status != STARTED || !afu->card->link_up) {
+      continue;
+    }
+    worked |= memcpy_afu_step(context);
+  }
+  return worked;
+}
+
+static void* run(void* unused) {
+  (void)unused;
+  int64_t last_work = now();
+  long sleep = FIRST_SLEEP_NS;
+  for (;;) {
+    device_lock();
+    bool attached = false, worked = false;
+    device_tick();
+    for (int number = 0; number < CARDS; number++) worked |= run_afu(cards[number].afu, &attached);
+    if (!attached && !device_busy()) {
+      running = false;
+      device_unlock();
+      return NULL;
+    }
+    device_unlock();
+    int64_t time = now();
+    if (worked) {
+      last_work = time;
+      sleep = FIRST_SLEEP_NS;
+    }
+    if (time - last_work < NEAR_NS) {
+      sched_yield();
+      continue;
+    }
+    nanosleep(&(struct timespec){0, sleep}, NULL);
+    sleep = sleep * 2 < LONGEST_SLEEP_NS ? sleep * 2 : LONGEST_SLEEP_NS;
+  }
+}
+
+void engine_forget(void) { running = false; }
+
+void engine_wake(void) {
+  if (running) return;
+  // The thread takes no signal of the process.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, run, NULL) == 0) {
+    running = true;
+    pthread_setname_np(thread, "cxlsim");
+    pthread_detach(thread);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}

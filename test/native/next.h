@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The C library's own functions, behind the ones this library puts in front of them.
+
+#pragma once
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+
+// The next definition of a function, looked up once.
+#define NEXT(name)                                                          \
+  ({                                                                        \
+    static _Atomic(void*) next_##name;                                      \
+    void* found = atomic_load_explicit(&next_##name, memory_order_relaxed); \
+    if (!found) {                                                           \
+      found = dlsym(RTLD_NEXT, #name);                                      \
+      atomic_store_explicit(&next_##name, found, memory_order_relaxed);     \
+    }                                                                       \
+    (__typeof__(&name))found;                                               \
+  })
