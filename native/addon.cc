@@ -10,6 +10,7 @@
 #include "device_file.h"
 #include "environment.h"
 #include "memory.h"
+#include "ofd_lock.h"
 #include "pages.h"
 #include "problem_state.h"
 
@@ -85,6 +86,7 @@ bool DefineAll(napi_env env, napi_value exports) {
       {"addressOf", nullptr, AddressOf, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"memoryBarrier", nullptr, MemoryBarrier, nullptr, nullptr, nullptr, napi_enumerable,
        nullptr},
+      {"ofdLock", nullptr, OfdLock, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"nothing", nullptr, Nothing, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"orphanedMemory", nullptr, OrphanedMemory, nullptr, nullptr, nullptr, napi_default, nullptr},
   };

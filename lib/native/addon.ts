@@ -75,6 +75,8 @@ export interface Addon {
   ): AddonMemory | number;
   addressOf(view: ArrayBufferView | ArrayBuffer): bigint;
   memoryBarrier(): void;
+  /** F_OFD_SETLK on a byte range: takes the write lock, or lets go of it. 0 or -errno. */
+  ofdLock(fd: number, offset: number, length: number, exclusive: boolean): number;
   /** Does nothing: what the benchmark measures calls against. */
   nothing(): void;
   /** Bytes that the collector has given up and attached contexts keep mapped. */
