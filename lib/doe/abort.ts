@@ -1,0 +1,5 @@
+import { AbortError } from '../abort';
+
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new AbortError(signal);
+}

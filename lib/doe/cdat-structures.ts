@@ -1,0 +1,213 @@
+/**
+ * The Coherent Device Attribute Table (CDAT 1.03), decoded: what a memory device or a switch
+ * tells of its ranges, and how fast they are reached.
+ */
+import { type CxlError, systemError } from '../errors';
+
+export const cdatHeaderLength = 16;
+
+export interface CdatHeader {
+  /** Bytes of the whole table, this header included. */
+  readonly length: number;
+  readonly revision: number;
+  readonly checksum: number;
+  /** Changes whenever the table does. */
+  readonly sequence: number;
+}
+
+/** Device scoped memory affinity: one range of device physical addresses. */
+export interface Dsmas {
+  readonly kind: 'DSMAS';
+  /** What the other structures name this range by. */
+  readonly handle: number;
+  readonly flags: number;
+  /** Flag bit 2. */
+  readonly nonVolatile: boolean;
+  readonly dpaBase: bigint;
+  readonly dpaLength: bigint;
+}
+
+/** What an entry of DSLBIS or SSLBIS measures: latency in picoseconds, bandwidth in MB/s. */
+export type LatencyBandwidthType =
+  | 'access latency'
+  | 'read latency'
+  | 'write latency'
+  | 'access bandwidth'
+  | 'read bandwidth'
+  | 'write bandwidth'
+  | 'reserved';
+
+/** Device scoped latency and bandwidth of a range. */
+export interface Dslbis {
+  readonly kind: 'DSLBIS';
+  readonly handle: number;
+  readonly flags: number;
+  readonly dataType: LatencyBandwidthType;
+  /** What one of `entries` stands for: picoseconds, or MB/s. */
+  readonly entryBaseUnit: bigint;
+  readonly entries: readonly [number, number, number];
+}
+
+/** Device scoped memory side cache. */
+export interface Dsmscis {
+  readonly kind: 'DSMSCIS';
+  readonly handle: number;
+  /** Bytes. */
+  readonly cacheSize: bigint;
+  readonly cacheAttributes: number;
+}
+
+/** Device scoped initiator. */
+export interface Dsis {
+  readonly kind: 'DSIS';
+  readonly flags: number;
+  /** Flag bit 0: `handle` is of a DSMAS range too. */
+  readonly memoryAttached: boolean;
+  readonly handle: number;
+}
+
+/** Device scoped EFI memory type of a part of a range. */
+export interface Dsemts {
+  readonly kind: 'DSEMTS';
+  readonly handle: number;
+  readonly efiMemoryType: 'conventional' | 'specific purpose' | 'reserved memory' | 'reserved';
+  readonly dpaOffset: bigint;
+  readonly dpaLength: bigint;
+}
+
+/** Latency or bandwidth between ports of a switch; 0x0100 is upstream, 0xffff any port. */
+export interface Sslbis {
+  readonly kind: 'SSLBIS';
+  readonly dataType: LatencyBandwidthType;
+  readonly entryBaseUnit: bigint;
+  readonly entries: readonly {
+    readonly portX: number;
+    readonly portY: number;
+    readonly value: number;
+  }[];
+}
+
+export interface UnknownStructure {
+  readonly kind: 'unknown';
+  readonly type: number;
+  /** Header included. */
+  readonly bytes: Buffer;
+}
+
+export type CdatStructure = Dsmas | Dslbis | Dsmscis | Dsis | Dsemts | Sslbis | UnknownStructure;
+
+const dataTypes = [
+  'access latency',
+  'read latency',
+  'write latency',
+  'access bandwidth',
+  'read bandwidth',
+  'write bandwidth',
+] as const;
+const efiTypes = ['conventional', 'specific purpose', 'reserved memory'] as const;
+
+/** Lengths the table's own types must have; SSLBIS is 16 and 8 an entry. */
+const lengths: Readonly<Record<number, number>> = { 0: 24, 1: 24, 2: 20, 3: 8, 4: 24 };
+
+export function decodeCdatHeader(bytes: Buffer): CdatHeader {
+  return {
+    length: bytes.readUInt32LE(0),
+    revision: bytes.readUInt8(4),
+    checksum: bytes.readUInt8(5),
+    sequence: bytes.readUInt32LE(12),
+  };
+}
+
+/** Whether all bytes of the table sum to 0, as the checksum is there to make them. */
+export function cdatChecksumValid(table: Uint8Array): boolean {
+  return (table.reduce((sum, byte) => sum + byte, 0) & 0xff) === 0;
+}
+
+/**
+ * Every structure of a table.
+ * @throws CxlError EBADMSG where a structure leaves the table or is not as long as its type
+ */
+export function decodeCdatStructures(table: Buffer, path: string): CdatStructure[] {
+  const structures: CdatStructure[] = [];
+  for (let at = cdatHeaderLength; at < table.length; ) {
+    if (at + 4 > table.length) throw malformed(path, `the table ends in mid-structure at ${at}`);
+    const type = table.readUInt8(at);
+    const length = table.readUInt16LE(at + 2);
+    if (length < 4 || at + length > table.length) {
+      throw malformed(path, `the structure at ${at} has length ${length} and leaves the table`);
+    }
+    const fits =
+      type === 5 ? length >= 16 && length % 8 === 0 : (lengths[type] ?? length) === length;
+    if (!fits) throw malformed(path, `a structure of type ${type} has no length of ${length}`);
+    structures.push(decode(type, table.subarray(at, at + length)));
+    at += length;
+  }
+  return structures;
+}
+
+function decode(type: number, bytes: Buffer): CdatStructure {
+  const handle = bytes.length > 4 ? bytes.readUInt8(4) : 0;
+  switch (type) {
+    case 0: {
+      const flags = bytes.readUInt8(5);
+      return {
+        kind: 'DSMAS',
+        handle,
+        flags,
+        nonVolatile: (flags & 4) !== 0,
+        dpaBase: bytes.readBigUInt64LE(8),
+        dpaLength: bytes.readBigUInt64LE(16),
+      };
+    }
+    case 1:
+      return {
+        kind: 'DSLBIS',
+        handle,
+        flags: bytes.readUInt8(5),
+        dataType: dataTypes[bytes.readUInt8(6)] ?? 'reserved',
+        entryBaseUnit: bytes.readBigUInt64LE(8),
+        entries: [bytes.readUInt16LE(16), bytes.readUInt16LE(18), bytes.readUInt16LE(20)],
+      };
+    case 2:
+      return {
+        kind: 'DSMSCIS',
+        handle,
+        cacheSize: bytes.readBigUInt64LE(8),
+        cacheAttributes: bytes.readUInt32LE(16),
+      };
+    case 3: {
+      const flags = bytes.readUInt8(4);
+      return { kind: 'DSIS', flags, memoryAttached: (flags & 1) !== 0, handle: bytes.readUInt8(5) };
+    }
+    case 4:
+      return {
+        kind: 'DSEMTS',
+        handle,
+        efiMemoryType: efiTypes[bytes.readUInt8(5)] ?? 'reserved',
+        dpaOffset: bytes.readBigUInt64LE(8),
+        dpaLength: bytes.readBigUInt64LE(16),
+      };
+    case 5: {
+      const entries = [];
+      for (let at = 16; at < bytes.length; at += 8) {
+        entries.push({
+          portX: bytes.readUInt16LE(at),
+          portY: bytes.readUInt16LE(at + 2),
+          value: bytes.readUInt16LE(at + 4),
+        });
+      }
+      return {
+        kind: 'SSLBIS',
+        dataType: dataTypes[bytes.readUInt8(4)] ?? 'reserved',
+        entryBaseUnit: bytes.readBigUInt64LE(8),
+        entries,
+      };
+    }
+    default:
+      return { kind: 'unknown', type, bytes: Buffer.from(bytes) };
+  }
+}
+
+function malformed(path: string, hint: string): CxlError {
+  return systemError('EBADMSG', 'doe(cdat)', path, hint, malformed);
+}

@@ -1,0 +1,174 @@
+/** The requests of compliance mode and their bytes (CXL 2.0 §14.16.4, tables 275 to 308). */
+import { checkInteger, checkUint64, valueError } from '../errors';
+
+/** Which of the link's protocols a test concerns. */
+export interface ProtocolOption {
+  /** 8 bits, as the specification's table for the request numbers them. */
+  readonly protocol: number;
+}
+
+/** Algorithm 1a, 1b or 2: one engine writes a stream of patterns and checks them. */
+export interface MultipleWriteStreaming extends ProtocolOption {
+  /** Addresses are virtual. */
+  readonly virtualAddress: boolean;
+  readonly selfChecking: boolean;
+  /** 8 bits: how the read that verifies is made. */
+  readonly verifyReadSemantics: number;
+  /** 8 bits each. */
+  readonly increments: number;
+  readonly sets: number;
+  readonly loops: number;
+  readonly startAddress: bigint;
+  readonly writeAddress: bigint;
+  readonly writebackAddress: bigint;
+  readonly byteMask: bigint;
+  readonly addressIncrement: number;
+  readonly setOffset: number;
+  readonly pattern: number;
+  readonly incrementPattern: number;
+}
+
+/** A producer writes and a consumer checks the order. */
+export interface ProducerConsumer extends ProtocolOption {
+  readonly increments: number;
+  readonly sets: number;
+  readonly loops: number;
+  /** 8 bits. */
+  readonly writeSemantics: number;
+  readonly startAddress: bigint;
+  readonly byteMask: bigint;
+  readonly addressIncrement: number;
+  readonly setOffset: number;
+  readonly pattern: number;
+}
+
+/** A request of compliance mode, by what it does. Numbers without a remark have 8 bits. */
+export type ComplianceRequest =
+  | { readonly request: 'capabilities' }
+  | { readonly request: 'status' }
+  | { readonly request: 'halt-all' }
+  | ({ readonly request: 'multiple-write-streaming' } & MultipleWriteStreaming)
+  | ({ readonly request: 'producer-consumer' } & ProducerConsumer)
+  /** `pattern` has 32 bits. */
+  | { readonly request: 'bogus-writes'; readonly count: number; readonly pattern: number }
+  | ({ readonly request: 'poison' } & ProtocolOption)
+  | { readonly request: 'crc'; readonly bitsFlipped: number; readonly flits: number }
+  | { readonly request: 'flow-control'; readonly enable: boolean }
+  | { readonly request: 'cache-flush'; readonly enable: boolean }
+  | {
+      readonly request: 'mac-delay';
+      readonly enable: boolean;
+      readonly mode: number;
+      readonly delay: number;
+    }
+  | { readonly request: 'unexpected-mac'; readonly opcode: number; readonly mode: number }
+  | ({ readonly request: 'viral' } & ProtocolOption)
+  | { readonly request: 'almp'; readonly opcode: number }
+  | { readonly request: 'ignore-almp'; readonly opcode: number }
+  | { readonly request: 'bit-error'; readonly opcode: number };
+
+/** Request codes, at their index. */
+export const complianceRequests = [
+  'capabilities',
+  'status',
+  'halt-all',
+  'multiple-write-streaming',
+  'producer-consumer',
+  'bogus-writes',
+  'poison',
+  'crc',
+  'flow-control',
+  'cache-flush',
+  'mac-delay',
+  'unexpected-mac',
+  'viral',
+  'almp',
+  'ignore-almp',
+  'bit-error',
+] as const satisfies readonly ComplianceRequest['request'][];
+
+export type ComplianceRequestName = (typeof complianceRequests)[number];
+
+const streamingHead = [
+  'protocol',
+  'virtualAddress',
+  'selfChecking',
+  'verifyReadSemantics',
+  'increments',
+  'sets',
+  'loops',
+  0,
+] as const;
+const producerHead = [
+  'protocol',
+  'increments',
+  'sets',
+  'loops',
+  'writeSemantics',
+  0,
+  0,
+  0,
+] as const;
+const streamingAddresses = ['startAddress', 'writeAddress', 'writebackAddress', 'byteMask'];
+const streamingWords = ['addressIncrement', 'setOffset', 'pattern', 'incrementPattern'];
+
+/** Parameters in the order of their bytes: names, or 0 for a reserved byte. */
+interface Layout {
+  readonly bytes?: readonly (string | 0)[];
+  readonly quads?: readonly string[];
+  readonly words?: readonly string[];
+}
+
+const layouts: Record<ComplianceRequestName, Layout> = {
+  capabilities: {},
+  status: {},
+  'halt-all': {},
+  'multiple-write-streaming': {
+    bytes: streamingHead,
+    quads: streamingAddresses,
+    words: streamingWords,
+  },
+  'producer-consumer': {
+    bytes: producerHead,
+    quads: ['startAddress', 'byteMask'],
+    words: ['addressIncrement', 'setOffset', 'pattern'],
+  },
+  'bogus-writes': { bytes: ['count', 0], words: ['pattern'] },
+  poison: { bytes: ['protocol'] },
+  crc: { bytes: ['bitsFlipped', 'flits'] },
+  'flow-control': { bytes: ['enable'] },
+  'cache-flush': { bytes: ['enable'] },
+  'mac-delay': { bytes: ['enable', 'mode', 'delay'] },
+  'unexpected-mac': { bytes: ['opcode', 'mode'] },
+  viral: { bytes: ['protocol'] },
+  almp: { bytes: ['opcode', 0, 0, 0] },
+  'ignore-almp': { bytes: ['opcode', 0, 0, 0] },
+  'bit-error': { bytes: ['opcode'] },
+};
+
+/**
+ * The payload of a request: code, version 1, two reserved bytes, the parameters, and zeros up
+ * to a whole dword.
+ * @throws TypeError, RangeError for a parameter that does not fit its field
+ */
+export function encodeComplianceRequest(request: ComplianceRequest): Buffer {
+  const code = complianceRequests.indexOf(request.request);
+  if (code < 0) throw valueError('request', complianceRequests.join(', '), request.request);
+  const { bytes = [], quads = [], words = [] } = layouts[request.request];
+  const given = request as unknown as Record<string, unknown>;
+  const length = 4 + bytes.length + quads.length * 8 + words.length * 4;
+  const payload = Buffer.alloc(Math.ceil(length / 4) * 4);
+  payload.writeUInt8(code, 0);
+  payload.writeUInt8(1, 1);
+  let at = 4;
+  for (const name of bytes) {
+    const value = name === 0 ? 0 : given[name];
+    const number = typeof value === 'boolean' ? Number(value) : value;
+    at = payload.writeUInt8(checkInteger(String(name), number, 0, 0xff), at);
+  }
+  for (const name of quads) at = payload.writeBigUInt64LE(checkUint64(name, given[name]), at);
+  for (const name of words) {
+    at = payload.writeUInt32LE(checkInteger(name, given[name], 0, 0xffff_ffff), at);
+  }
+  return payload;
+}

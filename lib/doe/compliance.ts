@@ -1,0 +1,147 @@
+/** Compliance mode (CXL 2.0 §14.16.4): test modes a device can be put into over its mailbox. */
+import { CxlError, type ErrnoName, errnos, systemError } from '../errors';
+import {
+  type ComplianceRequest,
+  type ComplianceRequestName,
+  complianceRequests,
+  encodeComplianceRequest,
+} from './compliance-requests';
+import type { Protocol } from './exchange';
+import { type DoeMailbox, type ExchangeOptions, requireProtocol } from './mailbox';
+
+export const complianceProtocol: Protocol = { vendorId: 0x1e98, type: 0 };
+
+export type ComplianceStatusName =
+  | 'not authorized'
+  | 'unknown failure'
+  | 'unsupported injection function'
+  | 'internal error'
+  | 'target busy'
+  | 'target not initialized'
+  | 'reserved status';
+
+const statuses: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
+  ['not authorized', 'EPERM'],
+  ['unknown failure', 'EIO'],
+  ['unsupported injection function', 'EOPNOTSUPP'],
+  ['internal error', 'EREMOTEIO'],
+  ['target busy', 'EBUSY'],
+  ['target not initialized', 'ENXIO'],
+];
+
+/** The device took the request and refused it. */
+export class ComplianceError extends CxlError {
+  override readonly name = 'ComplianceError';
+  readonly request: ComplianceRequestName;
+  /** The answer's status, 1 to 255. */
+  readonly status: number;
+  readonly statusName: ComplianceStatusName;
+
+  constructor(request: ComplianceRequestName, status: number, path: string) {
+    const [statusName, errno] = statuses[status - 1] ?? (['reserved status', 'EIO'] as const);
+    super(errnos[errno], `doe(compliance ${request})`, path, `status ${status}: ${statusName}`);
+    this.request = request;
+    this.status = status;
+    this.statusName = statusName;
+  }
+}
+
+export interface ComplianceCapabilities {
+  /** Bit n: the device has request code n. */
+  readonly availableMask: bigint;
+  /** Bit n: request code n is enabled. */
+  readonly enabledMask: bigint;
+  readonly available: readonly ComplianceRequestName[];
+  readonly enabled: readonly ComplianceRequestName[];
+}
+
+export interface ComplianceStatus {
+  /** Capability bits, as the specification's table 280 numbers them. */
+  readonly capabilities: number;
+  /** In units of `cacheSizeUnit`. */
+  readonly cacheSize: number;
+  /** 8 bits, as the specification's table 280 numbers them. */
+  readonly cacheSizeUnit: number;
+}
+
+/** The compliance mode of one mailbox. Every call is one exchange, and one discovery before the first. */
+export class Compliance {
+  readonly mailbox: DoeMailbox;
+  readonly #options: ExchangeOptions;
+  #offered: Promise<void> | undefined;
+
+  constructor(mailbox: DoeMailbox, options: ExchangeOptions = {}) {
+    this.mailbox = mailbox;
+    this.#options = options;
+  }
+
+  /** @throws ComplianceError, CxlError EOPNOTSUPP, EBADMSG, and what exchange() throws */
+  async capabilities(): Promise<ComplianceCapabilities> {
+    const answer = await this.#ask({ request: 'capabilities' }, 20);
+    const availableMask = answer.readBigUInt64LE(4);
+    const enabledMask = answer.readBigUInt64LE(12);
+    return {
+      availableMask,
+      enabledMask,
+      available: named(availableMask),
+      enabled: named(enabledMask),
+    };
+  }
+
+  /** @throws as capabilities() */
+  async status(): Promise<ComplianceStatus> {
+    // Its fields follow the length with no status and no padding between.
+    const answer = await this.#ask({ request: 'status' }, 10);
+    return {
+      capabilities: answer.readUInt32LE(3),
+      cacheSize: answer.readUInt16LE(7),
+      cacheSizeUnit: answer.readUInt8(9),
+    };
+  }
+
+  /**
+   * Any of the requests that start, stop or inject something; resolves when the device has
+   * accepted it.
+   * @throws as capabilities(), and TypeError, RangeError for a parameter that does not fit
+   */
+  async request(request: ComplianceRequest): Promise<void> {
+    await this.#ask(request, 4);
+  }
+
+  async #ask(request: ComplianceRequest, shortest: number): Promise<Buffer> {
+    const payload = encodeComplianceRequest(request);
+    this.#offered ??= requireProtocol(this.mailbox, complianceProtocol, this.#options);
+    try {
+      await this.#offered;
+    } catch (error) {
+      this.#offered = undefined;
+      throw error;
+    }
+    const answer = await this.mailbox.exchange(complianceProtocol, payload, this.#options);
+    const code = complianceRequests.indexOf(request.request);
+    if (answer.length < 4) {
+      throw malformed(this.mailbox, `an answer has at least 4 bytes; got ${answer.length}`);
+    }
+    if (answer.readUInt8(0) !== code) {
+      const hint = `asked with code ${code}, the answer has code ${answer.readUInt8(0)}`;
+      throw malformed(this.mailbox, hint);
+    }
+    const status = request.request === 'status' ? 0 : answer.readUInt8(3);
+    if (status !== 0) {
+      throw new ComplianceError(request.request, status, this.mailbox.name);
+    }
+    if (answer.length < shortest) {
+      const hint = `an answer to ${request.request} has at least ${shortest} bytes; got ${answer.length}`;
+      throw malformed(this.mailbox, hint);
+    }
+    return answer;
+  }
+}
+
+function named(mask: bigint): ComplianceRequestName[] {
+  return complianceRequests.filter((_, code) => ((mask >> BigInt(code)) & 1n) === 1n);
+}
+
+function malformed(mailbox: DoeMailbox, hint: string): CxlError {
+  return systemError('EBADMSG', 'doe(compliance)', mailbox.name, hint, malformed);
+}

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+import { debug } from '../debug';
+import { valueError } from '../errors';
+import { Doe } from './doe';
+import { DumpPci } from './dump';
+import type { PciBus } from './pci';
+import { SysfsPci } from './sysfs';
+
+/**
+ * The mailboxes of this machine, unless NODE_CXL_BACKEND says otherwise: `mock` and
+ * `mock:FILE.json` are a mock of one memory device.
+ */
+export const doe = new Doe(() => chooseBus(process.env['NODE_CXL_BACKEND'] ?? ''));
+
+/** The functions of a file that `lspci -xxxx` made: to be looked at, not talked to. */
+export function doeFromDump(file: string): Doe {
+  return new Doe(new DumpPci(readFileSync(file, 'latin1')));
+}
+
+function chooseBus(choice: string): PciBus {
+  debug('doe backend: %s', choice || 'native');
+  if (choice === '' || choice === 'native') return new SysfsPci();
+  if (choice === 'mock' || choice.startsWith('mock:')) {
+    // Loaded when chosen, as the other mock is.
+    const { createMockDoe } = require('../mock/doe') as { createMockDoe(): Doe };
+    return createMockDoe().bus;
+  }
+  throw valueError('NODE_CXL_BACKEND', "'native', 'mock' or 'mock:FILE.json'", choice);
+}

@@ -1,0 +1,94 @@
+/** Configuration space as `lspci -xxxx` recorded it: functions to look at, not to talk to. */
+import type { NegativeErrno } from '../binding';
+import { errnos, valueError } from '../errors';
+import { type ConfigSpace, type PciBus, parseAddress } from './pci';
+
+const heading = /^((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]) /i;
+const row = /^([0-9a-f]{2,3}):((?: [0-9a-f]{2}){1,16})\s*$/i;
+
+/**
+ * The functions of a dump and their bytes (64, 256 or 4096 each).
+ * @throws TypeError ERR_INVALID_ARG_VALUE for text that is no such dump
+ */
+export function parseLspciDump(text: string): Map<string, Buffer> {
+  const functions = new Map<string, Buffer>();
+  let bytes: number[] | undefined;
+  let address = '';
+  const finish = () => {
+    if (bytes === undefined) return;
+    if (![64, 256, 4096].includes(bytes.length)) {
+      const expected = '64, 256 or 4096 bytes of configuration space a function';
+      throw valueError('dump', expected, `${bytes.length} bytes at ${address}`);
+    }
+    functions.set(address, Buffer.from(bytes));
+  };
+  for (const line of text.split(/\r?\n/)) {
+    const head = heading.exec(line);
+    if (head !== null) {
+      finish();
+      address = parseAddress(head[1] as string);
+      bytes = [];
+      continue;
+    }
+    const data = row.exec(line);
+    if (data === null) continue;
+    if (bytes === undefined || Number.parseInt(data[1] as string, 16) !== bytes.length) {
+      throw valueError('dump', 'in the form of lspci -xxxx, each row after the one before', line);
+    }
+    for (const byte of (data[2] as string).trim().split(' ')) bytes.push(Number.parseInt(byte, 16));
+  }
+  finish();
+  if (functions.size === 0) {
+    throw valueError('dump', 'in the form of lspci -xxxx; it has no function', text.slice(0, 60));
+  }
+  return functions;
+}
+
+/** A function's configuration space in the form of `lspci -xxxx`. */
+export function formatLspciDump(address: string, bytes: Uint8Array, title = ''): string {
+  const lines = [`${address} ${title}`];
+  for (let at = 0; at < bytes.length; at += 16) {
+    const data = Buffer.from(bytes.subarray(at, at + 16))
+      .toString('hex')
+      .match(/../g);
+    lines.push(`${at.toString(16).padStart(2, '0')}: ${(data ?? []).join(' ')}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+/** A bus of recorded functions: every write is refused with EROFS. */
+export class DumpPci implements PciBus {
+  readonly kind = 'dump';
+  readonly #functions: Map<string, Buffer>;
+
+  constructor(text: string) {
+    this.#functions = parseLspciDump(text);
+  }
+
+  path(address: string): string {
+    return `dump:${address}`;
+  }
+
+  async functions(): Promise<string[]> {
+    return [...this.#functions.keys()].sort();
+  }
+
+  open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno {
+    const bytes = this.#functions.get(address);
+    if (bytes === undefined) return -errnos.ENOENT;
+    if (access === 'write') return -errnos.EROFS;
+    return {
+      size: bytes.length,
+      readDword: (offset) =>
+        offset + 4 <= bytes.length ? bytes.readUInt32LE(offset) : -errnos.ENODATA,
+      writeDword: () => -errnos.EROFS,
+      lock: () => -errnos.EROFS,
+      unlock: () => 0,
+      close: () => {},
+    };
+  }
+
+  async owner() {
+    return { kernelFeatures: [], kernelTables: [] };
+  }
+}

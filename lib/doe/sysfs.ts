@@ -1,0 +1,142 @@
+/** The PCI functions of this machine, through sysfs. */
+import fs from 'node:fs';
+import path from 'node:path';
+import type { NegativeErrno } from '../binding';
+import { errnos } from '../errors';
+import type { ConfigSpace, Owner, PciBus } from './pci';
+import { ofdLock, type RangeLock } from './range-lock';
+
+export interface SysfsOptions {
+  /** Where the PCI functions are; /sys/bus/pci/devices. */
+  readonly devices?: string;
+  /** Where the kernel's Compute Express Link devices are; /sys/bus/cxl/devices. */
+  readonly cxlDevices?: string;
+  readonly lock?: RangeLock;
+}
+
+export class SysfsPci implements PciBus {
+  readonly kind = 'native';
+  readonly #devices: string;
+  readonly #cxlDevices: string;
+  readonly #lock: RangeLock;
+
+  constructor(options: SysfsOptions = {}) {
+    this.#devices = options.devices ?? '/sys/bus/pci/devices';
+    this.#cxlDevices = options.cxlDevices ?? '/sys/bus/cxl/devices';
+    this.#lock = options.lock ?? ofdLock;
+  }
+
+  path(address: string): string {
+    return address === '' ? this.#devices : path.join(this.#devices, address, 'config');
+  }
+
+  async functions(): Promise<string[] | NegativeErrno> {
+    try {
+      return (await fs.promises.readdir(this.#devices)).sort();
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno {
+    const file = this.path(address);
+    try {
+      const fd = fs.openSync(file, access === 'read' ? 'r' : 'r+');
+      return new SysfsConfigSpace(fd, fs.fstatSync(fd).size, this.#lock);
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  async owner(address: string): Promise<Owner> {
+    const device = path.join(this.#devices, address);
+    const [driver, kernelFeatures, kernelTables] = await Promise.all([
+      fs.promises.readlink(path.join(device, 'driver')).catch(() => undefined),
+      fs.promises.readdir(path.join(device, 'doe_features')).catch((): string[] => []),
+      this.#tables(address),
+    ]);
+    return {
+      ...(driver === undefined ? {} : { driver: path.basename(driver) }),
+      kernelFeatures: kernelFeatures.sort(),
+      kernelTables,
+    };
+  }
+
+  /** The ports of the cxl bus whose `uport` is a device of this function. */
+  async #tables(address: string): Promise<string[]> {
+    const names = await fs.promises.readdir(this.#cxlDevices).catch((): string[] => []);
+    const tables: string[] = [];
+    for (const name of names.sort()) {
+      const port = path.join(this.#cxlDevices, name);
+      const above = await fs.promises.realpath(path.join(port, 'uport')).catch(() => undefined);
+      if (above === undefined || !above.split('/').includes(address)) continue;
+      // Bridges above the function are in the path as well; the last address is the function's.
+      if (lastAddress(above) !== address) continue;
+      const table = path.join(port, 'CDAT');
+      const there = await fs.promises.access(table).then(
+        () => true,
+        () => false,
+      );
+      if (there) tables.push(table);
+    }
+    return tables;
+  }
+}
+
+function lastAddress(devicePath: string): string | undefined {
+  return devicePath
+    .split('/')
+    .filter((part) => /^[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]$/.test(part))
+    .pop();
+}
+
+/** One aligned pread or pwrite of four bytes is one dword access of the device. */
+class SysfsConfigSpace implements ConfigSpace {
+  readonly #dword = Buffer.alloc(4);
+
+  constructor(
+    private fd: number,
+    readonly size: number,
+    private readonly rangeLock: RangeLock,
+  ) {}
+
+  readDword(offset: number): number | NegativeErrno {
+    try {
+      const length = fs.readSync(this.fd, this.#dword, 0, 4, offset);
+      // Past what a user may see, the kernel gives no bytes and no error.
+      return length === 4 ? this.#dword.readUInt32LE() : -errnos.ENODATA;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  writeDword(offset: number, value: number): number | NegativeErrno {
+    this.#dword.writeUInt32LE(value);
+    try {
+      const length = fs.writeSync(this.fd, this.#dword, 0, 4, offset);
+      return length === 4 ? 0 : -errnos.EIO;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  }
+
+  lock(offset: number, length: number): number | NegativeErrno {
+    return this.rangeLock(this.fd, offset, length, true);
+  }
+
+  unlock(offset: number, length: number): number | NegativeErrno {
+    return this.rangeLock(this.fd, offset, length, false);
+  }
+
+  close(): void {
+    if (this.fd < 0) return;
+    fs.closeSync(this.fd);
+    this.fd = -1;
+  }
+}
+
+function errnoOf(error: unknown): NegativeErrno {
+  const { errno } = error as NodeJS.ErrnoException;
+  // Elsewhere than on Linux the numbers are the system's own; there is no sysfs there either.
+  return typeof errno === 'number' && errno < 0 ? errno : -errnos.EIO;
+}

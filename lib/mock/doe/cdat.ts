@@ -1,0 +1,92 @@
+import type { CdatStructure } from '../../doe/cdat-structures';
+
+const dataTypes = [
+  'access latency',
+  'read latency',
+  'write latency',
+  'access bandwidth',
+  'read bandwidth',
+  'write bandwidth',
+];
+const efiTypes = ['conventional', 'specific purpose', 'reserved memory'];
+
+/** A table of these structures, with its length and a right checksum. */
+export function encodeCdat(
+  structures: readonly CdatStructure[],
+  { revision = 1, sequence = 0 }: { revision?: number; sequence?: number } = {},
+): Buffer {
+  const header = Buffer.alloc(16);
+  const table = Buffer.concat([header, ...structures.map(encode)]);
+  table.writeUInt32LE(table.length, 0);
+  table.writeUInt8(revision, 4);
+  table.writeUInt32LE(sequence, 12);
+  const sum = table.reduce((total, byte) => total + byte, 0) & 0xff;
+  table.writeUInt8((0x100 - sum) & 0xff, 5);
+  return table;
+}
+
+function encode(structure: CdatStructure): Buffer {
+  switch (structure.kind) {
+    case 'DSMAS': {
+      const bytes = start(0, 24);
+      bytes.set([structure.handle, structure.flags], 4);
+      bytes.writeBigUInt64LE(structure.dpaBase, 8);
+      bytes.writeBigUInt64LE(structure.dpaLength, 16);
+      return bytes;
+    }
+    case 'DSLBIS': {
+      const bytes = start(1, 24);
+      bytes.set([structure.handle, structure.flags, number(dataTypes, structure.dataType)], 4);
+      bytes.writeBigUInt64LE(structure.entryBaseUnit, 8);
+      structure.entries.forEach((entry, index) => {
+        bytes.writeUInt16LE(entry, 16 + index * 2);
+      });
+      return bytes;
+    }
+    case 'DSMSCIS': {
+      const bytes = start(2, 20);
+      bytes.writeUInt8(structure.handle, 4);
+      bytes.writeBigUInt64LE(structure.cacheSize, 8);
+      bytes.writeUInt32LE(structure.cacheAttributes, 16);
+      return bytes;
+    }
+    case 'DSIS': {
+      const bytes = start(3, 8);
+      bytes.set([structure.flags, structure.handle], 4);
+      return bytes;
+    }
+    case 'DSEMTS': {
+      const bytes = start(4, 24);
+      bytes.set([structure.handle, number(efiTypes, structure.efiMemoryType)], 4);
+      bytes.writeBigUInt64LE(structure.dpaOffset, 8);
+      bytes.writeBigUInt64LE(structure.dpaLength, 16);
+      return bytes;
+    }
+    case 'SSLBIS': {
+      const bytes = start(5, 16 + structure.entries.length * 8);
+      bytes.writeUInt8(number(dataTypes, structure.dataType), 4);
+      bytes.writeBigUInt64LE(structure.entryBaseUnit, 8);
+      structure.entries.forEach(({ portX, portY, value }, index) => {
+        bytes.writeUInt16LE(portX, 16 + index * 8);
+        bytes.writeUInt16LE(portY, 18 + index * 8);
+        bytes.writeUInt16LE(value, 20 + index * 8);
+      });
+      return bytes;
+    }
+    case 'unknown':
+      return structure.bytes;
+  }
+}
+
+function start(type: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  bytes.writeUInt8(type, 0);
+  bytes.writeUInt16LE(length, 2);
+  return bytes;
+}
+
+/** Its number in the table's type, or 0xff for what has none. */
+function number(names: readonly string[], name: string): number {
+  const found = names.indexOf(name);
+  return found < 0 ? 0xff : found;
+}

@@ -1,0 +1,164 @@
+/** A PCI function of the mock: its configuration space, its mailboxes, who owns it. */
+import type { NegativeErrno } from '../../binding';
+import { type ConfigSpace, type Owner, parseAddress } from '../../doe/pci';
+import { registersLength } from '../../doe/registers';
+import { errnos } from '../../errors';
+import { MockMailbox, type MockMailboxOptions } from './mailbox';
+
+export interface MockFunctionOptions {
+  /** `0000:0d:00.0`, or without the domain. */
+  readonly address: string;
+  readonly vendorId?: number;
+  readonly deviceId?: number;
+  /** At 0x190 and every 0x20 from there, unless `at` says otherwise. */
+  readonly mailboxes?: readonly (MockMailboxOptions & { readonly at?: number })[];
+  /** Bytes of configuration space: 64, 256 or 4096. */
+  readonly size?: number;
+  /** Bytes of it this user may read: 64 for all but root. Writing then takes root as well. */
+  readonly readable?: number;
+  /** The driver bound to the function. */
+  readonly driver?: string;
+  readonly kernelFeatures?: readonly string[];
+  readonly kernelTables?: readonly string[];
+  /** A conventional PCI function: no PCI Express capability. */
+  readonly conventional?: boolean;
+  /** Dwords of configuration space to have this value whatever is there: a corrupt list, say. */
+  readonly dwords?: Readonly<Record<number, number>>;
+}
+
+const firstMailbox = 0x190;
+const apart = 0x20;
+const expressCapability = 0x40;
+
+export class MockFunction {
+  readonly address: string;
+  readonly mailboxes: readonly MockMailbox[];
+  driver: string | undefined;
+  readonly size: number;
+  readable: number;
+  readonly #config: Buffer;
+  readonly #places = new Map<number, MockMailbox>();
+  readonly #overrides: ReadonlyMap<number, number>;
+  readonly #kernel: Pick<Owner, 'kernelFeatures' | 'kernelTables'>;
+  readonly #locks = new Map<object, Set<string>>();
+  #state: 'present' | 'unplugged' | 'link down' = 'present';
+
+  constructor(options: MockFunctionOptions) {
+    this.address = parseAddress(options.address);
+    this.size = options.size ?? 4096;
+    this.readable = options.readable ?? this.size;
+    this.driver = options.driver;
+    this.#kernel = {
+      kernelFeatures: options.kernelFeatures ?? [],
+      kernelTables: options.kernelTables ?? [],
+    };
+    const dwords = Object.entries(options.dwords ?? {});
+    this.#overrides = new Map(dwords.map(([at, value]) => [Number(at), value]));
+    this.#config = Buffer.alloc(4096);
+    this.#config.writeUInt16LE(options.vendorId ?? 0x8086, 0x00);
+    this.#config.writeUInt16LE(options.deviceId ?? 0x0d93, 0x02);
+    if (options.conventional !== true) {
+      this.#config.writeUInt16LE(0x0010, 0x06);
+      this.#config.writeUInt8(expressCapability, 0x34);
+      this.#config.writeUInt8(0x10, expressCapability);
+    }
+    let next = firstMailbox;
+    this.mailboxes = (options.mailboxes ?? []).map(({ at, ...rest }) => {
+      const mailbox = new MockMailbox(rest);
+      mailbox.onGone = (how) => this.remove(how);
+      const place = at ?? next;
+      this.#places.set(place, mailbox);
+      next = place + apart;
+      return mailbox;
+    });
+    this.#link();
+  }
+
+  /** The device goes away: unplugged, or all its registers read as ones. */
+  remove(how: 'unplugged' | 'link down' = 'unplugged'): void {
+    this.#state = how;
+  }
+
+  /** It is back. */
+  restore(): void {
+    this.#state = 'present';
+  }
+
+  owner(): Owner {
+    return { ...(this.driver === undefined ? {} : { driver: this.driver }), ...this.#kernel };
+  }
+
+  open(access: 'read' | 'write'): ConfigSpace | NegativeErrno {
+    if (this.#state === 'unplugged') return -errnos.ENOENT;
+    if (access === 'write' && this.readable < this.size) return -errnos.EACCES;
+    const holder = {};
+    return {
+      size: this.size,
+      readDword: (offset) => this.#read(offset),
+      writeDword: (offset, value) => this.#write(offset, value),
+      lock: (offset, length) => this.#lock(holder, `${offset}+${length}`),
+      unlock: (offset, length) => {
+        this.#locks.get(holder)?.delete(`${offset}+${length}`);
+        return 0;
+      },
+      close: () => {
+        this.#locks.delete(holder);
+      },
+    };
+  }
+
+  #lock(holder: object, range: string): number | NegativeErrno {
+    for (const [other, ranges] of this.#locks) {
+      if (other !== holder && ranges.has(range)) return -errnos.EAGAIN;
+    }
+    const own = this.#locks.get(holder) ?? new Set();
+    this.#locks.set(holder, own.add(range));
+    return 0;
+  }
+
+  #read(offset: number): number | NegativeErrno {
+    if (offset + 4 > this.readable) return -errnos.ENODATA;
+    const gone = this.#gone();
+    if (gone !== undefined) return gone;
+    const override = this.#overrides.get(offset);
+    if (override !== undefined) return override >>> 0;
+    const place = this.#at(offset);
+    if (place === undefined) return this.#config.readUInt32LE(offset);
+    const value = place.mailbox.read(place.register);
+    return this.#gone() ?? value;
+  }
+
+  #write(offset: number, value: number): number | NegativeErrno {
+    if (offset + 4 > this.size) return -errnos.EFBIG;
+    const gone = this.#gone();
+    if (gone === undefined) {
+      const place = this.#at(offset);
+      place?.mailbox.write(place.register, value);
+    }
+    // A write to a link that is down is lost without a word.
+    return Math.min(this.#gone() ?? 0, 0);
+  }
+
+  #gone(): number | undefined {
+    if (this.#state === 'unplugged') return -errnos.ENODEV;
+    return this.#state === 'link down' ? 0xffff_ffff : undefined;
+  }
+
+  #at(offset: number): { mailbox: MockMailbox; register: number } | undefined {
+    for (const [place, mailbox] of this.#places) {
+      const register = offset - place;
+      if (register > 0 && register < registersLength) return { mailbox, register };
+    }
+    return undefined;
+  }
+
+  /** The extended list: an empty vendor capability, as devices have others first, then ours. */
+  #link(): void {
+    const places = [...this.#places.keys()];
+    this.#config.writeUInt32LE((0x000b | (1 << 16) | ((places[0] ?? 0) << 20)) >>> 0, 0x100);
+    places.forEach((place, index) => {
+      const header = (this.#places.get(place) as MockMailbox).header(places[index + 1] ?? 0);
+      this.#config.writeUInt32LE(header, place);
+    });
+  }
+}

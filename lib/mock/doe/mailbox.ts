@@ -1,0 +1,226 @@
+/** A DOE mailbox as a device has it: registers, an answer for each request, and faults. */
+import type { NegativeErrno } from '../../binding';
+import { maxObjectDwords, type Protocol } from '../../doe/exchange';
+import { controlBits, doeCapabilityId, offsets, statusBits } from '../../doe/registers';
+
+/** What a mailbox answers to the requests of one protocol. */
+export interface MockProtocol extends Protocol {
+  /** The answer's payload, or undefined to drop the request in silence as devices do. */
+  answer(request: Buffer): Buffer | undefined;
+}
+
+/** What goes wrong, for as long as it is set. */
+export interface MockFaults {
+  /** Busy, with somebody else's exchange. */
+  readonly busy?: boolean;
+  /**
+   * The error bit comes up: at the first dword of a request, at go, at the first dword of an
+   * answer that is advanced, or at the last.
+   */
+  readonly errorAt?: 'send' | 'go' | 'receive' | 'end';
+  /** Milliseconds from go to the answer. */
+  readonly delayMs?: number;
+  /** Requests are dropped. */
+  readonly silent?: boolean;
+  /** The answer says it is of this protocol. */
+  readonly answerAs?: Protocol;
+  /** The length an answer announces, in dwords, in place of the true one. 0 is 2^18. */
+  readonly announce?: number;
+  /** The answer's payload, changed on its way. */
+  readonly mangle?: (payload: Buffer) => Buffer;
+  /** Aborts have no effect. */
+  readonly ignoresAbort?: boolean;
+  /** The device goes away after so many accesses: unplugged, or behind a link that is down. */
+  readonly goneAfter?: { readonly accesses: number; readonly how: 'unplugged' | 'link down' };
+}
+
+export interface MockMailboxOptions {
+  /** Capability version; 1. */
+  readonly version?: number;
+  /** MSI or MSI-X message number; none: no interrupt support. */
+  readonly messageNumber?: number;
+  /** Besides discovery, which answers by this list. One of type discovery replaces that. */
+  readonly protocols?: readonly MockProtocol[];
+  readonly faults?: MockFaults;
+}
+
+export interface RegisterAccess {
+  readonly kind: 'read' | 'write';
+  /** From the start of the capability. */
+  readonly register: number;
+  readonly value: number;
+}
+
+export class MockMailbox {
+  faults: MockFaults;
+  /** Every access since the last clear, in order. */
+  readonly log: RegisterAccess[] = [];
+  /** Requests that came to an answer, oldest first: the whole objects. */
+  readonly requests: Buffer[] = [];
+  /** What the device does when the fault `goneAfter` strikes; set by its function. */
+  onGone: (how: 'unplugged' | 'link down') => void = () => {};
+
+  readonly #version: number;
+  readonly #capabilities: number;
+  readonly #protocols: readonly MockProtocol[];
+  #accesses = 0;
+  #error = false;
+  #request: number[] = [];
+  #answer: number[] = [];
+  #fetched = 0;
+  #answerDue = 0;
+
+  constructor(options: MockMailboxOptions = {}) {
+    const { version = 1, messageNumber, protocols = [], faults = {} } = options;
+    this.#version = version;
+    this.#capabilities = messageNumber === undefined ? 0 : 1 | (messageNumber << 1);
+    const isDiscovery = (p: Protocol) => p.vendorId === 1 && p.type === 0;
+    this.#protocols = protocols.some(isDiscovery)
+      ? protocols
+      : [this.#discovery(protocols), ...protocols];
+    this.faults = faults;
+  }
+
+  /** The header of its capability, which goes on at `next`. */
+  header(next: number): number {
+    return (doeCapabilityId | (this.#version << 16) | (next << 20)) >>> 0;
+  }
+
+  /** An earlier user left the error bit, or an answer it did not fetch. */
+  leaveBehind(what: 'error' | 'ready'): void {
+    if (what === 'error') this.#error = true;
+    else this.#put([0x0001, 3, 0]);
+  }
+
+  get status(): number {
+    const ready = this.#ready() ? statusBits.ready : 0;
+    const error = this.#error ? statusBits.error : 0;
+    return (ready | error | (this.faults.busy === true ? statusBits.busy : 0)) >>> 0;
+  }
+
+  /** No error, no answer, no half of a request: fit for the next exchange. */
+  get idle(): boolean {
+    return this.status === 0 && this.#request.length === 0;
+  }
+
+  read(register: number): number | NegativeErrno {
+    this.#count();
+    const value = this.#value(register);
+    this.log.push({ kind: 'read', register, value });
+    return value;
+  }
+
+  write(register: number, value: number): void {
+    this.#count();
+    this.log.push({ kind: 'write', register, value });
+    if (register === offsets.control) this.#control(value);
+    else if (register === offsets.writeMailbox) this.#receive(value);
+    else if (register === offsets.readMailbox) this.#advance();
+  }
+
+  #count(): void {
+    const { goneAfter } = this.faults;
+    this.#accesses += 1;
+    if (goneAfter !== undefined && this.#accesses > goneAfter.accesses) this.onGone(goneAfter.how);
+  }
+
+  #value(register: number): number {
+    switch (register) {
+      case offsets.capabilities:
+        return this.#capabilities;
+      case offsets.status:
+        return this.status;
+      case offsets.readMailbox:
+        return this.#ready() ? (this.#answer[this.#fetched] as number) : 0;
+      default:
+        return 0;
+    }
+  }
+
+  #control(value: number): void {
+    if ((value & controlBits.abort) !== 0) {
+      if (this.faults.ignoresAbort === true) return;
+      this.#error = false;
+      this.#request = [];
+      this.#answer = [];
+    } else if ((value & controlBits.go) !== 0) {
+      const object = this.#request;
+      this.#request = [];
+      if (this.faults.errorAt === 'go') this.#error = true;
+      else this.#process(object);
+    }
+  }
+
+  #receive(dword: number): void {
+    this.#request.push(dword);
+    if (this.faults.errorAt === 'send') this.#error = true;
+  }
+
+  #process(object: number[]): void {
+    const [head = 0, announced = 0] = object;
+    const length = announced % maxObjectDwords || maxObjectDwords;
+    if (object.length < 2 || length !== object.length || this.#error) return;
+    const whole = Buffer.alloc(object.length * 4);
+    object.forEach((dword, index) => {
+      whole.writeUInt32LE(dword, index * 4);
+    });
+    const asked = { vendorId: head & 0xffff, type: (head >>> 16) & 0xff };
+    const protocol = this.#protocols.find(
+      ({ vendorId, type }) => vendorId === asked.vendorId && type === asked.type,
+    );
+    const plain = protocol?.answer(whole.subarray(8));
+    if (plain === undefined || this.faults.silent === true) return;
+    this.requests.push(whole);
+    const payload = this.faults.mangle?.(plain) ?? plain;
+    const { vendorId, type } = this.faults.answerAs ?? asked;
+    const dwords = [(vendorId | (type << 16)) >>> 0, this.#announce(payload)];
+    for (let at = 0; at < payload.length; at += 4) dwords.push(payload.readUInt32LE(at));
+    this.#put(dwords);
+    this.#answerDue = performance.now() + (this.faults.delayMs ?? 0);
+  }
+
+  #announce(payload: Buffer): number {
+    return this.faults.announce ?? (2 + payload.length / 4) % maxObjectDwords;
+  }
+
+  #put(dwords: number[]): void {
+    this.#answer = dwords;
+    this.#fetched = 0;
+    this.#answerDue = 0;
+  }
+
+  #ready(): boolean {
+    return this.#fetched < this.#answer.length && performance.now() >= this.#answerDue;
+  }
+
+  #advance(): void {
+    if (!this.#ready()) {
+      this.#error = true;
+      return;
+    }
+    const { errorAt } = this.faults;
+    this.#fetched += 1;
+    if (errorAt === 'receive' && this.#fetched === 1) this.#error = true;
+    if (errorAt === 'end' && this.#fetched === this.#answer.length) this.#error = true;
+  }
+
+  #discovery(others: readonly Protocol[]): MockProtocol {
+    const list = [{ vendorId: 0x0001, type: 0 }, ...others];
+    return {
+      vendorId: 0x0001,
+      type: 0,
+      answer: (request) => {
+        const asked = request.length === 4 ? request.readUInt32LE() : undefined;
+        if (asked === undefined) return undefined;
+        if (this.#version >= 2 && ((asked >>> 8) & 0xff) !== 2) return undefined;
+        const index = asked & 0xff;
+        // Past its end the list of QEMU's devices goes on with vendor 0xffff.
+        const { vendorId, type } = list[index] ?? { vendorId: 0xffff, type: 0xff };
+        const next = index === list.length - 1 ? 0 : (index + 1) & 0xff;
+        const answer = Buffer.alloc(4);
+        answer.writeUInt32LE((vendorId | (type << 16) | (next << 24)) >>> 0);
+        return answer;
+      },
+    };
+  }
+}

@@ -1,0 +1,104 @@
+/** What the mock's mailboxes speak: table access, compliance mode, SPDM. */
+import { type ComplianceRequestName, complianceRequests } from '../../doe/compliance-requests';
+import type { MockProtocol } from './mailbox';
+
+/** Table access with one table; a function is asked anew for each entry. */
+export function tableAccess(table: Buffer | (() => Buffer)): MockProtocol {
+  return {
+    vendorId: 0x1e98,
+    type: 2,
+    answer(request) {
+      if (request.length !== 4 || request.readUInt16LE(0) !== 0) return undefined;
+      const entries = split(typeof table === 'function' ? table() : table);
+      const handle = request.readUInt16LE(2);
+      const entry = entries[handle];
+      if (entry === undefined) return undefined;
+      const head = Buffer.alloc(4);
+      head.writeUInt16LE(handle === entries.length - 1 ? 0xffff : handle + 1, 2);
+      return Buffer.concat([head, entry]);
+    },
+  };
+}
+
+/** The header, then one structure each; what is not whole goes out as it is. */
+function split(table: Buffer): Buffer[] {
+  const entries = [table.subarray(0, 16)];
+  for (let at = 16; at < table.length; ) {
+    const length = at + 4 <= table.length ? table.readUInt16LE(at + 2) : 0;
+    const end = length < 4 ? table.length : Math.min(at + length, table.length);
+    entries.push(table.subarray(at, end));
+    at = end;
+  }
+  return entries;
+}
+
+export interface MockComplianceOptions {
+  /** What the device can do; all. */
+  readonly available?: readonly ComplianceRequestName[];
+  /** What of it is enabled; all of `available`. */
+  readonly enabled?: readonly ComplianceRequestName[];
+  /** The status a request is answered with; 3 for what is not enabled, else 0. */
+  readonly status?: (request: ComplianceRequestName, payload: Buffer) => number;
+  readonly cacheSize?: number;
+  readonly cacheSizeUnit?: number;
+}
+
+/** Compliance mode: takes each request and does nothing but answer. */
+export function complianceMode(options: MockComplianceOptions = {}): MockProtocol {
+  const { available = complianceRequests, enabled = available } = options;
+  const status = (request: ComplianceRequestName, payload: Buffer) =>
+    options.status?.(request, payload) ?? (enabled.includes(request) ? 0 : 3);
+  return {
+    vendorId: 0x1e98,
+    type: 0,
+    answer(payload) {
+      const request = complianceRequests[payload.length >= 4 ? payload.readUInt8(0) : 0xff];
+      if (request === undefined) return undefined;
+      const code = payload.readUInt8(0);
+      const failure = status(request, payload);
+      if (request === 'status' && failure === 0) {
+        const answer = Buffer.alloc(12);
+        answer.set([code, 1, 10]);
+        answer.writeUInt32LE(mask(enabled), 3);
+        answer.writeUInt16LE(options.cacheSize ?? 0, 7);
+        answer.writeUInt8(options.cacheSizeUnit ?? 0, 9);
+        return answer;
+      }
+      const answer = Buffer.alloc(request === 'capabilities' && failure === 0 ? 20 : 4);
+      answer.set([code, 1, answer.length, failure]);
+      if (answer.length === 20) {
+        answer.writeBigUInt64LE(BigInt(mask(available)), 4);
+        answer.writeBigUInt64LE(BigInt(mask(enabled)), 12);
+      }
+      return answer;
+    },
+  };
+}
+
+function mask(names: readonly ComplianceRequestName[]): number {
+  return complianceRequests.reduce(
+    (bits, name, code) => (names.includes(name) ? bits | (1 << code) : bits),
+    0,
+  );
+}
+
+/** SPDM as far as GET_VERSION; other requests get ERROR, unsupported request. */
+export function spdm(versions: readonly number[] = [0x1000, 0x1100, 0x1200]): MockProtocol {
+  return {
+    vendorId: 0x0001,
+    type: 1,
+    answer(request) {
+      if (request.length < 4) return undefined;
+      if (request.readUInt8(1) !== 0x84) {
+        return Buffer.of(0x10, 0x7f, 0x07, request.readUInt8(1));
+      }
+      const length = 6 + versions.length * 2;
+      const answer = Buffer.alloc(Math.ceil(length / 4) * 4);
+      answer.set([0x10, 0x04, 0, 0, 0, versions.length]);
+      versions.forEach((version, index) => {
+        answer.writeUInt16LE(version, 6 + index * 2);
+      });
+      return answer;
+    },
+  };
+}
