@@ -1,0 +1,216 @@
+import {
+  type CdatStructure,
+  cdatChecksumValid,
+  decodeCdatStructures,
+  readCdat,
+  readCdatBytes,
+} from 'node-cxl/doe';
+import {
+  createMockDoe,
+  encodeCdat,
+  type MockProtocol,
+  memoryDeviceTable,
+  tableAccess,
+} from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+
+const address = '0000:01:00.0';
+
+const everyKind: CdatStructure[] = [
+  {
+    kind: 'DSMAS',
+    handle: 3,
+    flags: 4,
+    nonVolatile: true,
+    dpaBase: 1n << 40n,
+    dpaLength: 1n << 63n,
+  },
+  {
+    kind: 'DSLBIS',
+    handle: 3,
+    flags: 1,
+    dataType: 'read latency',
+    entryBaseUnit: 10_000n,
+    entries: [15, 0xffff, 1],
+  },
+  { kind: 'DSMSCIS', handle: 3, cacheSize: 1n << 33n, cacheAttributes: 0x8040_0201 },
+  { kind: 'DSIS', flags: 1, memoryAttached: true, handle: 3 },
+  { kind: 'DSEMTS', handle: 3, efiMemoryType: 'reserved memory', dpaOffset: 4096n, dpaLength: 1n },
+  {
+    kind: 'SSLBIS',
+    dataType: 'write bandwidth',
+    entryBaseUnit: 1n,
+    entries: [
+      { portX: 0x100, portY: 1, value: 7 },
+      { portX: 0xffff, portY: 2, value: 0xffff },
+    ],
+  },
+  { kind: 'SSLBIS', dataType: 'access latency', entryBaseUnit: 1n, entries: [] },
+  { kind: 'unknown', type: 0xaa, bytes: Buffer.from('aa00080001020304', 'hex') },
+];
+
+async function mailboxWith(...protocols: MockProtocol[]) {
+  const doe = createMockDoe({ functions: [{ address, mailboxes: [{ protocols }] }] });
+  const [mailbox] = await doe.mailboxes(address);
+  return mailbox!;
+}
+
+/** Entries by handle: [next handle, bytes]. */
+function chain(entries: Record<number, [number, Buffer]>): MockProtocol {
+  return {
+    vendorId: 0x1e98,
+    type: 2,
+    answer(request) {
+      const found = entries[request.readUInt16LE(2)];
+      if (found === undefined) return undefined;
+      const head = Buffer.alloc(4);
+      head.writeUInt16LE(found[0], 2);
+      return Buffer.concat([head, found[1]]);
+    },
+  };
+}
+
+describe('the CDAT', () => {
+  it('is read whole and every kind of structure decoded', async () => {
+    const table = encodeCdat(everyKind, { sequence: 9 });
+    const read = await readCdat(await mailboxWith(tableAccess(table)));
+    expect(read.bytes.equals(table)).toBe(true);
+    expect(read.structures).toEqual(everyKind);
+    expect(read.header).toEqual({
+      length: table.length,
+      revision: 1,
+      checksum: table[5],
+      sequence: 9,
+    });
+    expect(read.checksumValid).toBe(true);
+  });
+
+  it('decodes the bytes the specification gives each field', () => {
+    const header = Buffer.alloc(16);
+    const dsmas = Buffer.from(
+      `00 00 18 00 07 04 00 00 00 00 00 00 01 00 00 00 00 00 00 10 00 00 00 00`.replaceAll(' ', ''),
+      'hex',
+    );
+    const sslbis = Buffer.from(
+      `05 00 18 00 03 00 00 00 e8 03 00 00 00 00 00 00 00 01 02 00 20 00 00 00`.replaceAll(' ', ''),
+      'hex',
+    );
+    expect(decodeCdatStructures(Buffer.concat([header, dsmas, sslbis]), 'here')).toEqual([
+      {
+        kind: 'DSMAS',
+        handle: 7,
+        flags: 4,
+        nonVolatile: true,
+        dpaBase: 1n << 32n,
+        dpaLength: 0x1000_0000n,
+      },
+      {
+        kind: 'SSLBIS',
+        dataType: 'access bandwidth',
+        entryBaseUnit: 1000n,
+        entries: [{ portX: 0x100, portY: 2, value: 0x20 }],
+      },
+    ]);
+  });
+
+  it('may have no structure at all', async () => {
+    const read = await readCdat(await mailboxWith(tableAccess(encodeCdat([]))));
+    expect(read.structures).toEqual([]);
+  });
+
+  it('with a wrong checksum is refused, and read when that is wanted', async () => {
+    const table = encodeCdat(memoryDeviceTable);
+    table.writeUInt8((table.readUInt8(5) + 1) & 0xff, 5);
+    const mailbox = await mailboxWith(tableAccess(table));
+    await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EBADMSG' });
+    const read = await readCdat(mailbox, { verify: false });
+    expect(read.checksumValid).toBe(false);
+    expect(read.bytes.equals(table)).toBe(true);
+    expect(cdatChecksumValid(table)).toBe(false);
+  });
+
+  it('that changes between reads is read again', async () => {
+    let reads = 0;
+    const before = encodeCdat(memoryDeviceTable, { sequence: 1 });
+    const after = encodeCdat(everyKind, { sequence: 2 });
+    const mailbox = await mailboxWith(
+      tableAccess(() => {
+        reads += 1;
+        return reads <= 3 ? before : after;
+      }),
+    );
+    const read = await readCdat(mailbox);
+    expect(read.header.sequence).toBe(2);
+    expect(read.structures).toEqual(everyKind);
+  });
+
+  it('that changes all the time is given up', async () => {
+    let sequence = 0;
+    const mailbox = await mailboxWith(
+      tableAccess(() => {
+        sequence += 1;
+        return encodeCdat(memoryDeviceTable, { sequence });
+      }),
+    );
+    await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EAGAIN' });
+  });
+
+  it('is refused of a mailbox that does not speak table access, without a time-out', async () => {
+    const mailbox = await mailboxWith();
+    await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
+  });
+});
+
+describe('a broken chain of entries is refused', () => {
+  const table = encodeCdat(memoryDeviceTable);
+  const header = table.subarray(0, 16);
+  const first = table.subarray(16, 40);
+  const rows: { name: string; entries: Record<number, [number, Buffer]> }[] = [
+    { name: 'a loop', entries: { 0: [1, header], 1: [2, first], 2: [1, first] } },
+    { name: 'a loop through the header', entries: { 0: [1, header], 1: [0, first] } },
+    { name: 'an overrun', entries: { 0: [1, header], 1: [0xffff, Buffer.alloc(400)] } },
+    { name: 'too few', entries: { 0: [1, header], 1: [0xffff, first] } },
+    { name: 'nothing but the header', entries: { 0: [0xffff, header] } },
+    { name: 'an empty entry', entries: { 0: [1, header], 1: [2, Buffer.alloc(0)] } },
+    { name: 'a short header', entries: { 0: [1, header.subarray(0, 12)] } },
+    { name: 'an entry longer than any can be', entries: { 0: [1, Buffer.alloc(70_000)] } },
+  ];
+  for (const { name, entries } of rows) {
+    it(name, async () => {
+      const mailbox = await mailboxWith(chain(entries));
+      const code = name === 'an entry longer than any can be' ? 'EOVERFLOW' : 'EBADMSG';
+      await expect(readCdatBytes(mailbox)).rejects.toMatchObject({ code });
+      expect(mailbox.phase).toBe('idle');
+    });
+  }
+
+  it('an answer without its header, or to another request', async () => {
+    const answers = [Buffer.alloc(0), Buffer.from([1, 0, 1, 0]), Buffer.from([0, 1, 1, 0])];
+    for (const answer of answers) {
+      const mailbox = await mailboxWith({ vendorId: 0x1e98, type: 2, answer: () => answer });
+      await expect(readCdatBytes(mailbox)).rejects.toMatchObject({ code: 'EBADMSG' });
+    }
+  });
+});
+
+describe('a broken structure is refused', () => {
+  const rows: [string, string][] = [
+    ['leaves the table', '00001900'],
+    ['has no length', '00000000'],
+    ['is cut off', '0000'],
+    ['is not as long as its type', '0000080000000000'],
+    ['has half an entry', `05001400${'00'.repeat(16)}`],
+  ];
+  for (const [name, bytes] of rows) {
+    it(name, () => {
+      const table = Buffer.concat([Buffer.alloc(16), Buffer.from(bytes, 'hex')]);
+      let thrown: unknown;
+      try {
+        decodeCdatStructures(table, 'here');
+      } catch (error) {
+        thrown = error;
+      }
+      expect(thrown).toMatchObject({ code: 'EBADMSG', path: 'here' });
+    });
+  }
+});

@@ -1,0 +1,90 @@
+import { discoverIndex, wellKnownName } from 'node-cxl/doe';
+import { complianceMode, createMockDoe, type MockMailboxOptions, spdm } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+
+const address = '0000:01:00.0';
+
+async function mailboxOf(options: MockMailboxOptions) {
+  const doe = createMockDoe({ functions: [{ address, mailboxes: [options] }] });
+  const [mailbox] = await doe.mailboxes(address);
+  return { mailbox: mailbox!, device: doe.function(address).mailboxes[0]! };
+}
+
+/** A discovery protocol that answers by the index it is asked. */
+function listing(entry: (index: number) => Buffer | undefined): MockMailboxOptions {
+  return {
+    protocols: [{ vendorId: 1, type: 0, answer: (request) => entry(request.readUInt8(0)) }],
+  };
+}
+
+function entry(vendorId: number, type: number, next: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE((vendorId | (type << 16) | (next << 24)) >>> 0);
+  return bytes;
+}
+
+describe('discovery', () => {
+  for (const version of [1, 2]) {
+    it(`lists the protocols, as version ${version} of the capability asks`, async () => {
+      const { mailbox, device } = await mailboxOf({
+        version,
+        protocols: [
+          complianceMode(),
+          spdm(),
+          { vendorId: 0xabcd, type: 9, answer: () => undefined },
+        ],
+      });
+      expect(await mailbox.discover()).toEqual([
+        { index: 0, vendorId: 1, type: 0, name: 'DOE discovery' },
+        { index: 1, vendorId: 0x1e98, type: 0, name: 'CXL compliance mode' },
+        { index: 2, vendorId: 1, type: 1, name: 'CMA/SPDM' },
+        { index: 3, vendorId: 0xabcd, type: 9 },
+      ]);
+      const asked = device.requests.map((object) => object.readUInt32LE(8));
+      const bits = version === 2 ? 0x200 : 0;
+      expect(asked).toEqual([bits, bits | 1, bits | 2, bits | 3]);
+    });
+  }
+
+  it('takes 14 accesses an entry', async () => {
+    const { mailbox, device } = await mailboxOf({});
+    device.log.length = 0;
+    await mailbox.discover();
+    expect(device.log.length).toBe(14);
+  });
+
+  it('past the end: vendor 0xffff is told, and not followed', async () => {
+    const { mailbox } = await mailboxOf({});
+    expect(await discoverIndex(mailbox, 7)).toEqual({ vendorId: 0xffff, type: 0xff, nextIndex: 8 });
+    const endless = await mailboxOf(
+      listing((index) => (index === 0 ? entry(1, 0, 1) : entry(0xffff, 0, index + 1))),
+    );
+    expect(await endless.mailbox.discover()).toHaveLength(1);
+  });
+
+  it('refuses an index that is none', async () => {
+    const { mailbox } = await mailboxOf({});
+    await expect(discoverIndex(mailbox, 256)).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
+  });
+
+  it('refuses a list that loops', async () => {
+    const { mailbox } = await mailboxOf(
+      listing((index) => entry(1, index, index === 2 ? 1 : index + 1)),
+    );
+    await expect(mailbox.discover()).rejects.toMatchObject({ code: 'EBADMSG' });
+  });
+
+  it('refuses an entry that is too short or too long', async () => {
+    const empty = await mailboxOf(listing(() => Buffer.alloc(0)));
+    await expect(empty.mailbox.discover()).rejects.toMatchObject({ code: 'EBADMSG' });
+    const long = await mailboxOf(listing(() => Buffer.alloc(8)));
+    await expect(long.mailbox.discover()).rejects.toMatchObject({ code: 'EOVERFLOW' });
+    expect(empty.device.idle && long.device.idle).toBe(true);
+  });
+
+  it('knows the protocols that have a name', () => {
+    expect(wellKnownName({ vendorId: 1, type: 2 })).toBe('secured CMA/SPDM');
+    expect(wellKnownName({ vendorId: 0x1e98, type: 2 })).toBe('CXL table access (CDAT)');
+    expect(wellKnownName({ vendorId: 0x1e98, type: 1 })).toBeUndefined();
+  });
+});

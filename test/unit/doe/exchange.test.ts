@@ -1,0 +1,360 @@
+import { type ExchangeOptions, maxPayloadBytes } from 'node-cxl/doe';
+import { createMockDoe, type MockFaults, type MockMailbox, type MockProtocol } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+
+const echoProtocol = { vendorId: 0x1234, type: 7 };
+const echo: MockProtocol = { ...echoProtocol, answer: (request) => Buffer.from(request) };
+const control = 0x08;
+const abortWrite = { kind: 'write', register: control, value: 1 };
+
+async function setUp(faults: MockFaults = {}) {
+  const doe = createMockDoe({
+    functions: [{ address: '0000:01:00.0', mailboxes: [{ protocols: [echo], faults }] }],
+  });
+  const [mailbox] = await doe.mailboxes('0000:01:00.0');
+  const device = doe.function('0000:01:00.0').mailboxes[0] as MockMailbox;
+  device.log.length = 0;
+  const payload = Buffer.from('0011223344556677', 'hex');
+  return {
+    doe,
+    mailbox: mailbox!,
+    device,
+    payload,
+    exchange: (options: ExchangeOptions = {}) => mailbox!.exchange(echoProtocol, payload, options),
+    aborts: () =>
+      device.log
+        .filter(({ kind, register }) => kind === 'write' && register === control)
+        .filter(({ value }) => value === 1).length,
+  };
+}
+
+/** After a failure the mailbox is idle and takes the next exchange. */
+async function expectUsable({ device, exchange, payload }: Awaited<ReturnType<typeof setUp>>) {
+  expect(device.idle).toBe(true);
+  device.faults = {};
+  expect(await exchange()).toEqual(payload);
+}
+
+describe('an exchange', () => {
+  it('sends the object and returns the payload of the answer', async () => {
+    const { mailbox, device, payload, exchange, aborts } = await setUp();
+    expect(mailbox.phase).toBe('idle');
+    expect(await exchange()).toEqual(payload);
+    expect(device.requests[0]!.toString('hex')).toBe(`3412070004000000${payload.toString('hex')}`);
+    expect(aborts()).toBe(0);
+    expect(mailbox.phase).toBe('idle');
+  });
+
+  it('sends and takes an object with no payload', async () => {
+    const { mailbox } = await setUp();
+    expect((await mailbox.exchange(echoProtocol)).length).toBe(0);
+  });
+
+  it('makes 7 accesses, one for each dword sent and two for each received', async () => {
+    const { device, exchange, payload } = await setUp();
+    await exchange();
+    const dwords = 2 + payload.length / 4;
+    // status, go, status ready, status before the last advance, status at the end
+    expect(device.log.length).toBe(5 + dwords + 2 * dwords);
+    const reads = device.log.filter(({ kind }) => kind === 'read').length;
+    expect(reads).toBe(4 + dwords);
+  });
+
+  it('copies the payload at the call', async () => {
+    const { mailbox } = await setUp();
+    const payload = Buffer.from([1, 2, 3, 4]);
+    const answer = mailbox.exchange(echoProtocol, payload);
+    payload.fill(0xff);
+    expect(await answer).toEqual(Buffer.from([1, 2, 3, 4]));
+  });
+
+  it('carries the longest object there is, its length written as 0', async () => {
+    const { mailbox, device } = await setUp();
+    const payload = Buffer.alloc(maxPayloadBytes, 0x5a);
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 1);
+    const answer = await mailbox.exchange(echoProtocol, payload);
+    clearInterval(timer);
+    expect(answer.equals(payload)).toBe(true);
+    expect(device.requests[0]!.readUInt32LE(4)).toBe(0);
+    // Half a million accesses in a row leave the event loop its turns.
+    expect(turns).toBeGreaterThan(2);
+  });
+
+  it('waits for a slow answer', async () => {
+    const { device, exchange, payload, aborts } = await setUp({ delayMs: 40 });
+    expect(await exchange()).toEqual(payload);
+    expect(aborts()).toBe(0);
+    const polls = device.log.filter((a) => a.kind === 'read' && a.register === 0x0c).length;
+    expect(polls).toBeGreaterThan(4);
+    expect(polls).toBeLessThan(40);
+  });
+});
+
+describe('arguments are refused before the device is touched', () => {
+  it('a payload that is no whole number of dwords, or too long, or no bytes', async () => {
+    const { mailbox, device } = await setUp();
+    const refusal = { code: 'ERR_OUT_OF_RANGE' };
+    await expect(mailbox.exchange(echoProtocol, Buffer.alloc(5))).rejects.toMatchObject(refusal);
+    const tooLong = Buffer.alloc(maxPayloadBytes + 4);
+    await expect(mailbox.exchange(echoProtocol, tooLong)).rejects.toMatchObject(refusal);
+    await expect(mailbox.exchange(echoProtocol, 'abcd' as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
+    expect(device.log).toEqual([]);
+  });
+
+  it('a protocol, time-out, limit or signal that means nothing', async () => {
+    const { mailbox, exchange, device } = await setUp();
+    const refusal = { code: 'ERR_OUT_OF_RANGE' };
+    for (const protocol of [
+      { vendorId: 0x10000, type: 0 },
+      { vendorId: 1, type: 256 },
+      { vendorId: -1, type: 0 },
+    ]) {
+      await expect(mailbox.exchange(protocol)).rejects.toMatchObject(refusal);
+    }
+    await expect(mailbox.exchange(undefined as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
+    await expect(exchange({ timeoutMs: 0 })).rejects.toMatchObject(refusal);
+    await expect(exchange({ maxLength: -4 })).rejects.toMatchObject(refusal);
+    await expect(exchange({ signal: {} as never })).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_VALUE',
+    });
+    expect(device.log).toEqual([]);
+  });
+});
+
+describe('before sending', () => {
+  it('refuses a busy mailbox and never aborts it', async () => {
+    const world = await setUp({ busy: true });
+    await expect(world.exchange()).rejects.toMatchObject({ code: 'EBUSY', syscall: 'doe(send)' });
+    expect(world.device.log.map(({ kind }) => kind)).toEqual(['read']);
+    world.device.faults = {};
+    await expectUsable(world);
+  });
+
+  it('refuses a busy mailbox also when it shows an error', async () => {
+    const world = await setUp({ busy: true });
+    world.device.leaveBehind('error');
+    await expect(world.exchange()).rejects.toMatchObject({ code: 'EBUSY' });
+    expect(world.aborts()).toBe(0);
+  });
+
+  it('clears an error that was left behind, once, and goes on', async () => {
+    const world = await setUp();
+    world.device.leaveBehind('error');
+    expect(await world.exchange()).toEqual(world.payload);
+    expect(world.aborts()).toBe(1);
+  });
+
+  it('clears an answer that nobody fetched, once, and goes on', async () => {
+    const world = await setUp();
+    world.device.leaveBehind('ready');
+    expect(await world.exchange()).toEqual(world.payload);
+    expect(world.aborts()).toBe(1);
+  });
+
+  it('is dead when the abort has no effect', async () => {
+    const world = await setUp({ ignoresAbort: true });
+    world.device.leaveBehind('error');
+    await expect(world.exchange()).rejects.toMatchObject({ code: 'EIO', syscall: 'doe(abort)' });
+    expect(world.mailbox.phase).toBe('dead');
+  });
+});
+
+describe('a failure of an exchange of ours is aborted and leaves the mailbox idle', () => {
+  const rows: { name: string; faults: MockFaults; failure: object; options?: ExchangeOptions }[] = [
+    { name: 'an error while sending', faults: { errorAt: 'send' }, failure: { code: 'EIO' } },
+    { name: 'an error at go', faults: { errorAt: 'go' }, failure: { code: 'EIO' } },
+    {
+      name: 'an error in the middle of the answer',
+      faults: { errorAt: 'receive' },
+      failure: { code: 'EIO', syscall: 'doe(receive)' },
+    },
+    {
+      name: 'an error at the end of the answer',
+      faults: { errorAt: 'end' },
+      failure: { code: 'EIO', syscall: 'doe(receive)' },
+    },
+    {
+      name: 'no answer in time',
+      faults: { silent: true },
+      failure: { code: 'ETIMEDOUT', syscall: 'doe(wait)' },
+      options: { timeoutMs: 30 },
+    },
+    {
+      name: 'an answer that is late',
+      faults: { delayMs: 60_000 },
+      failure: { code: 'ETIMEDOUT' },
+      options: { timeoutMs: 30 },
+    },
+    {
+      name: 'an answer of another protocol',
+      faults: { answerAs: { vendorId: 0x1e98, type: 2 } },
+      failure: { code: 'EPROTO' },
+    },
+    {
+      name: 'an answer of another type of the same vendor',
+      faults: { answerAs: { vendorId: 0x1234, type: 8 } },
+      failure: { code: 'EPROTO' },
+    },
+    {
+      name: 'an answer shorter than its own header',
+      faults: { announce: 1 },
+      failure: { code: 'EBADMSG' },
+    },
+    {
+      name: 'an answer shorter than it says',
+      faults: { announce: 9 },
+      failure: { code: 'EBADMSG' },
+    },
+    {
+      name: 'an answer longer than it says',
+      faults: { announce: 3 },
+      failure: { code: 'EBADMSG' },
+    },
+    {
+      name: 'an answer that ends at its header and says otherwise',
+      faults: { mangle: () => Buffer.alloc(0), announce: 4 },
+      failure: { code: 'EBADMSG' },
+    },
+  ];
+  for (const { name, faults, failure, options } of rows) {
+    it(name, async () => {
+      const world = await setUp(faults);
+      await expect(world.exchange(options)).rejects.toMatchObject(failure);
+      expect(world.aborts()).toBe(1);
+      expect(world.device.log).toContainEqual(abortWrite);
+      expect(world.mailbox.phase).toBe('idle');
+      await expectUsable(world);
+    });
+  }
+
+  it('a garbage length of 0 ends early, not after 2^18 dwords', async () => {
+    const world = await setUp({ announce: 0 });
+    await expect(world.exchange()).rejects.toMatchObject({ code: 'EBADMSG' });
+    expect(world.device.log.length).toBeLessThan(2500);
+    await expectUsable(world);
+  });
+});
+
+describe('an answer longer than the caller allows', () => {
+  it('is drained and refused, with no abort', async () => {
+    const world = await setUp();
+    await expect(world.exchange({ maxLength: 4 })).rejects.toMatchObject({ code: 'EOVERFLOW' });
+    expect(world.aborts()).toBe(0);
+    await expectUsable(world);
+  });
+
+  it('is taken when it just fits', async () => {
+    const { exchange, payload } = await setUp();
+    expect(await exchange({ maxLength: 8 })).toEqual(payload);
+  });
+});
+
+describe('a dead mailbox', () => {
+  it('is declared when a failure of ours cannot be aborted; the failure is what is told', async () => {
+    const { mailbox, exchange, device } = await setUp({ errorAt: 'go', ignoresAbort: true });
+    await expect(exchange()).rejects.toMatchObject({ code: 'EIO', syscall: 'doe(wait)' });
+    expect(mailbox.phase).toBe('dead');
+    device.log.length = 0;
+    await expect(exchange()).rejects.toMatchObject({ code: 'EIO', syscall: 'doe(dead)' });
+    await expect(mailbox.discover()).rejects.toMatchObject({ syscall: 'doe(dead)' });
+    expect(device.log).toEqual([]);
+  });
+
+  it('is dead for whoever finds it again, and back after reset()', async () => {
+    const world = await setUp({ errorAt: 'go', ignoresAbort: true });
+    await expect(world.exchange()).rejects.toMatchObject({ code: 'EIO' });
+    const [again] = await world.doe.mailboxes('0000:01:00.0');
+    expect(again!.phase).toBe('dead');
+    await expect(again!.reset()).rejects.toMatchObject({ code: 'EIO' });
+    expect(again!.phase).toBe('dead');
+    world.device.faults = {};
+    await again!.reset();
+    expect(world.mailbox.phase).toBe('idle');
+    expect(await world.exchange()).toEqual(world.payload);
+  });
+});
+
+describe('reset()', () => {
+  it('refuses a mailbox that is busy with somebody else', async () => {
+    const { mailbox, aborts } = await setUp({ busy: true });
+    await expect(mailbox.reset()).rejects.toMatchObject({ code: 'EBUSY' });
+    expect(aborts()).toBe(0);
+    expect(mailbox.phase).toBe('idle');
+  });
+
+  it('clears what was left behind', async () => {
+    const { mailbox, device } = await setUp();
+    device.leaveBehind('ready');
+    await mailbox.reset();
+    expect(device.idle).toBe(true);
+  });
+});
+
+describe('the device goes away in mid-exchange', () => {
+  for (const how of ['unplugged', 'link down'] as const) {
+    it(`at any access (${how})`, async () => {
+      const whole = await setUp();
+      await whole.exchange();
+      for (let accesses = 0; accesses < whole.device.log.length; accesses += 1) {
+        const world = await setUp();
+        // Finding it took one access of its registers.
+        world.device.faults = { goneAfter: { accesses: accesses + 1, how } };
+        await expect(world.exchange()).rejects.toMatchObject({ code: 'ENODEV' });
+        expect(world.mailbox.phase).toBe('dead');
+        await expect(world.exchange()).rejects.toMatchObject({ code: 'ENODEV' });
+      }
+    });
+  }
+
+  it('and is fit for use when it is found again', async () => {
+    const world = await setUp();
+    world.device.faults = { goneAfter: { accesses: 6, how: 'link down' } };
+    await expect(world.exchange()).rejects.toMatchObject({ code: 'ENODEV' });
+    const fn = world.doe.function('0000:01:00.0');
+    await expect(world.doe.mailboxes(fn.address)).rejects.toMatchObject({ code: 'ENODEV' });
+    world.device.faults = {};
+    fn.restore();
+    const [again] = await world.doe.mailboxes(fn.address);
+    expect(again!.phase).toBe('idle');
+    expect(await again!.exchange(echoProtocol, world.payload)).toEqual(world.payload);
+  });
+});
+
+describe('an AbortSignal', () => {
+  it('that is aborted already: nothing is sent', async () => {
+    const { exchange, device } = await setUp();
+    const reason = new Error('changed my mind');
+    const failure = await exchange({ signal: AbortSignal.abort(reason) }).catch((error) => error);
+    expect(failure).toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', cause: reason });
+    expect(device.log).toEqual([]);
+  });
+
+  it('while waiting: the exchange is aborted, the mailbox idle', async () => {
+    const world = await setUp({ silent: true });
+    const controller = new AbortController();
+    const call = world.exchange({ signal: controller.signal, timeoutMs: 60_000 });
+    setTimeout(() => controller.abort(), 20);
+    await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' });
+    expect(world.aborts()).toBe(1);
+    await expectUsable(world);
+  });
+
+  it('in the middle of a long answer: the exchange is aborted, the mailbox idle', async () => {
+    const world = await setUp();
+    const controller = new AbortController();
+    const call = world.mailbox.exchange(echoProtocol, Buffer.alloc(maxPayloadBytes), {
+      signal: controller.signal,
+    });
+    setTimeout(() => controller.abort(), 10);
+    await expect(call).rejects.toMatchObject({ name: 'AbortError' });
+    expect(world.aborts()).toBe(1);
+    await expectUsable(world);
+  });
+});

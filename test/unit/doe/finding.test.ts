@@ -1,0 +1,158 @@
+import { parseAddress } from 'node-cxl/doe';
+import { createMockDoe, type MockFunctionOptions } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+
+const address = '0000:01:00.0';
+
+function withFunction(options: Omit<MockFunctionOptions, 'address'>) {
+  return createMockDoe({ functions: [{ address, ...options }] });
+}
+
+describe('finding mailboxes', () => {
+  it('finds every instance of every function', async () => {
+    const doe = createMockDoe({
+      functions: [
+        { address: '0000:02:00.1', mailboxes: [{}, { version: 2, messageNumber: 5 }, {}] },
+        { address: '0000:01:00.0', conventional: true, size: 256 },
+        { address: '0001:00:00.0', mailboxes: [{ at: 0xfe8 }] },
+      ],
+    });
+    expect(await doe.functions()).toEqual(['0000:01:00.0', '0000:02:00.1', '0001:00:00.0']);
+    const found = await doe.mailboxes();
+    expect(found.map(({ name }) => name)).toEqual([
+      '0000:02:00.1+190',
+      '0000:02:00.1+1b0',
+      '0000:02:00.1+1d0',
+      '0001:00:00.0+fe8',
+    ]);
+    expect(found[1]).toMatchObject({
+      address: '0000:02:00.1',
+      offset: 0x1b0,
+      version: 2,
+      interrupt: { supported: true, messageNumber: 5 },
+      owner: { kernelFeatures: [], kernelTables: [] },
+    });
+    expect(found[0]).toMatchObject({ version: 1, interrupt: { supported: false } });
+  });
+
+  it('takes an address with or without its domain, and refuses what is none', async () => {
+    const doe = createMockDoe();
+    expect(await doe.mailboxes('0D:00.0')).toHaveLength(3);
+    expect(parseAddress('10000:e1:1f.7')).toBe('10000:e1:1f.7');
+    for (const wrong of ['', '0d:00', '0d:00.8', '0d:20.0', '../0d:00.0', '0000:0d:00.0/x']) {
+      await expect(doe.mailboxes(wrong)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+    }
+    await expect(doe.mailboxes(13 as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
+    await expect(doe.mailboxes('0e:00.0')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  it('finds the mailbox by what it speaks', async () => {
+    const doe = createMockDoe();
+    const compliance = await doe.find('0d:00.0', { vendorId: 0x1e98, type: 0 });
+    const table = await doe.find('0d:00.0', { vendorId: 0x1e98, type: 2 });
+    expect([compliance.offset, table.offset]).toEqual([0x1b0, 0x190]);
+    await expect(doe.find('0d:00.0', { vendorId: 0x1e98, type: 9 })).rejects.toMatchObject({
+      code: 'EOPNOTSUPP',
+    });
+  });
+
+  it('touches no mailbox but to read its capabilities', async () => {
+    const doe = createMockDoe();
+    await doe.scan();
+    const accesses = doe.function('0d:00.0').mailboxes.flatMap(({ log }) => log);
+    expect(accesses.map(({ kind, register }) => [kind, register])).toEqual([
+      ['read', 4],
+      ['read', 4],
+      ['read', 4],
+    ]);
+  });
+});
+
+describe('configuration space that cannot be read to its end', () => {
+  it('not root: the rest reads as nothing', async () => {
+    const doe = withFunction({ mailboxes: [{}], readable: 64 });
+    const refusal = await doe.mailboxes(address).catch((error) => error);
+    expect(refusal).toMatchObject({ code: 'EACCES' });
+    expect(refusal.message).toContain('root');
+    await expect(doe.mailboxes()).rejects.toMatchObject({ code: 'EACCES' });
+    expect((await doe.scan())[0]).toMatchObject({ mailboxes: [], problem: { code: 'EACCES' } });
+  });
+
+  it('cut to 256 or 64 bytes under a PCI Express function', async () => {
+    for (const size of [256, 64]) {
+      const doe = withFunction({ mailboxes: [{}], size });
+      const refusal = await doe.mailboxes(address).catch((error) => error);
+      expect(refusal).toMatchObject({ code: 'ENODATA' });
+      expect(refusal.message).toContain(`${size} of the 4096 bytes`);
+    }
+  });
+
+  it('256 bytes of a conventional function are all there is', async () => {
+    const doe = withFunction({ conventional: true, size: 256 });
+    expect(await doe.mailboxes(address)).toEqual([]);
+    expect((await doe.scanFunction(address)).problem).toBeUndefined();
+  });
+
+  it('one function that cannot be read does not hide another', async () => {
+    const doe = createMockDoe({
+      functions: [
+        { address: '0000:01:00.0', size: 256, mailboxes: [{}] },
+        { address: '0000:02:00.0', mailboxes: [{}] },
+      ],
+    });
+    expect((await doe.mailboxes()).map(({ name }) => name)).toEqual(['0000:02:00.0+190']);
+  });
+
+  it('a device that is gone', async () => {
+    const doe = withFunction({ mailboxes: [{}] });
+    doe.function(address).remove('link down');
+    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'ENODEV' });
+    doe.function(address).remove('unplugged');
+    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
+describe('a capability list that is corrupt ends the walk', () => {
+  const doeHeader = (next: number) => (0x2e | (1 << 16) | (next << 20)) >>> 0;
+  const rows = [
+    {
+      name: 'it comes back to where it was',
+      dwords: { 256: doeHeader(0x200), 512: doeHeader(0x100) },
+      found: [0x100, 0x200],
+    },
+    { name: 'it points to itself', dwords: { 256: doeHeader(0x100) }, found: [0x100] },
+    { name: 'it points below its space', dwords: { 256: doeHeader(0x40) }, found: [0x100] },
+    { name: 'it reads all ones', dwords: { 256: 0xffff_ffff }, found: [] },
+    {
+      name: 'it reads all ones further on',
+      dwords: { 256: doeHeader(0x200), 512: 0xffff_ffff },
+      found: [0x100],
+    },
+    {
+      name: 'its last mailbox leaves the space',
+      dwords: { 256: doeHeader(0xff0), 4080: doeHeader(0) },
+      found: [0x100],
+    },
+  ];
+  for (const { name, dwords, found } of rows) {
+    it(name, async () => {
+      const doe = withFunction({ dwords });
+      await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'EBADMSG' });
+      const scan = await doe.scanFunction(address);
+      expect(scan.problem).toMatchObject({ code: 'EBADMSG', syscall: 'doe(find)' });
+      expect(scan.mailboxes.map(({ offset }) => offset)).toEqual(found);
+    });
+  }
+
+  it('an empty list is none', async () => {
+    const doe = withFunction({ dwords: { 256: 0 } });
+    expect(await doe.mailboxes(address)).toEqual([]);
+  });
+
+  it('the low two bits of a pointer are not part of it', async () => {
+    const doe = withFunction({ dwords: { 256: doeHeader(0x203), 512: doeHeader(0) } });
+    expect((await doe.mailboxes(address)).map(({ offset }) => offset)).toEqual([0x100, 0x200]);
+  });
+});

@@ -1,0 +1,162 @@
+import { createMockDoe, type MockProtocol } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+
+const echoProtocol = { vendorId: 0x1234, type: 7 };
+const dropped = 0xdead;
+const echo: MockProtocol = {
+  ...echoProtocol,
+  answer: (request) => (request.readUInt32LE() === dropped ? undefined : Buffer.from(request)),
+};
+const address = '0000:01:00.0';
+
+function twoMailboxes(driver?: string) {
+  return createMockDoe({
+    functions: [
+      {
+        address,
+        ...(driver === undefined ? {} : { driver }),
+        kernelFeatures: ['0001:00', '1e98:02'],
+        kernelTables: ['/sys/bus/cxl/devices/endpoint1/CDAT'],
+        mailboxes: [{ protocols: [echo] }, { protocols: [echo] }],
+      },
+    ],
+  });
+}
+
+function number(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+describe('one mailbox, many callers', () => {
+  it('serves them in turn, in the order of their calls', async () => {
+    const doe = twoMailboxes();
+    const [mailbox] = await doe.mailboxes(address);
+    const [same] = await doe.mailboxes(address);
+    const order: number[] = [];
+    const calls = Array.from({ length: 20 }, (_, index) =>
+      (index % 2 === 0 ? mailbox : same)!
+        .exchange(echoProtocol, number(index))
+        .then((answer) => order.push(answer.readUInt32LE())),
+    );
+    await Promise.all(calls);
+    expect(order).toEqual(Array.from({ length: 20 }, (_, index) => index));
+  });
+
+  it('goes on after a caller that failed, and lets one that gave up leave the queue', async () => {
+    const doe = twoMailboxes();
+    const [mailbox] = await doe.mailboxes(address);
+    const device = doe.function(address).mailboxes[0]!;
+    const first = mailbox!.exchange(echoProtocol, number(dropped), { timeoutMs: 40 });
+    const controller = new AbortController();
+    const second = mailbox!.exchange(echoProtocol, number(2), { signal: controller.signal });
+    const third = mailbox!.exchange(echoProtocol, number(3));
+    controller.abort();
+    await expect(second).rejects.toMatchObject({ name: 'AbortError' });
+    await expect(first).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    expect((await third).readUInt32LE()).toBe(3);
+    expect(device.requests.map((object) => object.readUInt32LE(8))).toEqual([3]);
+  });
+
+  it('does not keep the callers of another waiting', async () => {
+    const doe = twoMailboxes();
+    const [slow, quick] = await doe.mailboxes(address);
+    doe.function(address).mailboxes[0]!.faults = { silent: true };
+    const controller = new AbortController();
+    let slowDone = false;
+    const waiting = slow!
+      .exchange(echoProtocol, number(1), { signal: controller.signal, timeoutMs: 60_000 })
+      .catch(() => {})
+      .then(() => {
+        slowDone = true;
+      });
+    expect((await quick!.exchange(echoProtocol, number(2))).readUInt32LE()).toBe(2);
+    expect(slowDone).toBe(false);
+    controller.abort();
+    await waiting;
+  });
+});
+
+describe('two processes at one mailbox', () => {
+  it('get each their own answers', async () => {
+    const doe = twoMailboxes();
+    const other = doe.anotherProcess();
+    doe.function(address).mailboxes[0]!.faults = { delayMs: 3 };
+    const [mine] = await doe.mailboxes(address);
+    const [theirs] = await other.mailboxes(address);
+    const run = async (mailbox: NonNullable<typeof mine>, base: number) => {
+      for (let n = base; n < base + 10; n += 1) {
+        expect((await mailbox.exchange(echoProtocol, number(n))).readUInt32LE()).toBe(n);
+      }
+    };
+    await Promise.all([run(mine!, 100), run(theirs!, 200)]);
+    const sent = doe.function(address).mailboxes[0]!.requests.length;
+    expect(sent).toBe(20);
+  });
+
+  it('one that waits for the lock can be aborted; nothing was sent', async () => {
+    const doe = twoMailboxes();
+    const device = doe.function(address).mailboxes[0]!;
+    device.faults = { silent: true };
+    const [mine] = await doe.mailboxes(address);
+    const [theirs] = await doe.anotherProcess().mailboxes(address);
+    const holding = new AbortController();
+    const holder = mine!
+      .exchange(echoProtocol, number(1), { signal: holding.signal, timeoutMs: 60_000 })
+      .catch((error) => error);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const sent = device.log.filter(({ kind }) => kind === 'write').length;
+    const waiting = new AbortController();
+    const waiter = theirs!.exchange(echoProtocol, number(2), { signal: waiting.signal });
+    setTimeout(() => waiting.abort(), 20);
+    await expect(waiter).rejects.toMatchObject({ name: 'AbortError' });
+    expect(device.log.filter(({ kind }) => kind === 'write').length).toBe(sent);
+    holding.abort();
+    expect(await holder).toMatchObject({ name: 'AbortError' });
+    expect(device.idle).toBe(true);
+  });
+});
+
+describe('who else uses the mailbox', () => {
+  it('is told with it', async () => {
+    const [mailbox] = await twoMailboxes('cxl_pci').mailboxes(address);
+    expect(mailbox!.owner).toEqual({
+      driver: 'cxl_pci',
+      kernelFeatures: ['0001:00', '1e98:02'],
+      kernelTables: ['/sys/bus/cxl/devices/endpoint1/CDAT'],
+    });
+  });
+
+  it('a bound driver: no write without force, and the refusal names it', async () => {
+    const doe = twoMailboxes('cxl_pci');
+    const [mailbox] = await doe.mailboxes(address);
+    const device = doe.function(address).mailboxes[0]!;
+    device.log.length = 0;
+    const refusal = await mailbox!.exchange(echoProtocol, number(1)).catch((error) => error);
+    expect(refusal).toMatchObject({ code: 'EBUSY', syscall: 'doe(claim)' });
+    expect(refusal.message).toContain('cxl_pci');
+    await expect(mailbox!.discover()).rejects.toMatchObject({ syscall: 'doe(claim)' });
+    await expect(mailbox!.reset()).rejects.toMatchObject({ syscall: 'doe(claim)' });
+    expect(device.log).toEqual([]);
+    const answer = await mailbox!.exchange(echoProtocol, number(1), { force: true });
+    expect(answer.readUInt32LE()).toBe(1);
+  });
+
+  it('a driver that was bound after the mailbox was found counts', async () => {
+    const doe = twoMailboxes();
+    const [mailbox] = await doe.mailboxes(address);
+    doe.function(address).driver = 'vfio-pci';
+    await expect(mailbox!.exchange(echoProtocol)).rejects.toMatchObject({ syscall: 'doe(claim)' });
+  });
+
+  it('no root: a clear refusal', async () => {
+    const doe = twoMailboxes();
+    const [mailbox] = await doe.mailboxes(address);
+    doe.function(address).readable = 64;
+    await expect(mailbox!.exchange(echoProtocol)).rejects.toMatchObject({
+      code: 'EACCES',
+      syscall: 'open',
+    });
+  });
+});

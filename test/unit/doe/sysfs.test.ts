@@ -1,0 +1,183 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Doe, SysfsPci } from 'node-cxl/doe';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+
+const address = '0000:0d:00.0';
+const mailboxAt = 0x190;
+let root: string;
+let devices: string;
+let cxlDevices: string;
+let children: ChildProcess[];
+
+beforeEach(() => {
+  root = mkdtempSync(path.join(tmpdir(), 'doe-sysfs-'));
+  devices = path.join(root, 'bus/pci/devices');
+  cxlDevices = path.join(root, 'bus/cxl/devices');
+  mkdirSync(devices, { recursive: true });
+  mkdirSync(cxlDevices, { recursive: true });
+  children = [];
+});
+
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** A device's directory, and its config file: a file, so that no exchange is ever answered. */
+function addFunction(at: string, bytes = 4096): string {
+  const device = path.join(root, 'devices/pci0000:0c/0000:0c:00.0', at);
+  mkdirSync(device, { recursive: true });
+  const config = Buffer.alloc(bytes);
+  config.writeUInt32LE(0x0d93_8086, 0);
+  if (bytes > 256) {
+    config.writeUInt32LE(0x0001_000b + mailboxAt * 2 ** 20, 0x100);
+    config.writeUInt32LE(0x0001_002e, mailboxAt);
+    config.writeUInt32LE(0x0000_0007, mailboxAt + 4);
+  }
+  writeFileSync(path.join(device, 'config'), config);
+  symlinkSync(device, path.join(devices, at));
+  return device;
+}
+
+function open(): Doe {
+  return new Doe(new SysfsPci({ devices, cxlDevices }));
+}
+
+/** Another process that takes the lock of a range, tells so, and keeps it until it is killed. */
+async function lockElsewhere(file: string, offset: number, length: number): Promise<ChildProcess> {
+  const script = `
+    const { SysfsPci } = require('node-cxl/doe');
+    const bus = new SysfsPci({ devices: process.argv[1] });
+    const space = bus.open(process.argv[2], 'write');
+    console.log(space.lock(${offset}, ${length}));
+    setInterval(() => {}, 1000);`;
+  const child = spawn(
+    process.execPath,
+    ['-e', script, devices, path.basename(path.dirname(file))],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  children.push(child);
+  const answer = await new Promise<string>((resolve) => {
+    child.stdout!.once('data', (data) => resolve(String(data).trim()));
+  });
+  expect(answer).toBe('0');
+  return child;
+}
+
+describe('PCI functions in sysfs', () => {
+  it('are listed and their mailboxes found', async () => {
+    addFunction('0000:0e:00.0', 256);
+    addFunction(address);
+    const doe = open();
+    expect(await doe.functions()).toEqual([address, '0000:0e:00.0']);
+    const [mailbox, ...more] = await doe.mailboxes();
+    expect(more).toEqual([]);
+    expect(mailbox).toMatchObject({
+      address,
+      offset: mailboxAt,
+      version: 1,
+      interrupt: { supported: true, messageNumber: 3 },
+      owner: { kernelFeatures: [], kernelTables: [] },
+    });
+  });
+
+  it('that are not there: a clear refusal', async () => {
+    await expect(open().mailboxes(address)).rejects.toMatchObject({
+      code: 'ENOENT',
+      syscall: 'open',
+    });
+    rmSync(devices, { recursive: true });
+    await expect(open().functions()).rejects.toMatchObject({ code: 'ENOENT', syscall: 'readdir' });
+  });
+
+  it('whose config file ends after 64 bytes although it says 4096', async () => {
+    addFunction(address, 64);
+    const doe = open();
+    // A PCI Express function of a user who is not root, as far as can be read.
+    writeFileSync(
+      path.join(devices, address, 'config'),
+      Buffer.from(`${'00'.repeat(6)}1000${'00'.repeat(44)}40${'00'.repeat(11)}`, 'hex'),
+    );
+    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'ENODATA' });
+  });
+
+  it('tell their driver, what the kernel found, and the tables it read', async () => {
+    const device = addFunction(address);
+    symlinkSync(path.join(root, 'bus/pci/drivers/cxl_pci'), path.join(device, 'driver'));
+    mkdirSync(path.join(device, 'doe_features'));
+    for (const name of ['1e98:02', '0001:00'])
+      writeFileSync(path.join(device, 'doe_features', name), '');
+    mkdirSync(path.join(device, 'mem0'));
+    for (const [name, uport] of [
+      ['endpoint3', path.join(device, 'mem0')],
+      ['port1', path.dirname(device)],
+    ] as const) {
+      mkdirSync(path.join(cxlDevices, name));
+      symlinkSync(uport, path.join(cxlDevices, name, 'uport'));
+      writeFileSync(path.join(cxlDevices, name, 'CDAT'), '');
+    }
+    expect((await open().scanFunction(address)).owner).toEqual({
+      driver: 'cxl_pci',
+      kernelFeatures: ['0001:00', '1e98:02'],
+      kernelTables: [path.join(cxlDevices, 'endpoint3/CDAT')],
+    });
+  });
+});
+
+describe('an exchange over a config file', () => {
+  it('writes whole dwords, in order, and aborts what nobody answers', async () => {
+    addFunction(address);
+    const [mailbox] = await open().mailboxes(address);
+    const call = mailbox!.exchange({ vendorId: 0x1e98, type: 2 }, Buffer.from('01020304', 'hex'), {
+      timeoutMs: 20,
+    });
+    await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    const config = readFileSync(path.join(devices, address, 'config'));
+    expect(config.subarray(mailboxAt + 0x08, mailboxAt + 0x18).toString('hex')).toBe(
+      '010000000000000001020304' + '00000000',
+    );
+  });
+
+  it('waits for another process that holds the registers, and no longer', async () => {
+    const device = addFunction(address);
+    const [mailbox] = await open().mailboxes(address);
+    const config = path.join(device, 'config');
+    const child = await lockElsewhere(config, mailboxAt, 0x18);
+    const before = readFileSync(config);
+    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeoutMs: 20 });
+    let settled = false;
+    call
+      .catch(() => {})
+      .finally(() => {
+        settled = true;
+      });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(settled).toBe(false);
+    expect(readFileSync(config).equals(before)).toBe(true);
+    // The lock ends with its process, whatever its end.
+    child.kill('SIGKILL');
+    await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT', syscall: 'doe(wait)' });
+  });
+
+  it('does not wait for one that holds the registers of another mailbox', async () => {
+    const device = addFunction(address);
+    const [mailbox] = await open().mailboxes(address);
+    await lockElsewhere(path.join(device, 'config'), mailboxAt + 0x20, 0x18);
+    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeoutMs: 20 });
+    await expect(call).rejects.toMatchObject({ syscall: 'doe(wait)' });
+  });
+
+  it('without the addon nothing is sent', async () => {
+    const device = addFunction(address);
+    const lock = () => -38;
+    const [mailbox] = await new Doe(new SysfsPci({ devices, cxlDevices, lock })).mailboxes(address);
+    const before = readFileSync(path.join(device, 'config'));
+    await expect(mailbox!.discover()).rejects.toMatchObject({ code: 'ENOSYS' });
+    expect(readFileSync(path.join(device, 'config')).equals(before)).toBe(true);
+  });
+});
