@@ -43,8 +43,22 @@ export const mishaps = [
   'descriptors',
 ] as const;
 
+/** Calls that can be made slow. The rest are answered by the kernel at once. */
+export const slowCalls = [
+  'open',
+  'open-card',
+  'start-work',
+  'close',
+  'sysfs-read',
+  'sysfs-write',
+  'image-transfer',
+  /** Each MMIO access, which blocks the thread, as a slow card does. */
+  'mmio',
+] as const;
+
 export type RefusableCall = (typeof refusableCalls)[number];
 export type Mishap = (typeof mishaps)[number];
+export type SlowCall = (typeof slowCalls)[number];
 export type FaultName = RefusableCall | Mishap;
 
 export interface FaultSpec {
@@ -63,11 +77,11 @@ export interface FaultSpec {
 export type Latency = number | readonly [minimum: number, maximum: number];
 
 export interface FaultOptions {
-  /** Seed of every chance taken, 0 to 2^32-1. */
+  /** Seed of every chance taken, 0 to 2^32-1. Without one it is random, and printed where it matters. */
   readonly seed?: number | undefined;
   readonly faults?: readonly FaultSpec[] | undefined;
-  /** How long calls take, and each MMIO access (which then blocks the thread, as a slow card does). */
-  readonly latency?: Partial<Record<RefusableCall | 'mmio', Latency>> | undefined;
+  /** How long calls take. */
+  readonly latency?: Partial<Record<SlowCall, Latency>> | undefined;
 }
 
 interface Armed {
@@ -86,7 +100,7 @@ export function block(milliseconds: number): void {
 export class Faults {
   readonly seed: number;
   readonly #armed: Armed[] = [];
-  readonly #latency: Partial<Record<RefusableCall | 'mmio', Latency>>;
+  readonly #latency: Partial<Record<SlowCall, Latency>>;
   #state: number;
 
   constructor(options: FaultOptions) {
@@ -98,6 +112,14 @@ export class Faults {
     this.#latency = options.latency ?? {};
     for (const [call, value] of Object.entries(this.#latency)) checkLatency(call, value);
     for (const spec of options.faults ?? []) this.inject(spec);
+    if (options.seed === undefined && this.#takesChances) {
+      process.stderr.write(`node-cxl mock: seed ${this.seed} repeats this run's faults\n`);
+    }
+  }
+
+  get #takesChances(): boolean {
+    const ranges = Object.values(this.#latency).some((latency) => typeof latency !== 'number');
+    return ranges || this.#armed.some(({ spec }) => spec.probability !== undefined);
   }
 
   /** Arms a fault; counting starts now. */
@@ -126,7 +148,7 @@ export class Faults {
   }
 
   /** Milliseconds this operation takes. */
-  delay(name: RefusableCall | 'mmio'): number {
+  delay(name: SlowCall): number {
     const latency = this.#latency[name];
     if (latency === undefined) return 0;
     if (typeof latency === 'number') return latency;
@@ -135,7 +157,7 @@ export class Faults {
   }
 
   /** Blocks the thread for as long as this operation takes. */
-  pause(name: RefusableCall | 'mmio'): void {
+  pause(name: SlowCall): void {
     block(this.delay(name));
   }
 
@@ -181,6 +203,9 @@ function checkFault(spec: FaultSpec): void {
 }
 
 function checkLatency(call: string, latency: Latency): void {
+  if (!(slowCalls as readonly string[]).includes(call)) {
+    throw valueError('latency', `an object of ${slowCalls.join(', ')}`, call);
+  }
   const range = typeof latency === 'number' ? [latency] : latency;
   for (const value of range) checkNumber(`latency of '${call}'`, value, 2 ** 31 - 1);
 }

@@ -17,7 +17,7 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
 
 export { mockFromConfig } from './config';
 export * from './doe';
-export type { FaultName, FaultSpec, Latency, Mishap, RefusableCall } from './faults';
+export type { FaultName, FaultSpec, Latency, Mishap, RefusableCall, SlowCall } from './faults';
 export {
   type FlashAdapterOptions,
   type FlashLunOptions,

@@ -24,7 +24,8 @@ export class MockCard {
   #probe(): Adapter {
     const adapter = this.#kernel.probe(this.#setup);
     adapter.onReprobe = () => {
-      this.#adapter = this.#probe();
+      // Unless it was bound again by hand in the meantime.
+      if (this.#adapter === adapter) this.#adapter = this.#probe();
     };
     return adapter;
   }

@@ -128,7 +128,7 @@ export class Context {
   /** Inserts the process element. The caller took the adapter's context count. */
   attach(wed: bigint, amr: bigint): void {
     this.afu.assignArea(this);
-    this.process = new ProcessElement(this, wed, amr, this.interrupts);
+    this.process = new ProcessElement(this, wed, amr);
     this.status = 'STARTED';
     this.afu.kernel.contextAttached(this);
     this.process.start();

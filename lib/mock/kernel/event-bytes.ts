@@ -1,12 +1,11 @@
-/** Events as read() gives them: a header of 8 bytes and a body, native-endian (ours: little). */
+/** Events as read() gives them: a header of 8 bytes and a body, native-endian. */
+import { hostIsLittleEndian as little } from '../../endian';
 
 export const headerSize = 8;
 /** The least read() accepts, and the most an event can take (CXL_READ_MIN_SIZE). */
 export const readMinimum = 4096;
 
 const types = { afuInterrupt: 1, dataStorage: 2, afuError: 3, afuDriver: 4 } as const;
-
-const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 function event(
   target: Uint8Array,

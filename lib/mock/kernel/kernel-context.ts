@@ -3,7 +3,7 @@
  * start, hand out a descriptor, deliver events of its own. The model of
  * drivers/misc/cxl/api.c; calls answer as it does, a value or a negative errno.
  */
-import { checkInteger, errnos, typeError } from '../../errors';
+import { checkInteger, errnos, stateError, typeError } from '../../errors';
 import type { Afu } from './afu';
 import type { Context } from './context';
 import type { AfuDriverOps } from './events';
@@ -108,12 +108,15 @@ export class KernelContext {
    * cxl_set_driver_ops.
    *
    * @throws ERR_INVALID_ARG_TYPE unless both callbacks are there: with one alone an event
-   *   could be fetched and never accounted for
+   *   could be fetched and never accounted for; ERR_INVALID_STATE before API version 2
    */
   setDriverOps(ops: AfuDriverOps): void {
     for (const name of ['fetchEvent', 'eventDelivered'] as const) {
       if (typeof ops?.[name] !== 'function')
         throw typeError(`ops.${name}`, 'a function', ops?.[name]);
+    }
+    if (this.context.afu.apiVersion < 2) {
+      throw stateError('this driver is presented with API version 1: it has no AFU-driver events');
     }
     this.context.setDriverOps(ops);
   }

@@ -13,17 +13,15 @@ export class ProcessElement implements AfuProcess, Runner {
   readonly role: ContextRole;
   readonly wed: bigint;
   readonly amr: bigint;
-  readonly interrupts: number;
   readonly #context: Context;
   #logic: ProcessLogic | undefined;
   #attached = true;
 
-  constructor(context: Context, wed: bigint, amr: bigint, interrupts: number) {
+  constructor(context: Context, wed: bigint, amr: bigint) {
     this.#context = context;
     this.role = context.role;
     this.wed = wed;
     this.amr = amr;
-    this.interrupts = interrupts;
   }
 
   get afu() {
@@ -36,6 +34,10 @@ export class ProcessElement implements AfuProcess, Runner {
 
   get processElement(): number {
     return this.#context.externalProcessElement;
+  }
+
+  get interrupts(): number {
+    return this.#context.interrupts;
   }
 
   get attached(): boolean {

@@ -1,0 +1,296 @@
+import { createMockCxl, type KernelContext, memcpyAfu } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { attached, codeOf, inKernel, oneCard, readEvent, thrownCode } from './mock-support';
+
+const EEXIST = -17;
+const EFAULT = -14;
+const EINVAL = -22;
+const EAGAIN = -11;
+const EBUSY = -16;
+
+type Delivery = [size: number | null, result: number];
+
+/** An in-kernel driver with a queue of events, that writes down how each delivery went. */
+function driver(context: KernelContext) {
+  const queue: (Uint8Array | null)[] = [];
+  const deliveries: Delivery[] = [];
+  let fetched = 0;
+  context.setDriverOps({
+    fetchEvent: () => {
+      fetched += 1;
+      return queue.shift() ?? null;
+    },
+    eventDelivered: (event, result) => deliveries.push([event?.length ?? null, result]),
+  });
+  return {
+    queue,
+    deliveries,
+    get fetched() {
+      return fetched;
+    },
+    announce(...events: (Uint8Array | null)[]) {
+      queue.push(...events);
+      context.eventsPending(events.length);
+    },
+  };
+}
+
+describe('AFU-driver events, from the in-kernel driver’s side', () => {
+  it('registers both callbacks or refuses', () => {
+    const context = inKernel(oneCard());
+    const fetchEvent = () => null;
+    const eventDelivered = () => undefined;
+    const set = (ops: object) => thrownCode(() => context.setDriverOps(ops as never));
+    expect(set({ fetchEvent })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(set({ eventDelivered })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(set({ fetchEvent, eventDelivered })).toBe(undefined);
+  });
+
+  it('prepends the header and reports success', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    own.announce(Uint8Array.of(1, 2, 3, 4));
+    const event = readEvent(context);
+    expect(event).toMatchObject({ answer: 12, type: 4, size: 12, processElement: 0 });
+    expect([...event.data]).toEqual([1, 2, 3, 4]);
+    expect(own.deliveries).toEqual([[4, 0]]);
+  });
+
+  it('keeps count of what was announced, and fetches no more', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    own.announce(new Uint8Array(1), new Uint8Array(2));
+    own.queue.push(new Uint8Array(3));
+    expect(readEvent(context).answer).toBe(9);
+    expect(readEvent(context).answer).toBe(10);
+    expect(readEvent(context).answer).toBe(EAGAIN);
+    expect(own.fetched).toBe(2);
+  });
+
+  it('adds up what is announced at different times', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    own.announce(new Uint8Array(1));
+    own.announce(new Uint8Array(1));
+    expect(readEvent(context).answer).toBe(9);
+    expect(readEvent(context).answer).toBe(9);
+    expect(readEvent(context).answer).toBe(EAGAIN);
+  });
+
+  it('forgets the count when callbacks are registered anew', () => {
+    const context = inKernel(oneCard());
+    driver(context).announce(new Uint8Array(1));
+    const second = driver(context);
+    expect(readEvent(context).answer).toBe(EAGAIN);
+    expect(second.fetched).toBe(0);
+  });
+
+  it('does not call the driver to find out whether anything is pending', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    context.context.process!.raiseInterrupt(1);
+    expect(context.context.poll().readable).toBe(true);
+    expect(readEvent(context).type).toBe(1);
+    own.announce(new Uint8Array(1));
+    expect(context.context.poll().readable).toBe(true);
+    expect(own.fetched).toBe(0);
+  });
+
+  it('takes its events ahead of the generic ones', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    context.context.process!.raiseInterrupt(1);
+    own.announce(new Uint8Array(1));
+    expect([readEvent(context).type, readEvent(context).type]).toEqual([4, 1]);
+  });
+
+  it('reports a null event with -EINVAL, counts it down, and fails the read with EFAULT', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    own.announce(null, new Uint8Array(2));
+    expect(readEvent(context).answer).toBe(EFAULT);
+    expect(own.deliveries).toEqual([[null, EINVAL]]);
+    expect(readEvent(context).answer).toBe(10);
+    expect(readEvent(context).answer).toBe(EAGAIN);
+  });
+
+  it('takes header and data of 4096 bytes and not one more', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    own.announce(new Uint8Array(4088), new Uint8Array(4089));
+    expect(readEvent(context)).toMatchObject({ answer: 4096, size: 4096 });
+    expect(readEvent(context).answer).toBe(EFAULT);
+    expect(own.deliveries).toEqual([
+      [4088, 0],
+      [4089, EINVAL],
+    ]);
+  });
+
+  it('takes an event with no data at all', () => {
+    const context = inKernel(oneCard());
+    const own = driver(context);
+    own.announce(new Uint8Array(0));
+    expect(readEvent(context)).toMatchObject({ answer: 8, type: 4, size: 8 });
+    expect(own.deliveries).toEqual([[0, 0]]);
+  });
+
+  it('reports a copy that fails with -EFAULT', () => {
+    const mock = oneCard();
+    const context = inKernel(mock);
+    const own = driver(context);
+    own.announce(new Uint8Array(4));
+    mock.inject({ name: 'copy' });
+    expect(readEvent(context).answer).toBe(EFAULT);
+    expect(own.deliveries).toEqual([[4, EFAULT]]);
+    expect(readEvent(context).answer).toBe(EAGAIN);
+  });
+
+  it('gives the events of a detached context, and then EIO', () => {
+    const mock = oneCard();
+    const context = inKernel(mock);
+    const own = driver(context);
+    own.announce(new Uint8Array(1));
+    mock.card(0).afu(0).detachAll();
+    expect(readEvent(context).type).toBe(4);
+    expect(readEvent(context).answer).toBe(-5);
+  });
+
+  it('is not there on a context opened through the device node', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    expect('setDriverOps' in mock.card(0).afu(0).context(0)).toBe(false);
+    mock.card(0).afu(0).raiseInterrupt(0, 1);
+    expect((await context.waitForEvent()).type).toBe('afu-interrupt');
+    await context.close();
+  });
+
+  it('exists from API version 2 on', () => {
+    const ops = { fetchEvent: () => null, eventDelivered: () => undefined };
+    const presented = ([1, 2, 3] as const).map((apiVersion) => {
+      const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu(), apiVersion }] }] });
+      return thrownCode(() => mock.card(0).afu(0).createKernelContext().setDriverOps(ops));
+    });
+    expect(presented).toEqual(['ERR_INVALID_STATE', undefined, undefined]);
+  });
+});
+
+describe('a descriptor handed out by an in-kernel driver', () => {
+  it('gives the program the driver’s events, decoded as its own library says', async () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    const own = driver(kernel);
+    const context = mock
+      .adopt(kernel.getFd(), { owned: true })
+      .registerAfuDriver((data) => ({ first: data[0] }));
+    const wait = context.waitForEvent();
+    own.announce(Uint8Array.of(42, 0, 0, 0));
+    const event = await wait;
+    expect(event).toMatchObject({ type: 'afu-driver', processElement: 0, decoded: { first: 42 } });
+    expect(own.deliveries).toEqual([[4, 0]]);
+    await context.close();
+    expect(mock.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
+  });
+
+  it('fails the program’s read with EFAULT and goes on with the next', async () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    const own = driver(kernel);
+    const context = mock.adopt(kernel.getFd(), { owned: true });
+    own.announce(null);
+    expect(await codeOf(context.waitForEvent())).toBe('EFAULT');
+    own.announce(new Uint8Array(4));
+    expect((await context.waitForEvent()).type).toBe('afu-driver');
+    await context.close();
+  });
+
+  it('keeps two drivers’ events apart by their descriptors', async () => {
+    const mock = oneCard();
+    const [first, second] = [inKernel(mock), inKernel(mock)];
+    const [ownFirst, ownSecond] = [driver(first), driver(second)];
+    const a = mock.adopt(first.getFd(), { owned: true }).registerAfuDriver(() => 'first');
+    const b = mock.adopt(second.getFd(), { owned: true }).registerAfuDriver(() => 'second');
+    ownFirst.announce(new Uint8Array(1));
+    ownSecond.announce(new Uint8Array(1));
+    const [one, two] = await Promise.all([a.waitForEvent(), b.waitForEvent()]);
+    expect([one, two].map((event) => 'decoded' in event && event.decoded)).toEqual([
+      'first',
+      'second',
+    ]);
+    await a.close();
+    await b.close();
+  });
+
+  it('is handed out once a context', () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    expect(kernel.getFd()).toBeGreaterThan(2);
+    expect(kernel.getFd()).toBe(EEXIST);
+  });
+
+  it('maps, and tells its AFU, as one of the device node does', async () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    const context = mock.adopt(kernel.getFd(), { owned: true });
+    expect(context.afuId()).toEqual({
+      slave: true,
+      adapterNumber: 0,
+      slice: 0,
+      mode: 'afu_directed',
+    });
+    const registers = context.mapProblemState();
+    expect(registers.read64(8)).toBe(0n);
+    await context.close();
+    expect(kernel.status).toBe('CLOSED');
+  });
+
+  it('stays open when the program that adopted it does not own it', async () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    const context = mock.adopt(kernel.getFd());
+    await context.close();
+    expect(kernel.status).toBe('STARTED');
+    expect(mock.counters.files).toBe(1);
+  });
+});
+
+describe('the in-kernel interface to a context', () => {
+  it('starts once, stops once, and is released only when stopped', () => {
+    const mock = oneCard();
+    const context = mock.card(0).afu(0).createKernelContext();
+    expect(context.status).toBe('OPENED');
+    expect(context.allocateInterrupts(2)).toBe(0);
+    expect(context.start(0n)).toBe(0);
+    expect(context.start(0n)).toBe(0);
+    expect(context.release()).toBe(EBUSY);
+    expect(context.stop()).toBe(0);
+    expect(context.stop()).toBe(EBUSY);
+    expect(context.release()).toBe(0);
+    expect(mock.counters.contexts).toBe(0);
+    expect(mock.card(0).freeInterrupts).toBe(2037);
+  });
+
+  it('takes irqs_min when no number is given, and refuses what is outside the limits', () => {
+    const mock = oneCard();
+    const context = mock.card(0).afu(0).createKernelContext();
+    expect(context.startWork({ wed: 0n, interrupts: 3 })).toBe(EINVAL);
+    expect(context.startWork({ wed: 0n, interrupts: 2038 })).toBe(EINVAL);
+    expect(context.startWork({ wed: 0n })).toBe(0);
+    expect(context.context.interrupts).toBe(4);
+  });
+
+  it('is ENOSPC when every process element is taken', () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu({ processes: 1 }) }] }] });
+    const afu = mock.card(0).afu(0);
+    afu.createKernelContext();
+    expect(thrownCode(() => afu.createKernelContext())).toBe('ENOSPC');
+  });
+
+  it('counts as a context that holds off a change of mode', async () => {
+    const mock = oneCard();
+    const context = mock.card(0).afu(0).createKernelContext();
+    const [afu] = await mock.afus();
+    expect(await codeOf(afu!.setMode('none'))).toBe('EBUSY');
+    context.release();
+    expect(await codeOf(afu!.setMode('none'))).toBe(undefined);
+  });
+});
