@@ -1,0 +1,137 @@
+/** Nothing is left behind, whatever happened; and descriptors that came from elsewhere. */
+import { closeSync, openSync, readdirSync } from 'node:fs';
+import { describe, expect } from 'vitest';
+import { codeOf } from './support/errors';
+import { interrupts, provoke } from './support/provoke';
+import { startJob } from './support/work-queue';
+import { row, target } from './target';
+
+const { system, afu, device } = target;
+const slave = `/dev/cxl/${afu}s`;
+
+function openDescriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+describe('nothing is left behind', () => {
+  row('after whole jobs', ['device-side', 'provoke'], async () => {
+    const before = await device.usage();
+    for (let n = 0; n < 20; n += 1) {
+      const job = await startJob(system, slave, { interrupts: 2 });
+      const wait = job.context.waitForInterrupt(1, { timeout: 15_000 });
+      provoke(job.regs, 'interrupt', { argument: interrupts(1) });
+      await wait;
+      await job.end();
+    }
+    expect(await device.usage()).toEqual(before);
+  });
+
+  row('after calls that failed', ['device-side'], async () => {
+    const before = await device.usage();
+    for (let n = 0; n < 20; n += 1) {
+      const context = await system.open(slave);
+      expect(await codeOf(() => context.mapProblemState())).toBe('EIO');
+      expect(await codeOf(() => context.attach({ wed: 0n, interrupts: 0x7fff }))).toBe('EINVAL');
+      expect(await codeOf(() => context.attach({ wed: -1n }))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(() => system.open('/dev/cxl/afu77.0s'))).toBe('ENOENT');
+      await context.close();
+    }
+    expect(await device.usage()).toEqual(before);
+  });
+
+  row('of the process’s descriptors', ['native'], async () => {
+    // The first context starts the threads, which keep a few.
+    await (await startJob(system, slave)).end();
+    const before = openDescriptors();
+    for (let n = 0; n < 20; n += 1) {
+      const job = await startJob(system, slave);
+      expect(await codeOf(() => job.context.waitForEvent({ timeout: 1 }))).toBe('ETIMEDOUT');
+      await job.end();
+    }
+    expect(openDescriptors()).toBe(before);
+  });
+
+  row('closing while opening, attaching and waiting go on', [], async () => {
+    for (let n = 0; n < 10; n += 1) {
+      const context = await system.open(slave);
+      const attaching = context.attach({ wed: 0n }).catch(() => {});
+      const closing = context.close();
+      await Promise.all([attaching, closing]);
+    }
+    const many = await Promise.all(Array.from({ length: 8 }, () => system.open(slave)));
+    await Promise.all(many.map((context) => context.close()));
+  });
+
+  row('await using closes', [], async () => {
+    const context = await system.open(slave);
+    await context[Symbol.asyncDispose]();
+    expect(context.closed).toBe(true);
+  });
+});
+
+describe('adopt', () => {
+  row('EBADF: no such descriptor', [], async () => {
+    expect(await codeOf(() => system.adopt(99_999))).toBe('EBADF');
+  });
+
+  row('ENODEV: a descriptor of something else', ['native'], async () => {
+    const fd = openSync('/dev/null', 'r+');
+    try {
+      expect(await codeOf(() => system.adopt(fd, { owned: true }))).toBe('ENODEV');
+      // Refused is not adopted: it is still ours to close.
+    } finally {
+      closeSync(fd);
+    }
+  });
+
+  row('what is not owned stays open', [], async () => {
+    const job = await startJob(system, slave);
+    const adopted = system.adopt(job.context.fd);
+    expect(adopted.attached).toBe(true);
+    expect(adopted.afuId()).toEqual(job.context.afuId());
+    const regs = adopted.mapProblemState({ endian: 'big' });
+    expect(regs.read64(0)).toBe(job.queue.wed);
+    await adopted.close();
+    expect(regs.mapped).toBe(false);
+    expect(job.context.linkState()).toBe('up');
+    expect(job.regs.read64(0)).toBe(job.queue.wed);
+    await job.end();
+  });
+
+  row('events reach whoever adopted', ['provoke'], async () => {
+    const job = await startJob(system, slave, { interrupts: 2 });
+    const adopted = system.adopt(job.context.fd);
+    const wait = adopted.waitForInterrupt(2, { timeout: 15_000 });
+    provoke(job.regs, 'interrupt', { argument: interrupts(2) });
+    await wait;
+    await adopted.close();
+    await job.end();
+  });
+
+  row('refuses what makes no sense', [], async () => {
+    expect(await codeOf(() => system.adopt(-1))).toBe('ERR_OUT_OF_RANGE');
+    expect(await codeOf(() => system.adopt('1' as never))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => system.adopt(1, { owned: 1 as never }))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => system.adopt(1, { mmioSize: 0 }))).toBe('ERR_OUT_OF_RANGE');
+  });
+});
+
+describe('bad arguments of open and attach', () => {
+  row('are refused before any system call', [], async () => {
+    expect(await codeOf(() => system.open(1 as never))).toBe('ERR_INVALID_ARG_TYPE');
+    const context = await system.open(slave);
+    const attach = (options: unknown) => codeOf(() => context.attach(options as never));
+    expect(await attach(undefined)).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await attach({})).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await attach({ wed: 1 })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await attach({ wed: 1n << 64n })).toBe('ERR_OUT_OF_RANGE');
+    expect(await attach({ wed: 0n, interrupts: -1 })).toBe('ERR_OUT_OF_RANGE');
+    expect(await attach({ wed: 0n, interrupts: 0x8000 })).toBe('ERR_OUT_OF_RANGE');
+    expect(await attach({ wed: 0n, amr: 1 })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await attach({ wed: 0n, errFf: 1 })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await attach({ wed: 0n, holds: {} })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await attach({ wed: 0n, holds: [1] })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(context.attached).toBe(false);
+    await context.close();
+  });
+});

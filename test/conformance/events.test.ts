@@ -1,0 +1,330 @@
+/** What the kernel tells, and what waiting for it is like. */
+import type { CxlEvent } from 'node-cxl';
+import { afterEach, describe, expect } from 'vitest';
+import { codeOf, failure } from './support/errors';
+import { interrupts, provoke, provoked } from './support/provoke';
+import { type Job, startJob } from './support/work-queue';
+import { row, target } from './target';
+
+const { system, afu } = target;
+const patience = { timeout: 15_000 };
+const jobs: Job[] = [];
+
+afterEach(async () => {
+  for (const { context } of jobs.splice(0)) await context.close();
+});
+
+async function started(count = 4): Promise<Job> {
+  const job = await startJob(system, `/dev/cxl/${afu}s`, { interrupts: count });
+  jobs.push(job);
+  return job;
+}
+
+describe('delivery', () => {
+  row('an interrupt is told by its number', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'interrupt', { argument: interrupts(2) });
+    const event = await context.waitForEvent(patience);
+    expect(event).toMatchObject({ type: 'afu-interrupt', irq: 2, flags: 0 });
+    expect(event.processElement).toBeTypeOf('number');
+  });
+
+  row('lowest interrupt first, whatever the order they were raised in', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'interrupt', { argument: interrupts(3) });
+    await provoked(regs, 'interrupt', { argument: interrupts(1, 4) });
+    const irqs: number[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      const event = await context.waitForEvent(patience);
+      if (event.type === 'afu-interrupt') irqs.push(event.irq);
+    }
+    expect(irqs).toEqual([1, 3, 4]);
+  });
+
+  row('the same interrupt twice before it is read is told once', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'interrupt', { argument: interrupts(1), count: 5n });
+    await provoked(regs, 'interrupt', { argument: interrupts(2) });
+    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 1 });
+    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 2 });
+    expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
+  });
+
+  row('interrupts, then the fault, then the AFU error', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'afuError', { value: 0x1234n });
+    await provoked(regs, 'dataStorage', { value: 0x40n });
+    await provoked(regs, 'interrupt', { argument: interrupts(1) });
+    const types: string[] = [];
+    for (let n = 0; n < 3; n += 1) types.push((await context.waitForEvent(patience)).type);
+    expect(types).toEqual(['afu-interrupt', 'data-storage', 'afu-error']);
+  });
+
+  row('a data storage fault has the address', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'dataStorage', { value: 0x1230n });
+    const event = await context.waitForEvent(patience);
+    expect(event).toMatchObject({ type: 'data-storage', address: 0x1230n });
+  });
+
+  row('an AFU error has its value', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'afuError', { value: 0xfeed_0000_0000_beefn });
+    expect(await context.waitForEvent(patience)).toMatchObject({
+      type: 'afu-error',
+      error: 0xfeed_0000_0000_beefn,
+    });
+  });
+
+  row('a second AFU error before the first is read is dropped', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'afuError', { value: 1n });
+    await provoked(regs, 'afuError', { value: 2n });
+    expect(await context.waitForEvent(patience)).toMatchObject({ type: 'afu-error', error: 1n });
+    expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
+  });
+
+  row('contexts hear of their own events only', ['provoke'], async () => {
+    const [one, two] = [await started(), await started()];
+    await provoked(two.regs, 'interrupt', { argument: interrupts(2) });
+    expect(await two.context.waitForEvent(patience)).toMatchObject({ irq: 2 });
+    expect(await codeOf(() => one.context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
+  });
+
+  row('a slice error is the driver’s business: no event', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'sliceError', { value: 1n });
+    expect(await codeOf(() => context.waitForEvent({ timeout: 200 }))).toBe('ETIMEDOUT');
+  });
+
+  row('a hundred rounds of raise and wait lose nothing', ['provoke'], async () => {
+    const { context, regs } = await started();
+    for (let round = 0; round < 100; round += 1) {
+      const irq = 1 + (round % 4);
+      const wait = context.waitForEvent(patience);
+      provoke(regs, 'interrupt', { argument: interrupts(irq) });
+      expect(await wait).toMatchObject({ type: 'afu-interrupt', irq });
+    }
+  }, 60_000);
+});
+
+describe('raw bytes', () => {
+  async function inject(job: Job, bytes: Uint8Array): Promise<void> {
+    await target.device.injectEventBytes(afu, job.context.processElement ?? -1, bytes);
+  }
+
+  /** An event as the kernel lays it out, native-endian. */
+  function event(type: number, size: number, body: Uint8Array = new Uint8Array(0)): Uint8Array {
+    const bytes = new Uint8Array(8 + body.length);
+    new Uint16Array(bytes.buffer, 0, 4).set([type, size, 7, 0]);
+    bytes.set(body, 8);
+    return bytes;
+  }
+
+  row('an unknown type survives with its bytes', ['device-side'], async () => {
+    const job = await started();
+    await inject(job, event(99, 12, Uint8Array.of(1, 2, 3, 4)));
+    expect(await job.context.waitForEvent(patience)).toEqual({
+      type: 'unknown',
+      processElement: 7,
+      rawType: 99,
+      data: Uint8Array.of(1, 2, 3, 4),
+    });
+  });
+
+  row('several events of one read are told one by one', ['device-side'], async () => {
+    const job = await started();
+    const one = event(98, 8);
+    await inject(job, Buffer.concat([one, event(97, 9, Uint8Array.of(5)), one]));
+    const types: number[] = [];
+    for (let n = 0; n < 3; n += 1) {
+      const told = await job.context.waitForEvent(patience);
+      if (told.type === 'unknown') types.push(told.rawType);
+    }
+    expect(types).toEqual([98, 97, 98]);
+  });
+
+  row('EBADMSG: truncated, oversized and impossible sizes; the context lives on', ['device-side'], async () => {
+    const job = await started();
+    const bad = [
+      Uint8Array.of(1, 0, 16),
+      event(1, 16),
+      event(1, 8),
+      event(2, 16, new Uint8Array(8)),
+      event(3, 8),
+      event(50, 5000, new Uint8Array(16)),
+      event(50, 0),
+    ];
+    for (const bytes of bad) {
+      await inject(job, bytes);
+      const error = await failure(() => job.context.waitForEvent(patience));
+      expect(error.code).toBe('EBADMSG');
+      expect(error.syscall).toBe('read');
+    }
+    await inject(job, Buffer.concat([event(98, 8), event(1, 8)]));
+    expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
+    expect(await codeOf(() => job.context.waitForEvent(patience))).toBe('EBADMSG');
+    await inject(job, event(98, 8));
+    expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
+  });
+});
+
+describe('waiting', () => {
+  row('before attach is refused: no event can come', [], async () => {
+    const context = await system.open(`/dev/cxl/${afu}s`);
+    try {
+      expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
+      expect(await codeOf(() => context.waitForInterrupt(1))).toBe('ERR_INVALID_STATE');
+      expect(await codeOf(() => context.events().next())).toBe('ERR_INVALID_STATE');
+    } finally {
+      await context.close();
+    }
+  });
+
+  row('is for one reader at a time', ['provoke'], async () => {
+    const { context, regs } = await started();
+    const first = context.waitForEvent(patience);
+    expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
+    expect(await codeOf(() => context.events().next())).toBe('ERR_INVALID_STATE');
+    provoke(regs, 'interrupt', { argument: interrupts(1) });
+    await first;
+    const iterator = context.events();
+    const next = iterator.next();
+    expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
+    expect(await codeOf(() => iterator.next())).toBe('ERR_INVALID_STATE');
+    await iterator.return();
+    expect((await next).done).toBe(true);
+    expect(await codeOf(() => context.waitForEvent({ timeout: 1 }))).toBe('ETIMEDOUT');
+  });
+
+  row('ETIMEDOUT names the context and the time', [], async () => {
+    const { context } = await started();
+    const error = await failure(() => context.waitForInterrupt(1, { timeout: 20 }));
+    expect(error.code).toBe('ETIMEDOUT');
+    expect(error.errno).toBe(-110);
+    expect(error.message).toContain('20 ms');
+    expect(error.path).toBe(`/dev/cxl/${afu}s`);
+  });
+
+  row('an abort rejects with AbortError and its cause, before or during the wait', [], async () => {
+    const { context } = await started();
+    const before = await failure(() => context.waitForEvent({ signal: AbortSignal.abort('no') }));
+    expect(before.name).toBe('AbortError');
+    expect(before.code).toBe('ABORT_ERR');
+    expect(before.cause).toBe('no');
+    const controller = new AbortController();
+    const wait = failure(() => context.waitForEvent({ signal: controller.signal }));
+    controller.abort();
+    expect((await wait).name).toBe('AbortError');
+  });
+
+  row('an abort loses no event', ['provoke'], async () => {
+    const { context, regs } = await started();
+    for (let round = 0; round < 50; round += 1) {
+      const controller = new AbortController();
+      const wait = context.waitForEvent({ signal: controller.signal }).then(
+        (event) => event,
+        () => undefined,
+      );
+      provoke(regs, 'interrupt', { argument: interrupts(1) });
+      if (round % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+      controller.abort();
+      const event = (await wait) ?? (await context.waitForEvent(patience));
+      expect(event).toMatchObject({ type: 'afu-interrupt', irq: 1 });
+    }
+  }, 60_000);
+
+  row('waitForInterrupt leaves other interrupts pending', ['provoke'], async () => {
+    const { context, regs } = await started();
+    await provoked(regs, 'interrupt', { argument: interrupts(1, 2, 3) });
+    await context.waitForInterrupt(3, patience);
+    await context.waitForInterrupt(1, patience);
+    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 2 });
+  });
+
+  row('waitForInterrupt rejects on a data storage fault, which comes with the error', ['provoke'], async () => {
+    const { context, regs } = await started();
+    const wait = failure(() => context.waitForInterrupt(1, patience));
+    provoke(regs, 'dataStorage', { value: 0x40n });
+    const error = await wait;
+    expect(error.code).toBe('EFAULT');
+    expect(error.event).toMatchObject({ type: 'data-storage', address: 0x40n });
+  });
+
+  row('waitForInterrupt rejects on an AFU error, which comes with the error', ['provoke'], async () => {
+    const { context, regs } = await started();
+    const wait = failure(() => context.waitForInterrupt(1, patience));
+    provoke(regs, 'afuError', { value: 9n });
+    const error = await wait;
+    expect(error.code).toBe('EREMOTEIO');
+    expect(error.event).toMatchObject({ type: 'afu-error', error: 9n });
+  });
+
+  row('waitForInterrupt rejects on a detach', ['provoke', 'bare-metal'], async () => {
+    const { context, regs } = await started();
+    const wait = failure(() => context.waitForInterrupt(1, patience));
+    provoke(regs, 'detachAll');
+    expect((await wait).code).toBe('EIO');
+  });
+
+  row('close ends it: waitForInterrupt with ECANCELED, events() without error', [], async () => {
+    const one = await started();
+    const wait = failure(() => one.context.waitForInterrupt(1));
+    await one.context.close();
+    expect((await wait).code).toBe('ECANCELED');
+    const two = await started();
+    const seen: CxlEvent[] = [];
+    const loop = (async () => {
+      for await (const event of two.context.events()) seen.push(event);
+    })();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await two.context.close();
+    await loop;
+    expect(seen).toEqual([]);
+  });
+
+  row('events() iterates; break makes way for the next reader', ['provoke'], async () => {
+    const { context, regs } = await started();
+    provoke(regs, 'interrupt', { argument: interrupts(1, 2, 3, 4) });
+    const irqs: number[] = [];
+    for await (const event of context.events()) {
+      if (event.type === 'afu-interrupt') irqs.push(event.irq);
+      if (irqs.length === 3) break;
+    }
+    expect(irqs).toEqual([1, 2, 3]);
+    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 4 });
+  });
+
+  row('events() ends with AbortError when its signal aborts', [], async () => {
+    const { context } = await started();
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 20);
+    const error = await failure(async () => {
+      for await (const _ of context.events({ signal: controller.signal })) {
+        throw new Error('no event was raised');
+      }
+    });
+    expect(error.name).toBe('AbortError');
+  });
+
+  row('fifty contexts wait at once', ['provoke'], async () => {
+    const many: Job[] = [];
+    for (let n = 0; n < 50; n += 1) many.push(await started(1));
+    const waits = many.map(({ context }) => context.waitForInterrupt(1, patience));
+    for (const { regs } of many) provoke(regs, 'interrupt', { argument: interrupts(1) });
+    await Promise.all(waits);
+  }, 60_000);
+});
+
+describe('bad arguments', () => {
+  row('are refused before anything is waited for', [], async () => {
+    const { context } = await started();
+    const any = context as unknown as { [call: string]: (...args: unknown[]) => unknown };
+    expect(await codeOf(() => any['waitForInterrupt']?.(0))).toBe('ERR_OUT_OF_RANGE');
+    expect(await codeOf(() => any['waitForInterrupt']?.('1'))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => any['waitForEvent']?.({ timeout: -1 }))).toBe('ERR_OUT_OF_RANGE');
+    expect(await codeOf(() => any['waitForEvent']?.({ timeout: 1.5 }))).toBe('ERR_OUT_OF_RANGE');
+    expect(await codeOf(() => any['waitForEvent']?.({ signal: {} }))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => any['registerAfuDriver']?.(1))).toBe('ERR_INVALID_ARG_TYPE');
+  });
+});

@@ -1,0 +1,352 @@
+/** Each row of the life of a context: OPENED, STARTED, CLOSED, and every errno between. */
+import { type Context, CxlError } from 'node-cxl';
+import { afterEach, describe, expect } from 'vitest';
+import { codeOf, failure } from './support/errors';
+import { provoke } from './support/provoke';
+import { type Job, startJob, until, WorkQueue } from './support/work-queue';
+import { row, target } from './target';
+
+const { system, afu } = target;
+const slave = `/dev/cxl/${afu}s`;
+const open: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const context of open.splice(0)) await context.close();
+});
+
+async function opened(path = slave): Promise<Context> {
+  const context = await system.open(path);
+  open.push(context);
+  return context;
+}
+
+async function started(options?: Parameters<typeof startJob>[2], path = slave): Promise<Job> {
+  const job = await startJob(system, path, options);
+  open.push(job.context);
+  return job;
+}
+
+describe('open', () => {
+  row('gives a context that is neither attached nor closed', [], async () => {
+    const context = await opened();
+    expect(context.path).toBe(slave);
+    expect(context.fd).toBeGreaterThan(2);
+    expect(context.attached).toBe(false);
+    expect(context.closed).toBe(false);
+  });
+
+  row('takes a name for a path', [], async () => {
+    const context = await system.open(`${afu}s`);
+    open.push(context);
+    expect(context.path).toBe(slave);
+  });
+
+  row('ENOENT: no such node, with what to do about it', [], async () => {
+    const error = await failure(() => system.open('/dev/cxl/afu77.0s'));
+    expect(error).toBeInstanceOf(CxlError);
+    expect(error.code).toBe('ENOENT');
+    expect(error.errno).toBe(-2);
+    expect(error.syscall).toBe('open');
+    expect(error.path).toBe('/dev/cxl/afu77.0s');
+    expect(error.message).toContain('Linux 3.18 to 6.14');
+    expect(error.stack).toContain('life-table.test');
+  });
+
+  row('ERR_INVALID_ARG_VALUE: a path that is no AFU, before it is opened', [], async () => {
+    expect(await codeOf(() => system.open('/dev/null'))).toBe('ERR_INVALID_ARG_VALUE');
+    expect(await codeOf(() => system.open('/'))).toBe('ERR_INVALID_ARG_VALUE');
+  });
+
+  row('without the letter: the slave of an AFU in directed mode', [], async () => {
+    const context = await opened(`/dev/cxl/${afu}`);
+    expect(context.path).toBe(slave);
+  });
+
+  row('without the letter: the dedicated node of an AFU in dedicated mode', ['dedicated'], async () => {
+    const context = await opened(`/dev/cxl/${target.dedicatedAfu}`);
+    expect(context.path).toBe(`/dev/cxl/${target.dedicatedAfu}d`);
+  });
+
+  row('ENOSPC: a second context in dedicated mode', ['dedicated'], async () => {
+    await opened(`/dev/cxl/${target.dedicatedAfu}d`);
+    const error = await failure(() => system.open(`/dev/cxl/${target.dedicatedAfu}d`));
+    expect(error.code).toBe('ENOSPC');
+    expect(error.syscall).toBe('open');
+  });
+
+  row('ENOSPC: every process element taken; one closed makes room for one', ['few-processes'], async () => {
+    const all: Context[] = [];
+    for (let taken = 0; taken < target.processes; taken += 1) all.push(await opened());
+    expect(await codeOf(() => system.open(slave))).toBe('ENOSPC');
+    await all[0]?.close();
+    await opened();
+  });
+
+  row('EIO: the link is down', ['device-side'], async () => {
+    await target.device.linkDown(0);
+    try {
+      expect(await codeOf(() => system.open(slave))).toBe('EIO');
+    } finally {
+      await target.device.linkUp(0);
+    }
+  });
+});
+
+describe('START_WORK', () => {
+  row('starts the context', [], async () => {
+    const { context } = await started();
+    expect(context.attached).toBe(true);
+    expect(context.linkState()).toBe('up');
+  });
+
+  row('EIO: a second start', [], async () => {
+    const { context, queue } = await started();
+    const error = await failure(() => context.attach({ wed: queue.wed }));
+    expect(error.code).toBe('EIO');
+    expect(error.syscall).toBe('ioctl(START_WORK)');
+    expect(error.path).toBe(slave);
+  });
+
+  row('EINVAL: more interrupts than irqs_max', [], async () => {
+    const [adapterAfu] = (await system.afus()).filter((one) => one.name === afu);
+    const most = (await adapterAfu?.irqsMax()) ?? 0;
+    const context = await opened();
+    expect(await codeOf(() => context.attach({ wed: 0n, interrupts: most + 1 }))).toBe('EINVAL');
+  });
+
+  row('EINVAL: fewer interrupts than irqs_min', [], async () => {
+    const [adapterAfu] = (await system.afus()).filter((one) => one.name === afu);
+    const least = (await adapterAfu?.irqsMin()) ?? 0;
+    const context = await opened();
+    if (least === 0) {
+      // None fewer exist to ask for: the least itself must then be taken.
+      await context.attach({ wed: 0n, interrupts: 0 });
+      return;
+    }
+    expect(await codeOf(() => context.attach({ wed: 0n, interrupts: least - 1 }))).toBe('EINVAL');
+  });
+
+  row('a refused start leaves the context open for another', [], async () => {
+    const context = await opened();
+    const queue = new WorkQueue(system);
+    expect(await codeOf(() => context.attach({ wed: queue.wed, interrupts: 0x7fff }))).toBe('EINVAL');
+    expect(context.attached).toBe(false);
+    await context.attach({ wed: queue.wed, holds: [queue.memory] });
+    await context.close();
+    queue.memory.free();
+  });
+
+  row('attachSync attaches on the calling thread; tid only when asked for', [], async () => {
+    const context = await opened();
+    const queue = new WorkQueue(system);
+    expect(context.attachSync({ wed: queue.wed, holds: [queue.memory] })).toEqual({ tid: undefined });
+    expect(context.attached).toBe(true);
+    await context.close();
+    queue.memory.free();
+  });
+
+  row('TID on POWER8 and in guests, which cannot wake threads: 0, or ENODEV', ['bare-metal'], async () => {
+    const context = await opened();
+    let tid: number | undefined;
+    try {
+      tid = context.attachSync({ wed: 0n, tid: true }).tid;
+    } catch (error) {
+      expect((error as CxlError).code).toBe('ENODEV');
+      return;
+    }
+    expect(tid).toBeGreaterThanOrEqual(0);
+  });
+
+  row('EIO: the link is down', ['device-side'], async () => {
+    const context = await opened();
+    await target.device.linkDown(0);
+    try {
+      expect(await codeOf(() => context.attach({ wed: 0n }))).toBe('EIO');
+      expect(context.linkState()).toBe('down');
+    } finally {
+      await target.device.linkUp(0);
+    }
+  });
+
+  row('can take long, and blocks nobody', ['provoke', 'master'], async () => {
+    const master = await started({}, `/dev/cxl/${afu}m`);
+    const before = master.regs.read64(0x1018);
+    provoke(master.regs, 'slowAttach', { argument: 300n });
+    await until(() => master.regs.read64(0x1018) !== before, 'slow attach armed');
+    let ticks = 0;
+    const clock = setInterval(() => {
+      ticks += 1;
+    }, 10);
+    const context = await opened();
+    const begin = Date.now();
+    await context.attach({ wed: 0n });
+    clearInterval(clock);
+    expect(Date.now() - begin).toBeGreaterThan(200);
+    expect(ticks).toBeGreaterThan(3);
+  });
+});
+
+describe('GET_PROCESS_ELEMENT', () => {
+  row('is known from open on bare metal', ['bare-metal'], async () => {
+    const first = await opened();
+    const second = await opened();
+    expect(first.processElement).toBeTypeOf('number');
+    expect(second.processElement).not.toBe(first.processElement);
+  });
+
+  row('is undefined before attach in a guest, then the hypervisor’s', ['guest'], async () => {
+    const context = await opened();
+    expect(context.processElement).toBeUndefined();
+    const { context: attached } = await started();
+    expect(attached.processElement).toBeTypeOf('number');
+  });
+});
+
+describe('GET_AFU_ID', () => {
+  row('names adapter, slice, mode, and slave or master', ['master'], async () => {
+    const numbers = /^afu(\d+)\.(\d+)$/.exec(afu);
+    const id = (await opened()).afuId();
+    expect(id).toEqual({
+      slave: true,
+      adapterNumber: Number(numbers?.[1]),
+      slice: Number(numbers?.[2]),
+      mode: 'afu_directed',
+    });
+    expect((await opened(`/dev/cxl/${afu}m`)).afuId().slave).toBe(false);
+  });
+
+  row('says dedicated mode', ['dedicated'], async () => {
+    const id = (await opened(`/dev/cxl/${target.dedicatedAfu}d`)).afuId();
+    expect(id.mode).toBe('dedicated_process');
+    expect(id.slave).toBe(false);
+  });
+});
+
+describe('mmap', () => {
+  row('EIO: before attach', [], async () => {
+    const context = await opened();
+    const error = await failure(() => context.mapProblemState());
+    expect(error.code).toBe('EIO');
+    expect(error.syscall).toBe('mmap');
+    expect(error.message).toContain('attach');
+  });
+
+  row('maps the area, as long as sysfs says', [], async () => {
+    const { context, regs } = await started();
+    const size = await (await system.afus()).find((one) => one.name === afu)?.mmioSize();
+    expect(regs.length).toBe(size);
+    const again = context.mapProblemState({ length: system.pageSize });
+    expect(again.length).toBe(system.pageSize);
+  });
+
+  row('EINVAL: past the end of the area', [], async () => {
+    const { context, regs } = await started();
+    expect(await codeOf(() => context.mapProblemState({ length: regs.length + 65536 }))).toBe('EINVAL');
+    expect(
+      await codeOf(() => context.mapProblemState({ offset: regs.length, length: 65536 })),
+    ).toBe('EINVAL');
+  });
+
+  row('of a master is the whole area', ['master', 'bare-metal'], async () => {
+    const { regs } = await started({}, `/dev/cxl/${afu}m`);
+    const size = await (await system.afus()).find((one) => one.name === afu)?.masterMmioSize();
+    expect(regs.length).toBe(size);
+  });
+});
+
+describe('a detach by the kernel', () => {
+  row('EIO from every ioctl and from mmap, and the link is down', ['provoke', 'bare-metal'], async () => {
+    const { context, regs, queue } = await started();
+    provoke(regs, 'detachAll');
+    await until(() => context.linkState() === 'down', 'the detach');
+    expect(await codeOf(() => context.afuId())).toBe('EIO');
+    expect(await codeOf(() => context.attach({ wed: queue.wed }))).toBe('EIO');
+    expect(await codeOf(() => context.mapProblemState({ length: system.pageSize }))).toBe('EIO');
+    expect(context.processElement).toBeUndefined();
+  });
+
+  row('EIO from a touch of the mapping', ['provoke', 'bare-metal'], async () => {
+    const { context, regs } = await started();
+    provoke(regs, 'detachAll');
+    await until(() => context.linkState() === 'down', 'the detach');
+    const error = await failure(() => regs.read64(0));
+    expect(error.code).toBe('EIO');
+    expect(error.syscall).toBe('mmio');
+    expect(await codeOf(() => regs.write32(0, 1))).toBe('EIO');
+    expect(await codeOf(() => regs.readBlock(0, new Uint32Array(4)))).toBe('EIO');
+  });
+
+  row('with ERR_FF: all ones, and a store to it sticks', ['provoke', 'bare-metal'], async () => {
+    const { context, regs } = await started({ errFf: true });
+    provoke(regs, 'detachAll');
+    await until(() => context.linkState() === 'down', 'the detach');
+    expect(regs.read64(0x10)).toBe((1n << 64n) - 1n);
+    regs.write64(0x10, 5n);
+    expect(regs.read64(0x10)).toBe(5n);
+  });
+
+  row('ends events() with EIO, once what was pending is told', ['provoke', 'bare-metal'], async () => {
+    const { context, regs } = await started({ interrupts: 4 });
+    provoke(regs, 'interrupt', { argument: 1n });
+    provoke(regs, 'detachAll');
+    await until(() => context.linkState() === 'down', 'the detach');
+    expect(await context.waitForEvent({ timeout: 15_000 })).toMatchObject({ type: 'afu-interrupt', irq: 1 });
+    expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
+    expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
+  });
+});
+
+describe('a card in error (EEH)', () => {
+  row('loads are all ones, and all ones is data', ['device-side', 'bare-metal'], async () => {
+    const { context, regs } = await started();
+    await target.device.linkDown(0);
+    try {
+      expect(context.linkState()).toBe('down');
+      expect(regs.read64(0x08)).toBe((1n << 64n) - 1n);
+      expect(regs.read32(0x08)).toBe(0xffff_ffff);
+      expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
+    } finally {
+      await context.close();
+      await target.device.linkUp(0);
+    }
+    const again = await opened();
+    expect(again.linkState()).toBe('up');
+  });
+});
+
+describe('close', () => {
+  row('is idempotent, and everything after it is ERR_INVALID_STATE', [], async () => {
+    const { context, regs } = await started();
+    const closing = context.close();
+    expect(context.close()).toBe(closing);
+    await closing;
+    expect(context.fd).toBe(-1);
+    expect(context.closed).toBe(true);
+    expect(regs.mapped).toBe(false);
+    expect(context.processElement).toBeUndefined();
+    for (const call of [
+      () => context.attach({ wed: 0n }),
+      () => context.attachSync({ wed: 0n }),
+      () => context.mapProblemState(),
+      () => context.afuId(),
+      () => context.linkState(),
+      () => context.waitForEvent(),
+      () => context.waitForInterrupt(1),
+      () => context.events().next(),
+      () => context.hold(new Uint8Array(8)),
+      () => regs.read64(0),
+      () => regs.write64(0, 0n),
+    ]) {
+      expect(await codeOf(call)).toBe('ERR_INVALID_STATE');
+    }
+  });
+
+  row('lets go of the process element, so that it can be had again', ['dedicated'], async () => {
+    for (let round = 0; round < 3; round += 1) {
+      const context = await system.open(`/dev/cxl/${target.dedicatedAfu}d`);
+      await context.attach({ wed: 0n });
+      context.mapProblemState();
+      await context.close();
+    }
+  });
+});

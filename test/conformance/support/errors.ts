@@ -1,0 +1,25 @@
+import { expect } from 'vitest';
+
+export interface Failure extends Error {
+  code?: string;
+  errno?: number;
+  syscall?: string;
+  path?: string;
+  event?: { type: string };
+}
+
+/** What a call threw or rejected with; fails the test when it did neither. */
+export async function failure(call: () => unknown): Promise<Failure> {
+  try {
+    await call();
+  } catch (error) {
+    expect(error).toBeInstanceOf(Error);
+    return error as Failure;
+  }
+  throw new Error('expected the call to fail, and it did not');
+}
+
+/** The code a call fails with. */
+export async function codeOf(call: () => unknown): Promise<string | undefined> {
+  return (await failure(call)).code;
+}

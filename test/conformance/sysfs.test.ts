@@ -1,0 +1,245 @@
+/** Every attribute of adapters and AFUs, typed; what is absent, and what is nonsense. */
+import type { Adapter, Afu } from 'node-cxl';
+import { describe, expect } from 'vitest';
+import { codeOf, failure } from './support/errors';
+import { row, target } from './target';
+
+const { system, device } = target;
+
+async function adapter(): Promise<Adapter> {
+  const [first] = await system.adapters();
+  if (first === undefined) throw new Error('no adapter');
+  return first;
+}
+
+async function afu(name = target.afu): Promise<Afu> {
+  const found = (await system.afus()).find((one) => one.name === name);
+  if (found === undefined) throw new Error(`no ${name}`);
+  return found;
+}
+
+describe('adapters', () => {
+  row('are listed with their AFUs', [], async () => {
+    const first = await adapter();
+    expect(first.name).toBe(`card${first.number}`);
+    const afus = await first.afus();
+    expect(afus.map((one) => one.name)).toContain(target.afu);
+    for (const one of afus) expect(one.adapterNumber).toBe(first.number);
+  });
+
+  row('have every attribute of bare metal', ['bare-metal'], async () => {
+    const first = await adapter();
+    expect(await first.caiaVersion()).toMatch(/^[12]\.\d+$/);
+    expect(await first.pslRevision()).toBeTypeOf('number');
+    expect(await first.baseImage()).toBeTypeOf('number');
+    expect(['user', 'factory']).toContain(await first.imageLoaded());
+    expect(['none', 'user', 'factory']).toContain(await first.loadImageOnPerst());
+    expect(await first.perstReloadsSameImage()).toBeTypeOf('boolean');
+    expect(first.pciPath).toMatch(/[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/);
+  });
+
+  row('lack in a guest what only bare metal has', ['guest'], async () => {
+    const first = await adapter();
+    expect(await first.caiaVersion()).toMatch(/^[12]\.\d+$/);
+    expect(await first.baseImage()).toBeUndefined();
+    expect(await first.imageLoaded()).toBeUndefined();
+    expect(await first.loadImageOnPerst()).toBeUndefined();
+    expect(await first.perstReloadsSameImage()).toBeUndefined();
+  });
+
+  row('attributes() is all of them at once', [], async () => {
+    const first = await adapter();
+    const all = await first.attributes();
+    expect(all.caiaVersion).toBe(await first.caiaVersion());
+    expect(Object.keys(all)).toHaveLength(8);
+  });
+
+  row('take what may be written', ['device-side', 'bare-metal'], async () => {
+    const first = await adapter();
+    for (const image of ['user', 'none', 'factory'] as const) {
+      await first.setLoadImageOnPerst(image);
+      expect(await first.loadImageOnPerst()).toBe(image);
+    }
+    await first.setPerstReloadsSameImage(true);
+    expect(await first.perstReloadsSameImage()).toBe(true);
+    const error = await failure(() => first.reset());
+    expect(error.code).toBe('EINVAL');
+    expect(error.syscall).toBe('write');
+    expect(error.path).toBe(`${first.path}/reset`);
+    await first.setPerstReloadsSameImage(false);
+    expect(await codeOf(() => first.setLoadImageOnPerst('both' as 'none'))).toBe('ERR_INVALID_ARG_VALUE');
+  });
+
+  row('EBUSY: reset while a context is attached', ['device-side', 'bare-metal'], async () => {
+    const context = await system.open(`/dev/cxl/${target.afu}s`);
+    await context.attach({ wed: 0n });
+    expect(await codeOf(async () => (await adapter()).reset())).toBe('EBUSY');
+    await context.close();
+  });
+});
+
+describe('AFUs', () => {
+  row('have every attribute', [], async () => {
+    const one = await afu();
+    expect(await one.apiVersion()).toBeGreaterThanOrEqual(1);
+    expect(await one.apiVersionCompatible()).toBe(1);
+    const [least, most] = [await one.irqsMin(), await one.irqsMax()];
+    expect(least).toBeLessThanOrEqual(most ?? -1);
+    expect(await one.mmioSize()).toBeGreaterThan(0);
+    expect(await one.mode()).toBe('afu_directed');
+    expect(await one.modesSupported()).toContain('afu_directed');
+    expect(['none', 'work_element_descriptor', 'all']).toContain(await one.prefaultMode());
+    expect(Object.keys(await one.attributes())).toHaveLength(11);
+    expect(await one.contextKinds()).toEqual(['master', 'slave']);
+  });
+
+  row('of a master: the whole area and the processes’ slices', ['master', 'bare-metal'], async () => {
+    const one = await afu();
+    expect(await one.masterMmioSize()).toBeGreaterThanOrEqual((await one.mmioSize()) ?? 0);
+    expect(await one.perProcessMmioLength()).toBe(await one.mmioSize());
+    expect(await one.perProcessMmioOffset()).toBeGreaterThanOrEqual(0);
+  });
+
+  row('in dedicated mode have one node', ['dedicated'], async () => {
+    const one = await afu(target.dedicatedAfu);
+    expect(await one.mode()).toBe('dedicated_process');
+    expect(await one.contextKinds()).toEqual(['dedicated']);
+    expect(await one.masterMmioSize()).toBeUndefined();
+    const context = await one.open();
+    expect(context.path).toBe(`/dev/cxl/${target.dedicatedAfu}d`);
+    await context.close();
+  });
+
+  row('the memcpy AFU is known by its configuration record', [], async () => {
+    const records = await (await afu()).configurationRecords();
+    expect(records[0]?.index).toBe(0);
+    expect(await records[0]?.vendor()).toBe(0x1014);
+    expect(await records[0]?.device()).toBe(0x4350);
+    expect(await records[0]?.class()).toBeTypeOf('number');
+    const config = (await records[0]?.config()) ?? new Uint8Array(0);
+    expect([...config.subarray(0, 4)]).toEqual([0x14, 0x10, 0x50, 0x43]);
+    expect(await records[0]?.config(2, 2)).toEqual(config.slice(2, 4));
+  });
+
+  row('have an error buffer', ['bare-metal'], async () => {
+    const buffer = await (await afu()).errorBuffer();
+    expect(buffer?.length).toBeGreaterThan(0);
+    const part = await (await afu()).errorBuffer(0, 8);
+    expect(part).toEqual(buffer?.slice(0, 8));
+  });
+
+  row('open by kind', ['master'], async () => {
+    for (const kind of ['master', 'slave'] as const) {
+      const context = await (await afu()).open(kind);
+      expect(context.path).toBe(`/dev/cxl/${target.afu}${kind[0]}`);
+      await context.close();
+    }
+    expect(await codeOf(async () => (await afu()).open('dedicated'))).toBe('ENOENT');
+    expect(await codeOf(async () => (await afu()).open('other' as 'slave'))).toBe('ERR_INVALID_ARG_VALUE');
+  });
+
+  row('EBUSY: mode and reset while any context exists', ['device-side'], async () => {
+    const one = await afu();
+    const context = await one.open('slave');
+    for (const call of [() => one.setMode('none'), () => one.reset()]) {
+      const error = await failure(call);
+      expect(error.code).toBe('EBUSY');
+      expect(error.message).toContain('close every context');
+    }
+    await context.close();
+    await one.reset();
+  });
+
+  row('mode none takes the nodes away, and afu_directed brings them back', ['device-side', 'bare-metal'], async () => {
+    const one = await afu();
+    await one.setMode('none');
+    try {
+      expect(await one.mode()).toBe('none');
+      expect(await one.contextKinds()).toEqual([]);
+      expect(await codeOf(() => system.open(`/dev/cxl/${target.afu}s`))).toBe('ENOENT');
+    } finally {
+      await one.setMode('afu_directed');
+    }
+    expect(await one.contextKinds()).toEqual(['master', 'slave']);
+  });
+
+  row('EINVAL: irqs_max below irqs_min or over what there is', ['device-side'], async () => {
+    const one = await afu();
+    const most = (await one.irqsMax()) ?? 0;
+    expect(await codeOf(() => one.setIrqsMax(0x7fff))).toBe('EINVAL');
+    const least = (await one.irqsMin()) ?? 0;
+    if (least > 0) expect(await codeOf(() => one.setIrqsMax(least - 1))).toBe('EINVAL');
+    await one.setIrqsMax(least + 1);
+    expect(await one.irqsMax()).toBe(least + 1);
+    await one.setIrqsMax(most);
+    expect(await codeOf(() => one.setIrqsMax(-1))).toBe('ERR_OUT_OF_RANGE');
+  });
+
+  row('prefault_mode takes its three words', ['device-side', 'bare-metal'], async () => {
+    const one = await afu();
+    for (const mode of ['work_element_descriptor', 'all', 'none'] as const) {
+      await one.setPrefaultMode(mode);
+      expect(await one.prefaultMode()).toBe(mode);
+    }
+  });
+});
+
+describe('attributes that are not as they should be', () => {
+  async function overridden(path: string, text: string | undefined, check: () => Promise<void>) {
+    const restore = await device.overrideAttribute(path, text);
+    try {
+      await check();
+    } finally {
+      await restore();
+    }
+  }
+
+  row('absent is undefined', ['device-side'], async () => {
+    const one = await afu();
+    await overridden(`${one.path}/irqs_max`, undefined, async () => {
+      expect(await one.irqsMax()).toBeUndefined();
+    });
+    await overridden(`${one.path}/modes_supported`, undefined, async () => {
+      expect(await one.modesSupported()).toBeUndefined();
+    });
+  });
+
+  row('EBADMSG: empty or nonsense, with what was expected', ['device-side'], async () => {
+    const one = await afu();
+    for (const text of ['', '\n', 'many', '0x', '-1', '1 2', '\0\u00ff']) {
+      await overridden(`${one.path}/irqs_max`, text, async () => {
+        const error = await failure(() => one.irqsMax());
+        expect(error.code).toBe('EBADMSG');
+        expect(error.path).toBe(`${one.path}/irqs_max`);
+        expect(error.message).toContain('expected a decimal number');
+      });
+    }
+    await overridden(`${one.path}/mode`, 'sideways', async () => {
+      expect(await codeOf(() => one.mode())).toBe('EBADMSG');
+    });
+    await overridden(`${one.path}/cr0/vendor`, '1014', async () => {
+      const [record] = await one.configurationRecords();
+      expect(await codeOf(() => record?.vendor())).toBe('EBADMSG');
+    });
+  });
+
+  row('EPROTO: a driver that no longer serves this interface', ['device-side'], async () => {
+    const one = await afu();
+    await overridden(`${one.path}/api_version_compatible`, '2\n', async () => {
+      expect(await codeOf(() => one.open('slave'))).toBe('EPROTO');
+    });
+  });
+
+  row('a size that is nonsense is no length to map', ['device-side'], async () => {
+    const one = await afu();
+    const context = await one.open('slave');
+    await context.attach({ wed: 0n });
+    await overridden(`${one.path}/mmio_size`, 'large', async () => {
+      expect(await codeOf(() => context.mapProblemState())).toBe('EBADMSG');
+    });
+    await overridden(`${one.path}/mmio_size`, '0', async () => {
+      expect(await codeOf(() => context.mapProblemState())).toBe('EINVAL');
+    });
+    await context.close();
+  });
+});

@@ -1,0 +1,54 @@
+import { CxlError } from 'node-cxl';
+import { describe, expect, it } from 'vitest';
+import { errnoName, errnos, systemError, unwrap } from '../../dist/errors';
+
+describe('CxlError', () => {
+  it('has what Node’s own system errors have', () => {
+    const error = systemError('EIO', 'ioctl(START_WORK)', '/dev/cxl/afu0.0s');
+    expect(error).toBeInstanceOf(CxlError);
+    expect(error).toBeInstanceOf(Error);
+    expect(error.name).toBe('CxlError');
+    expect(error.code).toBe('EIO');
+    expect(error.errno).toBe(-5);
+    expect(error.syscall).toBe('ioctl(START_WORK)');
+    expect(error.path).toBe('/dev/cxl/afu0.0s');
+    expect(error.message).toMatch(/^EIO: .*ioctl\(START_WORK\) '\/dev\/cxl\/afu0\.0s' \(.+\)$/);
+  });
+
+  it('takes an errno of either sign, or its name', () => {
+    for (const errno of [28, -28, 'ENOSPC'] as const) {
+      expect(systemError(errno, 'open').errno).toBe(-28);
+    }
+    expect(Object.hasOwn(systemError(28, 'open'), 'path')).toBe(false);
+  });
+
+  it('says what to do about the common ones', () => {
+    expect(systemError('EACCES', 'open').message).toContain('udev');
+    expect(systemError('ENODEV', 'open').message).toContain('Linux 3.18 to 6.14');
+    expect(systemError('ENOENT', 'open').message).toContain('Linux 3.18 to 6.14');
+    expect(systemError('EPROTO', 'open').message).toContain('update');
+    expect(systemError('ENOSPC', 'open').message).toContain('process elements');
+    expect(systemError('EIO', 'open').message).toContain('link');
+  });
+
+  it('names an errno it does not know by its number', () => {
+    expect(errnoName(-4095)).toBe('E4095');
+    expect(systemError(4095, 'read').code).toBe('E4095');
+  });
+
+  it('numbers errnos as Linux does', () => {
+    if (process.platform !== 'linux') return;
+    const own = require('node:os').constants.errno as Record<string, number>;
+    for (const [name, number] of Object.entries(errnos)) {
+      if (own[name] !== undefined) expect([name, own[name]]).toEqual([name, number]);
+    }
+  });
+});
+
+describe('unwrap', () => {
+  it('answers values and throws refusals', () => {
+    expect(unwrap(0, 'x')).toBe(0);
+    expect(unwrap('text', 'x')).toBe('text');
+    expect(() => unwrap(-5, 'read')).toThrow(/^EIO/);
+  });
+});

@@ -1,0 +1,65 @@
+/** Decoding of the kernel's event bytes: struct cxl_event, native-endian. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type CxlEvent, parseEvents } from '../../dist/events';
+
+function header(type: number, size: number, processElement = 3): Uint8Array {
+  return new Uint8Array(Uint16Array.of(type, size, processElement, 0).buffer);
+}
+
+function parse(bytes: Uint8Array, length = bytes.length) {
+  const events: CxlEvent[] = [];
+  const error = parseEvents(bytes, length, (event) => events.push(event), 'file');
+  return { events, error };
+}
+
+describe('parseEvents', () => {
+  it('decodes each kind', () => {
+    const interrupt = Buffer.concat([header(1, 16), new Uint8Array(Uint16Array.of(5, 4, 0, 0).buffer)]);
+    expect(parse(interrupt).events).toEqual([
+      { type: 'afu-interrupt', processElement: 3, flags: 5, irq: 4 },
+    ]);
+    const fault = Buffer.concat([header(2, 40), new Uint8Array(BigUint64Array.of(0n, 0xabcn, 7n, 0n).buffer)]);
+    expect(parse(fault).events).toEqual([
+      { type: 'data-storage', processElement: 3, flags: 0, address: 0xabcn, dsisr: 7n },
+    ]);
+    const error = Buffer.concat([header(3, 24), new Uint8Array(BigUint64Array.of(0n, 1n << 63n).buffer)]);
+    expect(parse(error).events).toEqual([
+      { type: 'afu-error', processElement: 3, flags: 0, error: 1n << 63n },
+    ]);
+    const driver = Buffer.concat([header(4, 11), Uint8Array.of(1, 2, 3)]);
+    expect(parse(driver).events).toEqual([
+      { type: 'afu-driver', processElement: 3, data: Uint8Array.of(1, 2, 3), decoded: undefined },
+    ]);
+  });
+
+  it('goes by the size in the header: a longer known event is still that event', () => {
+    const longer = Buffer.concat([header(1, 24), new Uint8Array(16), header(99, 8)]);
+    expect(parse(longer).events.map((event) => event.type)).toEqual(['afu-interrupt', 'unknown']);
+  });
+
+  it('copies what it keeps: the batch is reused', () => {
+    const bytes = Buffer.concat([header(99, 9), Uint8Array.of(7)]);
+    const { events } = parse(bytes);
+    bytes.fill(0);
+    expect(events[0]).toMatchObject({ data: Uint8Array.of(7) });
+  });
+
+  it('looks at no more than the batch', () => {
+    const bytes = Buffer.concat([header(99, 8), header(98, 8)]);
+    expect(parse(bytes, 8).events).toHaveLength(1);
+    expect(parse(bytes, 8).error).toBeUndefined();
+  });
+
+  it('never throws, never loops, and accounts for every byte, whatever the bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+        const { events, error } = parse(bytes);
+        const consumed = events.length * 8;
+        expect(consumed).toBeLessThanOrEqual(bytes.length);
+        if (error === undefined && events.length === 0) expect(bytes.length).toBe(0);
+        if (error !== undefined) expect(error.code).toBe('EBADMSG');
+      }),
+    );
+  });
+});
