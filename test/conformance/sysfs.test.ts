@@ -206,7 +206,7 @@ describe('attributes that are not as they should be', () => {
 
   row('EBADMSG: empty or nonsense, with what was expected', ['device-side'], async () => {
     const one = await afu();
-    for (const text of ['', '\n', 'many', '0x', '-1', '1 2', '\0\u00ff']) {
+    for (const text of ['', '\n', 'many', '0x', '-1', '1 2', '\u0001\u00ff']) {
       await overridden(`${one.path}/irqs_max`, text, async () => {
         const error = await failure(() => one.irqsMax());
         expect(error.code).toBe('EBADMSG');

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { CxlError } from 'node-cxl';
 import { describe, expect, it } from 'vitest';
 import { errnoName, errnos, systemError, unwrap } from '../../dist/errors';
@@ -38,7 +39,7 @@ describe('CxlError', () => {
 
   it('numbers errnos as Linux does', () => {
     if (process.platform !== 'linux') return;
-    const own = require('node:os').constants.errno as Record<string, number>;
+    const own: Record<string, number> = constants.errno;
     for (const [name, number] of Object.entries(errnos)) {
       if (own[name] !== undefined) expect([name, own[name]]).toEqual([name, number]);
     }

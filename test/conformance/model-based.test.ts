@@ -1,0 +1,37 @@
+/**
+ * Random sequences of operations over several contexts, run on the mock and on this target:
+ * outcomes, errnos and events must agree. A failing sequence shrinks and is printed with its
+ * seed; seeds found failing become named cases below.
+ *
+ * CXL_SEED and CXL_RUNS repeat or extend a run.
+ */
+import fc from 'fast-check';
+import { describe, expect } from 'vitest';
+import { mockTarget } from './support/mock-target';
+import { type Operation, operations, runSequence } from './support/sequence';
+import { row, target } from './target';
+
+const runs = Number(process.env['CXL_RUNS'] ?? 60);
+const seed = Number(process.env['CXL_SEED'] ?? Date.now() % 2 ** 31);
+const flavour = target.has.has('guest') ? 'guest' : 'bare-metal';
+
+async function agree(sequence: readonly Operation[]): Promise<void> {
+  const expected = await runSequence(await mockTarget({ flavour }), sequence);
+  const actual = await runSequence(target, sequence, expected);
+  expect(actual).toEqual(expected);
+}
+
+describe('the mock is what it models', () => {
+  row(`${runs} random sequences from seed ${seed}`, ['provoke', 'native'], async () => {
+    const sequences = operations({
+      dedicated: target.has.has('dedicated'),
+      sysfs: target.has.has('device-side'),
+    });
+    await fc.assert(fc.asyncProperty(sequences, agree), { numRuns: runs, seed, endOnFailure: false });
+  }, 300_000);
+
+  const found: Record<string, Operation[]> = {};
+  for (const [title, sequence] of Object.entries(found)) {
+    row(title, ['provoke', 'native'], () => agree(sequence));
+  }
+});

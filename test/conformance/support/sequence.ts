@@ -1,0 +1,214 @@
+/**
+ * Random sequences of operations, for the model-based test: what they are, and what running
+ * one on a target gives. Two targets agree when they give the same outcomes.
+ */
+import fc from 'fast-check';
+import type { Context, CxlEvent, ProblemState } from 'node-cxl';
+import type { Target } from '../target';
+import { interrupts, provoked, provoke } from './provoke';
+import { until } from './work-queue';
+
+/** Contexts are named by slot; an operation on an empty slot is left out. */
+const SLOTS = 4;
+
+export type Operation =
+  | { do: 'open'; slot: number; kind: 'slave' | 'master' | 'dedicated' }
+  | { do: 'attach'; slot: number; interrupts: number; errFf: boolean }
+  | { do: 'map'; slot: number; pages: number }
+  | { do: 'read'; slot: number; offset: number; width: 4 | 8 }
+  | { do: 'interrupt'; slot: number; irqs: number[]; count: number }
+  | { do: 'dataStorage'; slot: number; address: bigint }
+  | { do: 'afuError'; slot: number; value: bigint }
+  | { do: 'wait'; slot: number }
+  | { do: 'waitForInterrupt'; slot: number; irq: number }
+  | { do: 'identify'; slot: number }
+  | { do: 'unmap'; slot: number }
+  | { do: 'detachAll'; slot: number }
+  | { do: 'setIrqsMax'; count: number }
+  | { do: 'setMode'; mode: 'none' | 'afu_directed' }
+  | { do: 'close'; slot: number };
+
+const slot = fc.nat(SLOTS - 1);
+const irq = fc.integer({ min: 1, max: 4 });
+
+/** Operations that every target can run; `dedicated` and mode changes where they exist. */
+export function operations(options: { dedicated: boolean; sysfs: boolean }) {
+  const kinds = ['slave', 'slave', 'master', ...(options.dedicated ? ['dedicated'] : [])] as const;
+  const weighted: fc.WeightedArbitrary<Operation>[] = [
+    { weight: 4, arbitrary: fc.record({ do: fc.constant('open'), slot, kind: fc.constantFrom(...kinds) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        do: fc.constant('attach'),
+        slot,
+        interrupts: fc.constantFrom(1, 2, 4, 4, 4, 0, 0x7fff),
+        errFf: fc.boolean(),
+      }),
+    },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('map'), slot, pages: fc.constantFrom(0, 1, 10_000) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant('read'),
+        slot,
+        offset: fc.constantFrom(0, 4, 8, 0x1008, 2, 2 ** 40),
+        width: fc.constantFrom(4, 8),
+      }),
+    },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        do: fc.constant('interrupt'),
+        slot,
+        irqs: fc.uniqueArray(irq, { minLength: 1, maxLength: 3 }),
+        count: fc.integer({ min: 1, max: 3 }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('dataStorage'), slot, address: fc.constantFrom(0x40n, 0x80n) }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('afuError'), slot, value: fc.constantFrom(1n, 2n) }) },
+    { weight: 5, arbitrary: fc.record({ do: fc.constant('wait'), slot }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('waitForInterrupt'), slot, irq }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('identify'), slot }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('unmap'), slot }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('close'), slot }) },
+  ];
+  if (options.sysfs) {
+    weighted.push(
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('detachAll'), slot }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('setIrqsMax'), count: fc.constantFrom(4, 8, 0, 0x7fff) }) },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('setMode'), mode: fc.constantFrom('none', 'afu_directed') }) },
+    );
+  }
+  return fc.array(fc.oneof(...weighted), { minLength: 5, maxLength: 40 });
+}
+
+interface Slot {
+  context: Context;
+  regs: ProblemState | undefined;
+  afu: string;
+}
+
+/** Nothing came: what the model says decides how long the other side is given. */
+const NOTHING = 'ETIMEDOUT';
+
+/**
+ * Runs a sequence and answers each operation's outcome. `expected`, the outcomes of the model,
+ * only decides how long to wait: shortly where nothing should come, patiently where something
+ * should, since a real device takes its time.
+ */
+export async function runSequence(
+  target: Target,
+  sequence: readonly Operation[],
+  expected?: readonly string[],
+): Promise<string[]> {
+  const slots: (Slot | undefined)[] = [];
+  const outcomes: string[] = [];
+  const guest = target.has.has('guest');
+  const directed = (await target.system.afus()).find((afu) => afu.name === target.afu);
+  const irqsMax = (await directed?.irqsMax()) ?? 0;
+  try {
+    for (const [index, operation] of sequence.entries()) {
+      const timeout = expected?.[index]?.includes(NOTHING) === false ? 15_000 : 40;
+      outcomes.push(`${operation.do}: ${await outcome(operation, timeout)}`);
+    }
+  } finally {
+    for (const one of slots) await one?.context.close();
+    if ((await directed?.mode()) === 'none') await directed?.setMode('afu_directed');
+    if (((await directed?.irqsMax()) ?? 0) !== irqsMax) await directed?.setIrqsMax(irqsMax);
+  }
+  return outcomes;
+
+  async function outcome(operation: Operation, timeout: number): Promise<string> {
+    try {
+      return (await perform(operation, timeout)) ?? 'done';
+    } catch (error) {
+      const { code, syscall } = error as { code?: string; syscall?: string };
+      if (code === undefined) throw error;
+      return syscall === undefined ? code : `${code} ${syscall}`;
+    }
+  }
+
+  async function perform(operation: Operation, timeout: number): Promise<string | undefined> {
+    if (operation.do === 'setIrqsMax') return directed?.setIrqsMax(operation.count) as Promise<undefined>;
+    if (operation.do === 'setMode') return directed?.setMode(operation.mode) as Promise<undefined>;
+    const used = slots[operation.slot];
+    if (operation.do === 'open') {
+      if (used !== undefined) return 'slot in use';
+      const afu = operation.kind === 'dedicated' ? target.dedicatedAfu : target.afu;
+      const context = await target.system.open(`/dev/cxl/${afu}${operation.kind[0]}`);
+      slots[operation.slot] = { context, regs: undefined, afu };
+      return context.path.slice(-1);
+    }
+    if (used === undefined) return 'slot empty';
+    const { context } = used;
+    switch (operation.do) {
+      case 'attach':
+        // A queue of no length: the AFU has nothing to do but what it is provoked to.
+        await context.attach({ wed: 0n, interrupts: operation.interrupts, errFf: operation.errFf });
+        return undefined;
+      case 'map': {
+        const { pages } = operation;
+        const state = context.mapProblemState(pages === 0 ? {} : { length: pages * 65536 });
+        used.regs?.unmap();
+        used.regs = state;
+        return guest ? 'mapped' : String(state.length);
+      }
+      case 'read':
+        if (used.regs === undefined) return 'not mapped';
+        if (operation.width === 8) used.regs.read64(operation.offset);
+        else used.regs.read32(operation.offset);
+        return undefined;
+      case 'interrupt':
+      case 'dataStorage':
+      case 'afuError': {
+        const { regs } = used;
+        if (regs === undefined || !regs.mapped) return 'not mapped';
+        if (context.linkState() !== 'up') return 'detached';
+        const arguments_ =
+          operation.do === 'interrupt'
+            ? { argument: interrupts(...operation.irqs), count: BigInt(operation.count) }
+            : { value: operation.do === 'dataStorage' ? operation.address : operation.value };
+        await provoked(regs, operation.do, arguments_);
+        return undefined;
+      }
+      case 'wait':
+        return shown(await context.waitForEvent({ timeout }), guest);
+      case 'waitForInterrupt':
+        await context.waitForInterrupt(operation.irq, { timeout });
+        return undefined;
+      case 'identify': {
+        const id = context.afuId();
+        const element = context.processElement;
+        const told = guest ? element !== undefined : element;
+        return `${id.mode} ${id.slave ? 'slave' : 'not slave'} ${told} ${context.linkState()}`;
+      }
+      case 'unmap':
+        used.regs?.unmap();
+        used.regs = undefined;
+        return undefined;
+      case 'detachAll': {
+        const { regs } = used;
+        if (regs === undefined || !regs.mapped) return 'not mapped';
+        if (context.linkState() !== 'up') return 'detached';
+        provoke(regs, 'detachAll');
+        // Every context of the AFU goes; which order they go in is not part of the contract.
+        for (const other of slots) {
+          if (other === undefined || other.afu !== used.afu) continue;
+          await until(() => other.context.linkState() !== 'up', 'the detach');
+        }
+        return undefined;
+      }
+      case 'close':
+        slots[operation.slot] = undefined;
+        await context.close();
+        return undefined;
+    }
+  }
+}
+
+/** An event without what need not agree: in a guest the process elements are two numberings. */
+function shown(event: CxlEvent, guest: boolean): string {
+  const { processElement, ...rest } = event;
+  const told = guest ? rest : { ...rest, processElement };
+  return JSON.stringify(told, (_key, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value));
+}

@@ -1,0 +1,66 @@
+/** The addon on the simulated device (test/native), which is preloaded into this process. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cxl } from 'node-cxl';
+import type { Need, Target } from '../target';
+
+const CONTROL = '/dev/cxl-sim';
+
+/** What the simulated device tells of itself. */
+interface Status {
+  flavour: 'guest' | 'native';
+  mappings: number;
+  openContexts: number;
+  foreignSigbus: number;
+  truncations: number;
+  cards: { attached: number }[];
+}
+
+/** A command to the device; test/native/README.md lists them. */
+export function command(line: string): void {
+  writeFileSync(CONTROL, line);
+}
+
+export function status(): Status {
+  return JSON.parse(readFileSync(CONTROL, 'utf8')) as Status;
+}
+
+function override(path: string, text: string | undefined): void {
+  const value = text === undefined ? 'absent' : text.trim() === '' ? 'empty' : text.trim();
+  command(`set-attr ${path} ${value}`);
+}
+
+export async function simulatedTarget(): Promise<Target> {
+  if (!existsSync(CONTROL)) {
+    throw new Error('the simulated device is not preloaded: LD_PRELOAD=test/native/build/libcxlsim.so');
+  }
+  const guest = status().flavour === 'guest';
+  return {
+    name: 'simulated',
+    system: cxl,
+    afu: 'afu0.0',
+    dedicatedAfu: 'afu1.0',
+    processes: 511,
+    has: new Set<Need>([
+      'provoke',
+      'master',
+      'device-side',
+      'native',
+      'few-processes',
+      ...(guest ? (['guest'] as const) : (['bare-metal', 'dedicated'] as const)),
+    ]),
+    device: {
+      linkDown: async (card) => command(`link-down card${card}`),
+      linkUp: async (card) => command(`link-up card${card}`),
+      injectEventBytes: async (afu, processElement, bytes) =>
+        command(`event-raw ${afu} ${processElement} ${Buffer.from(bytes).toString('hex')}`),
+      overrideAttribute: async (path, text) => {
+        override(path, text);
+        return async () => command(`set-attr ${path} normal`);
+      },
+      usage: async () => {
+        const { cards, openContexts: files, mappings } = status();
+        return { files, attached: cards.reduce((sum, card) => sum + card.attached, 0), mappings };
+      },
+    },
+  };
+}
