@@ -13,7 +13,7 @@ function chooseBinding(choice: string): Binding {
   debug('backend: %s', choice || 'native');
   // Loaded when chosen: a program on a mock needs no compiled code, one on a card no mock.
   if (choice === '' || choice === 'native') {
-    return (require('./native') as { nativeBinding(): Binding }).nativeBinding();
+    return (require('./native') as typeof import('./native')).nativeBinding();
   }
   if (choice === 'mock' || choice.startsWith('mock:')) {
     const { mockFromConfig } = require('./mock/config') as {
