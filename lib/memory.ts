@@ -1,3 +1,4 @@
+import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from './binding';
 import { type Endian, resolveEndian } from './endian';
 import {
@@ -66,6 +67,8 @@ export class Memory {
     this.#endian = resolveEndian('options.endian', endian);
     this.address = region.address;
     this.size = region.size;
+    // Transferred, it would leave this Memory without its pages while an AFU reaches them.
+    markAsUntransferable(region.buffer);
   }
 
   /**

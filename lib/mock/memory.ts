@@ -63,8 +63,9 @@ export class MemoryPool {
     this.#collected.unregister(buffer);
     const ref = this.#records.get(buffer);
     if (ref !== undefined) this.#drop(ref, size);
-    // A transfer detaches the buffer, as unmapping its memory would have to.
-    structuredClone(buffer, { transfer: [buffer] });
+    // Detached, as the addon's is. Before Node 22 nothing detaches a buffer that is marked
+    // untransferable; there the bytes stay with whoever still has the buffer.
+    (buffer as { transfer?: () => ArrayBuffer }).transfer?.();
   }
 
   #drop(ref: WeakRef<ArrayBuffer>, size: number): void {

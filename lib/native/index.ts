@@ -1,6 +1,5 @@
 /** The seam over real devices: the addon, dressed as a Binding. */
 import { constants } from 'node:buffer';
-import { markAsUntransferable } from 'node:worker_threads';
 import type {
   AfuFile,
   AllocationRequest,
@@ -170,7 +169,6 @@ class NativeMemory implements MemoryRegion {
     this.size = memory.size;
     this.buffer = memory.buffer;
     this.#memory = memory;
-    markAsUntransferable(this.buffer);
   }
 
   load(offset: number, width: 1 | 2 | 4, endian: 'big' | 'little'): number {

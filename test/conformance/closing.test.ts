@@ -17,7 +17,7 @@ describe('nothing is left behind', () => {
   row('after whole jobs', ['device-side', 'provoke'], async () => {
     const before = await device.usage();
     for (let n = 0; n < 20; n += 1) {
-      const job = await startJob(system, slave, { interrupts: 2 });
+      const job = await startJob(system, slave, { interrupts: 4 });
       const wait = job.context.waitForInterrupt(1, { timeout: 15_000 });
       provoke(job.regs, 'interrupt', { argument: interrupts(1) });
       await wait;
@@ -99,7 +99,7 @@ describe('adopt', () => {
   });
 
   row('events reach whoever adopted', ['provoke'], async () => {
-    const job = await startJob(system, slave, { interrupts: 2 });
+    const job = await startJob(system, slave, { interrupts: 4 });
     const adopted = system.adopt(job.context.fd);
     const wait = adopted.waitForInterrupt(2, { timeout: 15_000 });
     provoke(job.regs, 'interrupt', { argument: interrupts(2) });

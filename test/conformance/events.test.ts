@@ -14,8 +14,8 @@ afterEach(async () => {
   for (const { context } of jobs.splice(0)) await context.close();
 });
 
-async function started(count = 4): Promise<Job> {
-  const job = await startJob(system, `/dev/cxl/${afu}s`, { interrupts: count });
+async function started(): Promise<Job> {
+  const job = await startJob(system, `/dev/cxl/${afu}s`, { interrupts: 4 });
   jobs.push(job);
   return job;
 }
@@ -97,15 +97,20 @@ describe('delivery', () => {
     expect(await codeOf(() => context.waitForEvent({ timeout: 200 }))).toBe('ETIMEDOUT');
   });
 
-  row('a hundred rounds of raise and wait lose nothing', ['provoke'], async () => {
-    const { context, regs } = await started();
-    for (let round = 0; round < 100; round += 1) {
-      const irq = 1 + (round % 4);
-      const wait = context.waitForEvent(patience);
-      provoke(regs, 'interrupt', { argument: interrupts(irq) });
-      expect(await wait).toMatchObject({ type: 'afu-interrupt', irq });
-    }
-  }, 60_000);
+  row(
+    'a hundred rounds of raise and wait lose nothing',
+    ['provoke'],
+    async () => {
+      const { context, regs } = await started();
+      for (let round = 0; round < 100; round += 1) {
+        const irq = 1 + (round % 4);
+        const wait = context.waitForEvent(patience);
+        provoke(regs, 'interrupt', { argument: interrupts(irq) });
+        expect(await wait).toMatchObject({ type: 'afu-interrupt', irq });
+      }
+    },
+    60_000,
+  );
 });
 
 describe('raw bytes', () => {
@@ -144,29 +149,33 @@ describe('raw bytes', () => {
     expect(types).toEqual([98, 97, 98]);
   });
 
-  row('EBADMSG: truncated, oversized and impossible sizes; the context lives on', ['device-side'], async () => {
-    const job = await started();
-    const bad = [
-      Uint8Array.of(1, 0, 16),
-      event(1, 16),
-      event(1, 8),
-      event(2, 16, new Uint8Array(8)),
-      event(3, 8),
-      event(50, 5000, new Uint8Array(16)),
-      event(50, 0),
-    ];
-    for (const bytes of bad) {
-      await inject(job, bytes);
-      const error = await failure(() => job.context.waitForEvent(patience));
-      expect(error.code).toBe('EBADMSG');
-      expect(error.syscall).toBe('read');
-    }
-    await inject(job, Buffer.concat([event(98, 8), event(1, 8)]));
-    expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
-    expect(await codeOf(() => job.context.waitForEvent(patience))).toBe('EBADMSG');
-    await inject(job, event(98, 8));
-    expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
-  });
+  row(
+    'EBADMSG: truncated, oversized and impossible sizes; the context lives on',
+    ['device-side'],
+    async () => {
+      const job = await started();
+      const bad = [
+        Uint8Array.of(1, 0, 16),
+        event(1, 16),
+        event(1, 8),
+        event(2, 16, new Uint8Array(8)),
+        event(3, 8),
+        event(50, 5000, new Uint8Array(16)),
+        event(50, 0),
+      ];
+      for (const bytes of bad) {
+        await inject(job, bytes);
+        const error = await failure(() => job.context.waitForEvent(patience));
+        expect(error.code).toBe('EBADMSG');
+        expect(error.syscall).toBe('read');
+      }
+      await inject(job, Buffer.concat([event(98, 8), event(1, 8)]));
+      expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
+      expect(await codeOf(() => job.context.waitForEvent(patience))).toBe('EBADMSG');
+      await inject(job, event(98, 8));
+      expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
+    },
+  );
 });
 
 describe('waiting', () => {
@@ -218,21 +227,26 @@ describe('waiting', () => {
     expect((await wait).name).toBe('AbortError');
   });
 
-  row('an abort loses no event', ['provoke'], async () => {
-    const { context, regs } = await started();
-    for (let round = 0; round < 50; round += 1) {
-      const controller = new AbortController();
-      const wait = context.waitForEvent({ signal: controller.signal }).then(
-        (event) => event,
-        () => undefined,
-      );
-      provoke(regs, 'interrupt', { argument: interrupts(1) });
-      if (round % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
-      controller.abort();
-      const event = (await wait) ?? (await context.waitForEvent(patience));
-      expect(event).toMatchObject({ type: 'afu-interrupt', irq: 1 });
-    }
-  }, 60_000);
+  row(
+    'an abort loses no event',
+    ['provoke'],
+    async () => {
+      const { context, regs } = await started();
+      for (let round = 0; round < 50; round += 1) {
+        const controller = new AbortController();
+        const wait = context.waitForEvent({ signal: controller.signal }).then(
+          (event) => event,
+          () => undefined,
+        );
+        provoke(regs, 'interrupt', { argument: interrupts(1) });
+        if (round % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+        controller.abort();
+        const event = (await wait) ?? (await context.waitForEvent(patience));
+        expect(event).toMatchObject({ type: 'afu-interrupt', irq: 1 });
+      }
+    },
+    60_000,
+  );
 
   row('waitForInterrupt leaves other interrupts pending', ['provoke'], async () => {
     const { context, regs } = await started();
@@ -242,23 +256,31 @@ describe('waiting', () => {
     expect(await context.waitForEvent(patience)).toMatchObject({ irq: 2 });
   });
 
-  row('waitForInterrupt rejects on a data storage fault, which comes with the error', ['provoke'], async () => {
-    const { context, regs } = await started();
-    const wait = failure(() => context.waitForInterrupt(1, patience));
-    provoke(regs, 'dataStorage', { value: 0x40n });
-    const error = await wait;
-    expect(error.code).toBe('EFAULT');
-    expect(error.event).toMatchObject({ type: 'data-storage', address: 0x40n });
-  });
+  row(
+    'waitForInterrupt rejects on a data storage fault, which comes with the error',
+    ['provoke'],
+    async () => {
+      const { context, regs } = await started();
+      const wait = failure(() => context.waitForInterrupt(1, patience));
+      provoke(regs, 'dataStorage', { value: 0x40n });
+      const error = await wait;
+      expect(error.code).toBe('EFAULT');
+      expect(error.event).toMatchObject({ type: 'data-storage', address: 0x40n });
+    },
+  );
 
-  row('waitForInterrupt rejects on an AFU error, which comes with the error', ['provoke'], async () => {
-    const { context, regs } = await started();
-    const wait = failure(() => context.waitForInterrupt(1, patience));
-    provoke(regs, 'afuError', { value: 9n });
-    const error = await wait;
-    expect(error.code).toBe('EREMOTEIO');
-    expect(error.event).toMatchObject({ type: 'afu-error', error: 9n });
-  });
+  row(
+    'waitForInterrupt rejects on an AFU error, which comes with the error',
+    ['provoke'],
+    async () => {
+      const { context, regs } = await started();
+      const wait = failure(() => context.waitForInterrupt(1, patience));
+      provoke(regs, 'afuError', { value: 9n });
+      const error = await wait;
+      expect(error.code).toBe('EREMOTEIO');
+      expect(error.event).toMatchObject({ type: 'afu-error', error: 9n });
+    },
+  );
 
   row('waitForInterrupt rejects on a detach', ['provoke', 'bare-metal'], async () => {
     const { context, regs } = await started();
@@ -307,13 +329,18 @@ describe('waiting', () => {
     expect(error.name).toBe('AbortError');
   });
 
-  row('fifty contexts wait at once', ['provoke'], async () => {
-    const many: Job[] = [];
-    for (let n = 0; n < 50; n += 1) many.push(await started(1));
-    const waits = many.map(({ context }) => context.waitForInterrupt(1, patience));
-    for (const { regs } of many) provoke(regs, 'interrupt', { argument: interrupts(1) });
-    await Promise.all(waits);
-  }, 60_000);
+  row(
+    'fifty contexts wait at once',
+    ['provoke'],
+    async () => {
+      const many: Job[] = [];
+      for (let n = 0; n < 50; n += 1) many.push(await started());
+      const waits = many.map(({ context }) => context.waitForInterrupt(1, patience));
+      for (const { regs } of many) provoke(regs, 'interrupt', { argument: interrupts(1) });
+      await Promise.all(waits);
+    },
+    60_000,
+  );
 });
 
 describe('bad arguments', () => {

@@ -52,7 +52,7 @@ describe('open', () => {
     expect(error.stack).toContain('life-table.test');
   });
 
-  row('ERR_INVALID_ARG_VALUE: a path that is no AFU, before it is opened', [], async () => {
+  row('ERR_INVALID_ARG_VALUE: a path that is no AFU, before it is opened', ['native'], async () => {
     expect(await codeOf(() => system.open('/dev/null'))).toBe('ERR_INVALID_ARG_VALUE');
     expect(await codeOf(() => system.open('/'))).toBe('ERR_INVALID_ARG_VALUE');
   });
@@ -62,10 +62,14 @@ describe('open', () => {
     expect(context.path).toBe(slave);
   });
 
-  row('without the letter: the dedicated node of an AFU in dedicated mode', ['dedicated'], async () => {
-    const context = await opened(`/dev/cxl/${target.dedicatedAfu}`);
-    expect(context.path).toBe(`/dev/cxl/${target.dedicatedAfu}d`);
-  });
+  row(
+    'without the letter: the dedicated node of an AFU in dedicated mode',
+    ['dedicated'],
+    async () => {
+      const context = await opened(`/dev/cxl/${target.dedicatedAfu}`);
+      expect(context.path).toBe(`/dev/cxl/${target.dedicatedAfu}d`);
+    },
+  );
 
   row('ENOSPC: a second context in dedicated mode', ['dedicated'], async () => {
     await opened(`/dev/cxl/${target.dedicatedAfu}d`);
@@ -74,22 +78,30 @@ describe('open', () => {
     expect(error.syscall).toBe('open');
   });
 
-  row('ENOSPC: every process element taken; one closed makes room for one', ['few-processes'], async () => {
-    const all: Context[] = [];
-    for (let taken = 0; taken < target.processes; taken += 1) all.push(await opened());
-    expect(await codeOf(() => system.open(slave))).toBe('ENOSPC');
-    await all[0]?.close();
-    await opened();
-  });
+  row(
+    'ENOSPC: every process element taken; one closed makes room for one',
+    ['few-processes'],
+    async () => {
+      const all: Context[] = [];
+      for (let taken = 0; taken < target.processes; taken += 1) all.push(await opened());
+      expect(await codeOf(() => system.open(slave))).toBe('ENOSPC');
+      await all[0]?.close();
+      await opened();
+    },
+  );
 
-  row('EIO: the link is down', ['device-side'], async () => {
-    await target.device.linkDown(0);
-    try {
-      expect(await codeOf(() => system.open(slave))).toBe('EIO');
-    } finally {
-      await target.device.linkUp(0);
-    }
-  });
+  row(
+    'EIO while the link is down, ENOENT once the driver has taken the nodes away',
+    ['device-side'],
+    async () => {
+      await target.device.linkDown(0);
+      try {
+        expect(['EIO', 'ENOENT']).toContain(await codeOf(() => system.open(slave)));
+      } finally {
+        await target.device.linkUp(0);
+      }
+    },
+  );
 });
 
 describe('START_WORK', () => {
@@ -129,7 +141,9 @@ describe('START_WORK', () => {
   row('a refused start leaves the context open for another', [], async () => {
     const context = await opened();
     const queue = new WorkQueue(system);
-    expect(await codeOf(() => context.attach({ wed: queue.wed, interrupts: 0x7fff }))).toBe('EINVAL');
+    expect(await codeOf(() => context.attach({ wed: queue.wed, interrupts: 0x7fff }))).toBe(
+      'EINVAL',
+    );
     expect(context.attached).toBe(false);
     await context.attach({ wed: queue.wed, holds: [queue.memory] });
     await context.close();
@@ -139,23 +153,29 @@ describe('START_WORK', () => {
   row('attachSync attaches on the calling thread; tid only when asked for', [], async () => {
     const context = await opened();
     const queue = new WorkQueue(system);
-    expect(context.attachSync({ wed: queue.wed, holds: [queue.memory] })).toEqual({ tid: undefined });
+    expect(context.attachSync({ wed: queue.wed, holds: [queue.memory] })).toEqual({
+      tid: undefined,
+    });
     expect(context.attached).toBe(true);
     await context.close();
     queue.memory.free();
   });
 
-  row('TID on POWER8 and in guests, which cannot wake threads: 0, or ENODEV', ['bare-metal'], async () => {
-    const context = await opened();
-    let tid: number | undefined;
-    try {
-      tid = context.attachSync({ wed: 0n, tid: true }).tid;
-    } catch (error) {
-      expect((error as CxlError).code).toBe('ENODEV');
-      return;
-    }
-    expect(tid).toBeGreaterThanOrEqual(0);
-  });
+  row(
+    'TID on POWER8 and in guests, which cannot wake threads: 0, or ENODEV',
+    ['bare-metal'],
+    async () => {
+      const context = await opened();
+      let tid: number | undefined;
+      try {
+        tid = context.attachSync({ wed: 0n, tid: true }).tid;
+      } catch (error) {
+        expect((error as CxlError).code).toBe('ENODEV');
+        return;
+      }
+      expect(tid).toBeGreaterThanOrEqual(0);
+    },
+  );
 
   row('EIO: the link is down', ['device-side'], async () => {
     const context = await opened();
@@ -241,7 +261,9 @@ describe('mmap', () => {
 
   row('EINVAL: past the end of the area', [], async () => {
     const { context, regs } = await started();
-    expect(await codeOf(() => context.mapProblemState({ length: regs.length + 65536 }))).toBe('EINVAL');
+    expect(await codeOf(() => context.mapProblemState({ length: regs.length + 65536 }))).toBe(
+      'EINVAL',
+    );
     expect(
       await codeOf(() => context.mapProblemState({ offset: regs.length, length: 65536 })),
     ).toBe('EINVAL');
@@ -255,15 +277,19 @@ describe('mmap', () => {
 });
 
 describe('a detach by the kernel', () => {
-  row('EIO from every ioctl and from mmap, and the link is down', ['provoke', 'bare-metal'], async () => {
-    const { context, regs, queue } = await started();
-    provoke(regs, 'detachAll');
-    await until(() => context.linkState() === 'down', 'the detach');
-    expect(await codeOf(() => context.afuId())).toBe('EIO');
-    expect(await codeOf(() => context.attach({ wed: queue.wed }))).toBe('EIO');
-    expect(await codeOf(() => context.mapProblemState({ length: system.pageSize }))).toBe('EIO');
-    expect(context.processElement).toBeUndefined();
-  });
+  row(
+    'EIO from every ioctl and from mmap, and the link is down',
+    ['provoke', 'bare-metal'],
+    async () => {
+      const { context, regs, queue } = await started();
+      provoke(regs, 'detachAll');
+      await until(() => context.linkState() === 'down', 'the detach');
+      expect(await codeOf(() => context.afuId())).toBe('EIO');
+      expect(await codeOf(() => context.attach({ wed: queue.wed }))).toBe('EIO');
+      expect(await codeOf(() => context.mapProblemState({ length: system.pageSize }))).toBe('EIO');
+      expect(context.processElement).toBeUndefined();
+    },
+  );
 
   row('EIO from a touch of the mapping', ['provoke', 'bare-metal'], async () => {
     const { context, regs } = await started();
@@ -285,25 +311,33 @@ describe('a detach by the kernel', () => {
     expect(regs.read64(0x10)).toBe(5n);
   });
 
-  row('ends events() with EIO, once what was pending is told', ['provoke', 'bare-metal'], async () => {
-    const { context, regs } = await started({ interrupts: 4 });
-    provoke(regs, 'interrupt', { argument: 1n });
-    provoke(regs, 'detachAll');
-    await until(() => context.linkState() === 'down', 'the detach');
-    expect(await context.waitForEvent({ timeout: 15_000 })).toMatchObject({ type: 'afu-interrupt', irq: 1 });
-    expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
-    expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
-  });
+  row(
+    'ends events() with EIO, once what was pending is told',
+    ['provoke', 'bare-metal'],
+    async () => {
+      const { context, regs } = await started({ interrupts: 4 });
+      provoke(regs, 'interrupt', { argument: 1n });
+      provoke(regs, 'detachAll');
+      await until(() => context.linkState() === 'down', 'the detach');
+      expect(await context.waitForEvent({ timeout: 15_000 })).toMatchObject({
+        type: 'afu-interrupt',
+        irq: 1,
+      });
+      expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
+      expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
+    },
+  );
 });
 
 describe('a card in error (EEH)', () => {
   row('loads are all ones, and all ones is data', ['device-side', 'bare-metal'], async () => {
     const { context, regs } = await started();
-    await target.device.linkDown(0);
+    await target.device.freeze(0);
     try {
-      expect(context.linkState()).toBe('down');
       expect(regs.read64(0x08)).toBe((1n << 64n) - 1n);
       expect(regs.read32(0x08)).toBe(0xffff_ffff);
+      await target.device.linkDown(0);
+      expect(context.linkState()).toBe('down');
       expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
     } finally {
       await context.close();

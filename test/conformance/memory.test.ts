@@ -1,7 +1,7 @@
 /** Memory an AFU can reach. */
-import { markAsUntransferable } from 'node:worker_threads';
 import type { Memory } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
+import * as differences from './differences';
 import { codeOf, failure } from './support/errors';
 import { startJob } from './support/work-queue';
 import { row, target } from './target';
@@ -55,8 +55,12 @@ describe('allocate', () => {
     expect(await codeOf(() => system.allocate(1.5))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.allocate('1' as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.allocate(1, { alignment: 3 }))).toBe('ERR_OUT_OF_RANGE');
-    expect(await codeOf(() => system.allocate(1, { hugePages: 'yes' as never }))).toBe('ERR_INVALID_ARG_VALUE');
-    expect(await codeOf(() => system.allocate(1, { endian: 'odd' as never }))).toBe('ERR_INVALID_ARG_VALUE');
+    expect(await codeOf(() => system.allocate(1, { hugePages: 'yes' as never }))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
+    expect(await codeOf(() => system.allocate(1, { endian: 'odd' as never }))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
     expect(await codeOf(() => system.allocate(2 ** 40))).toBe('ENOMEM');
     expect(await codeOf(() => system.allocate(4096, { numaNode: 1000 }))).toBe('EINVAL');
   });
@@ -117,7 +121,7 @@ describe('lifetime', () => {
     memory.free();
     memory.free();
     expect(memory.freed).toBe(true);
-    expect(buffer.byteLength).toBe(0);
+    expect(buffer.byteLength).toBe(differences.byteLengthOnceFreed(target.name, 4096));
     expect(await codeOf(() => memory.load8(0))).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => memory.store8(0, 0))).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => memory.buffer)).toBe('ERR_INVALID_STATE');
@@ -137,11 +141,18 @@ describe('lifetime', () => {
   });
 
   row('the buffer cannot be transferred', [], () => {
-    expect(markAsUntransferable).toBeTypeOf('function');
     const memory = allocate(4096);
-    expect(() => structuredClone(memory.buffer, { transfer: [memory.buffer] })).toThrow();
+    const { port1 } = new MessageChannel();
+    try {
+      // Newer runtimes throw; older ones leave it where it is.
+      port1.postMessage(memory.buffer, [memory.buffer]);
+    } catch (error) {
+      expect((error as Error).name).toBe('DataCloneError');
+    }
+    port1.close();
     expect(memory.buffer.byteLength).toBe(4096);
     memory.store8(0, 1);
+    expect(new Uint8Array(memory.buffer)[0]).toBe(1);
   });
 });
 

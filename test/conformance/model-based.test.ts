@@ -22,13 +22,22 @@ async function agree(sequence: readonly Operation[]): Promise<void> {
 }
 
 describe('the mock is what it models', () => {
-  row(`${runs} random sequences from seed ${seed}`, ['provoke', 'native'], async () => {
-    const sequences = operations({
-      dedicated: target.has.has('dedicated'),
-      sysfs: target.has.has('device-side'),
-    });
-    await fc.assert(fc.asyncProperty(sequences, agree), { numRuns: runs, seed, endOnFailure: false });
-  }, 300_000);
+  row(
+    `${runs} random sequences from seed ${seed}`,
+    ['provoke', 'native'],
+    async () => {
+      const sequences = operations({
+        dedicated: target.has.has('dedicated'),
+        sysfs: target.has.has('device-side'),
+      });
+      await fc.assert(fc.asyncProperty(sequences, agree), {
+        numRuns: runs,
+        seed,
+        endOnFailure: false,
+      });
+    },
+    300_000,
+  );
 
   const found: Record<string, Operation[]> = {};
   for (const [title, sequence] of Object.entries(found)) {

@@ -67,7 +67,9 @@ describe('adapters', () => {
     expect(error.syscall).toBe('write');
     expect(error.path).toBe(`${first.path}/reset`);
     await first.setPerstReloadsSameImage(false);
-    expect(await codeOf(() => first.setLoadImageOnPerst('both' as 'none'))).toBe('ERR_INVALID_ARG_VALUE');
+    expect(await codeOf(() => first.setLoadImageOnPerst('both' as 'none'))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
   });
 
   row('EBUSY: reset while a context is attached', ['device-side', 'bare-metal'], async () => {
@@ -93,12 +95,16 @@ describe('AFUs', () => {
     expect(await one.contextKinds()).toEqual(['master', 'slave']);
   });
 
-  row('of a master: the whole area and the processes’ slices', ['master', 'bare-metal'], async () => {
-    const one = await afu();
-    expect(await one.masterMmioSize()).toBeGreaterThanOrEqual((await one.mmioSize()) ?? 0);
-    expect(await one.perProcessMmioLength()).toBe(await one.mmioSize());
-    expect(await one.perProcessMmioOffset()).toBeGreaterThanOrEqual(0);
-  });
+  row(
+    'of a master: the whole area and the processes’ slices',
+    ['master', 'bare-metal'],
+    async () => {
+      const one = await afu();
+      expect(await one.masterMmioSize()).toBeGreaterThanOrEqual((await one.mmioSize()) ?? 0);
+      expect(await one.perProcessMmioLength()).toBe(await one.mmioSize());
+      expect(await one.perProcessMmioOffset()).toBeGreaterThanOrEqual(0);
+    },
+  );
 
   row('in dedicated mode have one node', ['dedicated'], async () => {
     const one = await afu(target.dedicatedAfu);
@@ -135,7 +141,9 @@ describe('AFUs', () => {
       await context.close();
     }
     expect(await codeOf(async () => (await afu()).open('dedicated'))).toBe('ENOENT');
-    expect(await codeOf(async () => (await afu()).open('other' as 'slave'))).toBe('ERR_INVALID_ARG_VALUE');
+    expect(await codeOf(async () => (await afu()).open('other' as 'slave'))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
   });
 
   row('EBUSY: mode and reset while any context exists', ['device-side'], async () => {
@@ -150,18 +158,22 @@ describe('AFUs', () => {
     await one.reset();
   });
 
-  row('mode none takes the nodes away, and afu_directed brings them back', ['device-side', 'bare-metal'], async () => {
-    const one = await afu();
-    await one.setMode('none');
-    try {
-      expect(await one.mode()).toBe('none');
-      expect(await one.contextKinds()).toEqual([]);
-      expect(await codeOf(() => system.open(`/dev/cxl/${target.afu}s`))).toBe('ENOENT');
-    } finally {
-      await one.setMode('afu_directed');
-    }
-    expect(await one.contextKinds()).toEqual(['master', 'slave']);
-  });
+  row(
+    'mode none takes the nodes away, and afu_directed brings them back',
+    ['device-side', 'bare-metal'],
+    async () => {
+      const one = await afu();
+      await one.setMode('none');
+      try {
+        expect(await one.mode()).toBe('none');
+        expect(await one.contextKinds()).toEqual([]);
+        expect(await codeOf(() => system.open(`/dev/cxl/${target.afu}s`))).toBe('ENOENT');
+      } finally {
+        await one.setMode('afu_directed');
+      }
+      expect(await one.contextKinds()).toEqual(['master', 'slave']);
+    },
+  );
 
   row('EINVAL: irqs_max below irqs_min or over what there is', ['device-side'], async () => {
     const one = await afu();

@@ -29,6 +29,9 @@ export type Need =
 
 /** The device, driven from its own side. */
 export interface DeviceSide {
+  /** The link breaks, and the driver has not noticed yet. */
+  freeze(card: number): Promise<void>;
+  /** The link is down, and the driver knows. */
   linkDown(card: number): Promise<void>;
   linkUp(card: number): Promise<void>;
   /** Makes one read() of the context answer these bytes. */

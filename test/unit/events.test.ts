@@ -15,15 +15,24 @@ function parse(bytes: Uint8Array, length = bytes.length) {
 
 describe('parseEvents', () => {
   it('decodes each kind', () => {
-    const interrupt = Buffer.concat([header(1, 16), new Uint8Array(Uint16Array.of(5, 4, 0, 0).buffer)]);
+    const interrupt = Buffer.concat([
+      header(1, 16),
+      new Uint8Array(Uint16Array.of(5, 4, 0, 0).buffer),
+    ]);
     expect(parse(interrupt).events).toEqual([
       { type: 'afu-interrupt', processElement: 3, flags: 5, irq: 4 },
     ]);
-    const fault = Buffer.concat([header(2, 40), new Uint8Array(BigUint64Array.of(0n, 0xabcn, 7n, 0n).buffer)]);
+    const fault = Buffer.concat([
+      header(2, 40),
+      new Uint8Array(BigUint64Array.of(0n, 0xabcn, 7n, 0n).buffer),
+    ]);
     expect(parse(fault).events).toEqual([
       { type: 'data-storage', processElement: 3, flags: 0, address: 0xabcn, dsisr: 7n },
     ]);
-    const error = Buffer.concat([header(3, 24), new Uint8Array(BigUint64Array.of(0n, 1n << 63n).buffer)]);
+    const error = Buffer.concat([
+      header(3, 24),
+      new Uint8Array(BigUint64Array.of(0n, 1n << 63n).buffer),
+    ]);
     expect(parse(error).events).toEqual([
       { type: 'afu-error', processElement: 3, flags: 0, error: 1n << 63n },
     ]);

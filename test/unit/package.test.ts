@@ -46,7 +46,16 @@ describe('the package', () => {
 
   it('exports what the documentation names', () => {
     const names = Object.keys(require('node-cxl'));
-    for (const name of ['cxl', 'Cxl', 'Adapter', 'Afu', 'Context', 'ProblemState', 'Memory', 'CxlError']) {
+    for (const name of [
+      'cxl',
+      'Cxl',
+      'Adapter',
+      'Afu',
+      'Context',
+      'ProblemState',
+      'Memory',
+      'CxlError',
+    ]) {
       expect(names).toContain(name);
     }
   });

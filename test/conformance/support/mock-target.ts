@@ -16,7 +16,7 @@ export async function mockTarget({
 }: MockTargetOptions = {}): Promise<Target> {
   const guest = flavour === 'guest';
   const directed = { afus: [{ model: provokingAfu() }] };
-  const dedicated = { afus: [{ model: provokingAfu(), mode: 'dedicated_process' as const }] };
+  const dedicated = { afus: [{ model: provokingAfu({ modes: ['dedicated'] }) }] };
   const mock = createMockCxl({ flavour, cards: guest ? [directed] : [directed, dedicated] });
   const sysfs = new OddAttributes((mock as unknown as { binding: Binding }).binding.sysfs);
   const spliced = new SplicedEvents((mock as unknown as { binding: Binding }).binding, sysfs);
@@ -33,6 +33,7 @@ export async function mockTarget({
         : ['provoke', 'master', 'dedicated', 'bare-metal', 'device-side', 'few-processes'],
     ),
     device: {
+      freeze: async (card) => mock.card(card).freeze(),
       linkDown: async (card) => {
         mock.card(card).freeze();
         mock.card(card).notice();
@@ -71,7 +72,9 @@ class OddAttributes implements SysFs {
   }
 
   async read(path: string, offset?: number, length?: number) {
-    return this.#oddly(path, await this.#sysfs.realpath(path)) ?? this.#sysfs.read(path, offset, length);
+    return (
+      this.#oddly(path, await this.#sysfs.realpath(path)) ?? this.#sysfs.read(path, offset, length)
+    );
   }
 
   readSync(path: string) {

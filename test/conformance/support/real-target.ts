@@ -7,9 +7,7 @@ const MEMCPY_DEVICE = 0x4350;
 
 async function isMemcpyAfu(afu: Afu): Promise<boolean> {
   const [record] = await afu.configurationRecords();
-  return (
-    (await record?.vendor()) === MEMCPY_VENDOR && (await record?.device()) === MEMCPY_DEVICE
-  );
+  return (await record?.vendor()) === MEMCPY_VENDOR && (await record?.device()) === MEMCPY_DEVICE;
 }
 
 function outOfReach(): never {
@@ -17,6 +15,7 @@ function outOfReach(): never {
 }
 
 const noDevice = {
+  freeze: outOfReach,
   linkDown: outOfReach,
   linkUp: outOfReach,
   injectEventBytes: outOfReach,

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import type { Context, CxlEvent, ProblemState } from 'node-cxl';
 import type { Target } from '../target';
-import { interrupts, provoked, provoke } from './provoke';
+import { interrupts, provoke, provoked } from './provoke';
 import { until } from './work-queue';
 
 /** Contexts are named by slot; an operation on an empty slot is left out. */
@@ -33,9 +33,13 @@ const irq = fc.integer({ min: 1, max: 4 });
 
 /** Operations that every target can run; `dedicated` and mode changes where they exist. */
 export function operations(options: { dedicated: boolean; sysfs: boolean }) {
-  const kinds = ['slave', 'slave', 'master', ...(options.dedicated ? ['dedicated'] : [])] as const;
+  const kinds: ('slave' | 'master' | 'dedicated')[] = ['slave', 'slave', 'master'];
+  if (options.dedicated) kinds.push('dedicated');
   const weighted: fc.WeightedArbitrary<Operation>[] = [
-    { weight: 4, arbitrary: fc.record({ do: fc.constant('open'), slot, kind: fc.constantFrom(...kinds) }) },
+    {
+      weight: 4,
+      arbitrary: fc.record({ do: fc.constant('open'), slot, kind: fc.constantFrom(...kinds) }),
+    },
     {
       weight: 4,
       arbitrary: fc.record({
@@ -45,7 +49,10 @@ export function operations(options: { dedicated: boolean; sysfs: boolean }) {
         errFf: fc.boolean(),
       }),
     },
-    { weight: 3, arbitrary: fc.record({ do: fc.constant('map'), slot, pages: fc.constantFrom(0, 1, 10_000) }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({ do: fc.constant('map'), slot, pages: fc.constantFrom(0, 1, 10_000) }),
+    },
     {
       weight: 2,
       arbitrary: fc.record({
@@ -64,8 +71,18 @@ export function operations(options: { dedicated: boolean; sysfs: boolean }) {
         count: fc.integer({ min: 1, max: 3 }),
       }),
     },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('dataStorage'), slot, address: fc.constantFrom(0x40n, 0x80n) }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('afuError'), slot, value: fc.constantFrom(1n, 2n) }) },
+    {
+      weight: 2,
+      arbitrary: fc.record({
+        do: fc.constant('dataStorage'),
+        slot,
+        address: fc.constantFrom(0x40n, 0x80n),
+      }),
+    },
+    {
+      weight: 2,
+      arbitrary: fc.record({ do: fc.constant('afuError'), slot, value: fc.constantFrom(1n, 2n) }),
+    },
     { weight: 5, arbitrary: fc.record({ do: fc.constant('wait'), slot }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('waitForInterrupt'), slot, irq }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('identify'), slot }) },
@@ -75,8 +92,20 @@ export function operations(options: { dedicated: boolean; sysfs: boolean }) {
   if (options.sysfs) {
     weighted.push(
       { weight: 1, arbitrary: fc.record({ do: fc.constant('detachAll'), slot }) },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant('setIrqsMax'), count: fc.constantFrom(4, 8, 0, 0x7fff) }) },
-      { weight: 1, arbitrary: fc.record({ do: fc.constant('setMode'), mode: fc.constantFrom('none', 'afu_directed') }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant('setIrqsMax'),
+          count: fc.constantFrom(4, 8, 0, 0x7fff),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant('setMode'),
+          mode: fc.constantFrom('none', 'afu_directed'),
+        }),
+      },
     );
   }
   return fc.array(fc.oneof(...weighted), { minLength: 5, maxLength: 40 });
@@ -129,7 +158,8 @@ export async function runSequence(
   }
 
   async function perform(operation: Operation, timeout: number): Promise<string | undefined> {
-    if (operation.do === 'setIrqsMax') return directed?.setIrqsMax(operation.count) as Promise<undefined>;
+    if (operation.do === 'setIrqsMax')
+      return directed?.setIrqsMax(operation.count) as Promise<undefined>;
     if (operation.do === 'setMode') return directed?.setMode(operation.mode) as Promise<undefined>;
     const used = slots[operation.slot];
     if (operation.do === 'open') {
@@ -210,5 +240,7 @@ export async function runSequence(
 function shown(event: CxlEvent, guest: boolean): string {
   const { processElement, ...rest } = event;
   const told = guest ? rest : { ...rest, processElement };
-  return JSON.stringify(told, (_key, value) => (typeof value === 'bigint' ? `0x${value.toString(16)}` : value));
+  return JSON.stringify(told, (_key, value) =>
+    typeof value === 'bigint' ? `0x${value.toString(16)}` : value,
+  );
 }

@@ -31,7 +31,9 @@ function override(path: string, text: string | undefined): void {
 
 export async function simulatedTarget(): Promise<Target> {
   if (!existsSync(CONTROL)) {
-    throw new Error('the simulated device is not preloaded: LD_PRELOAD=test/native/build/libcxlsim.so');
+    throw new Error(
+      'the simulated device is not preloaded: LD_PRELOAD=test/native/build/libcxlsim.so',
+    );
   }
   const guest = status().flavour === 'guest';
   return {
@@ -49,6 +51,7 @@ export async function simulatedTarget(): Promise<Target> {
       ...(guest ? (['guest'] as const) : (['bare-metal', 'dedicated'] as const)),
     ]),
     device: {
+      freeze: async (card) => command(`link-down card${card}`),
       linkDown: async (card) => command(`link-down card${card}`),
       linkUp: async (card) => command(`link-up card${card}`),
       injectEventBytes: async (afu, processElement, bytes) =>

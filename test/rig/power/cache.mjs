@@ -4,4 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 export const rigFolder = path.dirname(fileURLToPath(import.meta.url));
 export const repository = path.resolve(rigFolder, '../../..');
-export const cacheFolder = path.resolve(process.env.NODE_CXL_CACHE ?? path.join(repository, '.cache'), 'power');
+export const cacheFolder = path.resolve(
+  process.env.NODE_CXL_CACHE ?? path.join(repository, '.cache'),
+  'power',
+);

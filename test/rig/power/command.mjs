@@ -15,7 +15,9 @@ export function run(program, args, { cwd, env, minutes = 10 } = {}) {
   });
   if (result.error !== undefined || result.status !== 0) {
     const why = result.error?.message ?? `exit status ${result.status ?? result.signal}`;
-    throw new CommandError(`${program} ${args.join(' ')}: ${why}\n${result.stdout ?? ''}${result.stderr ?? ''}`);
+    throw new CommandError(
+      `${program} ${args.join(' ')}: ${why}\n${result.stdout ?? ''}${result.stderr ?? ''}`,
+    );
   }
   return result.stdout;
 }

@@ -26,8 +26,13 @@ export function buildModule(packages) {
   fs.rmSync(build, { recursive: true, force: true });
   fs.cpSync(path.join(rigFolder, 'module'), build, { recursive: true });
   run('make', [
-    '-C', headers, `M=${build}`, 'ARCH=powerpc',
-    'CROSS_COMPILE=powerpc64le-linux-gnu-', 'CC=powerpc64le-linux-gnu-gcc', 'modules',
+    '-C',
+    headers,
+    `M=${build}`,
+    'ARCH=powerpc',
+    'CROSS_COMPILE=powerpc64le-linux-gnu-',
+    'CC=powerpc64le-linux-gnu-gcc',
+    'modules',
   ]); // prettier-ignore
   return path.join(build, 'cxl_rig.ko');
 }

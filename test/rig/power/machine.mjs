@@ -29,18 +29,44 @@ function nextPowerOfTwo(value) {
 
 function argumentsFor({ cpu, processors, memory, kernel, initrd, node, share, areaBytes }) {
   const shared = (tag, folder, readonly) => [
-    '-fsdev', `local,id=${tag},path=${folder},security_model=none${readonly ? ',readonly=on' : ''}`,
-    '-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`,
+    '-fsdev',
+    `local,id=${tag},path=${folder},security_model=none${readonly ? ',readonly=on' : ''}`,
+    '-device',
+    `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`,
   ]; // prettier-ignore
   return [
-    '-M', machine, '-cpu', cpu, '-accel', 'tcg', '-m', memory, '-smp', String(processors),
-    '-display', 'none', '-vga', 'none', '-nodefaults', '-no-reboot', '-serial', 'stdio', '-monitor', 'none',
-    '-object', `memory-backend-ram,id=afumem,size=${nextPowerOfTwo(areaBytes)}`,
-    '-device', 'ivshmem-plain,memdev=afumem',
+    '-M',
+    machine,
+    '-cpu',
+    cpu,
+    '-accel',
+    'tcg',
+    '-m',
+    memory,
+    '-smp',
+    String(processors),
+    '-display',
+    'none',
+    '-vga',
+    'none',
+    '-nodefaults',
+    '-no-reboot',
+    '-serial',
+    'stdio',
+    '-monitor',
+    'none',
+    '-object',
+    `memory-backend-ram,id=afumem,size=${nextPowerOfTwo(areaBytes)}`,
+    '-device',
+    'ivshmem-plain,memdev=afumem',
     ...shared('node', node, true),
     ...shared('share', share, false),
-    '-kernel', kernel, '-initrd', initrd,
-    '-append', 'console=hvc0 quiet oops=panic panic=-1 hung_task_panic=0',
+    '-kernel',
+    kernel,
+    '-initrd',
+    initrd,
+    '-append',
+    'console=hvc0 quiet oops=panic panic=-1 hung_task_panic=0',
   ]; // prettier-ignore
 }
 
@@ -51,7 +77,9 @@ function argumentsFor({ cpu, processors, memory, kernel, initrd, node, share, ar
 export function boot(options, { logFile, timeoutSeconds, onLine }) {
   return new Promise((resolve) => {
     const log = fs.createWriteStream(logFile);
-    const child = spawn('qemu-system-ppc64', argumentsFor(options), { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('qemu-system-ppc64', argumentsFor(options), {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     running.add(child);
     const failures = [];
     let exit;
@@ -83,7 +111,8 @@ export function boot(options, { logFile, timeoutSeconds, onLine }) {
       running.delete(child);
       if (rest) take(rest);
       log.end();
-      if (failures.length === 0 && (code !== 0 || signal)) failures.push(`qemu ended with ${signal ?? code}`);
+      if (failures.length === 0 && (code !== 0 || signal))
+        failures.push(`qemu ended with ${signal ?? code}`);
       if (exit === undefined) failures.push('the guest ended without saying how');
       else if (exit !== '0') failures.push(`the guest ended with ${exit}`);
       if (failures.length > 0) failures.push(`console log: ${path.resolve(logFile)}`);

@@ -12,7 +12,10 @@ const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const hostTools = [
   { package: 'qemu-system-ppc', present: () => has('qemu-system-ppc64') },
   { package: 'qemu-system-data', present: () => fs.existsSync('/usr/share/qemu/vof.bin') },
-  { package: 'linux-kbuild-6.1', present: () => fs.existsSync('/usr/lib/linux-kbuild-6.1/scripts/mod/modpost') },
+  {
+    package: 'linux-kbuild-6.1',
+    present: () => fs.existsSync('/usr/lib/linux-kbuild-6.1/scripts/mod/modpost'),
+  },
   { package: 'g++-powerpc64le-linux-gnu', present: () => has('powerpc64le-linux-gnu-g++') },
   { package: 'make', present: () => has('make') },
   { package: 'cpio', present: () => has('cpio') },
@@ -56,7 +59,12 @@ function aptOptions() {
 }
 
 function prepareAptRoot() {
-  for (const folder of ['etc/apt.conf.d', 'etc/preferences.d', 'state/lists/partial', 'cache/archives/partial']) {
+  for (const folder of [
+    'etc/apt.conf.d',
+    'etc/preferences.d',
+    'state/lists/partial',
+    'cache/archives/partial',
+  ]) {
     fs.mkdirSync(path.join(aptRoot, folder), { recursive: true });
   }
   fs.writeFileSync(path.join(aptRoot, 'state/status'), '');
@@ -67,8 +75,15 @@ function prepareAptRoot() {
 
 /** The newest kernel of the suite, as `6.1.0-49-powerpc64le`. */
 function newestKernel() {
-  const names = run('apt-cache', [...aptOptions(), 'search', '--names-only', '^linux-image-6\\.1\\.0-[0-9]+-powerpc64le$']);
-  const numbers = [...names.matchAll(/^linux-image-6\.1\.0-(\d+)-powerpc64le /gm)].map((match) => Number(match[1]));
+  const names = run('apt-cache', [
+    ...aptOptions(),
+    'search',
+    '--names-only',
+    '^linux-image-6\\.1\\.0-[0-9]+-powerpc64le$',
+  ]);
+  const numbers = [...names.matchAll(/^linux-image-6\.1\.0-(\d+)-powerpc64le /gm)].map((match) =>
+    Number(match[1]),
+  );
   if (numbers.length === 0) throw new Error(`${suite} has no linux-image-6.1.0-*-powerpc64le`);
   return `6.1.0-${Math.max(...numbers)}-powerpc64le`;
 }
@@ -113,13 +128,19 @@ export function fetchGuestPackages() {
   const abi = kernel.replace(/-powerpc64le$/, '');
   const root = path.join(cacheFolder, 'kernel');
   unpack(
-    download([`linux-image-${kernel}`, `linux-headers-${kernel}`, `linux-headers-${abi}-common`, 'busybox-static']),
+    download([
+      `linux-image-${kernel}`,
+      `linux-headers-${kernel}`,
+      `linux-headers-${abi}-common`,
+      'busybox-static',
+    ]),
     root,
   );
   const node = path.join(cacheFolder, 'node18');
   unpack(downloadWithDependencies('nodejs'), node);
   // It becomes a root in the guest, read-only by then.
-  for (const folder of ['dev', 'proc', 'sys', 'tmp', 'share']) fs.mkdirSync(path.join(node, folder), { recursive: true });
+  for (const folder of ['dev', 'proc', 'sys', 'tmp', 'share'])
+    fs.mkdirSync(path.join(node, folder), { recursive: true });
   const packages = { kernel, abi, root, node };
   fs.writeFileSync(stamp, JSON.stringify(packages, null, 2));
   return packages;

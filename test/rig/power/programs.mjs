@@ -9,7 +9,15 @@ export function buildCheck(target) {
   const folder = path.join(rigFolder, 'check');
   const sources = fs.readdirSync(folder).filter((name) => name.endsWith('.c'));
   run('powerpc64le-linux-gnu-gcc', [
-    '-std=gnu11', '-O2', '-static', '-mcpu=power8', '-Wall', '-Wextra', '-Werror', '-o', target,
+    '-std=gnu11',
+    '-O2',
+    '-static',
+    '-mcpu=power8',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-o',
+    target,
     ...sources.map((name) => path.join(folder, name)),
   ]); // prettier-ignore
 }

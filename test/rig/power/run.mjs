@@ -62,7 +62,10 @@ async function main() {
   const share = path.join(cacheFolder, 'share');
   fs.rmSync(share, { recursive: true, force: true });
   fs.mkdirSync(share, { recursive: true });
-  fs.writeFileSync(path.join(share, 'module-parameters'), `processes=${processes.join(',')} afus=${processes.length}`);
+  fs.writeFileSync(
+    path.join(share, 'module-parameters'),
+    `processes=${processes.join(',')} afus=${processes.length}`,
+  );
   fs.copyFileSync(path.join(rigFolder, 'guest/tests.sh'), path.join(share, 'tests.sh'));
   await stage('C check', () => buildCheck(path.join(share, 'check')));
 

@@ -22,7 +22,8 @@ const sharing = [
 export function buildInitrd(packages, rigModule) {
   const root = path.join(cacheFolder, 'initrd');
   fs.rmSync(root, { recursive: true, force: true });
-  for (const folder of ['bin', 'dev', 'proc', 'sys', 'modules']) fs.mkdirSync(path.join(root, folder), { recursive: true });
+  for (const folder of ['bin', 'dev', 'proc', 'sys', 'modules'])
+    fs.mkdirSync(path.join(root, folder), { recursive: true });
   fs.copyFileSync(path.join(packages.root, 'bin/busybox'), path.join(root, 'bin/busybox'));
   fs.copyFileSync(path.join(rigFolder, 'guest/init.sh'), path.join(root, 'init'));
   fs.chmodSync(path.join(root, 'init'), 0o755);
@@ -31,7 +32,10 @@ export function buildInitrd(packages, rigModule) {
   for (const module of [...sharing, 'drivers/misc/cxl/cxl.ko']) {
     fs.copyFileSync(path.join(modules, module), path.join(root, 'modules', path.basename(module)));
   }
-  fs.writeFileSync(path.join(root, 'modules/order'), `${sharing.map((module) => path.basename(module)).join('\n')}\n`);
+  fs.writeFileSync(
+    path.join(root, 'modules/order'),
+    `${sharing.map((module) => path.basename(module)).join('\n')}\n`,
+  );
   fs.copyFileSync(rigModule, path.join(root, 'modules/cxl_rig.ko'));
 
   const image = path.join(cacheFolder, 'initrd.cpio');
