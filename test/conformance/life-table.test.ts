@@ -2,7 +2,7 @@
 import { type Context, CxlError } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
-import { provoke } from './support/provoke';
+import { provoke, provoked } from './support/provoke';
 import { type Job, startJob, until, WorkQueue } from './support/work-queue';
 import { row, target } from './target';
 
@@ -316,7 +316,7 @@ describe('a detach by the kernel', () => {
     ['provoke', 'bare-metal'],
     async () => {
       const { context, regs } = await started({ interrupts: 4 });
-      provoke(regs, 'interrupt', { argument: 1n });
+      await provoked(regs, 'interrupt', { argument: 1n });
       provoke(regs, 'detachAll');
       await until(() => context.linkState() === 'down', 'the detach');
       expect(await context.waitForEvent({ timeout: 15_000 })).toMatchObject({

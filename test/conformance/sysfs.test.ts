@@ -124,14 +124,14 @@ describe('AFUs', () => {
     expect(await records[0]?.class()).toBeTypeOf('number');
     const config = (await records[0]?.config()) ?? new Uint8Array(0);
     expect([...config.subarray(0, 4)]).toEqual([0x14, 0x10, 0x50, 0x43]);
-    expect(await records[0]?.config(2, 2)).toEqual(config.slice(2, 4));
+    expect([...((await records[0]?.config(2, 2)) ?? [])]).toEqual([0x50, 0x43]);
   });
 
   row('have an error buffer', ['bare-metal'], async () => {
-    const buffer = await (await afu()).errorBuffer();
-    expect(buffer?.length).toBeGreaterThan(0);
-    const part = await (await afu()).errorBuffer(0, 8);
-    expect(part).toEqual(buffer?.slice(0, 8));
+    const buffer = (await (await afu()).errorBuffer()) ?? new Uint8Array(0);
+    expect(buffer.length).toBeGreaterThan(0);
+    const part = (await (await afu()).errorBuffer(0, 8)) ?? [];
+    expect([...part]).toEqual([...buffer.subarray(0, 8)]);
   });
 
   row('open by kind', ['master'], async () => {

@@ -52,7 +52,7 @@ export async function simulatedTarget(): Promise<Target> {
     ]),
     device: {
       freeze: async (card) => command(`link-down card${card}`),
-      linkDown: async (card) => command(`link-down card${card}`),
+      linkDown: async (card) => command(`link-down card${card}\ndetach-all afu${card}.0`),
       linkUp: async (card) => command(`link-up card${card}`),
       injectEventBytes: async (afu, processElement, bytes) =>
         command(`event-raw ${afu} ${processElement} ${Buffer.from(bytes).toString('hex')}`),
