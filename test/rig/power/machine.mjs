@@ -5,7 +5,7 @@ import path from 'node:path';
 
 // What a kernel prints when something is wrong with it. A boot that prints one has failed.
 const alarm =
-  /\b(WARNING: |BUG: |kernel BUG at|Oops: |Call Trace:|Kernel panic|Unable to handle kernel|watchdog: |rcu: INFO: |blocked for more than)/;
+  /(\bcut here\b|WARNING: CPU: |BUG: |kernel BUG at|Oops: |Call Trace:|Kernel panic|Unable to handle kernel|watchdog: |rcu: INFO: |blocked for more than)/;
 
 // x-vof skips the slow firmware; the caps are what TCG cannot do and would warn about.
 const machine =
@@ -66,7 +66,7 @@ function argumentsFor({ cpu, processors, memory, kernel, initrd, node, share, ar
     '-initrd',
     initrd,
     '-append',
-    'console=hvc0 quiet oops=panic panic=-1 hung_task_panic=0',
+    'console=hvc0 loglevel=5 oops=panic panic=-1 hung_task_panic=0',
   ]; // prettier-ignore
 }
 
