@@ -14,7 +14,8 @@ import { build } from 'esbuild';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const shim = path.join(root, 'test/rig/vitest-on-node.mjs');
 
-function testFiles(given) {
+/** The test files of a folder, or a file itself, as paths from the root. */
+export function testFiles(given) {
   const full = path.resolve(root, given);
   if (!statSync(full).isDirectory()) return [path.relative(root, full)];
   return readdirSync(full)

@@ -26,6 +26,6 @@ stage "life table in C" /share/check
 
 if [ -d /share/node ]; then
   for folder in dev proc sys tmp share; do mount --bind /$folder /node/$folder; done
-  for script in /share/node/*.sh; do stage "$(basename "$script" .sh)" chroot /node /bin/sh "$script"; done
+  for script in /share/node/*.sh; do stage "$(basename "$script" .sh)" chroot /node /share/busybox sh "$script"; done
 fi
 exit $failed
