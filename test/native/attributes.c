@@ -31,7 +31,7 @@ SHOW(pci_class) { return text(out, size, "0x1200ff"); }
 SHOW(caia_version) { return text(out, size, "1.0"); }
 SHOW(psl_revision) { return text(out, size, "1"); }
 SHOW(base_image) { return text(out, size, "0"); }
-SHOW(image_loaded) { return text(out, size, card->perst_select_user ? "user" : "factory"); }
+SHOW(image_loaded) { return text(out, size, card->user_image_loaded ? "user" : "factory"); }
 SHOW(psl_timebase_synced) { return text(out, size, "1"); }
 SHOW(tunneled_ops_supported) { return text(out, size, "0"); }
 SHOW(load_image_on_perst) {

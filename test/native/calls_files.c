@@ -90,15 +90,15 @@ static struct file* context_file(int fd) {
   return file;
 }
 
-static ssize_t read_context(struct file* file, int fd, void* buffer, size_t count) {
-  ssize_t result = file->access == O_WRONLY ? -EBADF : event_read(file->context, fd, buffer, count);
+static ssize_t read_context(struct file* file, void* buffer, size_t count) {
+  ssize_t result = file->access == O_WRONLY ? -EBADF : event_read(file->context, buffer, count);
   file_put(file);
   return answer(result);
 }
 
 EXPORT ssize_t read(int fd, void* buffer, size_t count) {
   struct file* file = context_file(fd);
-  return file ? read_context(file, fd, buffer, count) : NEXT(read)(fd, buffer, count);
+  return file ? read_context(file, buffer, count) : NEXT(read)(fd, buffer, count);
 }
 EXPORT ssize_t __read_chk(int fd, void* buffer, size_t count, size_t limit) {
   if (count > limit) abort();
@@ -109,7 +109,7 @@ EXPORT ssize_t readv(int fd, const struct iovec* parts, int count) {
   if (!file) return NEXT(readv)(fd, parts, count);
   // The driver has no read_iter: the kernel calls it once a part and stops at a short one.
   void* base = count > 0 ? parts[0].iov_base : NULL;
-  return read_context(file, fd, base, count > 0 ? parts[0].iov_len : 0);
+  return read_context(file, base, count > 0 ? parts[0].iov_len : 0);
 }
 
 static ssize_t write_file(struct file* file, const void* data, size_t size) {

@@ -197,8 +197,10 @@ void context_put(struct context* context) {
     device_lock();
   }
   context_detach(context);
-  afu->contexts[context->pe] = NULL;
-  afu->open_contexts--;
+  if (!context->orphan) {
+    afu->contexts[context->pe] = NULL;
+    afu->open_contexts--;
+  }
   event_discard(context);
   free(context);
 }

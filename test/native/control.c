@@ -175,6 +175,10 @@ static int card_command(const char* verb, struct card* card, const char* argumen
     card_link_up(card);
   } else if (strcmp(verb, "unplug") == 0) {
     card_unplug(card);
+  } else if (strcmp(verb, "lock") == 0) {
+    return card_lock(card);
+  } else if (strcmp(verb, "unlock") == 0) {
+    card_unlock(card);
   } else {
     card_plug(card);
   }
@@ -185,7 +189,8 @@ static int locked_command(const char* verb, const char* first, const char* secon
                           const char* third) {
   uint64_t number;
   if (strcmp(verb, "link-down") == 0 || strcmp(verb, "link-up") == 0 ||
-      strcmp(verb, "unplug") == 0 || strcmp(verb, "plug") == 0) {
+      strcmp(verb, "unplug") == 0 || strcmp(verb, "plug") == 0 || strcmp(verb, "lock") == 0 ||
+      strcmp(verb, "unlock") == 0) {
     struct card* card = parse_card(first);
     return card ? card_command(verb, card, second) : -EINVAL;
   }

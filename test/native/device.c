@@ -66,6 +66,7 @@ static void create_card(int number) {
       .link_up = true,
       .user_irqs = options.interrupts,
       .irqs_free = options.interrupts,
+      .user_image_loaded = true,
       .perst_loads_image = true,
       .perst_select_user = true,
       .afu = afu,
@@ -160,9 +161,18 @@ void card_link_up(struct card* card) {
   each_context(card->afu, show_device);
 }
 
+// Files of a removed card live on, closed; they take no process element of the card found
+// anew.
+static void orphan(struct context* context) {
+  context->orphan = true;
+  context->afu->contexts[context->pe] = NULL;
+  context->afu->open_contexts--;
+}
+
 void card_unplug(struct card* card) {
   if (!card->present) return;
   detach_all(card->afu);
+  each_context(card->afu, orphan);
   mode_deactivate(card->afu);
   card->present = false;
   card->recovery_at = 0;
@@ -175,12 +185,22 @@ void card_plug(struct card* card) {
   card->link_up = true;
   card->probe_at = 0;
   card->contexts = 0;
+  if (card->perst_loads_image) card->user_image_loaded = card->perst_select_user;
+  card->perst_same_image = false;
   mode_activate(card->afu, card->afu->best_mode);
   tree_changed();
 }
 
+int card_lock(struct card* card) {
+  if (card->contexts != 0) return -EBUSY;
+  card->contexts = -1;
+  return 0;
+}
+
+void card_unlock(struct card* card) { card->contexts = 0; }
+
 // The driver's own recovery: contexts detached, nodes gone and back, the link up again.
-static void recover(struct card* card) {
+static void recover_in_place(struct card* card) {
   detach_all(card->afu);
   mode_deactivate(card->afu);
   card->recovery_at = 0;
@@ -189,23 +209,29 @@ static void recover(struct card* card) {
   mode_activate(card->afu, card->afu->best_mode);
 }
 
+static void recover(struct card* card) {
+  // An image that may have changed: the driver stays out of it, and the card is found anew.
+  if (!options.guest && card->perst_loads_image && !card->perst_same_image) {
+    card_unplug(card);
+    card_plug(card);
+  } else {
+    recover_in_place(card);
+  }
+}
+
 int card_reset(struct card* card, int value) {
-  if (value == 1) {
-    if (card->contexts != 0) return -EBUSY;
-    card->contexts = -1;
-  }
-  if (!options.guest && card->perst_same_image) {
-    if (value == 1) card->contexts = 0;
-    return -EINVAL;
-  }
+  int error = value == 1 ? card_lock(card) : 0;
+  if (error) return error;
   if (options.guest) {
     // The adapter comes back at once, and stays locked after a reset that was not forced.
-    int locked = card->contexts;
-    recover(card);
-    card->contexts = value == 1 ? locked : 0;
+    recover_in_place(card);
+    if (value == 1) card_lock(card);
     return 0;
   }
-  // Without trust in the image the slot is probed anew: the card vanishes and comes back.
+  if (card->perst_same_image) {
+    if (value == 1) card_unlock(card);
+    return -EINVAL;
+  }
   card_unplug(card);
   card->probe_at = now() + PROBE_NS;
   engine_wake();

@@ -26,6 +26,7 @@ struct card {
   int contexts;  // attached ones; -1 while the adapter is locked for a reset
   int user_irqs;
   int irqs_free;
+  bool user_image_loaded;
   bool perst_loads_image;
   bool perst_select_user;
   bool perst_same_image;
@@ -68,12 +69,13 @@ struct context {
   bool master;
   bool foreign;  // attached by the parent process, before a fork
   bool anonymous;
+  bool orphan;  // of a card that was removed
   bool without_id;
   enum status status;
   bool attaching;
   bool err_ff;
   uint16_t tid;
-  unsigned descriptors;
+  unsigned descriptors;  // 1 until the file is released
   unsigned mappings;
 
   int event_fd;  // readable while a read would not block
@@ -135,5 +137,7 @@ void card_link_down(struct card* card, uint64_t milliseconds);  // 0: until told
 void card_link_up(struct card* card);
 void card_unplug(struct card* card);
 void card_plug(struct card* card);
+int card_lock(struct card* card);  // no context can attach until card_unlock
+void card_unlock(struct card* card);
 int card_reset(struct card* card, int value);
 int afu_reset(struct afu* afu);

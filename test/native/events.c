@@ -140,28 +140,33 @@ void event_discard(struct context* context) {
   }
 }
 
-ssize_t event_read(struct context* context, int fd, void* buffer, size_t count) {
+// What one look at the context gives: a size, -errno, or 0 for nothing yet.
+static ssize_t read_once(struct context* context, void* buffer, size_t count) {
   uint8_t bytes[READ_MIN_SIZE];
+  device_tick();
+  if (!context->afu->card->link_up) return -EIO;
+  if (count < READ_MIN_SIZE) return -EINVAL;
+  int size = event_take(context, bytes);
+  event_signal(context);
+  if (size <= 0) return size;
+  // An event that cannot be copied is gone, as the driver's is.
+  size_t stored = memory_store((uint64_t)(uintptr_t)buffer, bytes, (size_t)size);
+  return stored == (size_t)size ? size : -EFAULT;
+}
+
+ssize_t event_read(struct context* context, void* buffer, size_t count) {
   device_lock();
   for (;;) {
-    device_tick();
-    int taken = -EIO;
-    if (context->afu->card->link_up)
-      taken = count < READ_MIN_SIZE ? -EINVAL : event_take(context, bytes);
-    event_signal(context);
-    if (taken != 0) {
-      device_unlock();
-      if (taken < 0) return taken;
-      uint64_t address = (uint64_t)(uintptr_t)buffer;
-      size_t size = (size_t)taken;
-      return memory_store(address, bytes, size) == size ? taken : -EFAULT;
-    }
+    ssize_t result = read_once(context, buffer, count);
     device_unlock();
-    int flags = NEXT(fcntl)(fd, F_GETFL);
-    if (flags < 0 || (flags & O_NONBLOCK)) return flags < 0 ? -errno : -EAGAIN;
+    if (result) return result;
+    // Through the context's own descriptor: the program's may be closed meanwhile.
+    int flags = NEXT(fcntl)(context->event_fd, F_GETFL);
+    if (flags < 0) return -errno;
+    if (flags & O_NONBLOCK) return -EAGAIN;
     // The kernel's own blocking read: signals interrupt or restart it as they do the driver's.
     uint64_t waited;
-    if (NEXT(read)(fd, &waited, sizeof waited) < 0) return -errno;
+    if (NEXT(read)(context->event_fd, &waited, sizeof waited) < 0) return -errno;
     device_lock();
     context->readable = false;
     event_signal(context);

@@ -20,4 +20,4 @@ void event_signal(struct context* context);
 int event_take(struct context* context, uint8_t bytes[READ_MIN_SIZE]);
 void event_discard(struct context* context);
 // Blocking or not as the descriptor's flags say; takes the lock itself. -errno or a size.
-ssize_t event_read(struct context* context, int fd, void* buffer, size_t count);
+ssize_t event_read(struct context* context, void* buffer, size_t count);

@@ -37,6 +37,10 @@ struct file* file_get(int fd) {
 static void release(struct file* file) {
   if (--file->references) return;
   if (file->kind == FILE_CARD) image_close(file->card);
+  if (file->kind == FILE_CONTEXT) {
+    file->context->descriptors = 0;
+    context_put(file->context);
+  }
   free(file->path);
   free(file);
 }
@@ -51,10 +55,6 @@ static void drop(int fd) {
   struct file* file = table[fd];
   if (!file) return;
   table[fd] = NULL;
-  if (--file->descriptors == 0 && file->kind == FILE_CONTEXT) {
-    file->context->descriptors = 0;
-    context_put(file->context);
-  }
   release(file);
 }
 
@@ -78,7 +78,6 @@ void file_duplicated(int old_fd, int new_fd) {
   drop(new_fd);
   if (file) {
     file->references++;
-    file->descriptors++;
     table[new_fd] = file;
   }
   device_unlock();
@@ -89,7 +88,6 @@ static struct file* new_file(enum file_kind kind, int flags) {
   if (!file) abort();
   file->kind = kind;
   file->references = 1;
-  file->descriptors = 1;
   file->access = flags & O_ACCMODE;
   return file;
 }

@@ -16,9 +16,8 @@ enum file_kind { FILE_CONTEXT, FILE_CARD, FILE_ATTRIBUTE, FILE_CONTROL };
 
 struct file {
   enum file_kind kind;
-  unsigned references;  // descriptors, and calls under way
-  unsigned descriptors;
-  int access;  // O_RDONLY, O_WRONLY or O_RDWR
+  unsigned references;  // descriptors, and calls under way: the last one releases
+  int access;           // O_RDONLY, O_WRONLY or O_RDWR
   struct node node;
   struct context* context;
   struct card* card;

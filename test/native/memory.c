@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -12,10 +11,9 @@
 #include "next.h"
 
 // Without process_vm_readv (an emulator, a sandbox) bytes go through a pipe, whose read and
-// write check addresses as well.
+// write check addresses as well. Guarded by the device lock, as every use of this file is.
 static int pipe_fds[2] = {-1, -1};
 static pid_t pipe_owner;
-static pthread_mutex_t pipe_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool without_process_vm;
 
 #define PIPE_CHUNK 4096
@@ -40,7 +38,6 @@ static void drain_pipe(size_t size) {
 
 static size_t pipe_copy(void* target, const void* source, size_t size) {
   size_t done = 0;
-  pthread_mutex_lock(&pipe_lock);
   while (done < size && open_pipe()) {
     size_t chunk = size - done < PIPE_CHUNK ? size - done : PIPE_CHUNK;
     ssize_t written = NEXT(write)(pipe_fds[1], (const uint8_t*)source + done, chunk);
@@ -50,7 +47,6 @@ static size_t pipe_copy(void* target, const void* source, size_t size) {
     if (taken > 0) done += (size_t)taken;
     if (taken != (ssize_t)chunk) break;
   }
-  pthread_mutex_unlock(&pipe_lock);
   return done;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The process' memory as the AFU reaches it: an address that cannot be translated is an
-// answer, never a crash.
+// answer, never a crash. Lock held.
 
 #pragma once
 

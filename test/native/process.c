@@ -21,6 +21,7 @@ static void in_child(void) {
 
 __attribute__((constructor)) static void start(void) {
   control_install_sigbus();
+  tree_begin();
   pthread_atfork(device_lock, device_unlock, in_child);
 }
 

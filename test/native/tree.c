@@ -258,6 +258,13 @@ static void synchronise(void) {
   umask(mask);
 }
 
+static void prepare(void) {
+  device_start();
+  device_lock();
+  synchronise();
+  device_unlock();
+}
+
 // Repeated slashes and single dots out of the way; ".." is left to the kernel.
 static bool normalise(const char* path, char out[PATH_MAX]) {
   size_t used = 0;
@@ -273,8 +280,19 @@ static bool normalise(const char* path, char out[PATH_MAX]) {
     }
     path += length;
   }
+  // A slash at the end means what a link leads to.
+  if (used > 0 && path[-1] == '/' && used + 1 < PATH_MAX) out[used++] = '/';
   out[used] = 0;
   return used > 0;
+}
+
+// What follows the folder of a tree (this process' own, or the one of the process it was
+// started from) in a path of the kernel; NULL when that is in none.
+static const char* within_tree(const char* path) {
+  const char* name = strstr(path, "/cxlsim-");
+  if (!name || name[8] < '0' || name[8] > '9') return NULL;
+  const char* end = strchr(name + 1, '/');
+  return end ? end : "/";
 }
 
 static bool relative_path(int dirfd, const char* path, char out[PATH_MAX]) {
@@ -288,15 +306,22 @@ static bool relative_path(int dirfd, const char* path, char out[PATH_MAX]) {
   ssize_t length = NEXT(readlink)(link, base, sizeof base - 1);
   if (length <= 0) return false;
   base[length] = 0;
-  if (!below(base, root)) return false;
-  return (size_t)snprintf(out, PATH_MAX, "%s/%s", base, path) < PATH_MAX;
+  const char* within = within_tree(base);
+  if (!within) return false;
+  prepare();
+  return (size_t)snprintf(out, PATH_MAX, "%s%s/%s", root, within, path) < PATH_MAX;
+}
+
+void tree_begin(void) {
+  char folder[PATH_MAX];
+  inside_tree = getcwd(folder, sizeof folder) && within_tree(folder);
 }
 
 bool tree_path(int dirfd, const char* path, char out[PATH_MAX]) {
   if (!path || !path[0]) return false;
   int before = errno;
   if (path[0] != '/') {
-    bool relative = root[0] && relative_path(dirfd, path, out);
+    bool relative = relative_path(dirfd, path, out);
     errno = before;
     return relative;
   }
@@ -304,11 +329,8 @@ bool tree_path(int dirfd, const char* path, char out[PATH_MAX]) {
   if (!normalise(path, clean)) return false;
   if (strncmp(clean, "/dev/cxl", 8) && strncmp(clean, "/sys/", 5)) return false;
   device_start();
-  bool found = ours(clean);
-  if (!found) return false;
-  device_lock();
-  synchronise();
-  device_unlock();
+  if (!ours(clean)) return false;
+  prepare();
   errno = before;
   return (size_t)snprintf(out, PATH_MAX, "%s%s", root, clean) < PATH_MAX;
 }

@@ -20,6 +20,8 @@ void tree_strip(char* path);
 const char* tree_root(void);
 // The model has changed: nodes come or go with the next look.
 void tree_changed(void);
+// Finds out whether the process was started in a tree.
+void tree_begin(void);
 void tree_remove(void);
 // After a fork the folder is the parent's.
 void tree_forget(void);
