@@ -27,7 +27,7 @@ export class FlashAdapter implements FlashPlatform, Provisioner {
   readonly maxLuns = 256n;
   readonly maxBlocks = 1n << 28n;
   private readonly kernel: Kernel;
-  private readonly card: Adapter;
+  readonly card: Adapter;
   private readonly model: FlashAfuModel;
   private readonly nextLetter: () => number;
 

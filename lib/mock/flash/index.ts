@@ -21,6 +21,8 @@ export interface MockFlashAdapter {
   readonly nodes: readonly string[];
   /** The adapter is in error for so many milliseconds; then it is back, or has failed. */
   reset(milliseconds: number, outcome?: 'recovers' | 'fails'): void;
+  /** The card's link is in error for so many milliseconds; the driver notices by itself. */
+  enterErrorState(milliseconds: number): void;
   /** While held, commands are taken in and not carried out. */
   hold(held: boolean): void;
   /** Mask of the ports with a link. */
@@ -80,7 +82,19 @@ export class MockFlash {
   process(parentId: number = process.pid): Cxl {
     this.#processes += 1;
     const flash = this.#bindingFor({ processId: this.#processes, parentId });
-    const binding = Object.assign(Object.create(this.#binding) as Binding, { flash });
+    const shared = this.#binding;
+    const binding: Binding = {
+      kind: shared.kind,
+      flash,
+      pageSize: shared.pageSize,
+      sysfs: shared.sysfs,
+      openAfu: (node) => shared.openAfu(node),
+      adoptAfu: (fd, owned) => shared.adoptAfu(fd, owned),
+      openCard: (node) => shared.openCard(node),
+      allocate: (request) => shared.allocate(request),
+      addressOf: (view) => shared.addressOf(view),
+      memoryBarrier: () => shared.memoryBarrier(),
+    };
     return new Cxl(() => binding);
   }
 
@@ -126,6 +140,9 @@ function deviceSide(adapter: FlashAdapter): MockFlashAdapter {
     reset(milliseconds, outcome = 'recovers') {
       state.resetFails = outcome === 'fails';
       state.reset(milliseconds);
+    },
+    enterErrorState(milliseconds) {
+      adapter.card.enterErrorState(milliseconds);
     },
     hold(held) {
       state.faults.held = held;

@@ -1,0 +1,356 @@
+import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  type CommandMode,
+  chunk,
+  codeOf,
+  type FlashTarget,
+  flashTarget,
+  lunBlocks,
+  provoke,
+  statusWord,
+} from './flash-target';
+
+const size = 4096;
+
+function pattern(seed: number, blocks = 1): Uint8Array {
+  return Uint8Array.from({ length: blocks * size }, (_, i) => (seed + (i >> 9) + i) & 0xff);
+}
+
+function failure(promise: Promise<unknown>): Promise<CommandError> {
+  return promise.then(
+    () => Promise.reject(new Error('it succeeded')),
+    (error) => error as CommandError,
+  );
+}
+
+for (const mode of ['ioarrin', 'sq'] as CommandMode[]) {
+  describe(`block I/O, ${mode} mode`, () => {
+    let target: FlashTarget;
+    let context: FlashContext;
+
+    beforeEach(async () => {
+      target = await flashTarget(mode);
+    });
+
+    afterEach(async () => {
+      await context.close();
+      await target.close();
+    });
+
+    async function direct(options: AttachOptions = {}, index = 0): Promise<BlockDevice> {
+      context = await (await target.lun(index)).attach(options);
+      return (await context.openDirect()).blockDevice();
+    }
+
+    async function virtual(blocks: bigint, options: AttachOptions = {}): Promise<BlockDevice> {
+      context = await (await target.lun()).attach(options);
+      return (await context.openVirtual({ blocks })).blockDevice();
+    }
+
+    for (const endian of ['big', 'little'] as const) {
+      for (const completion of ['interrupt', 'poll'] as const) {
+        it(`reads what was written: ${endian}-endian structures, by ${completion}`, async () => {
+          const device = await direct({ endian, completion });
+          const data = pattern(3, 5);
+          await device.write(17, data);
+          expect(Buffer.from(await device.read(17, 5)).equals(data)).toBe(true);
+          expect(Buffer.from(await device.read(19n, 1)).equals(data.subarray(8192, 12288))).toBe(
+            true,
+          );
+        });
+      }
+    }
+
+    it('keeps the last block, and refuses the one after it before the AFU sees it', async () => {
+      const device = await direct();
+      const last = lunBlocks[0] - 1n;
+      await device.write(last, pattern(9));
+      expect(Buffer.from(await device.read(last, 1)).equals(pattern(9))).toBe(true);
+      expect(await codeOf(device.read(last, 2))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.read(last + 1n, 1))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.write(lunBlocks[0], pattern(1)))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.read(-1, 1))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.read(0.5, 1))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.read(0, 0))).toBe('ERR_INVALID_ARG_VALUE');
+      expect(context.statistics?.issued).toBe(2);
+    });
+
+    it('refuses short, long and misaligned buffers, and what is none', async () => {
+      const device = await direct();
+      for (const length of [0, 1, 4095, 4097]) {
+        expect(await codeOf(device.write(0, new Uint8Array(length)))).toBe('ERR_INVALID_ARG_VALUE');
+      }
+      expect(await codeOf(device.write(0, 'text' as never))).toBe('ERR_INVALID_ARG_TYPE');
+      const memory = target.system.allocate(4 * size);
+      const misaligned = { memory, offset: 8, length: size };
+      expect(await codeOf(device.read(0, misaligned))).toBe('ERR_INVALID_ARG_VALUE');
+      const long = { memory, offset: size, length: 4 * size };
+      expect(await codeOf(device.read(0, long))).toBe('ERR_OUT_OF_RANGE');
+      memory.free({ force: true });
+      expect(context.statistics?.issued ?? 0).toBe(0);
+    });
+
+    it('moves Memory without a copy, from an offset of 16 bytes on', async () => {
+      const device = await direct();
+      const memory = target.system.allocate(3 * size);
+      const bytes = new Uint8Array(memory.buffer);
+      bytes.set(pattern(5), 16);
+      await device.write(40, { memory, offset: 16, length: size });
+      await device.read(40, { memory, offset: 2 * size, length: size });
+      expect(Buffer.from(bytes.subarray(2 * size)).equals(pattern(5))).toBe(true);
+      await context.close();
+      memory.free();
+    });
+
+    it('gathers and scatters', async () => {
+      const device = await direct();
+      const memory = target.system.allocate(2 * size);
+      new Uint8Array(memory.buffer).set(pattern(70, 2));
+      await device.writev(100, [pattern(1), memory, pattern(2, 3)]);
+      const parts = [new Uint8Array(4 * size), new Uint8Array(2 * size)];
+      await device.readv(100, parts);
+      const expected = Buffer.concat([pattern(1), pattern(70, 2), pattern(2, 3)]);
+      expect(Buffer.concat(parts).equals(expected)).toBe(true);
+      await context.close();
+      memory.free();
+    });
+
+    it('splits what passes the bounce buffer, and what runs from one chunk into the next', async () => {
+      const device = await virtual(3n * chunk, { bounceBytes: 16384 });
+      const data = pattern(11, 30);
+      await device.write(chunk - 13n, data);
+      expect(Buffer.from(await device.read(chunk - 13n, 30)).equals(data)).toBe(true);
+      const memory = target.system.allocate(8 * size);
+      await device.read(chunk - 4n, memory);
+      const expected = data.subarray(9 * size, 17 * size);
+      expect(Buffer.from(memory.buffer).equals(expected)).toBe(true);
+      await context.close();
+      memory.free();
+    });
+
+    it('has more in flight than the AFU has room for, none lost and none mixed up', async () => {
+      const device = await virtual(chunk, { queueDepth: 300 });
+      const count = 700;
+      await Promise.all([...Array(count).keys()].map((i) => device.write(i, pattern(i))));
+      const blocks = await Promise.all([...Array(count).keys()].map((i) => device.read(i, 1)));
+      expect(blocks.every((block, i) => Buffer.from(block).equals(pattern(i)))).toBe(true);
+      expect(context.statistics?.completed).toBe(2 * count);
+      expect(device.statistics.bytesWritten).toBe(count * size);
+    });
+
+    it('issues no more than the queue is deep, and than the AFU has room for', async () => {
+      const device = await virtual(chunk, { queueDepth: 200, completion: 'poll' });
+      provoke(context, 'hold', 1);
+      const writes = [...Array(400).keys()].map((i) => device.write(i, pattern(i)));
+      // Room is what the AFU says; the submission ring has as much as the queue is deep.
+      expect(context.statistics?.mostInFlight).toBe(mode === 'sq' ? 200 : 128);
+      provoke(context, 'hold', 0);
+      await Promise.all(writes);
+      expect(context.statistics?.completed).toBe(400);
+    });
+
+    it('keeps the resources of a context apart', async () => {
+      const lun = await target.lun();
+      context = await lun.attach();
+      const first = (await context.openVirtual({ blocks: 1 })).blockDevice();
+      const second = (await context.openVirtual({ blocks: 1 })).blockDevice();
+      await Promise.all([first.write(0, pattern(1)), second.write(0, pattern(2))]);
+      expect((await first.read(0, 1))[0]).toBe(1);
+      expect((await second.read(0, 1))[0]).toBe(2);
+    });
+
+    it('unmaps', async () => {
+      const device = await direct();
+      expect(device.unmapSupported).toBe(true);
+      await device.write(200, pattern(1, 3));
+      await device.unmap(201, 1);
+      const [, middle, last] = [0, 1, 2].map((i) => device.read(200 + i, 1));
+      expect((await middle)?.every((byte) => byte === 0)).toBe(true);
+      expect((await last)?.[0]).toBe(pattern(1, 3)[2 * size]);
+    });
+
+    it('is EACCES in a context without the permission', async () => {
+      const device = await direct({ access: 'read' });
+      const error = await failure(device.write(0, pattern(1)));
+      expect(error.code).toBe('EACCES');
+      expect(error.status.afuCode).toBe(0x05);
+      expect(error.attempts).toBe(1);
+      await device.read(0, 1);
+    });
+
+    const retried = [
+      ['out of data buffers', { afu: 0x30 }, 0],
+      ['no channel, a wanted port up', { afu: 0x20 }, 0x0f000000],
+      ['data page-in', { afu: 0x31 }, 0x0a000000],
+      ['handle table page-in', { afu: 0x04 }, 0x0a000000],
+      ['chunk table page-in', { afu: 0x14 }, 0x0a000000],
+      ['busy', { scsi: 0x08 }, 0],
+      ['task set full', { scsi: 0x28 }, 0],
+      ...[0x52, 0x53, 0x54, 0x57, 0x58, 0x59, 0x5b, 0x5c].map(
+        (fc) => [`link code ${fc.toString(16)}`, { fc }, 0] as const,
+      ),
+    ] as const;
+
+    it('retries what may be retried, counts the attempts, and gives up', async () => {
+      const device = await direct({ retries: 3 });
+      for (const [, codes, extra] of retried) {
+        const before = context.statistics?.issued ?? 0;
+        provoke(context, 'status', extra, statusWord(codes), 2);
+        await device.read(0, 1);
+        expect((context.statistics?.issued ?? 0) - before).toBe(3);
+        provoke(context, 'status', extra, statusWord(codes), 4);
+        const error = await failure(device.read(0, 1));
+        expect(error.attempts).toBe(4);
+        expect(error.message).toContain('after 4 attempts');
+        expect((context.statistics?.issued ?? 0) - before).toBe(7);
+      }
+    });
+
+    const hard = [
+      ['EINVAL', { afu: 0x01 }],
+      ['EINVAL', { afu: 0x03 }],
+      ['EACCES', { afu: 0x05 }],
+      ['EINVAL', { afu: 0x13 }],
+      ['EACCES', { afu: 0x15 }],
+      ['EPERM', { afu: 0x21 }],
+      ['EPERM', { afu: 0x1a }],
+      ['EFAULT', { afu: 0x31 }],
+      ['EIO', { afu: 0x20 }],
+      ['EIO', { afu: 0x02 }],
+      ['EIO', { fc: 0x55 }],
+      ['EIO', { fc: 0x56 }],
+      ['EIO', { fc: 0x5a, flags: 0x20 }],
+      ['EIO', { scsi: 0x18 }],
+    ] as const;
+
+    it('reports hard errors at once', async () => {
+      const device = await direct();
+      for (const [code, codes] of hard) {
+        provoke(context, 'status', 0, statusWord(codes));
+        const error = await failure(device.read(0, 1));
+        expect([error.code, error.attempts, codes]).toEqual([code, 1, codes]);
+      }
+      expect(device.statistics.errors).toBe(hard.length);
+      await device.read(0, 1);
+    });
+
+    it('decodes sense data into the error, and takes a recovered error for a success', async () => {
+      const device = await direct();
+      const check = statusWord({ flags: 0x80, scsi: 0x02 });
+      provoke(context, 'status', 0x031100, check);
+      const error = await failure(device.read(0, 1));
+      expect(error.code).toBe('EIO');
+      expect(error.sense).toMatchObject({ key: 'medium-error', code: 0x11, qualifier: 0 });
+      expect(error.message).toContain('unrecovered read error');
+      provoke(context, 'status', 0x062a09, check);
+      const attention = await failure(device.read(0, 1));
+      expect(attention.sense?.meaning).toBe('capacity data has changed');
+      expect(attention.message).toContain('verify()');
+      expect(await device.resource.verify(attention.sense)).toBe(false);
+      provoke(context, 'status', 0x010000, check);
+      await device.read(0, 1);
+    });
+
+    it('passes the LUN’s own refusal on when it has shrunk unnoticed', async () => {
+      const device = await direct({}, 2);
+      provoke(context, 'capacity', 2, 500n);
+      const error = await failure(device.read(600, 1));
+      expect(error.sense).toMatchObject({ key: 'illegal-request', code: 0x21 });
+      provoke(context, 'capacity', 2, 1000n);
+    });
+
+    it('goes on over the other port, and reports when none is left', async () => {
+      await target.lun(0, 1);
+      const device = await virtual(1n);
+      provoke(context, 'ports', 0b10);
+      await device.write(0, pattern(8));
+      provoke(context, 'ports', 0);
+      const error = await failure(device.read(0, 1));
+      expect(error.status.afuCode).toBe(0x20);
+      expect(error.message).toContain('no port');
+      provoke(context, 'ports', 0b11);
+      expect((await device.read(0, 1))[0]).toBe(8);
+    });
+
+    it('rejects at once on abort; the command completes all the same', async () => {
+      const device = await direct({ completion: 'poll' });
+      provoke(context, 'hold', 1);
+      const memory = target.system.allocate(size);
+      new Uint8Array(memory.buffer).set(pattern(6));
+      const controller = new AbortController();
+      const write = device.write(7, memory, { signal: controller.signal });
+      const code = codeOf(write);
+      controller.abort();
+      expect(await code).toBe('ABORT_ERR');
+      provoke(context, 'hold', 0);
+      await device.drained();
+      expect((await device.read(7, 1))[0]).toBe(6);
+      expect(await codeOf(device.read(0, 1, { signal: AbortSignal.abort() }))).toBe('ABORT_ERR');
+      await context.close();
+      memory.free();
+    });
+
+    it('drops an aborted command that was not issued', async () => {
+      const device = await direct({ queueDepth: 1, completion: 'poll' });
+      provoke(context, 'hold', 1);
+      const first = device.write(0, pattern(1));
+      const controller = new AbortController();
+      const second = codeOf(device.write(0, pattern(2), { signal: controller.signal }));
+      controller.abort();
+      expect(await second).toBe('ABORT_ERR');
+      provoke(context, 'hold', 0);
+      await first;
+      await device.drained();
+      expect((await device.read(0, 1))[0]).toBe(1);
+      expect(context.statistics?.issued).toBe(2);
+    });
+
+    it('settles every command when the context is closed under them, each once', async () => {
+      const device = await direct({ queueDepth: 16 });
+      await device.write(0, pattern(1));
+      provoke(context, 'hold', 1);
+      const settled: number[] = [];
+      const codes = [...Array(40).keys()].map((i) =>
+        codeOf(device.write(i, pattern(i)).finally(() => settled.push(i))),
+      );
+      const page = context.registers;
+      const closing = context.close();
+      expect(await Promise.all(codes)).toEqual(codes.map(() => 'ECANCELED'));
+      await closing;
+      expect(settled.length).toBe(40);
+      expect(new Set(settled).size).toBe(40);
+      expect(page.mapped).toBe(false);
+      context = await (await target.lun(1)).attach();
+      provoke(context, 'hold', 0);
+    });
+
+    it('settles commands of a LUN that is detached under them', async () => {
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      context = await lun.attach();
+      await context.join(other);
+      const device = (await context.openDirect(other)).blockDevice();
+      const kept = (await context.openDirect(lun)).blockDevice();
+      provoke(context, 'hold', 1);
+      const codes = [0, 1, 2].map((i) => codeOf(device.read(i, 1)));
+      const fine = kept.read(0, 1);
+      await context.detach(other);
+      provoke(context, 'hold', 0);
+      // The handle table no longer has the entry: the AFU says so.
+      expect(await Promise.all(codes)).toEqual(['EINVAL', 'EINVAL', 'EINVAL']);
+      await fine;
+    });
+
+    it('refuses a resource after its release, and after the context’s end', async () => {
+      const device = await direct();
+      await device.resource.release();
+      await device.resource.release();
+      expect(await codeOf(device.read(0, 1))).toBe('ERR_INVALID_STATE');
+      expect(await codeOf(device.resource.verify())).toBe('ERR_INVALID_STATE');
+      const other = (await context.openDirect()).blockDevice();
+      await context.close();
+      expect(await codeOf(other.read(0, 1))).toBe('ERR_INVALID_STATE');
+      expect(() => context.isHealthy()).toThrow(/detached/);
+    });
+  });
+}

@@ -1,0 +1,118 @@
+import type { BlockDevice, FlashContext } from 'node-cxl/flash';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type CommandMode, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+
+const size = 4096;
+const allOnes = (1n << 64n) - 1n;
+
+function block(round: number, index: number): Uint8Array {
+  const bytes = new Uint8Array(size).fill(index);
+  new DataView(bytes.buffer).setUint32(0, round);
+  return bytes;
+}
+
+for (const mode of ['ioarrin', 'sq'] as CommandMode[]) {
+  describe(`recovery, ${mode} mode`, () => {
+    let target: FlashTarget;
+    let context: FlashContext;
+
+    beforeEach(async () => {
+      target = await flashTarget(mode);
+    });
+
+    afterEach(async () => {
+      await context.close();
+      await target.close();
+    });
+
+    async function device(options = {}): Promise<BlockDevice> {
+      context = await (await target.lun()).attach({ watchInterval: 10, ...options });
+      return (await context.openVirtual({ blocks: 1000 })).blockDevice();
+    }
+
+    it('shows all ones, and recover() swaps descriptor, mapping and id', async () => {
+      const disk = await device();
+      await disk.write(3, block(1, 3));
+      const { id, registers: page, context: plain } = context;
+      expect(context.isHealthy()).toBe(true);
+      provoke(context, 'errorState', 30);
+      expect(page.read64(0)).toBe(allOnes);
+      expect(context.isHealthy()).toBe(false);
+      const recovery = await context.recover();
+      expect(recovery).toMatchObject({ reset: true, previousId: id, id: context.id });
+      expect(context.id).not.toBe(id);
+      expect(page.mapped).toBe(false);
+      expect(plain.closed).toBe(true);
+      expect(context.context.closed).toBe(false);
+      expect(context.isHealthy()).toBe(true);
+      expect(Buffer.from(await disk.read(3, 1)).equals(block(1, 3))).toBe(true);
+    });
+
+    it('is one for those who ask at once, and nothing the second time', async () => {
+      await device();
+      provoke(context, 'errorState', 20);
+      const [one, two] = await Promise.all([context.recover(), context.recover()]);
+      expect(one).toBe(two);
+      expect((await context.recover()).reset).toBe(false);
+    });
+
+    it('makes other calls wait until the reset is over', async () => {
+      await device();
+      provoke(context, 'errorState', 30);
+      const lun = await target.lun(1);
+      const other = await lun.attach();
+      expect(other.isHealthy()).toBe(true);
+      await other.close();
+    });
+
+    it('leaves an old id behind that is no good', async () => {
+      await device();
+      const old = context.id;
+      provoke(context, 'errorState', 10);
+      await context.recover();
+      const [lun] = context.luns;
+      expect(await codeOf(lun?.call('RECOVER_AFU', { contextId: old }) ?? target.close())).toBe(
+        'EINVAL',
+      );
+    });
+
+    it('in the middle of 64 writes loses none: each acknowledged one reads back', async () => {
+      const disk = await device({ completion: 'poll' });
+      let issued = 0;
+      for (let round = 1; round <= 5; round += 1) {
+        const acknowledged = new Set<number>();
+        const writes = [...Array(64).keys()].map((i) =>
+          disk.write(i, block(round, i)).then(() => acknowledged.add(i)),
+        );
+        // Some are carried out, then the rest is caught in the AFU.
+        if (round % 2 === 0) provoke(context, 'hold', 1);
+        provoke(context, 'errorState', 15);
+        await Promise.all(writes);
+        expect(acknowledged.size).toBe(64);
+        for (const i of acknowledged) {
+          expect(Buffer.from(await disk.read(i, 1)).equals(block(round, i))).toBe(true);
+        }
+        issued = context.statistics?.issued ?? 0;
+      }
+      const statistics = context.statistics;
+      expect(statistics?.resets).toBe(5);
+      expect(statistics?.failed).toBe(0);
+      expect(statistics?.completed).toBe(5 * 64 * 2);
+      expect(issued).toBe(5 * 64 * 2 + (statistics?.reissued ?? 0));
+    });
+
+    it('says of each command it took so, where that is asked for', async () => {
+      const disk = await device({ onReset: 'fail', queueDepth: 64 });
+      await disk.write(0, block(1, 0));
+      provoke(context, 'hold', 1);
+      const codes = [...Array(64).keys()].map((i) => codeOf(disk.write(i, block(2, i))));
+      provoke(context, 'errorState', 15);
+      const outcome = await Promise.all(codes);
+      expect(outcome).toEqual(codes.map(() => 'ECANCELED'));
+      // The context is good again; what was not acknowledged was not written here.
+      expect(Buffer.from(await disk.read(0, 1)).equals(block(1, 0))).toBe(true);
+      await disk.write(5, block(3, 5));
+      expect(Buffer.from(await disk.read(5, 1)).equals(block(3, 5))).toBe(true);
+    });
+  });
+}

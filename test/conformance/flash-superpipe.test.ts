@@ -1,0 +1,390 @@
+import type { FlashContext, Lun } from 'node-cxl/flash';
+import { flashFlags, openLun } from 'node-cxl/flash';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { chunk, codeOf, type FlashTarget, flashTarget, lunBlocks, provoke } from './flash-target';
+
+const allOnes = (1n << 64n) - 1n;
+
+describe('the superpipe ioctls', () => {
+  let target: FlashTarget;
+  let contexts: FlashContext[];
+
+  beforeEach(async () => {
+    target = await flashTarget();
+    contexts = [];
+  });
+
+  afterEach(async () => {
+    for (const context of contexts) await context.close();
+    await target.close();
+  });
+
+  async function attach(lun: Lun, options = {}): Promise<FlashContext> {
+    const context = await lun.attach(options);
+    contexts.push(context);
+    return context;
+  }
+
+  describe('on a LUN without superpipe', () => {
+    it('refuse everything but MANAGE_LUN with EINVAL', async () => {
+      const lun = await openLun(target.nodes[0]?.[0] ?? '', { system: target.system });
+      const contextId = 1n;
+      const rsrcHandle = 0n;
+      const calls = [
+        lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }),
+        lun.call('USER_DIRECT', { contextId }),
+        lun.call('USER_VIRTUAL', { contextId, lunSize: 0n }),
+        lun.call('RELEASE', { contextId, rsrcHandle }),
+        lun.call('DETACH', { contextId }),
+        lun.call('VERIFY', { contextId, rsrcHandle }),
+        lun.call('RECOVER_AFU', { contextId }),
+        lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: 0n }),
+        lun.call('VLUN_CLONE', { contextIdSrc: 1n, contextIdDst: 2n }),
+      ];
+      expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
+      await lun.close();
+    });
+  });
+
+  describe('the header', () => {
+    it('is EINVAL with another version, a reserved field or return flags set', async () => {
+      const lun = await target.lun();
+      const wwid = await lun.wwid();
+      const flags = flashFlags.enableSuperpipe;
+      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid, version: 1 }))).toBe('EINVAL');
+      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid, reserved: 1 }))).toBe('EINVAL');
+      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid, returnFlags: 1n }))).toBe('EINVAL');
+      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid }))).toBe('resolved');
+    });
+  });
+
+  describe('MANAGE_LUN', () => {
+    it('can be repeated, and is EBUSY to disable only while a resource is open', async () => {
+      const lun = await target.lun();
+      await lun.enableSuperpipe();
+      const context = await attach(lun);
+      const resource = await context.openDirect();
+      expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
+      await resource.release();
+      await context.close();
+      await lun.disableSuperpipe();
+      expect(await codeOf(lun.attach())).toBe('EINVAL');
+    });
+  });
+
+  describe('ATTACH', () => {
+    it('gives a started context and the geometry of the LUN', async () => {
+      const lun = await target.lun();
+      const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+      expect(answer.mmioSize).toBe(65536n);
+      expect(answer.blockSize).toBe(4096n);
+      expect(answer.lastLba).toBe(lunBlocks[0] - 1n);
+      expect(answer.maxXfer).toBe(4096n);
+      expect(answer.returnFlags).toBe(flashFlags.appCloseAdapFd);
+      const context = target.system.adopt(Number(answer.adapFd), { owned: true, mmioSize: 65536 });
+      expect(answer.contextId & 0xffffffffn).toBe(BigInt(context.processElement ?? -1));
+      expect(context.linkState()).toBe('up');
+      await lun.call('DETACH', { contextId: answer.contextId });
+      await context.close();
+    });
+
+    it('is EINVAL with over four interrupts, or fewer than irqs_min', async () => {
+      const lun = await target.lun();
+      expect(await codeOf(lun.call('ATTACH', { numInterrupts: 5n }))).toBe('EINVAL');
+      expect(await codeOf(lun.call('ATTACH', { numInterrupts: 1n }))).toBe('EINVAL');
+    });
+
+    it('joins a further LUN to a context without a descriptor', async () => {
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      const context = await attach(lun);
+      const answer = await other.call('ATTACH', {
+        numInterrupts: 0n,
+        flags: flashFlags.reuseContext | 2n,
+        contextId: context.id,
+      });
+      expect(answer.contextId).toBe(context.id);
+      expect(BigInt.asIntN(32, answer.adapFd)).toBe(-1n);
+      expect(answer.lastLba).toBe(lunBlocks[1] - 1n);
+      expect(answer.returnFlags & flashFlags.appCloseAdapFd).toBe(0n);
+      await other.call('DETACH', { contextId: context.id });
+    });
+
+    it('is EINVAL to reuse a context for the same LUN, or one that there is not', async () => {
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      const context = await attach(lun);
+      expect(await codeOf(context.join(lun))).toBe('EINVAL');
+      const flags = flashFlags.reuseContext | 2n;
+      const reuse = other.call('ATTACH', { numInterrupts: 0n, flags, contextId: context.id ^ 1n });
+      expect(await codeOf(reuse)).toBe('EINVAL');
+    });
+  });
+
+  describe('USER_DIRECT', () => {
+    it('opens the whole LUN, as often as there are handles, then EMFILE', async () => {
+      const lun = await target.lun();
+      const context = await attach(lun);
+      const first = await context.openDirect();
+      expect(first.handle).toBe(0);
+      expect(first.blocks).toBe(lunBlocks[0]);
+      const entries = target.system.pageSize / 16;
+      for (let i = 1; i < entries; i += 1) {
+        await lun.call('USER_DIRECT', { contextId: context.id });
+      }
+      expect(await codeOf(context.openDirect())).toBe('EMFILE');
+      await first.release();
+      const again = await context.openDirect();
+      expect(again.handle).toBe(0);
+    });
+
+    it('is EINVAL while the LUN is in use as virtual, and the other way round', async () => {
+      const context = await attach(await target.lun());
+      const virtual = await context.openVirtual();
+      expect(await codeOf(context.openDirect())).toBe('EINVAL');
+      await virtual.release();
+      const direct = await context.openDirect();
+      expect(await codeOf(context.openVirtual())).toBe('EINVAL');
+      await direct.release();
+      expect(await codeOf(context.openVirtual())).toBe('resolved');
+    });
+
+    it('is EINVAL with a context that does not reach the LUN', async () => {
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      const context = await attach(lun);
+      expect(await codeOf(other.call('USER_DIRECT', { contextId: context.id }))).toBe('EINVAL');
+      expect(await codeOf(lun.call('USER_DIRECT', { contextId: context.id + 1n }))).toBe('EINVAL');
+      // A refused open holds nothing.
+      await other.disableSuperpipe();
+      await other.enableSuperpipe();
+    });
+  });
+
+  describe('USER_VIRTUAL', () => {
+    it('makes an empty LUN, whose last LBA is all ones, or one of whole chunks', async () => {
+      const lun = await target.lun();
+      const context = await attach(lun);
+      const raw = await lun.call('USER_VIRTUAL', { contextId: context.id, lunSize: 0n });
+      expect(raw.lastLba).toBe(allOnes);
+      const resource = await context.openVirtual({ blocks: 1 });
+      expect(resource.blocks).toBe(chunk);
+    });
+
+    it('says that a LUN is reachable over several ports', async () => {
+      const lun = await target.lun(0, 0);
+      const context = await attach(lun);
+      const one = await context.openVirtual();
+      expect(one.allPortsActive).toBe(false);
+      await target.lun(0, 1);
+      const two = await context.openVirtual();
+      expect(two.allPortsActive).toBe(true);
+    });
+
+    it('truncates what does not fit, and is ENOSPC when nothing is left', async () => {
+      const context = await attach(await target.lun(1));
+      const first = await context.openVirtual({ blocks: chunk });
+      const second = await context.openVirtual({ blocks: 5n * chunk });
+      expect(second.blocks).toBe(chunk);
+      expect(await codeOf(context.openVirtual({ blocks: 1 }))).toBe('ENOSPC');
+      // An empty one still fits.
+      const empty = await context.openVirtual();
+      expect(empty.blocks).toBe(0n);
+      expect(first.blocks).toBe(chunk);
+    });
+
+    it('is ENOMEM on a LUN smaller than a chunk, as the driver has it', async () => {
+      const context = await attach(await target.lun(2));
+      expect(await codeOf(context.openVirtual())).toBe('ENOMEM');
+      expect(await codeOf(context.openDirect())).toBe('resolved');
+    });
+  });
+
+  describe('VLUN_RESIZE', () => {
+    it('grows, shrinks and reports a truncated grow', async () => {
+      const context = await attach(await target.lun());
+      const resource = await context.openVirtual({ blocks: chunk });
+      expect(await resource.resize(2n * chunk)).toEqual({
+        blocks: 2n * chunk,
+        truncated: false,
+        retries: 0,
+      });
+      const grown = await resource.resize(9n * chunk);
+      expect(grown.truncated).toBe(true);
+      expect(grown.blocks).toBe(4n * chunk);
+      expect(await codeOf(resource.resize(9n * chunk))).toBe('ENOSPC');
+      expect((await resource.resize(0)).blocks).toBe(0n);
+      expect((await resource.resize(3n * chunk)).blocks).toBe(3n * chunk);
+    });
+
+    it('is EINVAL off a virtual LUN or with a bad handle', async () => {
+      const lun = await target.lun();
+      const context = await attach(lun);
+      const direct = await context.openDirect();
+      expect(await codeOf(direct.resize(chunk))).toBe('EINVAL');
+      await direct.release();
+      await context.openVirtual();
+      const contextId = context.id;
+      const reqSize = 0n;
+      for (const rsrcHandle of [1n, 4096n, 0xffff_ffffn]) {
+        const call = lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize });
+        expect(await codeOf(call)).toBe('EINVAL');
+      }
+    });
+
+    it('is EAGAIN when the AFU is slow, and the next try succeeds', async () => {
+      const lun = await target.lun();
+      const context = await attach(lun);
+      const resource = await context.openVirtual();
+      const rsrcHandle = BigInt(resource.handle);
+      const contextId = context.id;
+      provoke(context, 'slowSync', 0, 0n, 1);
+      const call = () => lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: chunk });
+      expect(await codeOf(call())).toBe('EAGAIN');
+      expect((await call()).lastLba).toBe(chunk - 1n);
+      provoke(context, 'slowSync', 0, 0n, 3);
+      const resized = await resource.resize(2n * chunk);
+      expect(resized).toEqual({ blocks: 2n * chunk, truncated: false, retries: 3 });
+    });
+  });
+
+  describe('RELEASE and DETACH', () => {
+    it('give the chunks back', async () => {
+      const context = await attach(await target.lun(1));
+      const first = await context.openVirtual({ blocks: 2n * chunk });
+      await first.release();
+      const second = await context.openVirtual({ blocks: 2n * chunk });
+      expect(second.blocks).toBe(2n * chunk);
+      await context.close();
+      const other = await attach(await target.lun(1));
+      expect((await other.openVirtual({ blocks: 2n * chunk })).blocks).toBe(2n * chunk);
+    });
+
+    it('are EINVAL with a stale handle or context', async () => {
+      const lun = await target.lun();
+      const context = await attach(lun);
+      const resource = await context.openVirtual({ blocks: 1 });
+      const contextId = context.id;
+      const rsrcHandle = BigInt(resource.handle);
+      await resource.release();
+      expect(await codeOf(lun.call('RELEASE', { contextId, rsrcHandle }))).toBe('EINVAL');
+      await context.close();
+      expect(await codeOf(lun.call('DETACH', { contextId }))).toBe('EINVAL');
+    });
+
+    it('take one LUN of several, with its resources', async () => {
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      const context = await attach(lun);
+      await context.join(other);
+      const kept = await context.openDirect(lun);
+      const gone = await context.openDirect(other);
+      await context.detach(other);
+      expect(gone.released).toBe(true);
+      expect(kept.released).toBe(false);
+      expect(await codeOf(other.disableSuperpipe())).toBe('resolved');
+      expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
+    });
+
+    it('are what closing the descriptor does too', async () => {
+      const lun = await target.lun();
+      const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+      await lun.call('USER_DIRECT', { contextId: answer.contextId });
+      expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
+      const context = target.system.adopt(Number(answer.adapFd), { owned: true, mmioSize: 65536 });
+      await context.close();
+      const stale = lun.call('USER_DIRECT', { contextId: answer.contextId });
+      expect(await codeOf(stale)).toBe('EINVAL');
+      expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+    });
+  });
+
+  describe('VERIFY', () => {
+    it('tells the size now', async () => {
+      const context = await attach(await target.lun());
+      const resource = await context.openVirtual({ blocks: chunk });
+      expect(await resource.verify()).toBe(false);
+      expect(resource.blocks).toBe(chunk);
+    });
+
+    it('looks again after a unit attention, and not otherwise', async () => {
+      const context = await attach(await target.lun(2));
+      const resource = await context.openDirect();
+      provoke(context, 'capacity', 2, 2000n);
+      expect(await resource.verify()).toBe(false);
+      for (const key of [0x0, 0x1, 0x2]) await resource.verify(sense(key, 0x2a));
+      await resource.verify(unitAttention(0x3f));
+      expect(resource.blocks).toBe(1000n);
+      expect(await resource.verify(unitAttention(0x2a))).toBe(true);
+      expect(resource.blocks).toBe(2000n);
+      provoke(context, 'capacity', 2, 1000n);
+      expect(await resource.verify(unitAttention(0x29))).toBe(true);
+      expect(resource.blocks).toBe(1000n);
+    });
+
+    it('is EIO for errors, EINVAL for what is no sense data', async () => {
+      const context = await attach(await target.lun());
+      const resource = await context.openDirect();
+      expect(await codeOf(resource.verify(sense(0x3, 0x11)))).toBe('EIO');
+      expect(await codeOf(resource.verify(unitAttention(0x28)))).toBe('EIO');
+      expect(await codeOf(resource.verify(new Uint8Array(18)))).toBe('EINVAL');
+      // Descriptor format is sense data as well.
+      const descriptor = new Uint8Array(18);
+      descriptor.set([0x72, 0x6, 0x2a]);
+      expect(await codeOf(resource.verify(descriptor))).toBe('resolved');
+    });
+
+    it('is ENODEV while the capacity cannot be read', async () => {
+      const context = await attach(await target.lun(0));
+      const resource = await context.openDirect();
+      provoke(context, 'unreadable', 0, 1n);
+      expect(await codeOf(resource.verify(unitAttention(0x2a)))).toBe('ENODEV');
+      expect(await codeOf(resource.verify())).toBe('resolved');
+      provoke(context, 'unreadable', 0, 0n);
+      expect(await codeOf(resource.verify(unitAttention(0x2a)))).toBe('resolved');
+    });
+
+    it('is EINVAL with a bad handle', async () => {
+      const lun = await target.lun();
+      const context = await attach(lun);
+      const call = lun.call('VERIFY', { contextId: context.id, rsrcHandle: 0n });
+      expect(await codeOf(call)).toBe('EINVAL');
+    });
+  });
+
+  describe('VLUN_CLONE', () => {
+    it('is EINVAL of itself, and of a context that is not the parent’s', async () => {
+      const lun = await target.lun();
+      const [context, other] = [await attach(lun), await attach(lun)];
+      await context.openVirtual({ blocks: 1 });
+      const clone = (contextIdSrc: bigint, contextIdDst: bigint) =>
+        codeOf(lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst }));
+      expect(await clone(context.id, context.id)).toBe('EINVAL');
+      expect(await clone(context.id, other.id)).toBe('EINVAL');
+    });
+  });
+
+  describe('RECOVER_AFU', () => {
+    it('answers without a flag when nothing is wrong', async () => {
+      const lun = await target.lun();
+      const context = await attach(lun);
+      const answer = await lun.call('RECOVER_AFU', { contextId: context.id });
+      expect(answer.returnFlags).toBe(0n);
+      expect(await context.recover()).toMatchObject({ reset: false, id: context.id });
+    });
+
+    it('is EINVAL with a context that there is not', async () => {
+      const lun = await target.lun();
+      expect(await codeOf(lun.call('RECOVER_AFU', { contextId: 3n }))).toBe('EINVAL');
+    });
+  });
+});
+
+function sense(key: number, code: number): Uint8Array {
+  const bytes = new Uint8Array(18);
+  bytes[0] = 0x70;
+  bytes[2] = key;
+  bytes[7] = 10;
+  bytes[12] = code;
+  return bytes;
+}
+
+function unitAttention(code: number): Uint8Array {
+  return sense(0x6, code);
+}

@@ -1,0 +1,102 @@
+/**
+ * The flash adapters that the conformance tests run on: the one place that knows how the
+ * backends differ. Both have three LUNs: 262144 blocks on two ports, 131072 on two, and 1000
+ * on the first port only.
+ */
+import { type Cxl, cxl } from 'node-cxl';
+import { type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
+import { createMockCxl, provokeCommands, provokeRegisters } from 'node-cxl/mock';
+
+export type CommandMode = 'ioarrin' | 'sq';
+
+export const lunBlocks = [262144n, 131072n, 1000n] as const;
+export const chunk = 65536n;
+
+export interface FlashTarget {
+  readonly system: Cxl;
+  /** /dev/sgN of each LUN, a path each port. */
+  readonly nodes: readonly (readonly string[])[];
+  readonly hostNode: string;
+  /** Opens a LUN with superpipe enabled; closed with the target. */
+  lun(index?: number, port?: number): Promise<Lun>;
+  /** Closes what lun() opened and gives the LUNs back. */
+  close(): Promise<void>;
+}
+
+const simulated = process.env['CXL_TARGET'] === 'simulated';
+
+export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise<FlashTarget> {
+  const system = simulated ? cxl : mock(commandMode);
+  // The simulated device has an adapter of either kind.
+  const host = simulated && commandMode === 'sq' ? 1 : 0;
+  const found = await listLuns({ system });
+  const hosts = [...new Set(found.map((lun) => lun.host))];
+  const byWwid = new Map<string, string[]>();
+  for (const lun of found.filter((one) => one.host === hosts[host])) {
+    const nodes = byWwid.get(lun.wwid ?? '') ?? [];
+    nodes.push(lun.generic ?? '');
+    byWwid.set(lun.wwid ?? '', nodes);
+  }
+  const nodes = [...byWwid.values()];
+  const opened: Lun[] = [];
+  return {
+    system,
+    nodes,
+    hostNode: `/dev/cxlflash/cxlflash${host}`,
+    async lun(index = 0, port = 0) {
+      const lun = await openLun(nodes[index]?.[port] ?? '', { system });
+      opened.push(lun);
+      await lun.enableSuperpipe();
+      return lun;
+    },
+    async close() {
+      for (const lun of opened) {
+        if (lun.closed) continue;
+        await lun.disableSuperpipe();
+        await lun.close();
+      }
+    },
+  };
+}
+
+function mock(commandMode: CommandMode): Cxl {
+  const [first, second, third] = lunBlocks;
+  const luns = [{ blocks: first }, { blocks: second }, { blocks: third, ports: [0] }];
+  return createMockCxl({ cards: [], flash: [{ commandMode, luns }] });
+}
+
+/** Asks the adapter for what a program cannot cause. */
+export function provoke(
+  context: FlashContext,
+  command: keyof typeof provokeCommands,
+  argument = 0,
+  value = 0n,
+  count = 1,
+): void {
+  const page = context.registers;
+  page.write64(provokeRegisters.value, value);
+  page.write64(provokeRegisters.count, BigInt(count));
+  page.write64(
+    provokeRegisters.command,
+    (BigInt(provokeCommands[command]) << 56n) | BigInt(argument >>> 0),
+  );
+}
+
+/** The first 8 bytes of a status, for provoke('status'). */
+export function statusWord(codes: {
+  flags?: number;
+  afu?: number;
+  scsi?: number;
+  fc?: number;
+}): bigint {
+  const { flags = 0, afu = 0, scsi = 0, fc = 0 } = codes;
+  return BigInt(((flags << 24) | (afu << 16) | (scsi << 8) | fc) >>> 0) << 32n;
+}
+
+/** The code a promise rejects with; 'resolved' when it does not. */
+export function codeOf(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'resolved',
+    (error: { code?: string; name: string }) => error.code ?? error.name,
+  );
+}

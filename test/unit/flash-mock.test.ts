@@ -1,0 +1,362 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { CxlError } from 'node-cxl';
+import { type FlashContext, flashFlags, listLuns, openFlashHost, openLun } from 'node-cxl/flash';
+import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { codeOf, provoke } from '../conformance/flash-target';
+
+const chunk = 65536n;
+
+function machine(options: FlashAdapterOptions = {}, pageSize: 4096 | 65536 = 65536): MockCxl {
+  return createMockCxl({ cards: [], flash: [options], pageSize });
+}
+
+async function lunOf(system: MockCxl | ReturnType<MockCxl['flash']['process']>, node = '/dev/sg1') {
+  const lun = await openLun(node, { system });
+  await lun.enableSuperpipe();
+  return lun;
+}
+
+describe('a flash adapter of the mock', () => {
+  it('leaves nothing behind', async () => {
+    const system = machine();
+    const lun = await lunOf(system);
+    const context = await lun.attach();
+    const device = (await context.openVirtual({ blocks: 10 })).blockDevice();
+    await device.write(0, new Uint8Array(4096));
+    expect(system.counters.contexts).toBe(1);
+    await context.close();
+    await lun.close();
+    expect(system.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
+  });
+
+  it('keeps data in a file from one mock to the next', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'flash-'));
+    const file = path.join(folder, 'lun');
+    const luns = [{ blocks: 1000, file }];
+    const data = new Uint8Array(8192).fill(0xa5);
+    for (const round of [1, 2]) {
+      const system = machine({ luns });
+      const context = await (await lunOf(system)).attach();
+      const device = (await context.openDirect()).blockDevice();
+      if (round === 1) await device.write(998, data);
+      else expect(Buffer.from(await device.read(998, 2)).equals(data)).toBe(true);
+      if (round === 2) {
+        await device.unmap(998, 1);
+        const both = await device.read(998, 2);
+        expect([both[0], both[4096]]).toEqual([0, 0xa5]);
+      }
+      await context.close();
+      system.flash.dispose();
+    }
+    rmSync(folder, { recursive: true });
+  });
+
+  it('is ENODEV when contexts are used up, ENOSPC when interrupts are', async () => {
+    const system = machine({ contexts: 2 });
+    const lun = await lunOf(system);
+    const first = await lun.attach();
+    await lun.attach();
+    expect(await codeOf(lun.attach())).toBe('ENODEV');
+    await first.close();
+    expect(await codeOf(lun.attach())).toBe('resolved');
+    const many = await lunOf(machine());
+    const contexts: FlashContext[] = [];
+    // 2037 interrupts, four a context.
+    for (let i = 0; i < 509; i += 1) contexts.push(await many.attach({ interrupts: 4 }));
+    expect(await codeOf(many.attach({ interrupts: 4 }))).toBe('ENOSPC');
+  });
+
+  it('is ENODEV to attach while no capacity is known and none can be read', async () => {
+    const system = machine({ luns: [{ blocks: 1000 }, { blocks: 1000 }] });
+    const context = await (await lunOf(system, '/dev/sg3')).attach();
+    const lun = await lunOf(system, '/dev/sg1');
+    provoke(context, 'unreadable', 0, 1n);
+    expect(await codeOf(lun.attach())).toBe('ENODEV');
+    provoke(context, 'unreadable', 0, 0n);
+    expect(await codeOf(lun.attach())).toBe('resolved');
+  });
+
+  it('has 256 handles a context with 4 KiB pages', async () => {
+    const lun = await lunOf(machine({}, 4096));
+    const context = await lun.attach();
+    for (let i = 0; i < 256; i += 1) await context.openVirtual();
+    expect(await codeOf(context.openVirtual())).toBe('EMFILE');
+  });
+
+  it('recovers from a link error that the card had by itself', async () => {
+    const system = machine();
+    const context = await (await lunOf(system)).attach({ watchInterval: 10 });
+    const device = (await context.openVirtual({ blocks: 10 })).blockDevice();
+    await device.write(1, new Uint8Array(4096).fill(9));
+    system.flash.adapters[0]?.enterErrorState(20);
+    expect((await device.read(1, 1))[0]).toBe(9);
+    expect(context.statistics?.resets).toBe(1);
+  });
+
+  it('has blocks of 512 bytes too, sizes being told in 4 KiB', async () => {
+    const system = machine({ luns: [{ blocks: 4n * chunk, blockSize: 512 }] });
+    const lun = await lunOf(system);
+    const context = await lun.attach();
+    const raw = await lun.call('USER_VIRTUAL', { contextId: context.id, lunSize: 1n });
+    // A chunk of 65536 blocks of 512 bytes is 8192 of 4 KiB.
+    expect(raw.lastLba).toBe(8191n);
+    const resource = await context.openVirtual({ blocks: chunk + 1n });
+    expect(resource.blocks).toBe(2n * chunk);
+    const device = resource.blockDevice();
+    await device.write(2n * chunk - 1n, new Uint8Array(512).fill(3));
+    expect((await device.read(2n * chunk - 1n, 1))[511]).toBe(3);
+  });
+
+  it('does not offer unmap unless it can', async () => {
+    const context = await (await lunOf(machine({ unmap: false }))).attach();
+    const device = (await context.openDirect()).blockDevice();
+    expect(device.unmapSupported).toBe(false);
+    expect(await codeOf(device.unmap(0, 1))).toBe('EOPNOTSUPP');
+  });
+
+  it('scrubs what a virtual LUN made so gives back', async () => {
+    const context = await (await lunOf(machine({ luns: [{ blocks: chunk }] }))).attach();
+    for (const writeSame of [false, true]) {
+      const resource = await context.openVirtual({ blocks: 1, writeSame });
+      await resource.blockDevice().write(5, new Uint8Array(4096).fill(7));
+      await resource.release();
+      const next = await context.openVirtual({ blocks: 1 });
+      expect((await next.blockDevice().read(5, 1))[0]).toBe(writeSame ? 0 : 7);
+      await next.release();
+    }
+  });
+});
+
+describe('a failed recovery', () => {
+  it('lets RELEASE, DETACH and VLUN_RESIZE work', async () => {
+    const system = machine();
+    const context = await (await lunOf(system)).attach();
+    const resource = await context.openVirtual({ blocks: 1 });
+    system.flash.adapters[0]?.reset(10, 'fails');
+    expect(await codeOf(context.recover())).toBe('ENODEV');
+    expect(context.isHealthy()).toBe(false);
+    const lun = await lunOf(system, '/dev/sg2');
+    expect(await codeOf(lun.attach())).toBe('ENODEV');
+    expect(await codeOf(resource.verify())).toBe('ENODEV');
+    expect(await codeOf(resource.resize(0))).toBe('resolved');
+    expect(await codeOf(resource.release())).toBe('resolved');
+    expect(await codeOf(context.close())).toBe('resolved');
+    expect(system.counters.contexts).toBe(0);
+  });
+
+  it('fails the commands in flight with its reason', async () => {
+    const system = machine();
+    const context = await (await lunOf(system)).attach({ watchInterval: 10 });
+    const device = (await context.openVirtual({ blocks: 10 })).blockDevice();
+    system.flash.adapters[0]?.hold(true);
+    const codes = [...Array(8).keys()].map((i) => codeOf(device.write(i, new Uint8Array(4096))));
+    system.flash.adapters[0]?.reset(10, 'fails');
+    expect(await Promise.all(codes)).toEqual(codes.map(() => 'ENODEV'));
+    expect(await codeOf(device.write(0, new Uint8Array(4096)))).toBe('ENODEV');
+  });
+});
+
+describe('tokens and processes', () => {
+  it('belong to the process that attached', async () => {
+    const system = machine();
+    const context = await (await lunOf(system)).attach();
+    const resource = await context.openVirtual({ blocks: 1 });
+    const other = await openLun('/dev/sg1', { system: system.flash.process() });
+    const contextId = context.id;
+    const rsrcHandle = BigInt(resource.handle);
+    const calls = [
+      other.call('USER_VIRTUAL', { contextId, lunSize: 0n }),
+      other.call('RELEASE', { contextId, rsrcHandle }),
+      other.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: 0n }),
+      other.call('VERIFY', { contextId, rsrcHandle }),
+      other.call('RECOVER_AFU', { contextId }),
+      other.call('DETACH', { contextId }),
+      other.call('ATTACH', {
+        numInterrupts: 0n,
+        flags: flashFlags.reuseContext | 2n,
+        contextId,
+      }),
+    ];
+    expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
+    expect(await resource.verify()).toBe(false);
+  });
+
+  it('let a child clone what its parent has: the same blocks, each process its own', async () => {
+    const system = machine({ luns: [{ blocks: 3n * chunk }] });
+    const parent = await (await lunOf(system)).attach();
+    const resource = await parent.openVirtual({ blocks: 2n * chunk });
+    await resource.blockDevice().write(chunk + 1n, new Uint8Array(4096).fill(1));
+    const token = JSON.parse(JSON.stringify(parent.cloneToken()));
+
+    const child = await (await lunOf(system.flash.process())).attach();
+    const [clone] = await child.cloneFrom(token);
+    expect(clone?.handle).toBe(resource.handle);
+    expect(clone?.blocks).toBe(2n * chunk);
+    const device = clone?.blockDevice();
+    expect((await device?.read(chunk + 1n, 1))?.[0]).toBe(1);
+    await device?.write(chunk + 1n, new Uint8Array(4096).fill(2));
+    expect((await resource.blockDevice().read(chunk + 1n, 1))[0]).toBe(2);
+
+    // The chunks stay taken until both have let go.
+    await parent.close();
+    const third = await (await lunOf(system)).attach();
+    expect((await third.openVirtual({ blocks: 3n * chunk })).blocks).toBe(chunk);
+    await child.close();
+    const fourth = await third.openVirtual({ blocks: 2n * chunk });
+    expect(fourth.blocks).toBe(2n * chunk);
+  });
+
+  it('are refused to a child that is not direct, or not fresh, before the driver is asked', async () => {
+    const system = machine();
+    const parent = await (await lunOf(system)).attach();
+    await parent.openVirtual({ blocks: 1 });
+    const token = parent.cloneToken();
+    const grandchild = await (await lunOf(system.flash.process(4711))).attach();
+    expect(await codeOf(grandchild.cloneFrom(token))).toBe('ERR_INVALID_STATE');
+    const child = await (await lunOf(system.flash.process())).attach();
+    await child.openVirtual();
+    expect(await codeOf(child.cloneFrom(token))).toBe('ERR_INVALID_STATE');
+    expect(await codeOf(child.cloneFrom({} as never))).toBe('ERR_INVALID_ARG_TYPE');
+  });
+
+  it('are refused by the driver too: not fresh, not the parent’s, gone, direct', async () => {
+    const system = machine();
+    const parentLun = await lunOf(system);
+    const parent = await parentLun.attach();
+    const resource = await parent.openVirtual({ blocks: 1 });
+    const lun = await lunOf(system.flash.process());
+    const child = await lun.attach();
+    const clone = (contextIdSrc: bigint) =>
+      codeOf(lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst: child.id }));
+    const own = await lun.call('USER_VIRTUAL', { contextId: child.id, lunSize: 0n });
+    expect(await clone(parent.id)).toBe('EINVAL');
+    await lun.call('RELEASE', { contextId: child.id, rsrcHandle: own.rsrcHandle });
+    expect(await clone(child.id)).toBe('EINVAL');
+    expect(await clone(parent.id)).toBe('resolved');
+    const { id } = parent;
+    await parent.close();
+    expect(resource.released).toBe(true);
+    const second = await lun.attach();
+    const late = lun.call('VLUN_CLONE', { contextIdSrc: id, contextIdDst: second.id });
+    expect(await codeOf(late)).toBe('EINVAL');
+    await child.close();
+    const direct = await parentLun.attach();
+    await direct.openDirect();
+    const wrongMode = lun.call('VLUN_CLONE', {
+      contextIdSrc: direct.id,
+      contextIdDst: second.id,
+    });
+    expect(await codeOf(wrongMode)).toBe('EINVAL');
+  });
+
+  it('clone again when the AFU was slow', async () => {
+    const system = machine();
+    const parent = await (await lunOf(system)).attach();
+    await parent.openVirtual({ blocks: 1 });
+    const child = await (await lunOf(system.flash.process())).attach();
+    provoke(parent, 'slowSync', 0, 0n, 2);
+    expect((await child.cloneFrom(parent.cloneToken()))[0]?.blocks).toBe(chunk);
+  });
+});
+
+describe('the host ioctls', () => {
+  it('provision, count and delete LUNs', async () => {
+    const system = machine({ ports: 1 });
+    const host = await openFlashHost('/dev/cxlflash/cxlflash0', { system });
+    expect((await host.queryPort(0)).luns).toBe(1n);
+    const made = await host.createLun(0, 1000);
+    expect(made.wwid.length).toBe(16);
+    expect(await host.queryPort(0)).toMatchObject({ luns: 2n, blocks: 263144n });
+    const found = await listLuns({ system });
+    expect(found.map((lun) => lun.wwid)).toContain(`naa.${Buffer.from(made.wwid).toString('hex')}`);
+    await host.deleteLun(0, made.lunId);
+    expect((await host.queryPort(0)).luns).toBe(1n);
+    expect(await codeOf(host.deleteLun(0, made.lunId))).toBe('EIO');
+    expect(await codeOf(host.createLun(0, 1n << 40n))).toBe('EIO');
+    await host.close();
+  });
+
+  it('are EINVAL off the ports, the sub-commands and the header', async () => {
+    const host = await openFlashHost('/dev/cxlflash/cxlflash0', { system: machine() });
+    expect(await codeOf(host.queryPort(2))).toBe('EINVAL');
+    expect(await codeOf(host.queryPort(4))).toBe('ERR_OUT_OF_RANGE');
+    expect(await codeOf(host.call('LUN_PROVISION', { subcmd: 4, port: 0 }))).toBe('EINVAL');
+    for (const bad of [{ version: 1 }, { reserved: 1 }, { returnFlags: 1n }]) {
+      const call = host.call('LUN_PROVISION', { subcmd: 3, port: 0, ...bad });
+      expect(await codeOf(call)).toBe('EINVAL');
+    }
+  });
+
+  it('pass debug commands through', async () => {
+    const host = await openFlashHost('/dev/cxlflash/cxlflash0', { system: machine() });
+    const sent = Uint8Array.of(1, 2, 3, 4);
+    const got = new Uint8Array(4);
+    await host.debug(new Uint8Array(12), sent, { write: true });
+    await host.debug(new Uint8Array(12), got);
+    expect(got).toEqual(sent);
+    expect(await codeOf(host.debug(new Uint8Array(11)))).toBe('ERR_INVALID_ARG_VALUE');
+    const much = new Uint8Array(262145);
+    expect(await codeOf(host.debug(new Uint8Array(12), much))).toBe('ERR_OUT_OF_RANGE');
+    const raw = host.call('AFU_DEBUG', { afuSubcmd: new Uint8Array(12), data: much });
+    expect(await codeOf(raw)).toBe('EINVAL');
+  });
+
+  it('say so where the AFU has none', async () => {
+    const system = machine({ provisioning: false, debugging: false });
+    const host = await openFlashHost('/dev/cxlflash/cxlflash0', { system });
+    expect(await codeOf(host.queryPort(0))).toBe('EOPNOTSUPP');
+    expect(await codeOf(host.debug(new Uint8Array(12)))).toBe('EOPNOTSUPP');
+  });
+});
+
+describe('opening', () => {
+  it('needs a node that there is, and a backend with flash', async () => {
+    const system = machine();
+    expect(await codeOf(openLun('/dev/sg9', { system }))).toBe('ENOENT');
+    expect(await codeOf(openLun(7 as never, { system }))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(openFlashHost('/dev/cxlflash/cxlflash1', { system }))).toBe('ENOENT');
+  });
+
+  it('takes the id of the LUN from sysfs, or as given', async () => {
+    const wwid = '60050768018086b2d000000000001a2b';
+    const system = machine({ luns: [{ blocks: 10, wwid }] });
+    const lun = await openLun('/dev/sdb', { system });
+    expect(Buffer.from(await lun.wwid()).toString('hex')).toBe(wwid);
+    await lun.enableSuperpipe({ wwid: `naa.${wwid}` });
+    expect((await listLuns({ system })).map((one) => one.mode)).toEqual(['superpipe', 'legacy']);
+    expect(await codeOf(lun.enableSuperpipe({ wwid: 'naa.6' }))).toBe('ERR_INVALID_ARG_VALUE');
+    expect(await codeOf(lun.enableSuperpipe({ wwid: new Uint8Array(8) }))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
+    await lun.close();
+    await lun.close();
+    expect(await codeOf(lun.attach())).toBe('ERR_INVALID_STATE');
+  });
+
+  it('checks what attach is asked for before the driver is', async () => {
+    const lun = await lunOf(machine());
+    const wrong = [
+      [{ interrupts: 5 }, 'ERR_OUT_OF_RANGE'],
+      [{ interrupts: 1 }, 'ERR_INVALID_ARG_VALUE'],
+      [{ access: 'all' as never }, 'ERR_INVALID_ARG_VALUE'],
+      [{ queueDepth: 0 }, 'ERR_OUT_OF_RANGE'],
+      [{ bounceBytes: 1000 }, 'ERR_INVALID_ARG_VALUE'],
+      [{ completion: 'spin' as never }, 'ERR_INVALID_ARG_VALUE'],
+      [{ onReset: 'hope' as never }, 'ERR_INVALID_ARG_VALUE'],
+      [{ retries: -1 }, 'ERR_OUT_OF_RANGE'],
+      [{ endian: 'middle' as never }, 'ERR_INVALID_ARG_VALUE'],
+    ] as const;
+    for (const [options, code] of wrong) expect(await codeOf(lun.attach(options))).toBe(code);
+  });
+
+  it('fails in words that help', async () => {
+    const lun = await openLun('/dev/sg1', { system: machine() });
+    const error = await lun.attach().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(CxlError);
+    expect(error).toMatchObject({ syscall: 'ioctl(ATTACH)', path: '/dev/sg1', errno: -22 });
+    expect((error as Error).message).toContain('is superpipe enabled');
+  });
+});
