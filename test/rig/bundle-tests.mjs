@@ -51,8 +51,10 @@ const ownAddress = {
       const { readFile } = await import('node:fs/promises');
       const text = await readFile(args.path, 'utf8');
       const inside = JSON.stringify(path.relative(root, args.path));
+      const contents = text.replaceAll('import.meta.url', `globalThis.__sourceUrl(${inside})`);
       return {
-        contents: text.replaceAll('import.meta.url', `globalThis.__sourceUrl(${inside})`),
+        // A file that exports nothing would be bundled as CommonJS, which cannot await.
+        contents: `${contents}\nexport {};\n`,
         loader: 'ts',
       };
     });
