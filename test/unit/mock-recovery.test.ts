@@ -1,0 +1,191 @@
+import { createMockCxl, memcpyAfu } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { attached, codeOf, oneCard, slave, thrownCode, until } from './mock-support';
+
+const allOnes = 0xffff_ffff_ffff_ffffn;
+
+describe('a card in error (EEH)', () => {
+  it('reads as all ones and loses stores until the driver notices; then the mapping faults', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    expect(context.linkState()).toBe('up');
+    mock.card(0).freeze();
+    expect(registers.read64(8)).toBe(allOnes);
+    expect(registers.read32(8)).toBe(0xffff_ffff);
+    registers.write64(0x40, 0n);
+    expect(context.linkState()).toBe('down');
+    expect(thrownCode(() => context.mapProblemState())).toBe('EIO');
+    expect(thrownCode(() => context.afuId())).toBe('EIO');
+    mock.card(0).notice();
+    expect(thrownCode(() => registers.read64(8))).toBe('EIO');
+    await context.close();
+  });
+
+  it('takes the nodes away and brings them back, leaving the AFU itself in sysfs', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    mock.card(0).linkDown();
+    await until(() => mock.card(0).afu(0).mode === 'none');
+    expect((await mock.afus()).map(({ name }) => name)).toEqual(['afu0.0']);
+    expect(await codeOf(mock.open(slave))).toBe('ENOENT');
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    mock.card(0).recover();
+    const again = await attached(mock);
+    expect(again.linkState()).toBe('up');
+    expect(context.linkState()).toBe('down');
+    await context.close();
+    await again.close();
+    expect(mock.counters.contexts).toBe(0);
+  });
+
+  it('comes back by itself after enterErrorState()', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    mock.card(0).enterErrorState(5);
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    await until(() => mock.card(0).link === 'ok');
+    await context.close();
+    const again = await attached(mock);
+    await again.close();
+  });
+
+  it('refuses a change of mode that needs the link, and leaves the AFU with none', async () => {
+    const mock = oneCard();
+    const [afu] = await mock.afus();
+    mock.card(0).freeze();
+    expect(await codeOf(afu!.setMode('afu_directed'))).toBe('EIO');
+    expect(mock.card(0).afu(0).mode).toBe('none');
+  });
+});
+
+describe('recovery of a card that a reset gives an image', () => {
+  const withImage = (perstReloadsSameImage: boolean) =>
+    createMockCxl({
+      cards: [{ loadImageOnPerst: 'user', perstReloadsSameImage, afus: [{ model: memcpyAfu() }] }],
+    });
+
+  it('recovers as what it was when the image is the same (perst_reloads_same_image 1)', async () => {
+    const mock = withImage(true);
+    const context = await attached(mock);
+    mock.card(0).linkDown();
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    mock.card(0).recover();
+    expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
+    expect(mock.log).not.toContain('card0: reflashing, so opting out of EEH!');
+    await context.close();
+  });
+
+  it('is probed from nothing otherwise (0), as another card while its contexts are open', async () => {
+    const mock = withImage(false);
+    const context = await attached(mock);
+    const [before] = await mock.afus();
+    await before!.setIrqsMax(100);
+    mock.card(0).linkDown();
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    expect(await mock.adapters()).toEqual([]);
+    expect(mock.log.at(-1)).toBe('card0: reflashing, so opting out of EEH!');
+    mock.card(0).recover();
+    const [after] = await mock.afus();
+    expect(after!.name).toBe('afu1.0');
+    expect(await after!.irqsMax()).toBe(2037);
+    expect(await mock.adapters().then(([card]) => card!.perstReloadsSameImage())).toBe(false);
+    await context.close();
+    mock.card(0).rebind();
+    expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
+  });
+
+  it('keeps its number when nothing was open', async () => {
+    const mock = withImage(false);
+    mock.card(0).linkDown();
+    await until(() => !mock.card(0).bound);
+    mock.card(0).recover();
+    expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
+  });
+});
+
+describe('a reset of the card', () => {
+  it('is refused while a context is attached, and only then', async () => {
+    const mock = oneCard();
+    const [card] = await mock.adapters();
+    const opened = await mock.open(slave);
+    const context = await attached(mock);
+    expect(await codeOf(card!.reset())).toBe('EBUSY');
+    await context.close();
+    expect(await codeOf(card!.reset())).toBe(undefined);
+    expect(mock.card(0).link).toBe('frozen');
+    await until(() => mock.card(0).link === 'ok');
+    await opened.close();
+    const again = await attached(mock);
+    await again.close();
+  });
+
+  it('takes attached contexts down when it is forced', async () => {
+    const mock = oneCard();
+    const [card] = await mock.adapters();
+    const context = await attached(mock);
+    await card!.reset({ force: true });
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    await until(() => mock.card(0).link === 'ok');
+    await context.close();
+  });
+
+  it('is EINVAL while the image is said to be the same', async () => {
+    const mock = createMockCxl({ cards: [{ perstReloadsSameImage: true }] });
+    const [card] = await mock.adapters();
+    expect(await codeOf(card!.reset())).toBe('EINVAL');
+    expect(await codeOf(card!.reset({ force: true }))).toBe('EINVAL');
+    const context = await attached(mock);
+    await context.close();
+  });
+});
+
+describe('a reset of an AFU', () => {
+  it('is EBUSY while any context exists, and forgets the registers', async () => {
+    const mock = oneCard();
+    const [afu] = await mock.afus();
+    const context = await attached(mock, '/dev/cxl/afu0.0m');
+    context.mapProblemState().write64(0, 0x2000_0000_0000_0000n);
+    expect(await codeOf(afu!.reset())).toBe('EBUSY');
+    await context.close();
+    await afu!.reset();
+    const again = await attached(mock, '/dev/cxl/afu0.0m');
+    expect(again.mapProblemState().read64(0)).toBe(0n);
+    await again.close();
+  });
+});
+
+describe('a card out of its slot', () => {
+  it('is gone with its nodes, and what is open only says EIO', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    mock.card(0).afu(0).raiseInterrupt(0, 1);
+    mock.card(0).unplug();
+    expect(await mock.adapters()).toEqual([]);
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    expect(thrownCode(() => registers.read64(0))).toBe('EIO');
+    await context.close();
+    mock.card(0).plug();
+    expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
+    const again = await attached(mock);
+    await again.close();
+  });
+
+  it('cannot be put in twice', () => {
+    expect(thrownCode(() => oneCard().card(0).plug())).toBe('ERR_INVALID_STATE');
+    expect(thrownCode(() => oneCard().card(0).bind())).toBe('ERR_INVALID_STATE');
+  });
+
+  it('gives its pending events when the driver alone was unbound', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    mock.card(0).afu(0).afuError(0, 9n);
+    mock.card(0).unbind();
+    expect(await context.waitForEvent()).toMatchObject({ type: 'afu-error', error: 9n });
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    await context.close();
+    mock.card(0).bind();
+    expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
+  });
+});
