@@ -1,0 +1,279 @@
+import { createMockCxl, type FaultSpec, type MockCxl } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { attached, codeOf, oneCard, slave, sleep, thrownCode } from './mock-support';
+
+describe('a fault that is injected', () => {
+  it('happens at once, once, with EIO, when nothing else is said', async () => {
+    const mock = oneCard({ faults: [{ name: 'open' }] });
+    expect(await codeOf(mock.open(slave))).toBe('EIO');
+    await (await mock.open(slave)).close();
+  });
+
+  it('happens after so many operations, so many times, with the errno given', async () => {
+    const mock = oneCard({ faults: [{ name: 'open', errno: 'ENOMEM', after: 1, times: 2 }] });
+    const outcomes: (string | undefined)[] = [];
+    for (let count = 0; count < 4; count++) outcomes.push(await codeOf(mock.open(slave)));
+    expect(outcomes).toEqual([undefined, 'ENOMEM', 'ENOMEM', undefined]);
+  });
+
+  it('reaches every call that can be refused', async () => {
+    const outcome = async (name: FaultSpec['name'], act: (mock: MockCxl) => Promise<unknown>) => {
+      const mock = oneCard();
+      mock.inject({ name, errno: 'EPERM' });
+      return [name, await codeOf(act(mock))];
+    };
+    const on =
+      (act: (context: Awaited<ReturnType<typeof attached>>) => unknown) => async (mock: MockCxl) =>
+        act(await attached(mock));
+    const expected = (name: string) => [name, 'EPERM'];
+    expect(await outcome('open', (mock) => mock.open(slave))).toEqual(expected('open'));
+    expect(await outcome('start-work', attached)).toEqual(expected('start-work'));
+    expect(
+      await outcome(
+        'afu-id',
+        on((context) => context.afuId()),
+      ),
+    ).toEqual(expected('afu-id'));
+    expect(
+      await outcome(
+        'map',
+        on((context) => context.mapProblemState()),
+      ),
+    ).toEqual(expected('map'));
+    expect(
+      await outcome(
+        'close',
+        on((context) => context.close()),
+      ),
+    ).toEqual(expected('close'));
+    expect(await outcome('allocate', async (mock) => mock.allocate(16))).toEqual(
+      expected('allocate'),
+    );
+    expect(await outcome('adopt', async (mock) => mock.adopt((await mock.open(slave)).fd))).toEqual(
+      expected('adopt'),
+    );
+    expect(await outcome('sysfs-read', async (mock) => (await mock.afus())[0]!.irqsMin())).toEqual(
+      expected('sysfs-read'),
+    );
+    expect(
+      await outcome('sysfs-write', async (mock) => (await mock.afus())[0]!.setIrqsMax(9)),
+    ).toEqual(expected('sysfs-write'));
+    expect(
+      await outcome('read', async (mock) => {
+        const context = await attached(mock);
+        mock.card(0).afu(0).raiseInterrupt(0, 1);
+        await context.waitForEvent();
+      }),
+    ).toEqual(expected('read'));
+  });
+
+  it('answers GET_PROCESS_ELEMENT with its errno', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    mock.inject({ name: 'process-element' });
+    expect(context.processElement).toBe(undefined);
+    expect(context.processElement).toBe(0);
+    await context.close();
+  });
+
+  it('reaches the transfer of an image', async () => {
+    const mock = oneCard({ flavour: 'guest', faults: [{ name: 'image-transfer', after: 1 }] });
+    const [card] = await mock.adapters();
+    expect(await codeOf(card!.downloadImage(new Uint8Array(16)))).toBe('EIO');
+    mock.inject({ name: 'open-card', errno: 'EPERM' });
+    expect(await codeOf(card!.downloadImage(new Uint8Array(16)))).toBe('EPERM');
+  });
+
+  it('can be a mishap on the way to the registers', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    mock.inject({ name: 'mmio', after: 1 });
+    expect(registers.read64(8)).toBe(0n);
+    expect(thrownCode(() => registers.read64(8))).toBe('EIO');
+    mock.inject({ name: 'all-ones' });
+    expect(registers.read64(8)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(registers.read64(8)).toBe(0n);
+    mock.inject({ name: 'link-down', after: 1 });
+    expect(registers.read64(8)).toBe(0n);
+    expect(registers.read64(8)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(mock.card(0).link).toBe('frozen');
+    await context.close();
+  });
+
+  it('can detach all, or pull the card out, at a register access', async () => {
+    for (const name of ['detach-all', 'unplug'] as const) {
+      const mock = oneCard({ faults: [{ name }] });
+      const context = await attached(mock);
+      const registers = context.mapProblemState();
+      expect(thrownCode(() => registers.read64(8))).toBe('EIO');
+      expect((await mock.adapters()).length).toBe(name === 'unplug' ? 0 : 1);
+      await context.close();
+    }
+  });
+
+  it('can lose an interrupt, or keep the AFU from memory that is there', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    mock.inject({ name: 'lost-interrupt' });
+    mock.card(0).afu(0).raiseInterrupt(0, 1);
+    mock.card(0).afu(0).raiseInterrupt(0, 2);
+    expect(await context.waitForEvent()).toMatchObject({ irq: 2 });
+    await context.close();
+
+    const queue = mock.allocate(128);
+    mock.inject({ name: 'translation' });
+    const second = await mock.open(slave);
+    await second.attach({ wed: queue.address | 1n });
+    expect(await second.waitForEvent()).toMatchObject({
+      type: 'data-storage',
+      address: queue.address,
+    });
+    await second.close();
+  });
+
+  it('can leave no descriptor free', async () => {
+    const mock = oneCard({ faults: [{ name: 'descriptors' }] });
+    expect(await codeOf(mock.open(slave))).toBe('EMFILE');
+    expect(mock.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
+  });
+
+  it('can be disarmed', async () => {
+    const mock = oneCard({ faults: [{ name: 'open' }, { name: 'start-work' }] });
+    mock.clearFaults('open');
+    const context = await mock.open(slave);
+    mock.clearFaults();
+    await context.attach({ wed: 0n });
+    await context.close();
+  });
+
+  it('is refused when it makes no sense', () => {
+    const bad = (fault: object) => thrownCode(() => oneCard({ faults: [fault as FaultSpec] }));
+    expect(bad({ name: 'nonsense' })).toBe('ERR_INVALID_ARG_VALUE');
+    expect(bad({ name: 'open', errno: 'EWHAT' })).toBe('ERR_INVALID_ARG_VALUE');
+    expect(bad({ name: 'mmio', errno: 'EIO' })).toBe('ERR_INVALID_ARG_VALUE');
+    expect(bad({ name: 'open', probability: 1.5 })).toBe('ERR_OUT_OF_RANGE');
+    expect(bad({ name: 'open', after: -1 })).toBe('ERR_OUT_OF_RANGE');
+    expect(thrownCode(() => oneCard({ seed: -1 }))).toBe('ERR_OUT_OF_RANGE');
+    expect(thrownCode(() => oneCard({ latency: { map: 1 } as never }))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
+  });
+});
+
+describe('chance', () => {
+  const run = async (seed: number) => {
+    const mock = oneCard({ seed, faults: [{ name: 'open', probability: 0.5 }] });
+    const outcomes: boolean[] = [];
+    for (let count = 0; count < 40; count++) {
+      outcomes.push((await codeOf(mock.open(slave))) === undefined);
+    }
+    return outcomes.map(Number).join('');
+  };
+
+  it('is the same again from the same seed, and another from another', async () => {
+    const first = await run(12345);
+    expect(await run(12345)).toBe(first);
+    expect(await run(54321)).not.toBe(first);
+    expect(first).toMatch(/0/);
+    expect(first).toMatch(/1/);
+  });
+
+  it('can be repeated from the seed that the mock tells', async () => {
+    const seen: string[] = [];
+    const print = process.stderr.write;
+    process.stderr.write = (line: string | Uint8Array) => seen.push(String(line)) > 0;
+    try {
+      const mock = oneCard({ faults: [{ name: 'open', probability: 0.1 }] });
+      expect(seen).toEqual([`node-cxl mock: seed ${mock.seed} repeats this run's faults\n`]);
+    } finally {
+      process.stderr.write = print;
+    }
+  });
+});
+
+describe('latency', () => {
+  it('makes calls slow', async () => {
+    const mock = oneCard({ latency: { open: 15, 'start-work': 15, 'sysfs-read': 15, close: 15 } });
+    const slow = async (act: () => Promise<unknown>) => {
+      const before = performance.now();
+      await act();
+      return performance.now() - before > 10;
+    };
+    const context = await mock.open(slave);
+    expect(await slow(() => mock.open(slave))).toBe(true);
+    expect(await slow(() => context.attach({ wed: 0n }))).toBe(true);
+    expect(await slow(async () => (await mock.afus())[0]!.irqsMin())).toBe(true);
+    expect(await slow(() => context.close())).toBe(true);
+  });
+
+  it('makes each register access slow, within the range given', async () => {
+    const mock = oneCard({ seed: 1, latency: { mmio: [4, 8] } });
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    const before = performance.now();
+    for (let count = 0; count < 5; count++) registers.read64(8);
+    expect(performance.now() - before).toBeGreaterThan(15);
+    await context.close();
+  });
+});
+
+describe('expectations', () => {
+  it('tells of each step in the life of a context', async () => {
+    const mock = oneCard();
+    const afu = mock.card(0).afu(0);
+    const open = afu.expectOpen({ timeout: 5000 });
+    const attach = afu.expectAttach({ timeout: 5000 });
+    const detach = afu.expectDetach({ timeout: 5000 });
+    const close = afu.expectClose({ timeout: 5000 });
+    const context = await mock.open(slave);
+    expect((await open).status).toBe('OPENED');
+    await context.attach({ wed: 0x77n });
+    expect(await attach).toMatchObject({ index: 0, wed: 0x77n, role: 'slave' });
+    await context.close();
+    expect((await detach).index).toBe(0);
+    expect((await close).status).toBe('CLOSED');
+  });
+
+  it('lets the device answer what it waited for', async () => {
+    const mock = oneCard();
+    const device = mock
+      .card(0)
+      .afu(0)
+      .expectAttach()
+      .then((context) => context.raiseInterrupt(3));
+    const context = await attached(mock);
+    await device;
+    await context.waitForInterrupt(3);
+    await context.close();
+  });
+
+  it('rejects when it does not happen in time, or is aborted', async () => {
+    const afu = oneCard().card(0).afu(0);
+    expect(await codeOf(afu.expectAttach({ timeout: 5 }))).toBe('ETIMEDOUT');
+    const abort = new AbortController();
+    const wait = codeOf(afu.expectAttach({ signal: abort.signal }));
+    abort.abort();
+    expect(await wait).toBe('ABORT_ERR');
+    expect(await codeOf(afu.expectAttach({ signal: abort.signal }))).toBe('ABORT_ERR');
+  });
+
+  it('looks at its own AFU alone', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{}, {}] }] });
+    let seen = false;
+    const wait = mock
+      .card(0)
+      .afu(1)
+      .expectOpen()
+      .then(() => {
+        seen = true;
+      });
+    const first = await mock.open('afu0.0s');
+    await sleep(5);
+    expect(seen).toBe(false);
+    const second = await mock.open('afu0.1s');
+    await wait;
+    await first.close();
+    await second.close();
+  });
+});

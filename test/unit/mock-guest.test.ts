@@ -1,0 +1,214 @@
+import { createMockCxl, type MockCxl, type MockOptions, memcpyAfu } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { attached, codeOf, oneCard, slave, thrownCode, until } from './mock-support';
+
+/** As the emulated POWER machine has it: eight processes, 64 KiB each. */
+function guest(options: MockOptions = {}): MockCxl {
+  const model = memcpyAfu({ processes: 7 });
+  return createMockCxl({
+    flavour: 'guest',
+    errorPollInterval: 20,
+    cards: [{ afus: [{ model }] }],
+    ...options,
+  });
+}
+
+interface CardFile {
+  readonly fd: number;
+  transfer(
+    operation: 'download' | 'validate',
+    needHeader: boolean,
+    data: Uint8Array,
+    imageLength: number,
+  ): Promise<number>;
+  close(): Promise<number>;
+}
+
+function openCard(mock: MockCxl): Promise<CardFile> {
+  const { binding } = mock as unknown as {
+    binding: { openCard(path: string): Promise<CardFile> };
+  };
+  return binding.openCard('/dev/cxl/card0');
+}
+
+describe('a PowerVM guest', () => {
+  it('knows no process element before the attach; events carry the driver’s own index', async () => {
+    const mock = guest();
+    const context = await mock.open(slave);
+    expect(context.processElement).toBe(undefined);
+    await context.attach({ wed: 0n });
+    expect(context.processElement).toBe(32);
+    expect(context.mapProblemState().read64(8)).toBe(32n << 48n);
+    mock.card(0).afu(0).raiseInterrupt(0, 1);
+    expect((await context.waitForEvent()).processElement).toBe(0);
+    await context.close();
+  });
+
+  it('learns the size of the areas at the first attach', async () => {
+    const mock = guest();
+    const [afu] = await mock.afus();
+    expect([await afu!.mmioSize(), await afu!.perProcessMmioLength()]).toEqual([524288, 0]);
+    const context = await attached(mock);
+    expect([await afu!.mmioSize(), await afu!.perProcessMmioLength()]).toEqual([65536, 65536]);
+    expect(context.mapProblemState().length).toBe(65536);
+    await context.close();
+  });
+
+  it('lacks the attributes that only bare metal has', async () => {
+    const mock = guest();
+    const [card] = await mock.adapters();
+    expect([
+      await card!.baseImage(),
+      await card!.imageLoaded(),
+      await card!.loadImageOnPerst(),
+      await card!.perstReloadsSameImage(),
+      await (await mock.afus())[0]!.perProcessMmioOffset(),
+    ]).toEqual([undefined, undefined, undefined, undefined, undefined]);
+    expect(await card!.pslTimebaseSynced()).toBe(true);
+    expect(card!.pciPath).toMatch(/^\/sys\/devices\/platform\/.*coherent-platform-facility$/);
+  });
+
+  it('has an error buffer that reads as empty', async () => {
+    const [afu] = await guest().afus();
+    expect(await afu!.errorBuffer()).toEqual(new Uint8Array(0));
+  });
+
+  it('takes a PSL interrupt for each context besides its own', async () => {
+    const mock = createMockCxl({ flavour: 'guest', cards: [{ interrupts: 9 }] });
+    const [a, b] = [await mock.open(slave), await mock.open(slave)];
+    await a.attach({ wed: 0n, interrupts: 4 });
+    expect(mock.card(0).freeInterrupts).toBe(4);
+    expect(await codeOf(b.attach({ wed: 0n, interrupts: 4 }))).toBe('ENOSPC');
+    await a.close();
+    expect(mock.card(0).freeInterrupts).toBe(9);
+    await b.close();
+  });
+
+  it('has no dedicated mode', async () => {
+    const [afu] = await guest().afus();
+    expect(await afu!.modesSupported()).toEqual(['afu_directed']);
+    expect(await codeOf(afu!.setMode('dedicated_process'))).toBe('EINVAL');
+    const single = createMockCxl({
+      flavour: 'guest',
+      cards: [{ afus: [{ model: memcpyAfu({ processes: 1 }) }] }],
+    });
+    expect(single.card(0).afu(0).mode).toBe('none');
+  });
+});
+
+describe('an error state in a guest', () => {
+  it('is EIO at once, but only wakes a wait when the driver looks', async () => {
+    const mock = guest();
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    const wait = codeOf(context.waitForEvent());
+    mock.card(0).linkDown();
+    expect(context.linkState()).toBe('down');
+    expect(await codeOf(mock.open(slave))).toBe('EIO');
+    expect(registers.read64(8)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(mock.card(0).afu(0).context(0).status).toBe('STARTED');
+    expect(await wait).toBe('EIO');
+    expect(mock.card(0).afu(0).context(0).status).toBe('CLOSED');
+    expect(thrownCode(() => registers.read64(8))).toBe('EIO');
+    mock.card(0).recover();
+    const again = await attached(mock);
+    await again.close();
+    await context.close();
+  });
+
+  it('leaves the nodes where they are', async () => {
+    const mock = guest();
+    mock.card(0).linkDown();
+    mock.card(0).notice();
+    expect(mock.card(0).afu(0).mode).toBe('directed');
+  });
+});
+
+describe('a reset of a guest’s card', () => {
+  it('locks every later START_WORK out until the driver is bound anew', async () => {
+    const mock = guest();
+    const [card] = await mock.adapters();
+    const opened = await mock.open(slave);
+    await card!.reset();
+    expect(mock.card(0).afu(0).context(0).status).toBe('CLOSED');
+    await opened.close();
+    const context = await mock.open(slave);
+    expect(await codeOf(context.attach({ wed: 0n }))).toBe('EBUSY');
+    await context.close();
+    mock.card(0).rebind();
+    const again = await attached(mock);
+    await again.close();
+  });
+
+  it('does not when it is forced, though it detaches all', async () => {
+    const mock = guest();
+    const [card] = await mock.adapters();
+    const context = await attached(mock);
+    expect(await codeOf(card!.reset())).toBe('EBUSY');
+    await card!.reset({ force: true });
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    await context.close();
+    const again = await attached(mock);
+    await again.close();
+  });
+});
+
+describe('/dev/cxl/cardN of a guest', () => {
+  it('is not there on bare metal', async () => {
+    const mock = oneCard();
+    expect(await openCard(mock)).toBe(-2);
+    const [card] = await mock.adapters();
+    expect(await codeOf(card!.downloadImage(new Uint8Array(16)))).toBe('ENOENT');
+  });
+
+  it('takes an image twice in chunks, and comes back as a new card', async () => {
+    const mock = guest();
+    const [card] = await mock.adapters();
+    const image = Uint8Array.from({ length: 2.5 * 1024 * 1024 }, (_, index) => index % 251);
+    const progress: string[] = [];
+    await card!.downloadImage(image, {
+      needHeader: true,
+      onProgress: ({ phase, sent }) => progress.push(`${phase} ${sent}`),
+    });
+    const first = 1024 * 1024 - 128;
+    const sent = [first, first + 1024 * 1024, image.length];
+    expect(progress).toEqual([
+      ...sent.map((bytes) => `download ${bytes}`),
+      ...sent.map((bytes) => `validate ${bytes}`),
+    ]);
+    await until(() => mock.card(0).bound);
+    expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
+    expect(mock.counters.files).toBe(0);
+    const context = await attached(mock);
+    await context.close();
+  });
+
+  it('refuses a chunk over 1 MiB with its header, and resets the card', async () => {
+    const mock = guest();
+    const card = await openCard(mock);
+    expect(await card.transfer('download', false, new Uint8Array(1024 * 1024), 2 ** 21)).toBe(1);
+    expect(await card.transfer('download', true, new Uint8Array(1024 * 1024), 2 ** 21)).toBe(-22);
+    expect(mock.card(0).link).toBe('frozen');
+    await card.close();
+    await until(() => mock.card(0).link === 'ok');
+  });
+
+  it('refuses to validate what was not downloaded', async () => {
+    const mock = guest();
+    const card = await openCard(mock);
+    expect(await card.transfer('download', false, Uint8Array.of(1, 2, 3), 3)).toBe(0);
+    expect(await card.transfer('validate', false, Uint8Array.of(1, 2), 3)).toBe(1);
+    expect(await card.transfer('validate', false, Uint8Array.of(4), 3)).toBe(-22);
+    await card.close();
+    await until(() => mock.card(0).link === 'ok');
+  });
+
+  it('detaches running contexts when it is closed, for whatever it was opened', async () => {
+    const mock = guest();
+    const context = await attached(mock);
+    const card = await openCard(mock);
+    await card.close();
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    await context.close();
+  });
+});

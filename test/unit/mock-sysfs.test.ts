@@ -1,0 +1,207 @@
+import { createMockCxl, echoAfu, type MockCxl, memcpyAfu } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { attached, codeOf, oneCard } from './mock-support';
+
+interface SysFs {
+  readdir(path: string): Promise<string[] | number>;
+  read(path: string, offset?: number, length?: number): Promise<Uint8Array | number>;
+  write(path: string, text: string): Promise<number>;
+  realpath(path: string): Promise<string | number>;
+}
+
+const EACCES = -13;
+const EBUSY = -16;
+const EINVAL = -22;
+const EISDIR = -21;
+const ENOENT = -2;
+const ENOTDIR = -20;
+
+function sysfs(mock: MockCxl): SysFs {
+  return (mock as unknown as { binding: { sysfs: SysFs } }).binding.sysfs;
+}
+
+async function text(mock: MockCxl, path: string): Promise<string | number> {
+  const answer = await sysfs(mock).read(`/sys/class/cxl/${path}`);
+  return typeof answer === 'number' ? answer : Buffer.from(answer).toString('latin1');
+}
+
+const write = (mock: MockCxl, path: string, value: string) =>
+  sysfs(mock).write(`/sys/class/cxl/${path}`, value);
+
+describe('the sysfs tree', () => {
+  it('has a directory a card, AFU and node, and links that lead up to the PCI device', async () => {
+    const mock = oneCard();
+    const files = sysfs(mock);
+    expect(await files.readdir('/sys/class/cxl')).toEqual([
+      'afu0.0',
+      'afu0.0m',
+      'afu0.0s',
+      'card0',
+    ]);
+    const pci = '/sys/devices/pci0000:00/0000:00:00.0/0000:01:00.0';
+    const at = (path: string) => files.realpath(`/sys/class/cxl/${path}`);
+    expect(await at('card0')).toBe(`${pci}/cxl/card0`);
+    expect(await at('afu0.0s')).toBe(`${pci}/cxl/card0/afu0.0/afu0.0s`);
+    expect(await at('afu0.0s/device')).toBe(`${pci}/cxl/card0/afu0.0`);
+    expect(await at('afu0.0s/device/device')).toBe(`${pci}/cxl/card0`);
+    expect(await at('afu0.0s/device/device/device')).toBe(pci);
+    expect(await at('afu0.0/subsystem')).toBe('/sys/class/cxl');
+    expect(await text(mock, 'card0/device/vendor')).toBe('0x1014\n');
+    expect(await files.readdir('/dev/cxl')).toEqual(['afu0.0m', 'afu0.0s']);
+  });
+
+  it('numbers the nodes as the driver does, and finds them by number', async () => {
+    const mock = createMockCxl({
+      cards: [{ afus: [{}, { model: echoAfu(), mode: 'dedicated' }] }],
+    });
+    expect(await text(mock, 'afu0.0m/dev')).toBe('246:2\n');
+    expect(await text(mock, 'afu0.0s/dev')).toBe('246:3\n');
+    expect(await text(mock, 'afu0.1d/dev')).toBe('246:4\n');
+    const found = await sysfs(mock).realpath('/sys/dev/char/246:4');
+    expect(found).toBe(await sysfs(mock).realpath('/sys/class/cxl/afu0.1d'));
+  });
+
+  it('answers what is absent, not readable, not a directory, as Linux does', async () => {
+    const mock = oneCard();
+    expect(await text(mock, 'card7/caia_version')).toBe(ENOENT);
+    expect(await text(mock, 'afu0.0s/mmio_size')).toBe(ENOENT);
+    expect(await text(mock, 'card0/reset')).toBe(EACCES);
+    expect(await text(mock, 'afu0.0')).toBe(EISDIR);
+    expect(await text(mock, 'card0/caia_version/x')).toBe(ENOTDIR);
+    expect(await sysfs(mock).readdir('/sys/class/cxl/card0/caia_version')).toBe(ENOTDIR);
+    expect(await write(mock, 'card0/caia_version', '1')).toBe(EACCES);
+    expect(await write(mock, 'card0/nothing', '1')).toBe(ENOENT);
+    expect(await write(mock, 'card0', '1')).toBe(EISDIR);
+  });
+
+  it('shows each attribute as the driver prints it', async () => {
+    const mock = oneCard();
+    const shown = {
+      'card0/caia_version': '1.0\n',
+      'card0/psl_revision': '1\n',
+      'card0/base_image': '0\n',
+      'card0/image_loaded': 'user\n',
+      'card0/load_image_on_perst': 'none\n',
+      'card0/perst_reloads_same_image': '0\n',
+      'card0/psl_timebase_synced': '1\n',
+      'card0/tunneled_ops_supported': '0\n',
+      'afu0.0/mmio_size': '65536\n',
+      'afu0.0/irqs_min': '4\n',
+      'afu0.0/irqs_max': '2037\n',
+      'afu0.0/mode': 'afu_directed\n',
+      'afu0.0/modes_supported': 'afu_directed\n',
+      'afu0.0/prefault_mode': 'none\n',
+      'afu0.0/api_version': '3\n',
+      'afu0.0/api_version_compatible': '1\n',
+      'afu0.0m/mmio_size': '33554432\n',
+      'afu0.0m/pp_mmio_len': '65536\n',
+      'afu0.0m/pp_mmio_off': '65536\n',
+      'afu0.0/cr0/vendor': '0x1014\n',
+      'afu0.0/cr0/device': '0x4350\n',
+      'afu0.0/cr0/class': '0x120000\n',
+    };
+    for (const [path, value] of Object.entries(shown)) {
+      expect([path, await text(mock, path)]).toEqual([path, value]);
+    }
+  });
+
+  it('gives parts of the error buffer and of a configuration record, all ones in error', async () => {
+    const errorBuffer = Uint8Array.from({ length: 4096 }, (_, index) => index & 0xff);
+    const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu({ errorBuffer }) }] }] });
+    const read = (path: string, offset: number, length: number) =>
+      sysfs(mock).read(`/sys/class/cxl/${path}`, offset, length);
+    expect(await read('afu0.0/afu_err_buff', 250, 8)).toEqual(
+      Uint8Array.of(250, 251, 252, 253, 254, 255, 0, 1),
+    );
+    expect(await read('afu0.0/cr0/config', 0, 4)).toEqual(Uint8Array.of(0x14, 0x10, 0x50, 0x43));
+    expect(await read('afu0.0/cr0/config', 9, 3)).toEqual(Uint8Array.of(0x00, 0x00, 0x12));
+    mock.card(0).freeze();
+    expect(await read('afu0.0/afu_err_buff', 0, 2)).toEqual(Uint8Array.of(0xff, 0xff));
+    expect(await read('afu0.0/cr0/config', 0, 2)).toEqual(Uint8Array.of(0xff, 0xff));
+  });
+});
+
+describe('attributes that can be set', () => {
+  it('takes irqs_max as sscanf does, within irqs_min and what the adapter has', async () => {
+    const mock = oneCard();
+    expect(await write(mock, 'afu0.0/irqs_max', '0x10\n')).toBe(0);
+    expect(await text(mock, 'afu0.0/irqs_max')).toBe('16\n');
+    expect(await write(mock, 'afu0.0/irqs_max', '010')).toBe(0);
+    expect(await text(mock, 'afu0.0/irqs_max')).toBe('8\n');
+    for (const value of ['3', '-1', '2038', 'many', '']) {
+      expect([value, await write(mock, 'afu0.0/irqs_max', value)]).toEqual([value, EINVAL]);
+    }
+    const context = await mock.open('afu0.0s');
+    expect(await codeOf(context.attach({ wed: 0n, interrupts: 9 }))).toBe('EINVAL');
+    await context.close();
+  });
+
+  it('changes mode, and the nodes with it, unless any context exists', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }] });
+    const opened = await mock.open('afu0.0s');
+    expect(await write(mock, 'afu0.0/mode', 'dedicated_process')).toBe(EBUSY);
+    await opened.close();
+    expect(await write(mock, 'afu0.0/mode', 'dedicated_process')).toBe(0);
+    expect(await sysfs(mock).readdir('/dev/cxl')).toEqual(['afu0.0d']);
+    const context = await attached(mock, '/dev/cxl/afu0.0d');
+    context.mapProblemState().write64(0, 7n);
+    await context.close();
+    expect(await write(mock, 'afu0.0/mode', 'none')).toBe(0);
+    expect(await sysfs(mock).readdir('/dev/cxl')).toBe(ENOENT);
+    expect(await write(mock, 'afu0.0/mode', 'nonsense')).toBe(EINVAL);
+    expect(await write(mock, 'afu0.0/mode', 'afu_directed')).toBe(0);
+  });
+
+  it('leaves an AFU with no mode when it is asked for one it does not support', async () => {
+    const mock = oneCard();
+    expect(await write(mock, 'afu0.0/mode', 'dedicated_process')).toBe(EINVAL);
+    expect(await text(mock, 'afu0.0/mode')).toBe('none\n');
+  });
+
+  it('takes the words of prefault_mode, on radix only none', async () => {
+    const hash = oneCard();
+    expect(await write(hash, 'afu0.0/prefault_mode', 'work_element_descriptor\n')).toBe(0);
+    expect(await text(hash, 'afu0.0/prefault_mode')).toBe('work_element_descriptor\n');
+    expect(await write(hash, 'afu0.0/prefault_mode', 'some')).toBe(EINVAL);
+    const radix = createMockCxl({ cards: [{ caiaVersion: '2.0' }] });
+    expect(await write(radix, 'afu0.0/prefault_mode', 'all')).toBe(EINVAL);
+    expect(await write(radix, 'afu0.0/prefault_mode', 'none')).toBe(0);
+  });
+
+  it('takes the words and numbers of the card’s attributes', async () => {
+    const mock = oneCard();
+    expect(await write(mock, 'card0/load_image_on_perst', 'factory')).toBe(0);
+    expect(await text(mock, 'card0/load_image_on_perst')).toBe('factory\n');
+    expect(await write(mock, 'card0/load_image_on_perst', 'other')).toBe(EINVAL);
+    expect(await write(mock, 'card0/perst_reloads_same_image', '1')).toBe(0);
+    expect(await text(mock, 'card0/perst_reloads_same_image')).toBe('1\n');
+    expect(await write(mock, 'card0/perst_reloads_same_image', '2')).toBe(EINVAL);
+    expect(await write(mock, 'card0/reset', '0')).toBe(EINVAL);
+  });
+
+  it('reaches the card when a reset is sought upwards from a node', async () => {
+    const mock = oneCard();
+    expect(await write(mock, 'card0/device/reset', '1')).toBe(0);
+    expect(mock.card(0).link).toBe('frozen');
+  });
+});
+
+describe('what the driver presents', () => {
+  it('is refused with EPROTO when its API is no longer ours', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ apiVersionCompatible: 2 }] }] });
+    expect(await codeOf(mock.open('afu0.0s'))).toBe('EPROTO');
+  });
+
+  it('can be API version 1, 2 or 3', async () => {
+    for (const apiVersion of [1, 2, 3] as const) {
+      const mock = createMockCxl({ cards: [{ afus: [{ apiVersion }] }] });
+      expect(await (await mock.afus())[0]!.apiVersion()).toBe(apiVersion);
+    }
+  });
+
+  it('is nothing at all without cards', async () => {
+    const mock = createMockCxl({ cards: [] });
+    expect(await mock.adapters()).toEqual([]);
+    expect(await codeOf(mock.open('afu0.0s'))).toBe('ENOENT');
+  });
+});
