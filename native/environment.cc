@@ -12,7 +12,6 @@ bool Environment::Create(napi_env env) {
     return false;
   }
   environment->Retain();
-  // The hooks run last in, first out: before anything that was made earlier is finalised.
   return Succeeded(env, napi_add_env_cleanup_hook(env, Stop, environment.get()));
 }
 
@@ -34,7 +33,7 @@ bool Environment::Start() {
     return false;
   }
   napi_unref_threadsafe_function(env_, wake_);
-  // Moved to the front, so that the threads are gone before what they call is.
+  // Hooks run last in, first out: the threads shall be gone before what they call is.
   napi_remove_env_cleanup_hook(env_, Stop, this);
   return Succeeded(env_, napi_add_env_cleanup_hook(env_, Stop, this));
 }
@@ -57,7 +56,6 @@ void Environment::Stop(void* data) {
   self->stopped_ = true;
   self->events_.Stop();
   self->control_.Stop(self->env_);
-  self->memory_.Stop(self->env_);
   if (self->wake_ != nullptr) napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
 }
 

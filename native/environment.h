@@ -8,7 +8,6 @@
 
 #include "control_thread.h"
 #include "event_thread.h"
-#include "memory_list.h"
 #include "reference.h"
 
 namespace cxl {
@@ -37,7 +36,6 @@ class Environment : public Counted<Environment> {
 
   EventThread& events() { return events_; }
   ControlThread& control() { return control_; }
-  MemoryList& memory() { return memory_; }
 
   napi_ref constructors[static_cast<size_t>(Class::kCount)] = {};
   // What the constructor that is about to be called shall wrap.
@@ -57,7 +55,6 @@ class Environment : public Counted<Environment> {
   bool stopped_ = false;
   EventThread events_;
   ControlThread control_;
-  MemoryList memory_;
 };
 
 }  // namespace cxl

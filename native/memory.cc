@@ -37,42 +37,11 @@ NODE_CXL_ACCESS void cxl_memory_store64_release(void* address, uint64_t value) {
 
 namespace cxl {
 
-void MemoryList::Add(MemoryRegion* region) {
-  region->link_ = &first_;
-  region->next_ = first_;
-  if (first_ != nullptr) first_->link_ = &region->next_;
-  first_ = region;
-}
-
-void MemoryList::Remove(MemoryRegion* region) {
-  if (region->link_ == nullptr) return;
-  *region->link_ = region->next_;
-  if (region->next_ != nullptr) region->next_->link_ = region->link_;
-  region->link_ = nullptr;
-}
-
-void MemoryList::Stop(napi_env env) {
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
-  while (MemoryRegion* region = first_) {
-    Remove(region);
-    region->escaped_ = !region->freed_ && region->GivenAway(env);
-  }
-  napi_close_handle_scope(env, scope);
-}
-
 const char MemoryRegion::kName[] = "MemoryRegion";
 const napi_type_tag MemoryRegion::kTag = {0x6e6f64652d63786cULL, 0x6d656d6f72792d2dULL};
 
-MemoryRegion::MemoryRegion(Environment* environment, const Pages& pages, size_t size)
-    : environment_(environment), pages_(pages), size_(size) {
-  environment->memory().Add(this);
-}
-
-MemoryRegion::~MemoryRegion() { environment_->memory().Remove(this); }
-
 void MemoryRegion::ReleasePages() {
-  if (bytes_held_ || !(freed_ || !object_held_) || escaped_) return;
+  if (bytes_held_ || (object_held_ && !freed_)) return;
   if (freed_) {
     // free() has asked already whether anybody is attached.
     Unmap(pages_);
@@ -93,12 +62,7 @@ bool MemoryRegion::Define(napi_env env) {
 }
 
 napi_value MemoryRegion::New(napi_env env, const Pages& pages, size_t size) {
-  Environment* environment = Environment::Of(env);
-  if (environment == nullptr) {
-    Unmap(pages);
-    return nullptr;
-  }
-  Ref<MemoryRegion> region(new MemoryRegion(environment, pages, size));
+  Ref<MemoryRegion> region(new MemoryRegion(pages, size));
   napi_value buffer;
   // For the buffer's bytes; before the call, which may release them in failing.
   region->bytes_held_ = true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory that an AFU can reach, and the ArrayBuffer over it. Its pages go back when both its
 // object and whatever holds the buffer's bytes are gone: an ArrayBuffer can be detached from
-// its bytes by ways that we are not told of (ArrayBuffer.prototype.transfer).
+// its bytes by ways that we are not told of (ArrayBuffer.prototype.transfer). When the environment
+// ends, Node takes the bytes from every buffer it knows of and tells us.
 #ifndef NODE_CXL_MEMORY_H_
 #define NODE_CXL_MEMORY_H_
 
@@ -41,9 +42,8 @@ class MemoryRegion : public Counted<MemoryRegion> {
 
  private:
   friend class Counted<MemoryRegion>;
-  friend class MemoryList;
-  MemoryRegion(Environment* environment, const Pages& pages, size_t size);
-  ~MemoryRegion();
+  MemoryRegion(const Pages& pages, size_t size) : pages_(pages), size_(size) {}
+  ~MemoryRegion() = default;
 
   static void BytesReleased(napi_env env, void* data, void* hint);
   static napi_value Load(napi_env env, napi_callback_info info);
@@ -57,7 +57,6 @@ class MemoryRegion : public Counted<MemoryRegion> {
   bool GivenAway(napi_env env) const;
   void ReleasePages();
 
-  Ref<Environment> environment_;
   const Pages pages_;
   const size_t size_;
   napi_ref buffer_ = nullptr;  // weak; the object holds the buffer
@@ -66,10 +65,6 @@ class MemoryRegion : public Counted<MemoryRegion> {
   bool bytes_held_ = false;
   bool object_held_ = false;
   bool freed_ = false;
-  // Bytes that somebody else's buffer may hold although our environment is gone.
-  bool escaped_ = false;
-  MemoryRegion* next_ = nullptr;
-  MemoryRegion** link_ = nullptr;
 };
 
 }  // namespace cxl

@@ -169,6 +169,9 @@ class NativeMemory implements MemoryRegion {
     this.size = memory.size;
     this.buffer = memory.buffer;
     this.#memory = memory;
+    for (const method of ['transfer', 'transferToFixedLength']) {
+      Object.defineProperty(this.buffer, method, { value: refuseTransfer });
+    }
   }
 
   load(offset: number, width: 1 | 2 | 4, endian: 'big' | 'little'): number {
@@ -190,6 +193,13 @@ class NativeMemory implements MemoryRegion {
   free(force: boolean): number {
     return this.#memory.free(force);
   }
+}
+
+/** A new owner would not know when the memory is freed. */
+function refuseTransfer(): never {
+  throw Object.assign(new TypeError('the buffer of a Memory cannot be transferred'), {
+    code: 'ERR_INVALID_STATE',
+  });
 }
 
 const hugePages = { none: 0, transparent: 1, explicit: 2 } as const;

@@ -1,0 +1,88 @@
+// What an MMIO access costs next to a call into the addon that does nothing, in one process.
+// Ratios: the nanoseconds are this machine's. Over the simulated device unless
+// CXL_TARGET=hardware, where the bus is in the figure too.
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const simulatedDevice = path.join(root, 'test/native/build/libcxlsim.so');
+const hardware = process.env.CXL_TARGET === 'hardware';
+
+if (!hardware && process.env.LD_PRELOAD !== simulatedDevice) {
+  if (!existsSync(simulatedDevice)) {
+    console.error('bench: no simulated device; `npm run build` makes it');
+    process.exit(1);
+  }
+  const again = spawnSync(process.execPath, [fileURLToPath(import.meta.url)], {
+    stdio: 'inherit',
+    env: { ...process.env, LD_PRELOAD: simulatedDevice },
+  });
+  process.exit(again.status ?? 1);
+}
+
+const require = createRequire(import.meta.url);
+const { loadAddon } = require(path.join(root, 'dist/native/addon.js'));
+const { cxl } = require('node-cxl');
+
+const rounds = 9;
+const calls = 200_000;
+
+function nanoseconds(body) {
+  const start = process.hrtime.bigint();
+  body();
+  return Number(process.hrtime.bigint() - start) / calls;
+}
+
+/** Median of several rounds, each case in turn, so that a slow moment strikes all alike. */
+function measure(cases) {
+  const samples = new Map(Object.keys(cases).map((name) => [name, []]));
+  for (let round = 0; round <= rounds; ++round) {
+    for (const [name, body] of Object.entries(cases)) {
+      const sample = nanoseconds(body);
+      if (round > 0) samples.get(name).push(sample); // the first warms up
+    }
+  }
+  return new Map(
+    [...samples].map(([name, values]) => [name, values.sort((a, b) => a - b)[rounds >> 1]]),
+  );
+}
+
+const { nothing } = loadAddon();
+const context = await cxl.open(process.env.CXL_DEVICE ?? '/dev/cxl/afu0.0s');
+const queue = cxl.allocate(4096, { alignment: 4096 });
+try {
+  await context.attach({ wed: queue.address | 1n });
+  const area = context.mapProblemState({ endian: 'big' });
+  const block = new BigUint64Array(64);
+  // Status and process handle: nothing happens when they are read; the timebase may be asked
+  // for as often as one likes.
+  const results = measure({
+    'bare Node-API call': () => {
+      for (let i = 0; i < calls; ++i) nothing();
+    },
+    read32: () => {
+      for (let i = 0; i < calls; ++i) area.read32(0x08);
+    },
+    read64: () => {
+      for (let i = 0; i < calls; ++i) area.read64(0x08);
+    },
+    write64: () => {
+      for (let i = 0; i < calls; ++i) area.write64(0x40, 0n);
+    },
+    'readBlock, 64 x 64 bits (an element)': () => {
+      for (let i = 0; i < calls / 64; ++i) area.readBlock(0, block);
+    },
+  });
+  const bare = results.get('bare Node-API call');
+  for (const [name, value] of results) {
+    console.log(
+      `${name.padEnd(38)} ${value.toFixed(1).padStart(7)} ns  ${(value / bare).toFixed(2).padStart(6)} x`,
+    );
+  }
+} finally {
+  await context.close();
+  queue.free();
+}

@@ -1,0 +1,180 @@
+import { describe, expect, it } from 'vitest';
+import { ended, prelude, runNode } from './child';
+
+const flags = ['--expose-gc'];
+
+describe('what nobody holds any more', () => {
+  it('contexts: their descriptors are closed', async () => {
+    const child = await runNode(
+      `${prelude}
+      const base = descriptors();
+      const fill = async () => {
+        const contexts = [];
+        for (let i = 0; i < 50; ++i) {
+          const { context } = await attached();
+          context.mapProblemState().read64(0);
+          contexts.push(context);
+        }
+        return descriptors() - base;
+      };
+      const opened = await fill();
+      console.log(opened >= 50, await collect(() => descriptors() === base));
+      `,
+      { flags },
+    );
+    expect(child).toEqual(ended('true true\n'));
+  });
+
+  it('contexts that have waited before: the same', async () => {
+    const child = await runNode(
+      `${prelude}
+      const { context } = await attached();
+      await context.waitForEvent({ timeout: 10 }).catch(() => {});
+      const base = descriptors();
+      const fill = async () => {
+        for (let i = 0; i < 10; ++i) {
+          const { context } = await attached();
+          const area = context.mapProblemState({ endian: 'big' });
+          area.write64(0x1000, (1n << 56n) | 1n);
+          await context.waitForInterrupt(1);
+          await context.waitForEvent({ timeout: 5 }).catch(() => {});
+        }
+      };
+      await fill();
+      console.log(await collect(() => descriptors() === base));
+      await context.close();
+      `,
+      { flags },
+    );
+    expect(child).toEqual(ended('true\n'));
+  });
+
+  it('a context that somebody waits on stays', async () => {
+    const child = await runNode(
+      `${prelude}
+      const start = async () => {
+        const { context } = await attached();
+        const area = context.mapProblemState({ endian: 'big' });
+        context.waitForInterrupt(1).then(() => console.log('delivered'));
+        return context.fd;
+      };
+      await start();
+      const count = descriptors();
+      await collect(() => false, 20);
+      console.log(descriptors() === count);
+      process.exit();
+      `,
+      { flags },
+    );
+    expect(child).toEqual(ended('true\n'));
+  });
+
+  it('a mapping keeps its context', async () => {
+    const child = await runNode(
+      `${prelude}
+      const file = await settled((settle) => addon.openAfu(device, settle));
+      await settled((settle) => file.startWork(0n, 1n, 0n, 0, settle));
+      let only;
+      (() => { only = file.map(0, 4096, true); })();
+      globalThis.kept = only;
+      const fd = file.fd;
+      const before = only.read64(8);
+      await collect(() => false, 20);
+      console.log(only.read64(8) === before);
+      `,
+      { flags },
+    );
+    expect(child).toEqual(ended('true\n'));
+  });
+
+  it('memory: it goes back, but not before the last context is closed', async () => {
+    const child = await runNode(
+      `${prelude}
+      // A length that nothing else in the process maps.
+      const size = 0x1234_5000;
+      const exact = () => readFileSync('/proc/self/maps', 'latin1').trim().split('\\n').some((line) => {
+        const [from, to] = line.split(' ', 1)[0].split('-').map((x) => BigInt('0x' + x));
+        return to - from === BigInt(size);
+      });
+      const take = () => { cxl.allocate(size, { alignment: 4096 }).store8(0, 1); };
+      take();
+      console.log(exact(), await collect(() => !exact()));
+      const { context } = await attached();
+      take();
+      console.log(await collect(() => addon.orphanedMemory() === size), exact());
+      await context.close();
+      console.log(addon.orphanedMemory(), exact());
+      `,
+      { flags },
+    );
+    expect(child).toEqual(ended('true true\ntrue true\n0 false\n'));
+  });
+
+  it('memory of a worker whose contexts are closed with it', async () => {
+    const child = await runNode(
+      `${prelude}
+      import { Worker } from 'node:worker_threads';
+      const source = \`
+        const { parentPort } = require('node:worker_threads');
+        const { cxl } = require('node-cxl');
+        globalThis.kept = cxl.allocate(1 << 20);
+        parentPort.postMessage('ready');
+        setInterval(() => {}, 1000);
+      \`;
+      const { context } = await attached();
+      const worker = new Worker(source, { eval: true, execArgv: [] });
+      await new Promise((resolve) => worker.once('message', resolve));
+      await worker.terminate();
+      console.log(addon.orphanedMemory() >= 1 << 20);
+      await context.close();
+      console.log(addon.orphanedMemory());
+      `,
+    );
+    expect(child).toEqual(ended('true\n0\n'));
+  });
+});
+
+describe('nothing leaks', () => {
+  it('over a thousand contexts and regions', async () => {
+    const child = await runNode(
+      `${prelude}
+      const once = async () => {
+        const { context, queue } = await attached();
+        const area = context.mapProblemState({ endian: 'big' });
+        area.write64(0x1000, (1n << 56n) | 1n);
+        await context.waitForInterrupt(1);
+        await context.close();
+        queue.free();
+      };
+      const lines = () => readFileSync('/proc/self/maps', 'latin1').split('\\n')
+        .filter((line) => line.includes(' rw-s ') || line.includes('cxl')).length;
+      await once();
+      const before = { fds: descriptors(), maps: lines() };
+      for (let i = 0; i < 1000; ++i) await once();
+      await sleep(50);
+      console.log(descriptors() - before.fds, lines() - before.maps, addon.orphanedMemory());
+      `,
+      { limit: 100_000 },
+    );
+    expect(child).toEqual(ended('0 0 0\n'));
+  });
+
+  it('when opening fails', async () => {
+    const child = await runNode(
+      `${prelude}
+      const base = descriptors();
+      const errors = new Set();
+      for (let i = 0; i < 200; ++i) {
+        for (const path of ['/dev/null', '/dev/cxl/afu9.9s', '/proc/self/stat', '/dev']) {
+          const file = await settled((settle) => addon.openAfu(path, settle));
+          errors.add(typeof file === 'number' ? file : 'opened');
+        }
+      }
+      console.log(descriptors() - base, [...errors].sort((a, b) => a - b).join());
+      `,
+    );
+    // EISDIR, ENODEV, EACCES or the like of a file that cannot be written, ENOENT.
+    expect(child.stdout).toMatch(/^0 -21,-19,(-13,)?-2\n$/);
+    expect(child.code).toBe(0);
+  });
+});
