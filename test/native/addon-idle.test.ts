@@ -34,7 +34,9 @@ function trace(pid: number, seconds: number): Promise<{ calls: string[]; attache
       const calls = lines.filter((line) => {
         const thread = /^\[pid +(\d+)\]/.exec(line)?.[1] ?? String(pid);
         // A call that was under way when strace came is shown when strace goes.
-        return !ignored.has(thread) && !/\bdetached\b|<detached \.\.\.>|resuming|resumed/.test(line);
+        return (
+          !ignored.has(thread) && !/\bdetached\b|<detached \.\.\.>|resuming|resumed/.test(line)
+        );
       });
       resolve({ calls, attached: !refused && lines.length > 0 });
     });
