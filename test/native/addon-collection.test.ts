@@ -23,7 +23,7 @@ describe('what nobody holds any more', () => {
       { flags },
     );
     expect(child).toEqual(ended('true true\n'));
-  });
+  }, 120_000);
 
   it('contexts that have waited before: the same', async () => {
     const child = await runNode(
@@ -47,7 +47,7 @@ describe('what nobody holds any more', () => {
       { flags },
     );
     expect(child).toEqual(ended('true\n'));
-  });
+  }, 120_000);
 
   it('a context that somebody waits on stays', async () => {
     const child = await runNode(
@@ -67,7 +67,7 @@ describe('what nobody holds any more', () => {
       { flags },
     );
     expect(child).toEqual(ended('true\n'));
-  });
+  }, 120_000);
 
   it('a mapping keeps its context', async () => {
     const child = await runNode(
@@ -85,7 +85,7 @@ describe('what nobody holds any more', () => {
       { flags },
     );
     expect(child).toEqual(ended('true\n'));
-  });
+  }, 120_000);
 
   it('memory: it goes back, but not before the last context is closed', async () => {
     const child = await runNode(
@@ -108,7 +108,7 @@ describe('what nobody holds any more', () => {
       { flags },
     );
     expect(child).toEqual(ended('true true\ntrue true\n0 false\n'));
-  });
+  }, 120_000);
 
   it('memory of a worker whose contexts are closed with it', async () => {
     const child = await runNode(
@@ -131,7 +131,7 @@ describe('what nobody holds any more', () => {
       `,
     );
     expect(child).toEqual(ended('true\n0\n'));
-  });
+  }, 120_000);
 });
 
 describe('nothing leaks', () => {
@@ -157,7 +157,7 @@ describe('nothing leaks', () => {
       { limit: 100_000 },
     );
     expect(child).toEqual(ended('0 0 0\n'));
-  });
+  }, 120_000);
 
   it('when opening fails', async () => {
     const child = await runNode(
@@ -176,5 +176,5 @@ describe('nothing leaks', () => {
     // EISDIR, ENODEV, EACCES or the like of a file that cannot be written, ENOENT.
     expect(child.stdout).toMatch(/^0 -21,-19,(-13,)?-2\n$/);
     expect(child.code).toBe(0);
-  });
+  }, 120_000);
 });

@@ -43,7 +43,7 @@ describe('environments', () => {
       { limit: 100_000 },
     );
     expect(child).toEqual(ended('61 0 0\n'));
-  });
+  }, 120_000);
 
   it('survive the termination of workers at any moment', async () => {
     const child = await runNode(
@@ -65,7 +65,7 @@ describe('environments', () => {
       { limit: 100_000 },
     );
     expect(child).toEqual(ended('0 0\n'));
-  });
+  }, 120_000);
 
   it('work side by side', async () => {
     const child = await runNode(
@@ -96,7 +96,7 @@ describe('environments', () => {
       { limit: 100_000 },
     );
     expect(child).toEqual(ended(`${Array(8).fill(100).join()}\n`));
-  });
+  }, 120_000);
 });
 
 describe('the end of a process', () => {
@@ -134,7 +134,7 @@ describe('the end of a process', () => {
       const child = await runNode(`${prelude} ${step}; process.exit(7);`, { limit: 20_000 });
       expect(child, name).toEqual(ended('', 7));
     }
-  });
+  }, 120_000);
 
   it('comes by itself when nothing is waited for', async () => {
     for (const [name, step] of Object.entries(steps)) {
@@ -142,7 +142,7 @@ describe('the end of a process', () => {
       const child = await runNode(`${prelude} ${step}`, { limit: 20_000 });
       expect(child, name).toEqual(ended(''));
     }
-  });
+  }, 120_000);
 
   it('does not come while an event is waited for', async () => {
     const child = await runNode(
@@ -153,5 +153,5 @@ describe('the end of a process', () => {
       { limit: 2_000 },
     );
     expect(child).toMatchObject({ hung: true, stdout: 'still here\n' });
-  });
+  }, 120_000);
 });
