@@ -11,10 +11,10 @@ export function tableAccess(table: Buffer | (() => Buffer)): MockProtocol {
       if (request.length !== 4 || request.readUInt16LE(0) !== 0) return undefined;
       const entries = split(typeof table === 'function' ? table() : table);
       const handle = request.readUInt16LE(2);
-      const entry = entries[handle];
-      if (entry === undefined) return undefined;
+      // An entry that is not there comes empty, and as the last, as from QEMU's devices.
+      const entry = entries[handle] ?? Buffer.alloc(0);
       const head = Buffer.alloc(4);
-      head.writeUInt16LE(handle === entries.length - 1 ? 0xffff : handle + 1, 2);
+      head.writeUInt16LE(handle >= entries.length - 1 ? 0xffff : handle + 1, 2);
       return Buffer.concat([head, entry]);
     },
   };
