@@ -1,0 +1,57 @@
+/** Commands a second on a block device, at a given depth. */
+import type { BlockDevice } from '../flash';
+
+export interface BenchOptions {
+  /** Commands in flight. */
+  readonly depth: number;
+  readonly seconds: number;
+  /** Blocks a command. */
+  readonly blocks: number;
+  /** Writes instead of reads: what was there is lost. */
+  readonly write?: boolean;
+  readonly poll?: boolean;
+}
+
+export interface BenchResult extends Record<string, unknown> {
+  readonly commands: number;
+  readonly seconds: number;
+  readonly iops: number;
+  readonly mibPerSecond: number;
+  /** Microseconds from issue to settled promise. */
+  readonly meanLatency: number;
+}
+
+export async function bench(device: BlockDevice, options: BenchOptions): Promise<BenchResult> {
+  const { depth, blocks } = options;
+  const span = device.blocks / BigInt(blocks);
+  const end = performance.now() + options.seconds * 1000;
+  let commands = 0;
+  let latency = 0;
+  const lane = async (number: number): Promise<void> => {
+    const buffer = new Uint8Array(blocks * device.blockSize).fill(number);
+    for (let turn = 0; performance.now() < end; turn += 1) {
+      // Lanes stride through the LUN, so that no two touch the same blocks at once.
+      const lba = (BigInt(turn * depth + number) % span) * BigInt(blocks);
+      const start = performance.now();
+      if (options.write === true) await device.write(lba, buffer);
+      else await device.read(lba, buffer);
+      latency += performance.now() - start;
+      commands += 1;
+    }
+  };
+  const start = performance.now();
+  await Promise.all([...Array(depth).keys()].map(lane));
+  const seconds = (performance.now() - start) / 1000;
+  const mebibytes = (commands * blocks * device.blockSize) / 2 ** 20;
+  return {
+    commands,
+    seconds: round(seconds, 2),
+    iops: Math.round(commands / seconds),
+    mibPerSecond: round(mebibytes / seconds, 1),
+    meanLatency: round((latency / Math.max(commands, 1)) * 1000, 1),
+  };
+}
+
+function round(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}

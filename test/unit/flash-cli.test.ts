@@ -1,0 +1,97 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createMockCxl } from 'node-cxl/mock';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const command = path.resolve('dist/cli/flash.js');
+const program = `require(${JSON.stringify(command)}).flashCommand()
+  .parseAsync(process.argv.slice(1), { from: 'user' })
+  .catch((error) => { console.error(error.message); process.exitCode = 1; });`;
+
+describe('node-cxl flash', () => {
+  let folder: string;
+  let config: string;
+
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'flash-cli-'));
+    config = path.join(folder, 'mock.json');
+    const luns = [{ blocks: 1000, file: path.join(folder, 'lun') }];
+    writeFileSync(config, JSON.stringify({ cards: [], flash: [{ luns }] }));
+  });
+
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  function run(...words: string[]): Promise<{ code: number; out: string; err: string }> {
+    const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}` };
+    return new Promise((resolve) => {
+      execFile(process.execPath, ['-e', program, '--', ...words], { env }, (error, out, err) => {
+        resolve({ code: error === null ? 0 : Number(error.code), out, err });
+      });
+    });
+  }
+
+  it('lists LUNs, for people and for programs', async () => {
+    expect((await run('list')).out).toContain('/dev/sdb');
+    const luns = JSON.parse((await run('list', '--json')).out);
+    expect(luns.map((lun: { generic: string }) => lun.generic)).toEqual(['/dev/sg1', '/dev/sg2']);
+  });
+
+  it('tells what it knows of a LUN', async () => {
+    const status = JSON.parse((await run('status', '/dev/sg1', '--json')).out);
+    expect(status).toMatchObject({ mode: 'legacy', ports: [0, 1], mounts: [] });
+    const wrong = await run('status', '/dev/sg7');
+    expect([wrong.code, wrong.err.includes('flash list')]).toEqual([1, true]);
+  });
+
+  it('writes a file and reads it back in another process', async () => {
+    const source = path.join(folder, 'in');
+    const target = path.join(folder, 'out');
+    writeFileSync(source, Buffer.alloc(300 * 4096 + 5, 'flash'));
+    const short = await run('write', '/dev/sg1', '--superpipe', '--in', source);
+    expect([short.code, short.err.includes('--pad')]).toEqual([1, true]);
+    const where = ['--lba', '0x10', '--superpipe'];
+    const written = await run('write', '/dev/sg1', ...where, '--in', source, '--pad', '--json');
+    expect(JSON.parse(written.out)).toMatchObject({ blocks: 301 });
+    const read = await run('read', '/dev/sg2', ...where, '--count', '301', '--out', target);
+    expect(read.code).toBe(0);
+    const [before, after] = [readFileSync(source), readFileSync(target)];
+    expect(after.length).toBe(301 * 4096);
+    expect(after.subarray(0, before.length).equals(before)).toBe(true);
+  });
+
+  it('refuses a LUN of the block layer, and blocks that there are not', async () => {
+    const legacy = await run('read', '/dev/sg1', '--count', '1');
+    expect([legacy.code, legacy.err.includes('not in superpipe mode')]).toEqual([1, true]);
+    const past = await run('read', '/dev/sg1', '--superpipe', '--lba', '999', '--count', '2');
+    expect([past.code, past.err.includes('below 1000')]).toEqual([1, true]);
+  });
+
+  it('refuses a LUN that is mounted, unless told that this is meant', async () => {
+    const system = createMockCxl({ cards: [], flash: [{ luns: [{ blocks: 1000 }] }] });
+    system.flash.setMounts(['/dev/sda1 / ext4 rw 0 0', '/dev/sdc1 /srv ext4 rw 0 0']);
+    const { flashCommand } = createRequire(import.meta.url)(command);
+    const source = path.join(folder, 'block');
+    writeFileSync(source, Buffer.alloc(4096));
+    const write = (...more: string[]) =>
+      flashCommand(system)
+        .parseAsync(['write', '/dev/sg1', '--superpipe', '--in', source, ...more], { from: 'user' })
+        .then(
+          () => 'written',
+          (error: Error) => error.message,
+        );
+    expect(await write()).toContain('mounted on /srv');
+    expect(await write('--force')).toBe('written');
+    system.flash.setMounts(['/dev/sdca1 /other ext4 rw 0 0']);
+    expect(await write()).toBe('written');
+  });
+
+  it('measures', async () => {
+    const result = await run('bench', '/dev/sg1', '--superpipe', '--seconds', '1', '--json');
+    expect(JSON.parse(result.out).iops).toBeGreaterThan(0);
+  });
+});
