@@ -1,0 +1,118 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createMockCxl, echoAfu, mockFromConfig } from 'node-cxl/mock';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeOf, thrownCode } from './mock-support';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-config-'));
+});
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function file(content: unknown): string {
+  const name = path.join(folder, 'config.json');
+  writeFileSync(name, typeof content === 'string' ? content : JSON.stringify(content));
+  return name;
+}
+
+describe('a mock from a configuration file', () => {
+  it('is a memcpy and an echo AFU without one', async () => {
+    const afus = await mockFromConfig().afus();
+    const devices = await Promise.all(
+      afus.map(async (afu) => (await afu.configurationRecords())[0]?.device()),
+    );
+    expect(afus.map(({ name }) => name)).toEqual(['afu0.0', 'afu1.0']);
+    expect(devices).toEqual([0x4350, 0xec40]);
+  });
+
+  it('is as the file says', async () => {
+    const mock = mockFromConfig(
+      file({
+        flavour: 'guest',
+        cards: [{ afus: [{ model: 'echo', apiVersion: 2 }, {}], caiaVersion: '2.0' }],
+      }),
+    );
+    const [card] = await mock.adapters();
+    expect(await card!.caiaVersion()).toBe('2.0');
+    expect(await card!.baseImage()).toBe(undefined);
+    const [echo, memcpy] = await mock.afus();
+    expect([await echo!.apiVersion(), await memcpy!.apiVersion()]).toEqual([2, 3]);
+    expect(await (await memcpy!.configurationRecords())[0]?.device()).toBe(0x4350);
+  });
+
+  it('can inject faults', async () => {
+    const mock = mockFromConfig(file({ seed: 1, faults: [{ name: 'open', errno: 'EPERM' }] }));
+    expect(await codeOf(mock.open('afu0.0s'))).toBe('EPERM');
+  });
+
+  it('is refused with a code and the place of the mistake', () => {
+    const bad = (content: unknown) => {
+      try {
+        mockFromConfig(file(content));
+        return undefined;
+      } catch (error) {
+        const { code, message } = error as { code: string; message: string };
+        return `${code} ${message.replace(folder, '').replace(/ must be.*/, '')}`;
+      }
+    };
+    const value = 'ERR_INVALID_ARG_VALUE /config.json: the file';
+    expect(bad('{')).toBe(value);
+    expect(bad('[]')).toBe(value);
+    expect(bad({ card: [] })).toBe(value);
+    expect(bad({ cards: {} })).toBe(`${value}.cards`);
+    expect(bad({ cards: [7] })).toBe(`${value}.cards[0]`);
+    expect(bad({ cards: [{ afu: [] }] })).toBe(`${value}.cards[0]`);
+    expect(bad({ cards: [{ afus: [{ model: 'gzip' }] }] })).toBe(`${value}.cards[0].afus[0].model`);
+    expect(bad({ cards: [{ afus: [{ model: 'constructor' }] }] })).toBe(
+      `${value}.cards[0].afus[0].model`,
+    );
+    expect(bad({ flavour: 'vanilla' })).toBe('ERR_INVALID_ARG_VALUE options.flavour');
+    expect(bad({ cards: [{ interrupts: -1 }] })).toBe('ERR_OUT_OF_RANGE card.interrupts');
+  });
+
+  it('says by name why it could not be read', () => {
+    expect(thrownCode(() => mockFromConfig(path.join(folder, 'absent.json')))).toBe('ENOENT');
+  });
+
+  it('is what NODE_CXL_BACKEND chooses for any program', () => {
+    const program = `
+      const { cxl } = require('node-cxl');
+      cxl.afus().then((afus) => console.log(cxl.backend, afus.map((afu) => afu.name).join(' ')));`;
+    const names = (backend: string) =>
+      execFileSync(process.execPath, ['-e', program], {
+        env: { ...process.env, NODE_CXL_BACKEND: backend },
+        encoding: 'utf8',
+      }).trim();
+    expect(names('mock')).toBe('mock afu0.0 afu1.0');
+    expect(names(`mock:${file({ cards: [{}] })}`)).toBe('mock afu0.0');
+  });
+});
+
+describe('options', () => {
+  it('are refused when they make no sense', () => {
+    const bad = (options: object) => thrownCode(() => createMockCxl(options));
+    expect(bad({ cards: [{ afus: [{ model: {} }] }] })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(bad({ cards: [{ afus: 7 }] })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(bad({ cards: [{ caiaVersion: '3' }] })).toBe('ERR_INVALID_ARG_VALUE');
+    expect(bad({ cards: [{ pciAddress: '1:0' }] })).toBe('ERR_INVALID_ARG_VALUE');
+    expect(bad({ cards: [{ afus: [{ apiVersion: 4 }] }] })).toBe('ERR_OUT_OF_RANGE');
+    expect(bad({ attachTimeout: -1 })).toBe('ERR_OUT_OF_RANGE');
+    const model = echoAfu();
+    const descriptor = { ...model.descriptor, processes: 0 };
+    expect(bad({ cards: [{ afus: [{ model: { ...model, descriptor } }] }] })).toBe(
+      'ERR_OUT_OF_RANGE',
+    );
+  });
+
+  it('name the card and AFU that are there', () => {
+    const mock = createMockCxl();
+    expect(thrownCode(() => mock.card(2))).toBe('ERR_OUT_OF_RANGE');
+    expect(thrownCode(() => mock.card(0).afu(1))).toBe('ERR_OUT_OF_RANGE');
+    expect(thrownCode(() => mock.card(0).afu(0).context(3))).toBe('ERR_INVALID_STATE');
+  });
+});

@@ -1,0 +1,142 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { createMockCxl, type KernelContext } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { attached, inKernel, oneCard, sleep, thrownCode } from './mock-support';
+
+const access = (context: KernelContext, address: bigint, length: number) =>
+  context.context.process!.access(address, length, 'read');
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+/** Collects, and lets finalizers run. */
+async function collectAll(): Promise<void> {
+  for (let round = 0; round < 3; round++) {
+    await sleep(1);
+    collect();
+  }
+  await sleep(1);
+}
+
+describe('the effective-address space', () => {
+  it('gives the AFU the program’s own bytes', () => {
+    const mock = oneCard();
+    const context = inKernel(mock);
+    const memory = mock.allocate(100);
+    memory.store32(96, 0x0102_0304, { endian: 'big' });
+    expect([...access(context, memory.address + 96n, 4)!]).toEqual([1, 2, 3, 4]);
+    access(context, memory.address, 1)![0] = 7;
+    expect(memory.load8(0)).toBe(7);
+  });
+
+  it('reaches to the last byte of an allocation and no further', () => {
+    const mock = oneCard();
+    const context = inKernel(mock);
+    const { address } = mock.allocate(100);
+    expect(access(context, address + 99n, 1)?.length).toBe(1);
+    expect(access(context, address + 99n, 2)).toBe(undefined);
+    expect(access(context, address + 100n, 1)).toBe(undefined);
+    expect(access(context, address - 1n, 1)).toBe(undefined);
+    expect(access(context, 0n, 1)).toBe(undefined);
+    expect(access(context, 0xffff_ffff_ffff_ffffn, 1)).toBe(undefined);
+  });
+
+  it('aligns, and never gives an address twice', () => {
+    const mock = oneCard();
+    const addresses = [1, 65536, 2 ** 20, 2 ** 21].map((alignment) => {
+      const memory = mock.allocate(10, { alignment });
+      expect(memory.address % BigInt(alignment)).toBe(0n);
+      memory.free();
+      return memory.address;
+    });
+    expect(new Set(addresses).size).toBe(4);
+  });
+
+  it('gives a view its place in its buffer, and the same every time', () => {
+    const mock = oneCard();
+    const buffer = new ArrayBuffer(64);
+    const base = mock.addressOf(buffer);
+    expect(mock.addressOf(new Uint8Array(buffer, 24))).toBe(base + 24n);
+    expect(mock.addressOf(new DataView(buffer, 8))).toBe(base + 8n);
+    expect(mock.addressOf(buffer)).toBe(base);
+    const shared = new SharedArrayBuffer(8);
+    const context = inKernel(mock);
+    access(context, mock.addressOf(shared), 8)![0] = 5;
+    expect(new Uint8Array(shared)[0]).toBe(5);
+  });
+
+  it('faults on what was freed, or transferred', () => {
+    const mock = oneCard();
+    const context = inKernel(mock);
+    const memory = mock.allocate(16);
+    expect(thrownCode(() => memory.free())).toBe('EBUSY');
+    memory.free({ force: true });
+    expect(access(context, memory.address, 1)).toBe(undefined);
+    const buffer = new ArrayBuffer(16);
+    const address = mock.addressOf(buffer);
+    expect(access(context, address, 16)?.length).toBe(16);
+    structuredClone(buffer, { transfer: [buffer] });
+    expect(access(context, address, 1)).toBe(undefined);
+  });
+
+  it('is each mock’s own', () => {
+    const [a, b] = [oneCard(), oneCard()];
+    const { address } = a.allocate(16);
+    expect(access(inKernel(a), address, 16)).not.toBe(undefined);
+    expect(access(inKernel(b), address, 16)).toBe(undefined);
+  });
+});
+
+describe('allocated memory', () => {
+  it('is counted, zeroed, and gone when freed', () => {
+    const mock = oneCard();
+    const memory = mock.allocate(1000);
+    const { buffer } = memory;
+    expect(new Uint8Array(buffer).every((byte) => byte === 0)).toBe(true);
+    expect(mock.counters.bytes).toBe(1000);
+    memory.free();
+    expect(mock.counters.bytes).toBe(0);
+    expect(thrownCode(() => memory.buffer)).toBe('ERR_INVALID_STATE');
+  });
+
+  it('has one NUMA node and no huge pages set aside', () => {
+    const mock = oneCard();
+    expect(thrownCode(() => mock.allocate(16, { numaNode: 1 }))).toBe('EINVAL');
+    expect(thrownCode(() => mock.allocate(16, { hugePages: 'explicit' }))).toBe('ENOMEM');
+    expect(thrownCode(() => mock.allocate(2 ** 40))).toBe('ENOMEM');
+    mock.allocate(16, { numaNode: 0, hugePages: 'transparent' }).free();
+  });
+
+  it('is collected when nobody refers to it and no context is attached', async () => {
+    const mock = oneCard();
+    for (let count = 0; count < 4; count++) mock.allocate(1000);
+    await collectAll();
+    expect(mock.counters.bytes).toBe(0);
+  });
+
+  it('is not collected while a context is attached', async () => {
+    const mock = oneCard();
+    const before = mock.allocate(1000).address;
+    const context = await attached(mock);
+    const during = mock.allocate(1000).address;
+    await collectAll();
+    const kernel = inKernel(mock);
+    expect(access(kernel, before, 1000)?.length).toBe(1000);
+    expect(access(kernel, during, 1000)?.length).toBe(1000);
+    kernel.stop();
+    await context.close();
+    await collectAll();
+    expect(mock.counters.bytes).toBe(0);
+  });
+});
+
+describe('page size', () => {
+  it('is 64 KiB or 4 KiB', () => {
+    expect(oneCard().pageSize).toBe(65536);
+    expect(createMockCxl({ pageSize: 4096 }).pageSize).toBe(4096);
+    expect(thrownCode(() => createMockCxl({ pageSize: 8192 as 4096 }))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
+  });
+});

@@ -1,0 +1,143 @@
+import { createMockCxl, echoAfu, Registers } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { provokingAfu } from '../conformance/provoking-afu';
+import { attached, codeOf, master, slave, thrownCode, until } from './mock-support';
+
+describe('a block of registers', () => {
+  const block = (endian: 'big' | 'little') => {
+    let value = 0x1111_2222_3333_4444n;
+    return new Registers(
+      {
+        8: {
+          read: () => value,
+          write: (written) => {
+            value = written;
+          },
+        },
+        16: {},
+      },
+      endian,
+    );
+  };
+
+  it('finds the halves of a register by its byte order', () => {
+    expect([block('big').read(0x08, 4), block('big').read(0x0c, 4)]).toEqual([
+      0x1111_2222n,
+      0x3333_4444n,
+    ]);
+    expect(block('little').read(0x08, 4)).toBe(0x3333_4444n);
+  });
+
+  it('keeps the other half at a store of 32 bits', () => {
+    const registers = block('big');
+    registers.write(0x0c, 4, 0xaaaa_bbbbn);
+    expect(registers.read(0x08, 8)).toBe(0x1111_2222_aaaa_bbbbn);
+    registers.write(0x08, 4, 0xcccc_ddddn);
+    expect(registers.read(0x08, 8)).toBe(0xcccc_dddd_aaaa_bbbbn);
+  });
+
+  it('reads as zero where there is nothing', () => {
+    const registers = block('big');
+    registers.write(0x10, 8, 5n);
+    registers.write(0x18, 4, 5n);
+    expect([registers.read(0x10, 8), registers.read(0x18, 8)]).toEqual([0n, 0n]);
+    expect([registers.has(0x14), registers.has(0x18)]).toEqual([true, false]);
+  });
+});
+
+describe('the echo AFU', () => {
+  it('echoes, counts, and writes to memory with an interrupt', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }] });
+    const context = await mock.open(slave);
+    await context.attach({ wed: 0x99n });
+    const registers = context.mapProblemState({ endian: 'big' });
+    expect(registers.read64(0)).toBe(0x99n);
+    registers.write64(0, 0x1234n);
+    expect([registers.read64(0), registers.read64(8)]).toEqual([0x1234n, 1n]);
+    const memory = mock.allocate(8);
+    registers.write64(0x10, memory.address);
+    await context.waitForInterrupt(1);
+    expect(memory.load64(0, { endian: 'big' })).toBe(0x1234n);
+    registers.write64(0x10, 0x10n);
+    expect(await context.waitForEvent()).toMatchObject({ type: 'data-storage', address: 0x10n });
+    await context.close();
+  });
+});
+
+describe('the provoke block', () => {
+  const provoking = () => createMockCxl({ cards: [{ afus: [{ model: provokingAfu() }] }] });
+  const block = { command: 0x1000, value: 0x1008, count: 0x1010, done: 0x1018 };
+
+  for (const node of [slave, master]) {
+    it(`raises interrupts, faults and errors on ${node}`, async () => {
+      const mock = provoking();
+      const context = await attached(mock, node);
+      const registers = context.mapProblemState();
+      registers.write64(block.count, 3n);
+      registers.write64(block.command, (1n << 56n) | 0b1010n);
+      registers.write64(block.value, 0xbadn);
+      registers.write64(block.command, 2n << 56n);
+      registers.write64(block.command, 3n << 56n);
+      registers.write64(block.command, 5n << 56n);
+      expect(registers.read64(block.command)).toBe(0n);
+      expect(registers.read64(block.done)).toBe(4n);
+      const events = [];
+      for (let count = 0; count < 4; count++) events.push(await context.waitForEvent());
+      expect(events).toMatchObject([
+        { irq: 2 },
+        { irq: 4 },
+        { type: 'data-storage', address: 0xbadn },
+        { type: 'afu-error', error: 0xbadn },
+      ]);
+      expect(mock.log.filter((line) => line.includes('PSL_SERR_An')).length).toBe(3);
+      await context.close();
+    });
+  }
+
+  it('touches memory that is there without a fault', async () => {
+    const mock = provoking();
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    registers.write64(block.value, mock.allocate(8).address);
+    registers.write64(block.command, 2n << 56n);
+    expect(await codeOf(context.waitForEvent({ timeout: 10 }))).toBe('ETIMEDOUT');
+    await context.close();
+  });
+
+  it('puts the adapter in error and lets it recover', async () => {
+    const mock = provoking();
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    registers.write64(block.command, (4n << 56n) | 5n);
+    expect(registers.read64(8)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    await until(() => mock.card(0).link === 'ok');
+    await context.close();
+  });
+
+  it('slows the next attach, and detaches all', async () => {
+    const mock = provoking();
+    const context = await attached(mock);
+    const registers = context.mapProblemState();
+    registers.write64(block.command, (6n << 56n) | 15n);
+    const before = performance.now();
+    const second = await attached(mock);
+    expect(performance.now() - before).toBeGreaterThan(10);
+    registers.write64(block.command, 7n << 56n);
+    expect(thrownCode(() => registers.read64(8))).toBe('EIO');
+    expect(await codeOf(second.waitForEvent())).toBe('EIO');
+    expect(await codeOf(mock.open(slave).then((third) => third.close()))).toBe(undefined);
+    await second.close();
+    await context.close();
+  });
+
+  it('leaves the memcpy AFU as it is', async () => {
+    const mock = provoking();
+    const context = await attached(mock, master);
+    const registers = context.mapProblemState();
+    registers.write64(0, 0x2000_0000_0000_0000n);
+    expect(registers.read64(0)).toBe(0x2000_0000_0000_0000n);
+    expect(registers.read64(0x10008)).toBe(0n);
+    await context.close();
+  });
+});

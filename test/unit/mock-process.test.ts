@@ -1,0 +1,72 @@
+import { execFile } from 'node:child_process';
+import { describe, expect, it } from 'vitest';
+
+interface Outcome {
+  readonly code: number | null;
+  readonly out: string;
+}
+
+/** Runs a program with a mock, in a process of its own, for at most so many milliseconds. */
+function run(body: string, milliseconds: number): Promise<Outcome> {
+  const program = `
+    const { createMockCxl, memcpyAfu } = require('node-cxl/mock');
+    const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu() }] }] });
+    (async () => {
+      const context = await mock.open('/dev/cxl/afu0.0s');
+      await context.attach({ wed: 0n, interrupts: 4 });
+      console.log('attached');
+      ${body}
+    })();`;
+  return new Promise((done) => {
+    const child = execFile(
+      process.execPath,
+      ['-e', program],
+      { timeout: milliseconds, killSignal: 'SIGKILL' },
+      (_error, out) => done({ code: child.exitCode, out: out.trim() }),
+    );
+  });
+}
+
+describe('a program on the mock', () => {
+  it('ends when it has nothing to do, contexts open or not', async () => {
+    const { code, out } = await run('', 20000);
+    expect({ code, out }).toEqual({ code: 0, out: 'attached' });
+  });
+
+  it('stays while it waits for an event', async () => {
+    const { code, out } = await run('await context.waitForEvent(); console.log("woken");', 1500);
+    expect({ code, out }).toEqual({ code: null, out: 'attached' });
+  });
+
+  it('ends when the event has come', async () => {
+    const { code, out } = await run(
+      `setTimeout(() => mock.card(0).afu(0).raiseInterrupt(0, 1), 20);
+       await context.waitForEvent(); console.log('woken');`,
+      20000,
+    );
+    expect({ code, out }).toEqual({ code: 0, out: 'attached\nwoken' });
+  });
+
+  it('ends when the wait is taken back', async () => {
+    const { code, out } = await run(
+      `const abort = new AbortController();
+       setTimeout(() => abort.abort(), 20);
+       await context.waitForEvent({ signal: abort.signal }).catch((error) => console.log(error.code));`,
+      20000,
+    );
+    expect({ code, out }).toEqual({ code: 0, out: 'attached\nABORT_ERR' });
+  });
+
+  it('makes progress by polling memory alone', async () => {
+    const { code, out } = await run(
+      `const queue = mock.allocate(128, { alignment: 65536 });
+       const other = await mock.open('/dev/cxl/afu0.0s');
+       await other.attach({ wed: queue.address | 1n });
+       queue.store8(0, 0x80);
+       while (queue.load8(1) === 0);
+       console.log('done');`,
+      20000,
+    );
+    expect({ code, out }).toEqual({ code: 0, out: 'attached\ndone' });
+  });
+});
