@@ -1,4 +1,3 @@
-import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from './binding';
 import { type Endian, resolveEndian } from './endian';
 import {
@@ -67,8 +66,6 @@ export class Memory {
     this.#endian = resolveEndian('options.endian', endian);
     this.address = region.address;
     this.size = region.size;
-    // Transferred, it would leave this Memory without its pages while an AFU reaches them.
-    markAsUntransferable(region.buffer);
   }
 
   /**

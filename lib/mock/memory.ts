@@ -1,4 +1,5 @@
 /** allocate(): memory that lives in the mock's effective-address space. */
+import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../binding';
 import { errnos } from '../errors';
 import type { AddressSpace } from './address-space';
@@ -63,9 +64,13 @@ export class MemoryPool {
     this.#collected.unregister(buffer);
     const ref = this.#records.get(buffer);
     if (ref !== undefined) this.#drop(ref, size);
-    // Detached, as the addon's is. Before Node 22 nothing detaches a buffer that is marked
-    // untransferable; there the bytes stay with whoever still has the buffer.
-    (buffer as { transfer?: () => ArrayBuffer }).transfer?.();
+    // Detached, as the addon's is, where a buffer marked untransferable can be (Node 22);
+    // elsewhere the bytes stay with whoever still has the buffer.
+    try {
+      (buffer as { transfer?: () => ArrayBuffer }).transfer?.();
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
   }
 
   #drop(ref: WeakRef<ArrayBuffer>, size: number): void {
@@ -97,6 +102,10 @@ class MockMemory implements MemoryRegion {
     this.address = address;
     this.size = size;
     this.#view = new DataView(buffer);
+    // Transferred, it would leave this memory without its bytes while an AFU reaches them.
+    // (The addon's buffer is external: Node refuses to transfer those by itself, and marked
+    // so, it could not detach them at its end on Node 24.)
+    markAsUntransferable(buffer);
   }
 
   load(offset: number, width: 1 | 2 | 4, endian: 'big' | 'little'): number {

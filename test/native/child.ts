@@ -3,6 +3,8 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 
+// The addon is one binary for every Node: CXL_TEST_NODE runs these programs on another.
+const node = process.env['CXL_TEST_NODE'] ?? process.execPath;
 const root = path.resolve(import.meta.dirname ?? new URL('.', import.meta.url).pathname, '../..');
 
 export interface Finished {
@@ -27,7 +29,7 @@ export interface ChildOptions {
 export function runNode(script: string, options: ChildOptions = {}): Promise<Finished> {
   const { flags = [], env = {}, onFirstLine, limit = 60_000 } = options;
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', script], {
+    const child = spawn(node, [...flags, '--input-type=module', '-e', script], {
       cwd: root,
       env: { ...process.env, NODE_OPTIONS: '', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
