@@ -23,8 +23,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool started;
 
-// A card that was reset or unplugged for a reset is found again after this long.
-#define PROBE_NS 50000000
+// A reset takes this long.
+#define RESET_MS 50
 
 void device_lock(void) { pthread_mutex_lock(&lock); }
 void device_unlock(void) { pthread_mutex_unlock(&lock); }
@@ -150,14 +150,19 @@ void card_link_down(struct card* card, uint64_t milliseconds) {
   if (!card->present) return;
   card->link_up = false;
   each_context(card->afu, show_ones);
-  card->recovery_at = milliseconds ? now() + (int64_t)milliseconds * 1000000 : 0;
+  card->notice_at = card->recovery_at = 0;
+  if (milliseconds) {
+    int64_t length = (int64_t)milliseconds * 1000000;
+    card->notice_at = now() + length / 4;
+    card->recovery_at = now() + length;
+  }
   engine_wake();
 }
 
 void card_link_up(struct card* card) {
-  if (card->link_up) return;
+  if (card->link_up || !card->present) return;
   card->link_up = true;
-  card->recovery_at = 0;
+  card->notice_at = card->recovery_at = 0;
   each_context(card->afu, show_device);
 }
 
@@ -169,21 +174,24 @@ static void orphan(struct context* context) {
   context->afu->open_contexts--;
 }
 
-void card_unplug(struct card* card) {
+static void remove_card(struct card* card) {
   if (!card->present) return;
   detach_all(card->afu);
   each_context(card->afu, orphan);
   mode_deactivate(card->afu);
   card->present = false;
-  card->recovery_at = 0;
-  tree_changed();
+}
+
+void card_unplug(struct card* card) {
+  remove_card(card);
+  card->notice_at = card->recovery_at = 0;
 }
 
 void card_plug(struct card* card) {
   if (card->present) return;
   card->present = true;
   card->link_up = true;
-  card->probe_at = 0;
+  card->notice_at = card->recovery_at = 0;
   card->contexts = 0;
   if (card->perst_loads_image) card->user_image_loaded = card->perst_select_user;
   card->perst_same_image = false;
@@ -199,42 +207,47 @@ int card_lock(struct card* card) {
 
 void card_unlock(struct card* card) { card->contexts = 0; }
 
-// The driver's own recovery: contexts detached, nodes gone and back, the link up again.
-static void recover_in_place(struct card* card) {
+// The driver sees that the link is down. On bare metal it takes its nodes away, or, when the
+// image may not be the same after the reset, lets go of the card altogether.
+static void notice(struct card* card) {
+  card->notice_at = 0;
+  if (!options.guest && card->perst_loads_image && !card->perst_same_image) {
+    remove_card(card);
+    return;
+  }
   detach_all(card->afu);
+  if (options.guest) return;
   mode_deactivate(card->afu);
-  card->recovery_at = 0;
-  card->link_up = true;
-  card->contexts = 0;
-  mode_activate(card->afu, card->afu->best_mode);
+  card_lock(card);
 }
 
 static void recover(struct card* card) {
-  // An image that may have changed: the driver stays out of it, and the card is found anew.
-  if (!options.guest && card->perst_loads_image && !card->perst_same_image) {
-    card_unplug(card);
+  if (card->notice_at) notice(card);
+  card->recovery_at = 0;
+  if (!card->present) {
     card_plug(card);
-  } else {
-    recover_in_place(card);
+    return;
   }
+  card->link_up = true;
+  if (options.guest) return;
+  card_unlock(card);
+  mode_activate(card->afu, card->afu->best_mode);
 }
 
 int card_reset(struct card* card, int value) {
   int error = value == 1 ? card_lock(card) : 0;
   if (error) return error;
   if (options.guest) {
-    // The adapter comes back at once, and stays locked after a reset that was not forced.
-    recover_in_place(card);
-    if (value == 1) card_lock(card);
+    // At once; after a reset that was not forced nobody takes the lock off again.
+    detach_all(card->afu);
     return 0;
   }
   if (card->perst_same_image) {
     if (value == 1) card_unlock(card);
     return -EINVAL;
   }
-  card_unplug(card);
-  card->probe_at = now() + PROBE_NS;
-  engine_wake();
+  card_link_down(card, RESET_MS);
+  notice(card);
   return 0;
 }
 
@@ -246,19 +259,18 @@ int afu_reset(struct afu* afu) {
 }
 
 void device_tick(void) {
-  int64_t time = 0;
+  if (!device_busy()) return;
+  int64_t time = now();
   for (int number = 0; number < CARDS; number++) {
     struct card* card = &cards[number];
-    if (!card->recovery_at && !card->probe_at) continue;
-    if (!time) time = now();
+    if (card->notice_at && time >= card->notice_at) notice(card);
     if (card->recovery_at && time >= card->recovery_at) recover(card);
-    if (card->probe_at && time >= card->probe_at) card_plug(card);
   }
 }
 
 bool device_busy(void) {
   for (int number = 0; number < CARDS; number++) {
-    if (cards[number].recovery_at || cards[number].probe_at) return true;
+    if (cards[number].recovery_at) return true;
   }
   return false;
 }

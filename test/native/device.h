@@ -30,8 +30,10 @@ struct card {
   bool perst_loads_image;
   bool perst_select_user;
   bool perst_same_image;
-  int64_t recovery_at;  // monotonic ns at which the error state ends, or 0
-  int64_t probe_at;     // monotonic ns at which a removed card is found again, or 0
+  // Monotonic ns at which the driver notices that the link is down, and at which the link is
+  // back; 0 when neither is to come.
+  int64_t notice_at;
+  int64_t recovery_at;
   struct afu* afu;
 };
 
@@ -128,8 +130,8 @@ int64_t now(void);
 void sleep_ms(uint64_t milliseconds);
 
 // Lock held in all of these. Negative errno or 0 / a value.
-void device_tick(void);  // ends error states and probes that are due
-bool device_busy(void);  // an error state or a probe is running
+void device_tick(void);  // does what is due of error states
+bool device_busy(void);  // an error state is running
 int mode_activate(struct afu* afu, int mode);
 void mode_deactivate(struct afu* afu);
 void detach_all(struct afu* afu);

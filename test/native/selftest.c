@@ -279,7 +279,11 @@ static void link_down(void) {
   provoke(registers, 4, 50, 0, 1);
   for (int i = 0; i < 5000 && polled(fd) != POLLERR; i++) usleep(1000);
   check(polled(fd) == POLLERR, "the recovery from an error state detaches");
-  int other = open("/dev/cxl/afu0.0s", O_RDWR);
+  int other = -1;
+  for (int i = 0; i < 5000 && other < 0; i++) {
+    other = open("/dev/cxl/afu0.0s", O_RDWR);
+    if (other < 0) usleep(1000);
+  }
   check(other >= 0 && start(other) == 0, "and the AFU can be opened again");
   close(other);
   munmap(registers, 65536);
@@ -332,6 +336,56 @@ static void memcpy_afu(void) {
   munmap(registers, 65536);
   close(fd);
   free(queue);
+}
+
+static void adapter(void) {
+  int fd = open("/dev/cxl/afu0.0s", O_RDWR);
+  command("lock card0\n");
+  check(REFUSAL(start(fd)) == EBUSY, "START_WORK is EBUSY while the adapter is locked");
+  command("unlock card0\n");
+  check(start(fd) == 0, "and not afterwards");
+  int reset = open("/sys/class/cxl/card0/reset", O_WRONLY);
+  check(REFUSAL(write(reset, "1", 1)) == EBUSY, "a reset is EBUSY while a context is attached");
+  check(REFUSAL(write(reset, "2", 1)) == EINVAL, "and EINVAL with another number");
+  check(write(reset, "-1", 2) == 2, "a forced one is not");
+  check(polled(fd) == POLLERR, "it detaches");
+  check(access("/dev/cxl/afu0.0s", F_OK) != 0, "the nodes vanish");
+  int other = -1;
+  for (int i = 0; i < 5000 && other < 0; i++) {
+    other = open("/dev/cxl/afu0.0s", O_RDWR);
+    if (other < 0) usleep(1000);
+  }
+  uint32_t element = 1;
+  check(ioctl(other, IOCTL_GET_PROCESS_ELEMENT, &element) == 0 && element == 0,
+        "and come back with all process elements free");
+  close(other);
+  close(reset);
+  close(fd);
+}
+
+static void* close_later(void* argument) {
+  usleep(30000);
+  command("interrupt afu0.0 0 1\n");
+  close(*(int*)argument);
+  return NULL;
+}
+
+static void close_under_a_read(void) {
+  int fd = started("/dev/cxl/afu0.0s", 0), copy = fd;
+  pthread_t thread;
+  pthread_create(&thread, NULL, close_later, &copy);
+  check(is_interrupt(next_event(fd), 1), "a read under way outlives its descriptor");
+  pthread_join(thread, NULL);
+  check(REFUSAL(start(fd)) == EBADF, "which is closed");
+}
+
+static void raw_events(void) {
+  char buffer[READ_MIN_SIZE];
+  int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
+  command("event-raw afu0.0 0 0400ffff00\n");
+  check(read(fd, buffer, sizeof buffer) == 5 && memcmp(buffer, "\x04\x00\xff\xff", 4) == 0,
+        "injected bytes are what one read returns");
+  close(fd);
 }
 
 static void exhaustion(void) {
@@ -405,6 +459,9 @@ int main(void) {
   link_down();
   other_process();
   attributes();
+  adapter();
+  close_under_a_read();
+  raw_events();
   exhaustion();
   dedicated();
   return failures != 0;
