@@ -1,0 +1,182 @@
+/** The command-line program. */
+import Table from 'cli-table3';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { cxl } from '../index';
+import { deviceInfo, deviceTree, listDevices } from './devices';
+import { doeCommand } from './doe';
+import { exitCodeOf, exitCodes, failureLine } from './failure';
+import { type ImageOptions, image } from './image';
+import { type MemcpyCommandOptions, memcpy } from './memcpy';
+import { type DataValue, inline, print, printJson, words } from './output';
+import { parseWrite, type WatchOptions, watch } from './watch';
+
+const interruption = new AbortController();
+
+function integer(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError('expected a whole number.');
+  }
+  return value;
+}
+
+function word(text: string): bigint {
+  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) {
+    throw new InvalidArgumentError('expected a number, decimal or 0x….');
+  }
+  return BigInt(text);
+}
+
+/** Everything a command prints about one thing, a row each. */
+function printTable(data: { readonly [key: string]: DataValue }): void {
+  const table = new Table({
+    chars: {
+      ...{ top: '', 'top-mid': '', 'top-left': '', 'top-right': '' },
+      ...{ bottom: '', 'bottom-mid': '', 'bottom-left': '', 'bottom-right': '' },
+      ...{ left: '', 'left-mid': '', mid: '', 'mid-mid': '', right: '', 'right-mid': '' },
+      middle: '  ',
+    },
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+  });
+  for (const [key, value] of Object.entries(data)) {
+    const lines =
+      Array.isArray(value) && value.some((each) => typeof each === 'object')
+        ? value.map(inline).join('\n')
+        : inline(value);
+    table.push([words(key), lines === '' ? '-' : lines]);
+  }
+  print(table.toString());
+}
+
+async function list({ json }: { json?: boolean }): Promise<void> {
+  const listing = await listDevices(cxl);
+  if (json === true) {
+    printJson(listing);
+  } else if (listing.adapters.length === 0) {
+    process.stderr.write(
+      'no CAPI card found: is the cxl driver loaded (Linux 3.18 to 6.14, POWER8 and POWER9)? --mock shows a modelled one\n',
+    );
+  } else {
+    print(deviceTree(listing));
+  }
+}
+
+async function info(name: string, { json }: { json?: boolean }): Promise<void> {
+  const data = await deviceInfo(cxl, name);
+  if (json === true) printJson(data);
+  else printTable(data);
+}
+
+const exitCodeHelp = `
+Exit codes: 0 done, 1 failure, 2 usage, 3 no such device or driver, 4 permission,
+5 busy (all process elements or interrupts taken), 130 interrupted.
+Environment: NODE_CXL_BACKEND=mock or mock:FILE.json stands in for the real system.`;
+
+/** What holds for every command, also those made elsewhere. */
+function settle(command: Command): Command {
+  command.exitOverride().configureOutput({
+    outputError: (text, write) => write(`node-cxl: ${text.replace(/^error: /, '')}`),
+  });
+  for (const inner of command.commands) settle(inner);
+  const known = command.options.some((option) => option.long === '--mock');
+  if (command.commands.length === 0 && !known) {
+    command.option('--mock', 'modelled cards instead of real ones');
+  }
+  return command;
+}
+
+function newProgram(): Command {
+  const program = new Command('node-cxl')
+    .description('Coherent accelerators (IBM CAPI, the Linux cxl driver)')
+    // biome-ignore lint/suspicious/noExplicitAny: JSON without a type of its own
+    .version((require('../../package.json') as any).version)
+    .addHelpText('after', exitCodeHelp);
+  program
+    .command('list')
+    .description('cards and their AFUs, as a tree')
+    .option('--json', 'as JSON')
+    .action(list);
+  program
+    .command('info')
+    .description('every attribute of a card (card0) or AFU (afu0.0)')
+    .argument('<name>')
+    .option('--json', 'as JSON')
+    .action(info);
+  program
+    .command('memcpy')
+    .description('copy a file through the memcpy AFU, and verify the copy')
+    .requiredOption('--in <file>', 'what to copy')
+    .requiredOption('--out <file>', 'where to')
+    .option('--afu <name>', 'default: the first AFU with configuration record 1014:4350')
+    .option('--poll', 'poll for completion instead of waiting for interrupts')
+    .option('--timeout <ms>', 'for a batch of work elements', integer, 60_000)
+    .addOption(
+      new Option('--progress <when>', 'progress bar on stderr')
+        .choices(['auto', 'always', 'never'])
+        .default('auto'),
+    )
+    .option('--json', 'the outcome as JSON')
+    .action((options: MemcpyCommandOptions) => memcpy(cxl, options, interruption.signal));
+  program
+    .command('watch')
+    .description('attach a context to an AFU and print the events it gets')
+    .argument('<name>', 'an AFU (afu0.0), or one of its nodes (afu0.0m)')
+    .option('--wed <value>', 'work element descriptor', word, 0n)
+    .option('--interrupts <n>', 'AFU interrupts to ask for; default: irqs_min', integer)
+    .option(
+      '--write <offset=value>',
+      'store 64 bits, big-endian, into a register once attached; may be repeated',
+      (text: string, before: WatchOptions['write']) => [...before, parseWrite(text)],
+      [],
+    )
+    .option('--count <n>', 'end after so many events', integer)
+    .option('--for <ms>', 'end after so long', integer)
+    .option('--json', 'a JSON object a line')
+    .action((name: string, options: WatchOptions) =>
+      watch(cxl, name, options, interruption.signal),
+    );
+  program
+    .command('image')
+    .description(
+      'download an adapter image and have it validated (PowerVM guests); resets the card',
+    )
+    .argument('<card>', 'such as card0')
+    .requiredOption('--in <file>', 'the image')
+    .option('--need-header', 'the image lacks the adapter image header')
+    .option('--yes', 'the reset is meant')
+    .action((name: string, options: ImageOptions) =>
+      image(cxl, name, options, interruption.signal),
+    );
+  program.addCommand(doeCommand());
+  return settle(program).hook('preAction', (_, command) => {
+    if (command.opts()['mock'] === true && !process.env['NODE_CXL_BACKEND']?.startsWith('mock')) {
+      process.env['NODE_CXL_BACKEND'] = 'mock';
+    }
+  });
+}
+
+async function main(): Promise<number> {
+  // Whoever reads us has heard enough (`| head`): nothing is wrong.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(exitCodes.ok);
+    throw error;
+  });
+  process.once('SIGINT', () => {
+    interruption.abort();
+    // Should closing the context hang, the second one is the system's own.
+  });
+  try {
+    await newProgram().parseAsync();
+    return exitCodes.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    }
+    if (!interruption.signal.aborted) process.stderr.write(`${failureLine(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+main().then((code) => {
+  process.exitCode = code;
+});

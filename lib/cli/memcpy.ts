@@ -1,0 +1,150 @@
+/** `node-cxl memcpy`: a file's copy, every byte of which has gone through the memcpy AFU. */
+import { createHash } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { SingleBar } from 'cli-progress';
+import { errnos } from '../errors';
+import { type Cxl, CxlError, type Memory } from '../index';
+import { findAfu } from './devices';
+import { UsageError } from './failure';
+import { findMemcpyAfu, MemcpyJob } from './memcpy-job';
+import { bytes, print, printJson } from './output';
+
+export interface MemcpyCommandOptions {
+  in: string;
+  out: string;
+  afu?: string;
+  poll?: boolean;
+  json?: boolean;
+  timeout: number;
+  /** 'auto': when stderr is a terminal. */
+  progress: 'auto' | 'always' | 'never';
+}
+
+/** One batch of work elements; small files are split all the same, so that progress shows. */
+const largestBatch = 4 * 1024 * 1024;
+const smallestBatch = 1024;
+const fewestBatches = 8;
+
+function batchSize(total: number, capacity: number): number {
+  const wanted = total === 0 ? largestBatch : Math.ceil(total / fewestBatches);
+  const rounded = Math.ceil(wanted / smallestBatch) * smallestBatch;
+  return Math.min(rounded, largestBatch, capacity);
+}
+
+async function checkFiles(from: string, to: string): Promise<number> {
+  const input = await stat(from);
+  if (input.isDirectory()) throw new UsageError(`--in ${from} is a directory`);
+  const output = await stat(to).catch(() => undefined);
+  if (output?.isDirectory()) throw new UsageError(`--out ${to} is a directory`);
+  if (output !== undefined && output.dev === input.dev && output.ino === input.ino) {
+    throw new UsageError('--in and --out are the same file');
+  }
+  return input.isFile() ? input.size : 0;
+}
+
+function progressBar(total: number, when: MemcpyCommandOptions['progress']) {
+  if (when === 'never' || (when === 'auto' && !process.stderr.isTTY) || total === 0) {
+    return undefined;
+  }
+  const bar = new SingleBar({
+    format: 'copying [{bar}] {percentage}% of {size}',
+    barsize: 30,
+    stream: process.stderr,
+    noTTYOutput: true,
+    notTTYSchedule: 60_000,
+    // Ctrl-C is handled where the context is closed.
+    gracefulExit: false,
+  });
+  bar.start(total, 0, { size: bytes(total) });
+  return bar;
+}
+
+export async function memcpy(
+  system: Cxl,
+  options: MemcpyCommandOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const total = await checkFiles(options.in, options.out);
+  const afu =
+    options.afu === undefined ? await findMemcpyAfu(system) : await findAfu(system, options.afu);
+  if (afu === undefined) {
+    const hint = 'no AFU here has the configuration record 1014:4350; name one with --afu';
+    throw new CxlError(-errnos.ENODEV, 'find', 'memcpy AFU', hint);
+  }
+  const job = await MemcpyJob.start(system, afu, {
+    poll: options.poll === true,
+    timeout: options.timeout,
+    signal,
+  });
+  const memory: Memory[] = [];
+  const sums = { in: createHash('sha256'), out: createHash('sha256') };
+  if (options.json !== true) {
+    print(`card${afu.adapterNumber}, ${afu.name}, process element ${job.processElement}`);
+  }
+  try {
+    const size = batchSize(total, job.capacity);
+    const source = system.allocate(size);
+    const target = system.allocate(size);
+    memory.push(source, target);
+    const input = await open(options.in, 'r');
+    try {
+      const output = await open(options.out, 'w');
+      const bar = progressBar(total, options.progress);
+      try {
+        for (;;) {
+          const { bytesRead } = await input.read(Buffer.from(source.buffer), 0, size, null);
+          if (bytesRead === 0) break;
+          sums.in.update(new Uint8Array(source.buffer, 0, bytesRead));
+          await job.copy(source, target, bytesRead);
+          const copied = Buffer.from(target.buffer, 0, bytesRead);
+          sums.out.update(copied);
+          await output.writeFile(copied);
+          bar?.update(Math.min(job.counts.bytes, total));
+        }
+      } finally {
+        bar?.stop();
+        await output.close();
+      }
+    } finally {
+      await input.close();
+    }
+  } finally {
+    await job.close();
+    for (const each of memory) each.free({ force: true });
+  }
+  report(afu.name, job, sums.in.digest('hex'), sums.out.digest('hex'), options);
+}
+
+function report(
+  afu: string,
+  { counts, processElement }: MemcpyJob,
+  sourceSum: string,
+  copySum: string,
+  options: MemcpyCommandOptions,
+): void {
+  const identical = sourceSum === copySum;
+  const seconds = counts.busy / 1000;
+  const throughput = seconds > 0 ? Math.round(counts.bytes / seconds) : 0;
+  if (options.json === true) {
+    printJson({
+      afu,
+      processElement,
+      bytes: counts.bytes,
+      workElements: counts.elements,
+      events: counts.events,
+      milliseconds: Math.round(counts.busy * 1000) / 1000,
+      bytesPerSecond: throughput,
+      sha256: copySum,
+      identical,
+    });
+  } else {
+    print(
+      `${bytes(counts.bytes)} in ${counts.elements} work elements, ${counts.busy.toFixed(1)} ms: ${bytes(throughput)}/s`,
+    );
+    print(`${counts.events} AFU interrupts received${options.poll ? ' (polling)' : ''}`);
+    print(`sha256 ${copySum}: ${identical ? 'identical' : `the source has ${sourceSum}`}`);
+  }
+  if (!identical) {
+    throw new CxlError(-errnos.EIO, 'memcpy', options.out, 'the copy differs from its source');
+  }
+}

@@ -1,0 +1,332 @@
+/** The command-line program as a script meets it: outputs, exit codes, one line on stderr. */
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const manifest = createRequire(import.meta.url).resolve('node-cxl/package.json');
+const { bin, version } = JSON.parse(readFileSync(manifest, 'utf8'));
+const program = path.resolve(path.dirname(manifest), bin['node-cxl']);
+
+interface Outcome {
+  code: number | null;
+  signal: string | null;
+  stdout: string;
+  stderr: string;
+}
+
+interface RunOptions {
+  env?: Record<string, string>;
+  /** Called with each piece of output. */
+  onOutput?: (child: ReturnType<typeof spawn>, soFar: string) => void;
+}
+
+function run(args: string[], { env, onOutput }: RunOptions = {}): Promise<Outcome> {
+  const { NODE_CXL_BACKEND: _, ...inherited } = process.env;
+  const child = spawn(process.execPath, [program, ...args], {
+    env: { ...inherited, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    stdout += text;
+    onOutput?.(child, stdout + stderr);
+  });
+  child.stderr.setEncoding('utf8').on('data', (text) => {
+    stderr += text;
+    onOutput?.(child, stdout + stderr);
+  });
+  return new Promise((resolve) => {
+    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+}
+
+async function json(args: string[], options: RunOptions = {}) {
+  const { code, stdout, stderr } = await run([...args, '--json'], options);
+  expect(stderr).toBe('');
+  expect(code).toBe(0);
+  return JSON.parse(stdout);
+}
+
+let folder: string;
+const file = (name: string) => path.join(folder, name);
+
+function config(name: string, options: object): Record<string, string> {
+  writeFileSync(file(name), JSON.stringify(options));
+  return { NODE_CXL_BACKEND: `mock:${file(name)}` };
+}
+
+beforeAll(() => {
+  folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-cli-'));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const timeout = 30_000;
+
+describe('list and info', () => {
+  it(
+    'show the same devices as a tree and as JSON',
+    async () => {
+      const listing = await json(['list', '--mock']);
+      expect(listing.backend).toBe('mock');
+      expect(listing.adapters.map((each: { name: string }) => each.name)).toEqual([
+        'card0',
+        'card1',
+      ]);
+      const [afu] = listing.adapters[0].afus;
+      expect(afu).toMatchObject({
+        name: 'afu0.0',
+        mode: 'afu_directed',
+        identity: '1014:4350',
+        nodes: ['/dev/cxl/afu0.0m', '/dev/cxl/afu0.0s'],
+      });
+      const { code, stdout, stderr } = await run(['list', '--mock']);
+      expect([code, stderr]).toEqual([0, '']);
+      const lines = stdout.trimEnd().split('\n');
+      expect(lines[0]).toMatch(/^card0 {2}CAIA 1\.0, PSL revision 1, user image, \/sys/);
+      expect(lines.slice(1, 4)).toEqual([
+        `└─ afu0.0  afu_directed, 1014:4350, interrupts ${afu.irqsMin} to ${afu.irqsMax}, problem state area ${afu.mmioSize} bytes`,
+        '   ├─ /dev/cxl/afu0.0m',
+        '   └─ /dev/cxl/afu0.0s',
+      ]);
+    },
+    timeout,
+  );
+
+  it(
+    'tell every attribute, absent ones too',
+    async () => {
+      const env = config('guest.json', { flavour: 'guest', cards: [{}] });
+      const card = await json(['info', 'card0'], { env });
+      expect(card).toMatchObject({ caiaVersion: '1.0', baseImage: null, loadImageOnPerst: null });
+      const afu = await json(['info', '/dev/cxl/afu0.0s'], { env });
+      expect(afu).toMatchObject({
+        name: 'afu0.0',
+        apiVersion: 3,
+        perProcessMmioOffset: null,
+        configurationRecords: [{ index: 0, vendor: '0x1014', device: '0x4350' }],
+      });
+      const { stdout } = await run(['info', 'card0'], { env });
+      const rows = stdout.trimEnd().split('\n');
+      expect(rows).toHaveLength(Object.keys(card).length);
+      expect(rows.find((row) => row.startsWith('base image'))).toMatch(/ -\s*$/);
+    },
+    timeout,
+  );
+
+  it(
+    'say so where there is no card',
+    async () => {
+      const env = config('empty.json', { cards: [] });
+      expect(await json(['list'], { env })).toEqual({ backend: 'mock', adapters: [] });
+      const { code, stdout, stderr } = await run(['list'], { env });
+      expect([code, stdout]).toEqual([0, '']);
+      expect(stderr).toMatch(/no CAPI card/);
+    },
+    timeout,
+  );
+});
+
+describe('memcpy', () => {
+  for (const mode of ['interrupts', 'polling']) {
+    it(
+      `copies a file by ${mode}`,
+      async () => {
+        const contents = randomBytes(300_001);
+        writeFileSync(file('source'), contents);
+        const how = mode === 'polling' ? ['--poll'] : [];
+        const args = ['memcpy', '--mock', '--in', file('source'), '--out', file('copy'), ...how];
+        const outcome = await json(args);
+        expect(readFileSync(file('copy')).equals(contents)).toBe(true);
+        expect(outcome).toMatchObject({
+          afu: 'afu0.0',
+          bytes: contents.length,
+          sha256: createHash('sha256').update(contents).digest('hex'),
+          identical: true,
+        });
+        expect(outcome.events > 0).toBe(mode === 'interrupts');
+        const { stdout, stderr } = await run([...args, '--progress', 'always']);
+        expect(stdout).toMatch(/card0, afu0\.0, process element \d+/);
+        expect(stdout).toMatch(/: identical$/m);
+        expect(stderr).toMatch(/100% of 293\.0 KiB/);
+      },
+      timeout,
+    );
+  }
+
+  it(
+    'copies nothing, and more than its queue holds at once on a PSL9',
+    async () => {
+      const env = config('psl9.json', { flavour: 'guest', cards: [{ caiaVersion: '2.0' }] });
+      for (const size of [0, 1, 3_000_000]) {
+        const contents = randomBytes(size);
+        writeFileSync(file('source'), contents);
+        const outcome = await json(['memcpy', '--in', file('source'), '--out', file('copy')], {
+          env,
+        });
+        expect(readFileSync(file('copy')).equals(contents)).toBe(true);
+        expect(outcome).toMatchObject({ bytes: size, workElements: Math.ceil(size / 128) });
+        expect(outcome.processElement % 4).toBe(1);
+      }
+    },
+    timeout,
+  );
+
+  it(
+    'refuses to copy a file onto itself, and leaves it alone',
+    async () => {
+      writeFileSync(file('same'), 'contents');
+      const { code, stderr } = await run([
+        ...['memcpy', '--mock', '--in', file('same'), '--out', path.join(folder, '.', 'same')],
+      ]);
+      expect(code).toBe(2);
+      expect(stderr).toBe('node-cxl: --in and --out are the same file\n');
+      expect(readFileSync(file('same'), 'utf8')).toBe('contents');
+    },
+    timeout,
+  );
+});
+
+describe('watch', () => {
+  it(
+    'prints events a line each, and ends after as many as asked',
+    async () => {
+      const args = ['watch', '--mock', 'afu1.0', '--write', '0x10=0x80', '--count', '1'];
+      const { code, stdout, stderr } = await run([...args, '--json']);
+      expect(code).toBe(0);
+      expect(stderr).toMatch(/^watching \/dev\/cxl\/afu1\.0s, process element \d+\n$/);
+      const event = JSON.parse(stdout);
+      expect(event).toMatchObject({ type: 'data-storage', address: '0x80' });
+      const text = await run(args);
+      expect(text.stdout).toMatch(/ {2}data-storage {2}process element \d+, .*address 0x80,/);
+    },
+    timeout,
+  );
+
+  it(
+    'ends when its time is up, and at Ctrl-C with 130',
+    async () => {
+      const timed = await run(['watch', '--mock', 'afu0.0m', '--for', '50']);
+      expect([timed.code, timed.stdout]).toEqual([0, '']);
+      const interrupted = await run(['watch', '--mock', 'afu0.0'], {
+        onOutput: (child, text) => {
+          if (text.includes('watching')) child.kill('SIGINT');
+        },
+      });
+      expect([interrupted.code, interrupted.signal]).toEqual([130, null]);
+    },
+    timeout,
+  );
+});
+
+describe('failures', () => {
+  const rows: [string, string[], number, RegExp][] = [
+    ['an unknown command', ['frobnicate'], 2, /unknown command 'frobnicate'/],
+    ['an unknown option', ['list', '--frob'], 2, /unknown option '--frob'/],
+    ['an option without its value', ['memcpy', '--mock', '--in'], 2, /argument missing/],
+    ['a required option left out', ['memcpy', '--mock', '--in', 'x'], 2, /'--out <file>'/],
+    ['a name of nothing', ['info', '--mock', 'sda'], 2, /'sda' is no name of a card or AFU/],
+    ['a number that is none', ['watch', '--mock', 'afu0.0', '--wed', '1e3'], 2, /0x…/],
+    ['a register that is none', ['watch', '--mock', 'afu0.0', '--write', '3'], 2, /OFFSET=VALUE/],
+    ['a misaligned register', ['watch', '--mock', 'afu1.0', '--write', '3=1'], 2, /multiple of 8/],
+    ['an absent card', ['info', '--mock', 'card7'], 3, /card7.*there are card0, card1/],
+    ['an absent AFU', ['watch', '--mock', 'afu7.0'], 3, /afu7\.0/],
+    ['an absent node', ['watch', '--mock', 'afu0.0d'], 3, /ENOENT.*afu0\.0d/],
+    ['an absent file', ['memcpy', '--mock', '--in', '/nothing', '--out', 'x'], 1, /ENOENT/],
+    ['an image unmeant', ['image', '--mock', 'card0', '--in', 'x'], 2, /say --yes/],
+  ];
+  for (const [what, args, expected, line] of rows) {
+    it(
+      `${what} exits ${expected}, with one line on stderr`,
+      async () => {
+        const { code, stdout, stderr } = await run(args);
+        expect(stdout).toBe('');
+        const lines = stderr.split('\n').filter((each) => each !== '');
+        expect(lines.filter((each) => each.startsWith('node-cxl: '))).toHaveLength(1);
+        expect(lines.at(-1)).toMatch(line);
+        expect(code).toBe(expected);
+      },
+      timeout,
+    );
+  }
+
+  it(
+    'a full AFU is busy, an image out of place has no device',
+    async () => {
+      const env = config('busy.json', { cards: [{ interrupts: 2 }] });
+      const busy = await run(['watch', 'afu0.0'], { env });
+      expect([busy.code, busy.stderr.split('\n').length]).toEqual([5, 2]);
+      expect(busy.stderr).toMatch(/ENOSPC/);
+      writeFileSync(file('image'), 'not much of one');
+      const image = await run(['image', 'card0', '--mock', '--yes', '--in', file('image')]);
+      expect([image.code, image.stderr.split('\n').length]).toEqual([3, 2]);
+    },
+    timeout,
+  );
+
+  it(
+    'a node that may not be opened is a matter of permission, and says what to do',
+    async () => {
+      const env = config('denied.json', { faults: [{ name: 'open', errno: 'EACCES' }] });
+      const { code, stderr } = await run(['watch', 'afu0.0'], { env });
+      expect(code).toBe(4);
+      expect(stderr).toMatch(/^node-cxl: EACCES: .*70-node-cxl\.rules.*\n$/);
+    },
+    timeout,
+  );
+
+  it(
+    'an AFU that loses a copy, or never ends, fails the job',
+    async () => {
+      const args = ['memcpy', '--in', manifest, '--out', file('copy')];
+      const fault = config('fault.json', {
+        faults: [{ name: 'translation', after: 1, times: 99 }],
+      });
+      const lost = await run(args, { env: fault });
+      expect([lost.code, lost.stderr.split('\n').length]).toEqual([1, 2]);
+      expect(lost.stderr).toMatch(/data storage fault|translation fault/);
+      const silent = config('silent.json', { faults: [{ name: 'lost-interrupt', times: 99 }] });
+      const late = await run([...args, '--timeout', '300'], { env: silent });
+      expect([late.code, late.stderr.split('\n').length]).toEqual([1, 2]);
+      expect(late.stderr).toMatch(/ETIMEDOUT/);
+    },
+    timeout,
+  );
+
+  it(
+    'a reader that has heard enough is no failure',
+    async () => {
+      const child = spawn(
+        'bash',
+        ['-c', 'set -o pipefail; "$0" "$1" list --mock --json | true', process.execPath, program],
+        { stdio: ['ignore', 'ignore', 'pipe'] },
+      );
+      let stderr = '';
+      child.stderr.setEncoding('utf8').on('data', (text) => {
+        stderr += text;
+      });
+      const code = await new Promise((resolve) => child.on('close', resolve));
+      expect([code, stderr]).toEqual([0, '']);
+    },
+    timeout,
+  );
+});
+
+describe('help and version', () => {
+  it(
+    'are on stdout',
+    async () => {
+      const help = await run(['--help']);
+      expect([help.code, help.stderr]).toEqual([0, '']);
+      for (const command of ['list', 'info', 'memcpy', 'watch', 'image', 'Exit codes:']) {
+        expect(help.stdout).toContain(command);
+      }
+      expect((await run(['--version'])).stdout).toBe(`${version}\n`);
+    },
+    timeout,
+  );
+});
