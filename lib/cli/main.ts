@@ -5,6 +5,7 @@ import { cxl } from '../index';
 import { deviceInfo, deviceTree, listDevices } from './devices';
 import { doeCommand } from './doe';
 import { exitCodeOf, exitCodes, failureLine } from './failure';
+import { flashCommand } from './flash';
 import { type ImageOptions, image } from './image';
 import { type MemcpyCommandOptions, memcpy } from './memcpy';
 import { type DataValue, inline, print, printJson, words } from './output';
@@ -148,6 +149,7 @@ function newProgram(): Command {
       image(cxl, name, options, interruption.signal),
     );
   program.addCommand(doeCommand());
+  program.addCommand(flashCommand(cxl));
   return settle(program).hook('preAction', (_, command) => {
     if (command.opts()['mock'] === true && !process.env['NODE_CXL_BACKEND']?.startsWith('mock')) {
       process.env['NODE_CXL_BACKEND'] = 'mock';
