@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import { mockTarget } from './support/mock-target';
 import { type Operation, operations, runSequence } from './support/sequence';
-import { row, target } from './target';
+import { type Need, row, target } from './target';
 
 const runs = Number(process.env['CXL_RUNS'] ?? 60);
 const seed = Number(process.env['CXL_SEED'] ?? Date.now() % 2 ** 31);
@@ -39,8 +39,29 @@ describe('the mock is what it models', () => {
     300_000,
   );
 
-  const found: Record<string, Operation[]> = {};
+  const found: Record<string, Operation[]> = {
+    'a fault of one context leaves another’s wait alone': [
+      { do: 'open', slot: 0, kind: 'slave' },
+      { do: 'attach', slot: 0, interrupts: 4, errFf: false },
+      { do: 'open', slot: 2, kind: 'slave' },
+      { do: 'attach', slot: 2, interrupts: 4, errFf: false },
+      { do: 'map', slot: 2, pages: 0 },
+      { do: 'dataStorage', slot: 2, address: 0x40n },
+      { do: 'wait', slot: 0 },
+      { do: 'close', slot: 0 },
+      { do: 'wait', slot: 2 },
+    ],
+    'the whole area of a dedicated context can be mapped': [
+      { do: 'open', slot: 2, kind: 'dedicated' },
+      { do: 'attach', slot: 2, interrupts: 4, errFf: false },
+      { do: 'map', slot: 2, pages: 0 },
+      { do: 'map', slot: 2, pages: 10_000 },
+    ],
+  };
   for (const [title, sequence] of Object.entries(found)) {
-    row(title, ['provoke', 'native'], () => agree(sequence));
+    const needs: Need[] = sequence.some((one) => one.do === 'open' && one.kind === 'dedicated')
+      ? ['provoke', 'native', 'dedicated']
+      : ['provoke', 'native'];
+    row(title, needs, () => agree(sequence));
   }
 });
