@@ -109,7 +109,7 @@ export class CxlError extends Error {
   /** The call that failed, such as 'ioctl(START_WORK)'. */
   readonly syscall: string;
   /** The file concerned, where there is one. */
-  readonly path?: string;
+  declare readonly path?: string;
 
   constructor(errno: number, syscall: string, path?: string, hint?: string) {
     const code = errnoName(errno);
