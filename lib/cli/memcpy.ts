@@ -115,6 +115,10 @@ export async function memcpy(
   report(afu.name, job, sums.in.digest('hex'), sums.out.digest('hex'), options);
 }
 
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 function report(
   afu: string,
   { counts, processElement }: MemcpyJob,
@@ -139,9 +143,9 @@ function report(
     });
   } else {
     print(
-      `${bytes(counts.bytes)} in ${counts.elements} work elements, ${counts.busy.toFixed(1)} ms: ${bytes(throughput)}/s`,
+      `${bytes(counts.bytes)} in ${plural(counts.elements, 'work element')}, ${counts.busy.toFixed(1)} ms: ${bytes(throughput)}/s`,
     );
-    print(`${counts.events} AFU interrupts received${options.poll ? ' (polling)' : ''}`);
+    print(`${plural(counts.events, 'AFU interrupt')} received${options.poll ? ' (polling)' : ''}`);
     print(`sha256 ${copySum}: ${identical ? 'identical' : `the source has ${sourceSum}`}`);
   }
   if (!identical) {
