@@ -1,5 +1,5 @@
 import type { Afu } from './afu';
-import { Attributes } from './attributes';
+import { Attributes, together } from './attributes';
 import type { Binding } from './binding';
 import type { Cxl } from './cxl';
 import { valueError } from './errors';
@@ -117,36 +117,17 @@ export class Adapter {
   }
 
   /** Every attribute at once. */
-  async attributes() {
-    const [
-      caiaVersion,
-      pslRevision,
-      baseImage,
-      imageLoaded,
-      loadImageOnPerst,
-      perstReloadsSameImage,
-      pslTimebaseSynced,
-      tunneledOpsSupported,
-    ] = await Promise.all([
-      this.caiaVersion(),
-      this.pslRevision(),
-      this.baseImage(),
-      this.imageLoaded(),
-      this.loadImageOnPerst(),
-      this.perstReloadsSameImage(),
-      this.pslTimebaseSynced(),
-      this.tunneledOpsSupported(),
-    ]);
-    return {
-      caiaVersion,
-      pslRevision,
-      baseImage,
-      imageLoaded,
-      loadImageOnPerst,
-      perstReloadsSameImage,
-      pslTimebaseSynced,
-      tunneledOpsSupported,
-    };
+  attributes() {
+    return together({
+      caiaVersion: this.caiaVersion(),
+      pslRevision: this.pslRevision(),
+      baseImage: this.baseImage(),
+      imageLoaded: this.imageLoaded(),
+      loadImageOnPerst: this.loadImageOnPerst(),
+      perstReloadsSameImage: this.perstReloadsSameImage(),
+      pslTimebaseSynced: this.pslTimebaseSynced(),
+      tunneledOpsSupported: this.tunneledOpsSupported(),
+    });
   }
 
   /**

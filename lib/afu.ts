@@ -1,4 +1,4 @@
-import { Attributes } from './attributes';
+import { Attributes, together } from './attributes';
 import type { Binding } from './binding';
 import { ConfigurationRecord } from './configuration-record';
 import type { Context } from './context';
@@ -177,45 +177,20 @@ export class Afu {
   }
 
   /** Every attribute at once. */
-  async attributes() {
-    const [
-      apiVersion,
-      apiVersionCompatible,
-      irqsMin,
-      irqsMax,
-      mmioSize,
-      mode,
-      modesSupported,
-      prefaultMode,
-      masterMmioSize,
-      perProcessMmioLength,
-      perProcessMmioOffset,
-    ] = await Promise.all([
-      this.apiVersion(),
-      this.apiVersionCompatible(),
-      this.irqsMin(),
-      this.irqsMax(),
-      this.mmioSize(),
-      this.mode(),
-      this.modesSupported(),
-      this.prefaultMode(),
-      this.masterMmioSize(),
-      this.perProcessMmioLength(),
-      this.perProcessMmioOffset(),
-    ]);
-    return {
-      apiVersion,
-      apiVersionCompatible,
-      irqsMin,
-      irqsMax,
-      mmioSize,
-      mode,
-      modesSupported,
-      prefaultMode,
-      masterMmioSize,
-      perProcessMmioLength,
-      perProcessMmioOffset,
-    };
+  attributes() {
+    return together({
+      apiVersion: this.apiVersion(),
+      apiVersionCompatible: this.apiVersionCompatible(),
+      irqsMin: this.irqsMin(),
+      irqsMax: this.irqsMax(),
+      mmioSize: this.mmioSize(),
+      mode: this.mode(),
+      modesSupported: this.modesSupported(),
+      prefaultMode: this.prefaultMode(),
+      masterMmioSize: this.masterMmioSize(),
+      perProcessMmioLength: this.perProcessMmioLength(),
+      perProcessMmioOffset: this.perProcessMmioOffset(),
+    });
   }
 
   /**

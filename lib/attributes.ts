@@ -108,6 +108,17 @@ export class Attributes {
   }
 }
 
+/** The values of an object of promises, under the same names. */
+export async function together<T extends object>(
+  values: {
+    [K in keyof T]: Promise<T[K]>;
+  },
+): Promise<T> {
+  const entries = Object.entries<Promise<unknown>>(values);
+  const settled = await Promise.all(entries.map(async ([name, value]) => [name, await value]));
+  return Object.fromEntries(settled) as T;
+}
+
 function parse<T>(
   text: string,
   pattern: RegExp,
