@@ -94,9 +94,9 @@ function isExpress(space: ConfigSpace, path: string): boolean {
   const seen = new Set<number>();
   for (let at = read(space, 0x34, path) & 0xfc; at >= 0x40 && !seen.has(at); ) {
     seen.add(at);
-    // The list lies past the header, where not everybody may read.
-    const header = space.readDword(at);
-    if (header < 0) return true;
+    // The list lies past the header: beyond what was recorded, or what only root may read.
+    if (at + 4 > space.size) return true;
+    const header = read(space, at, path);
     if ((header & 0xff) === pciExpressCapabilityId) return true;
     at = (header >>> 8) & 0xfc;
   }

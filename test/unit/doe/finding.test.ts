@@ -80,6 +80,11 @@ describe('configuration space that cannot be read to its end', () => {
     expect((await doe.scan())[0]).toMatchObject({ mailboxes: [], problem: { code: 'EACCES' } });
   });
 
+  it('not root, and a function of 256 bytes whose capabilities cannot be seen', async () => {
+    const doe = withFunction({ mailboxes: [{}], size: 256, readable: 64 });
+    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'EACCES' });
+  });
+
   it('cut to 256 or 64 bytes under a PCI Express function', async () => {
     for (const size of [256, 64]) {
       const doe = withFunction({ mailboxes: [{}], size });
