@@ -9,6 +9,7 @@
 #include "card_file.h"
 #include "device_file.h"
 #include "environment.h"
+#include "flash_file.h"
 #include "memory.h"
 #include "ofd_lock.h"
 #include "pages.h"
@@ -80,6 +81,7 @@ bool DefineAll(napi_env env, napi_value exports) {
       {"openAfu", nullptr, OpenAfu, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"adoptAfu", nullptr, AdoptAfu, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"openCard", nullptr, OpenCard, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+      {"openFlash", nullptr, OpenFlash, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"writeAttribute", nullptr, WriteAttribute, nullptr, nullptr, nullptr, napi_enumerable,
        nullptr},
       {"allocate", nullptr, Allocate, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
@@ -91,7 +93,7 @@ bool DefineAll(napi_env env, napi_value exports) {
       {"orphanedMemory", nullptr, OrphanedMemory, nullptr, nullptr, nullptr, napi_default, nullptr},
   };
   return Environment::Create(env) && AfuFile::Define(env) && ProblemStateMapping::Define(env) &&
-         MemoryRegion::Define(env) && CardFile::Define(env) &&
+         MemoryRegion::Define(env) && CardFile::Define(env) && FlashFile::Define(env) &&
          Succeeded(env, napi_define_properties(env, exports, sizeof properties / sizeof *properties,
                                                properties));
 }

@@ -56,6 +56,7 @@ void Environment::Stop(void* data) {
   self->stopped_ = true;
   self->events_.Stop();
   self->control_.Stop(self->env_);
+  self->flash_.Stop(self->env_);
   if (self->wake_ != nullptr) napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
 }
 
@@ -64,6 +65,7 @@ void Environment::Deliver(napi_env env, napi_value, void* data, void*) {
   // Without an environment it is being torn down.
   if (env == nullptr || self->stopped_) return;
   self->control_.Deliver(env);
+  self->flash_.Deliver(env);
   self->events_.Deliver(env);
 }
 

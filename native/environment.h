@@ -8,12 +8,13 @@
 
 #include "control_thread.h"
 #include "event_thread.h"
+#include "flash_workers.h"
 #include "reference.h"
 
 namespace cxl {
 
 // The classes of the addon; see wrapped.h.
-enum class Class { kAfuFile, kProblemStateMapping, kMemoryRegion, kCardFile, kCount };
+enum class Class { kAfuFile, kProblemStateMapping, kMemoryRegion, kCardFile, kFlashFile, kCount };
 
 class Environment : public Counted<Environment> {
  public:
@@ -36,6 +37,7 @@ class Environment : public Counted<Environment> {
 
   EventThread& events() { return events_; }
   ControlThread& control() { return control_; }
+  FlashWorkers& flash() { return flash_; }
 
   napi_ref constructors[static_cast<size_t>(Class::kCount)] = {};
   // What the constructor that is about to be called shall wrap.
@@ -43,7 +45,7 @@ class Environment : public Counted<Environment> {
 
  private:
   friend class Counted<Environment>;
-  explicit Environment(napi_env env) : env_(env), events_(this), control_(this) {}
+  explicit Environment(napi_env env) : env_(env), events_(this), control_(this), flash_(this) {}
   ~Environment() = default;
 
   static void Stop(void* self);
@@ -55,6 +57,7 @@ class Environment : public Counted<Environment> {
   bool stopped_ = false;
   EventThread events_;
   ControlThread control_;
+  FlashWorkers flash_;
 };
 
 }  // namespace cxl

@@ -60,11 +60,23 @@ export interface AddonCardFile {
   close(settle: Settle<number>): void;
 }
 
+export interface AddonFlashFile {
+  readonly fd: number;
+  /** Bytes that were handed in as `data` come back, filled, as `data` of the answer. */
+  call(
+    name: string,
+    input: object,
+    settle: Settle<(Record<string, unknown> & { data?: Uint8Array }) | number>,
+  ): void;
+  close(settle: Settle<number>): void;
+}
+
 export interface Addon {
   readonly pageSize: number;
   openAfu(path: string, settle: Settle<AddonAfuFile | number>): void;
   adoptAfu(fd: number, owned: boolean): AddonAfuFile | number;
   openCard(path: string, settle: Settle<AddonCardFile | number>): void;
+  openFlash(path: string, settle: Settle<AddonFlashFile | number>): void;
   writeAttribute(path: string, data: string, settle: Settle<number>): void;
   /** `hugePages`: 0 none, 1 transparent, 2 explicit. `numaNode`: -1 for any. */
   allocate(

@@ -20,6 +20,7 @@ import {
   type AddonMemory,
   loadAddon,
 } from './addon';
+import { nativeFlash } from './flash';
 import { nativeSysFs } from './sysfs';
 
 let binding: Binding | undefined;
@@ -37,6 +38,7 @@ export function nativeBinding(): Binding {
 function bind(addon: Addon): Binding {
   return {
     kind: 'native',
+    flash: nativeFlash(addon),
     pageSize: addon.pageSize,
     sysfs: nativeSysFs(addon),
     async openAfu(path) {
