@@ -22,6 +22,8 @@ import {
 
 const slotBytes = 128;
 const alignment = 65536;
+/** Milliseconds. The driver gives it about as long. */
+const longestReset = 100;
 
 export interface RingOptions {
   readonly depth: number;
@@ -94,9 +96,9 @@ export class Ring {
       page.write64(registers.sqStart, start);
       page.write64(registers.sqEnd, start + BigInt(this.depth * ioarcbBytes));
     }
+    const control = page.read64(registers.contextControl);
     page.write64(registers.contextControl, BigInt(syncErrorInterrupt));
     page.write64(registers.interruptMask, BigInt.asUintN(64, ~interruptBits));
-    const control = page.read64(registers.contextControl);
     return (control & unmapSupported) !== 0n;
   }
 
@@ -166,9 +168,10 @@ export class Ring {
   reset(page: ProblemState): boolean {
     const register = this.squeue ? registers.sqContextReset : registers.ioarrin;
     page.write64(register, 1n);
-    for (let tries = 0; tries < 10000; tries += 1) {
+    const end = performance.now() + longestReset;
+    do {
       if ((page.read64(register) & 1n) === 0n) return true;
-    }
+    } while (performance.now() < end);
     return false;
   }
 

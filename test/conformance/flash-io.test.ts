@@ -1,9 +1,9 @@
 import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  type CommandMode,
   chunk,
   codeOf,
+  commandModes,
   type FlashTarget,
   flashTarget,
   lunBlocks,
@@ -24,7 +24,7 @@ function failure(promise: Promise<unknown>): Promise<CommandError> {
   );
 }
 
-for (const mode of ['ioarrin', 'sq'] as CommandMode[]) {
+for (const mode of commandModes) {
   describe(`block I/O, ${mode} mode`, () => {
     let target: FlashTarget;
     let context: FlashContext;

@@ -1,6 +1,6 @@
 import type { BlockDevice, FlashContext } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type CommandMode, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { codeOf, commandModes, type FlashTarget, flashTarget, provoke } from './flash-target';
 
 const size = 4096;
 const allOnes = (1n << 64n) - 1n;
@@ -11,7 +11,7 @@ function block(round: number, index: number): Uint8Array {
   return bytes;
 }
 
-for (const mode of ['ioarrin', 'sq'] as CommandMode[]) {
+for (const mode of commandModes) {
   describe(`recovery, ${mode} mode`, () => {
     let target: FlashTarget;
     let context: FlashContext;

@@ -1,7 +1,15 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
 import { flashFlags, openLun } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { chunk, codeOf, type FlashTarget, flashTarget, lunBlocks, provoke } from './flash-target';
+import {
+  chunk,
+  codeOf,
+  commandModes,
+  type FlashTarget,
+  flashTarget,
+  lunBlocks,
+  provoke,
+} from './flash-target';
 
 const allOnes = (1n << 64n) - 1n;
 
@@ -80,7 +88,8 @@ describe('the superpipe ioctls', () => {
       expect(answer.blockSize).toBe(4096n);
       expect(answer.lastLba).toBe(lunBlocks[0] - 1n);
       expect(answer.maxXfer).toBe(4096n);
-      expect(answer.returnFlags).toBe(flashFlags.appCloseAdapFd);
+      const mode = commandModes[0] === 'sq' ? flashFlags.contextSqCmdMode : 0n;
+      expect(answer.returnFlags).toBe(flashFlags.appCloseAdapFd | mode);
       const context = target.system.adopt(Number(answer.adapFd), { owned: true, mmioSize: 65536 });
       expect(answer.contextId & 0xffffffffn).toBe(BigInt(context.processElement ?? -1));
       expect(context.linkState()).toBe('up');

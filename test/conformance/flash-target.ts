@@ -7,6 +7,8 @@ import { type Cxl, cxl } from 'node-cxl';
 import { type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
 import { createMockCxl, provokeCommands, provokeRegisters } from 'node-cxl/mock';
 
+const allOnes = (1n << 64n) - 1n;
+
 export type CommandMode = 'ioarrin' | 'sq';
 
 export const lunBlocks = [262144n, 131072n, 1000n] as const;
@@ -16,7 +18,6 @@ export interface FlashTarget {
   readonly system: Cxl;
   /** /dev/sgN of each LUN, a path each port. */
   readonly nodes: readonly (readonly string[])[];
-  readonly hostNode: string;
   /** Opens a LUN with superpipe enabled; closed with the target. */
   lun(index?: number, port?: number): Promise<Lun>;
   /** Closes what lun() opened and gives the LUNs back. */
@@ -25,14 +26,19 @@ export interface FlashTarget {
 
 const simulated = process.env['CXL_TARGET'] === 'simulated';
 
-export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise<FlashTarget> {
+/**
+ * The simulated device sees registers as memory, not store by store: commands that each take a
+ * store to the same register (IOARRIN) would be lost there, so it has SQ mode alone.
+ */
+export const commandModes: readonly CommandMode[] = simulated ? ['sq'] : ['ioarrin', 'sq'];
+
+export async function flashTarget(
+  commandMode: CommandMode = commandModes[0] as CommandMode,
+): Promise<FlashTarget> {
   const system = simulated ? cxl : mock(commandMode);
-  // The simulated device has an adapter of either kind.
-  const host = simulated && commandMode === 'sq' ? 1 : 0;
   const found = await listLuns({ system });
-  const hosts = [...new Set(found.map((lun) => lun.host))];
   const byWwid = new Map<string, string[]>();
-  for (const lun of found.filter((one) => one.host === hosts[host])) {
+  for (const lun of found) {
     const nodes = byWwid.get(lun.wwid ?? '') ?? [];
     nodes.push(lun.generic ?? '');
     byWwid.set(lun.wwid ?? '', nodes);
@@ -42,7 +48,6 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
   return {
     system,
     nodes,
-    hostNode: `/dev/cxlflash/cxlflash${host}`,
     async lun(index = 0, port = 0) {
       const lun = await openLun(nodes[index]?.[port] ?? '', { system });
       opened.push(lun);
@@ -80,6 +85,13 @@ export function provoke(
     provokeRegisters.command,
     (BigInt(provokeCommands[command]) << 56n) | BigInt(argument >>> 0),
   );
+  // The device takes it in its own time, and then the register reads 0; in error, all ones.
+  const end = performance.now() + 5000;
+  for (;;) {
+    const taken = page.read64(provokeRegisters.command);
+    if (taken === 0n || taken === allOnes) return;
+    if (performance.now() > end) throw new Error('the provocation was not taken');
+  }
 }
 
 /** The first 8 bytes of a status, for provoke('status'). */

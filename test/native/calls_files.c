@@ -20,6 +20,7 @@
 #include "events.h"
 #include "export.h"
 #include "files.h"
+#include "flash/flash.h"
 #include "image.h"
 #include "next.h"
 
@@ -167,6 +168,7 @@ static int ioctl_file(struct file* file, int fd, unsigned long request, void* ar
   device_lock();
   int result = file->kind == FILE_CONTEXT ? context_ioctl(file->context, request, argument)
                : file->kind == FILE_CARD  ? image_ioctl(file->card, request, argument)
+               : file->kind == FILE_FLASH ? flash_ioctl(file->flash, request, argument)
                                           : -ENOTTY;
   device_unlock();
   file_put(file);

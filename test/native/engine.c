@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include "flash/flash.h"
+
 static bool running;
 
 // How long the thread stays close after work, and how far its sleep then grows.
@@ -40,7 +42,8 @@ static void* run(void* unused) {
     bool attached = false, worked = false;
     device_tick();
     for (int number = 0; number < CARDS; number++) worked |= run_afu(cards[number].afu, &attached);
-    if (!attached && !device_busy()) {
+    worked |= flash_step(&attached);
+    if (!attached && !device_busy() && !flash_busy()) {
       running = false;
       device_unlock();
       return NULL;

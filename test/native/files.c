@@ -14,6 +14,7 @@
 #include "context.h"
 #include "control.h"
 #include "events.h"
+#include "flash/flash.h"
 #include "image.h"
 #include "next.h"
 
@@ -39,6 +40,7 @@ static void release(struct file* file) {
   if (file->kind == FILE_CARD) image_close(file->card);
   if (file->kind == FILE_CONTEXT) {
     file->context->descriptors = 0;
+    flash_context_closed(file->context);
     context_put(file->context);
   }
   free(file->path);
@@ -171,6 +173,12 @@ static int open_control(int flags) {
   return publish(new_file(FILE_CONTROL, flags), fd);
 }
 
+static int open_flash(struct flash_path* path, int flags) {
+  struct file* file = new_file(FILE_FLASH, flags);
+  file->flash = path;
+  return publish(file, memory_file(NULL, 0, flags));
+}
+
 static int open_attribute(const char* path, int flags) {
   struct card* card;
   char kind;
@@ -220,6 +228,10 @@ int file_open(const char* tree, int flags, mode_t mode) {
     return -1;
   }
   if (strcmp(path, "/dev/cxl-sim") == 0) return open_control(flags);
+  struct flash_path* flash = flash_find(path);
+  if (flash) return open_flash(flash, flags);
+  // What sysfs says of LUNs is in the tree as it is.
+  if (flash_ours(path)) return NEXT(openat)(AT_FDCWD, tree, flags & ~O_CREAT, mode);
   struct node node;
   if (strncmp(path, "/dev/cxl/", 9) == 0 && tree_node(path + 9, &node)) {
     return node.kind == 'c' ? open_card(node, flags) : open_context(node, flags);

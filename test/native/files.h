@@ -12,7 +12,7 @@
 #include "device.h"
 #include "tree.h"
 
-enum file_kind { FILE_CONTEXT, FILE_CARD, FILE_ATTRIBUTE, FILE_CONTROL };
+enum file_kind { FILE_CONTEXT, FILE_CARD, FILE_ATTRIBUTE, FILE_CONTROL, FILE_FLASH };
 
 struct file {
   enum file_kind kind;
@@ -21,6 +21,7 @@ struct file {
   struct node node;
   struct context* context;
   struct card* card;
+  struct flash_path* flash;
   const struct attribute* attribute;
   char* path;
 };

@@ -14,6 +14,7 @@
 
 #include "attributes.h"
 #include "device.h"
+#include "flash/flash.h"
 #include "next.h"
 
 static char root[128];
@@ -41,7 +42,7 @@ static bool below(const char* path, const char* folder) {
 
 static bool ours(const char* path) {
   if (below(path, "/dev/cxl") || below(path, "/sys/class/cxl")) return true;
-  if (strcmp(path, "/dev/cxl-sim") == 0) return true;
+  if (strcmp(path, "/dev/cxl-sim") == 0 || flash_ours(path)) return true;
   char prefix[64];
   snprintf(prefix, sizeof prefix, "/sys/dev/char/%d:", MAJOR_NUMBER);
   if (strncmp(path, prefix, strlen(prefix)) == 0) return true;
@@ -99,6 +100,14 @@ static void put_file(const char* path, int mode, size_t size, bool wanted) {
   int fd = NEXT(open)(place, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   if (fd < 0) return;
   if (fchmod(fd, (mode_t)mode) || ftruncate(fd, (off_t)size)) perror("cxlsim: attribute");
+  NEXT(close)(fd);
+}
+
+static void put_text(const char* path, const char* text) {
+  char place[PATH_MAX];
+  int fd = NEXT(open)(full(path, place), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return;
+  if (NEXT(write)(fd, text, strlen(text)) < 0) perror("cxlsim: attribute");
   NEXT(close)(fd);
 }
 
@@ -254,6 +263,7 @@ static void synchronise(void) {
   put_folder(options.guest ? "/sys/bus/platform" : "/sys/bus/pci");
   put_folder("/dev/cxl");
   put_file("/dev/cxl-sim", 0600, 0, true);
+  flash_tree(put_folder, put_text);
   for (int number = 0; number < CARDS; number++) put_card(&cards[number]);
   umask(mask);
 }
@@ -327,7 +337,10 @@ bool tree_path(int dirfd, const char* path, char out[PATH_MAX]) {
   }
   char clean[PATH_MAX];
   if (!normalise(path, clean)) return false;
-  if (strncmp(clean, "/dev/cxl", 8) && strncmp(clean, "/sys/", 5)) return false;
+  if (strncmp(clean, "/dev/cxl", 8) && strncmp(clean, "/dev/sg", 7) &&
+      strncmp(clean, "/sys/", 5)) {
+    return false;
+  }
   device_start();
   if (!ours(clean)) return false;
   prepare();

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A cxlflash adapter of the simulated device: what the rest of the library asks of it. Its
+// contexts are ordinary ones of an AFU that has no node of its own. Lock held unless said
+// otherwise.
+
+#pragma once
+
+#include <stdbool.h>
+
+#include "../device.h"
+
+struct flash_path;
+
+// True for names of LUNs and of what sysfs says about them. Without the lock.
+bool flash_ours(const char* path);
+// Makes those names, by the tree's own functions.
+void flash_tree(void (*put_folder)(const char* path),
+                void (*put_text)(const char* path, const char* text));
+// The LUN's path behind a node, or NULL.
+struct flash_path* flash_find(const char* node);
+// Gives up the lock while it waits for a reset.
+int flash_ioctl(struct flash_path* path, unsigned long request, void* argument);
+// Runs the AFU of every context; true when it did something.
+bool flash_step(bool* attached);
+// A reset is running.
+bool flash_busy(void);
+// The last descriptor of a context has gone.
+void flash_context_closed(struct context* context);
