@@ -3,6 +3,18 @@ import { defineConfig } from 'vitest/config';
 
 const simulatedDevice = path.resolve('test/native/build/libcxlsim.so');
 
+/** What concerns the cxl driver alone, whose backends differ; not flash, not mailboxes. */
+const driverConformance = [
+  'closing',
+  'events',
+  'life-table',
+  'memcpy',
+  'memory',
+  'model-based',
+  'problem-state',
+  'sysfs',
+].map((name) => `test/conformance/${name}.test.ts`);
+
 // Tests import the package by its name, as its users do, and so run what was built.
 const server = { deps: { external: [/\/dist\//] } };
 
@@ -25,6 +37,15 @@ export default defineConfig({
         },
       },
       {
+        // The driver's other face: a PowerVM guest.
+        test: {
+          name: 'mock-guest',
+          server,
+          include: driverConformance,
+          env: { CXL_TARGET: 'mock', CXL_FLAVOUR: 'guest' },
+        },
+      },
+      {
         // The device is preloaded: every process of this project starts with it.
         test: {
           name: 'simulated',
@@ -32,6 +53,15 @@ export default defineConfig({
           include: ['test/conformance/**/*.test.ts', 'test/native/**/*.test.ts'],
           pool: 'forks',
           env: { CXL_TARGET: 'simulated', LD_PRELOAD: simulatedDevice },
+        },
+      },
+      {
+        test: {
+          name: 'simulated-guest',
+          server,
+          include: driverConformance,
+          pool: 'forks',
+          env: { CXL_TARGET: 'simulated', CXLSIM_FLAVOUR: 'guest', LD_PRELOAD: simulatedDevice },
         },
       },
     ],

@@ -9,10 +9,23 @@ const packages = ['strace', 'clang-format'];
 
 const stages = [
   { name: 'packages', command: installPackages(), limit: 10 },
-  { name: 'npm cit', command: 'npm cit --no-audit --no-fund', limit: 20 },
+  { name: 'npm cit', command: 'npm cit --no-audit --no-fund', limit: 15 },
   { name: 'format', command: 'npm run -s format:check', limit: 5 },
   { name: 'lint and types', command: 'npm run -s lint', limit: 5 },
+  { name: 'main job', command: 'npm start', limit: 5 },
+  { name: 'many random sequences', command: manySequences(), limit: 10 },
+  { name: 'sanitizers', command: 'npm run -s test:sanitizers', limit: 10 },
+  { name: 'prebuilds', command: 'npm run -s prebuild', limit: 10 },
+  { name: 'tarball', command: 'npm run -s test:pack', limit: 10 },
+  { name: 'ppc64le in user mode', command: 'npm run -s test:ppc64', limit: 20 },
+  { name: 'POWER machine', command: 'npm run -s test:rig', limit: 20 },
+  { name: 'Compute Express Link machine', command: 'npm run -s test:rig:doe', limit: 10 },
+  { name: 'benchmarks', command: 'npm run -s bench', limit: 5 },
 ];
+
+function manySequences() {
+  return 'CXL_RUNS=500 npx vitest run --project simulated --project simulated-guest model-based';
+}
 
 function installPackages() {
   const missing = packages.filter(

@@ -115,7 +115,10 @@ describe('delivery', () => {
 
 describe('raw bytes', () => {
   async function inject(job: Job, bytes: Uint8Array): Promise<void> {
-    await target.device.injectEventBytes(afu, job.context.processElement ?? -1, bytes);
+    // The driver's index of the context, which only its events tell.
+    await provoked(job.regs, 'interrupt', { argument: interrupts(1) });
+    const { processElement } = await job.context.waitForEvent(patience);
+    await target.device.injectEventBytes(afu, processElement, bytes);
   }
 
   /** An event as the kernel lays it out, native-endian. */

@@ -39,8 +39,7 @@ export async function mockTarget({
         mock.card(card).notice();
       },
       linkUp: async (card) => mock.card(card).recover(),
-      injectEventBytes: async (_afu, processElement, bytes) =>
-        spliced.inject(processElement, bytes),
+      injectEventBytes: async (_afu, _processElement, bytes) => spliced.inject(bytes),
       overrideAttribute: async (path, text) => sysfs.override(path, text),
       usage: async () => {
         const { files, contexts, mappings } = mock.counters;
@@ -100,10 +99,17 @@ class OddAttributes implements SysFs {
   }
 }
 
+interface SplicedFile {
+  sink: EventSink;
+  armed: boolean;
+  readonly waiting: Uint8Array[];
+}
+
 /** Lets a test put bytes where a read() of the driver would have put an event. */
 class SplicedEvents {
   readonly binding: Binding;
-  readonly #files = new Map<number, { sink: EventSink; armed: boolean; waiting: Uint8Array[] }>();
+  /** The file opened last: the tests that inject have but one. */
+  #last: SplicedFile | undefined;
 
   constructor(binding: Binding, sysfs: SysFs) {
     const openAfu = async (path: string) => {
@@ -120,14 +126,14 @@ class SplicedEvents {
     });
   }
 
-  inject(processElement: number, bytes: Uint8Array): void {
-    const file = this.#files.get(processElement);
-    if (file === undefined) throw new Error(`no context ${processElement} has a reader`);
+  inject(bytes: Uint8Array): void {
+    const file = this.#last;
+    if (file === undefined) throw new Error('no context has been opened');
     file.waiting.push(bytes);
     setImmediate(() => this.#deliver(file));
   }
 
-  #deliver(file: { sink: EventSink; armed: boolean; waiting: Uint8Array[] }): void {
+  #deliver(file: SplicedFile): void {
     if (!file.armed) return;
     const bytes = file.waiting.shift();
     if (bytes === undefined) return;
@@ -136,11 +142,11 @@ class SplicedEvents {
   }
 
   #splice(file: AfuFile): AfuFile {
-    const spliced = { sink: (() => {}) as EventSink, armed: false, waiting: [] as Uint8Array[] };
+    const spliced: SplicedFile = { sink: () => {}, armed: false, waiting: [] };
+    this.#last = spliced;
     const calls: Partial<AfuFile> = {
       onEvents: (sink) => {
         spliced.sink = sink;
-        this.#files.set(file.processElement(), spliced);
         file.onEvents((bytes, length, errno) => {
           spliced.armed = false;
           sink(bytes, length, errno);
