@@ -17,10 +17,12 @@ class Arguments {
   Arguments(napi_env env, napi_callback_info info) : env_(env) {
     size_t count = N;
     // What was not given reads as undefined.
-    napi_get_cb_info(env, info, &count, values_, &self_, nullptr);
+    napi_get_cb_info(env, info, &count, values_, &self_, &data_);
   }
 
   napi_value self() const { return self_; }
+  // What the function was made with.
+  void* data() const { return data_; }
   napi_value operator[](size_t index) const { return values_[index]; }
 
   bool Int64(size_t index, int64_t* value) const {
@@ -43,6 +45,7 @@ class Arguments {
  private:
   napi_env env_;
   napi_value self_ = nullptr;
+  void* data_ = nullptr;
   napi_value values_[N == 0 ? 1 : N] = {};
 };
 

@@ -52,10 +52,6 @@ void MemoryRegion::ReleasePages() {
 
 bool MemoryRegion::Define(napi_env env) {
   const napi_property_descriptor methods[] = {
-      {"load", nullptr, Load, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"load64", nullptr, Load64, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"store", nullptr, Store, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"store64", nullptr, Store64, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"free", nullptr, Free, nullptr, nullptr, nullptr, napi_default, nullptr},
   };
   return Wrapped<MemoryRegion>::Define(env, methods, sizeof methods / sizeof *methods);
@@ -85,10 +81,16 @@ napi_value MemoryRegion::New(napi_env env, const Pages& pages, size_t size) {
        napi_enumerable, nullptr},
       {"buffer", nullptr, nullptr, nullptr, nullptr, buffer, napi_enumerable, nullptr},
   };
-  return Succeeded(env, napi_define_properties(env, object, 3, properties)) ? object : nullptr;
+  const BoundMethod accesses[] = {
+      {"load", Load}, {"load64", Load64}, {"store", Store}, {"store64", Store64}};
+  return Succeeded(env, napi_define_properties(env, object, 3, properties)) &&
+                 Wrapped<MemoryRegion>::Bind(env, object, region.get(), accesses, 4)
+             ? object
+             : nullptr;
 }
 
 void MemoryRegion::Collected(napi_env env) {
+  if (self != nullptr) napi_delete_reference(env, std::exchange(self, nullptr));
   if (buffer_ != nullptr) napi_delete_reference(env, std::exchange(buffer_, nullptr));
   object_held_ = false;
   // After free() it is the bytes alone that count.
@@ -129,7 +131,7 @@ napi_value MemoryRegion::Load(napi_env env, napi_callback_info info) {
   int64_t offset;
   uint32_t width;
   bool big_endian;
-  auto region = Wrapped<MemoryRegion>::Receiver(env, arguments.self());
+  auto region = Wrapped<MemoryRegion>::BoundReceiver(env, arguments);
   if (region == nullptr || !arguments.Int64(0, &offset) || !arguments.Uint32(1, &width) ||
       !arguments.Bool(2, &big_endian)) {
     return nullptr;
@@ -156,7 +158,7 @@ napi_value MemoryRegion::Load64(napi_env env, napi_callback_info info) {
   Arguments<2> arguments(env, info);
   int64_t offset;
   bool big_endian;
-  auto region = Wrapped<MemoryRegion>::Receiver(env, arguments.self());
+  auto region = Wrapped<MemoryRegion>::BoundReceiver(env, arguments);
   if (region == nullptr || !arguments.Int64(0, &offset) || !arguments.Bool(1, &big_endian)) {
     return nullptr;
   }
@@ -172,7 +174,7 @@ napi_value MemoryRegion::Store(napi_env env, napi_callback_info info) {
   uint32_t width;
   uint32_t value;
   bool big_endian;
-  auto region = Wrapped<MemoryRegion>::Receiver(env, arguments.self());
+  auto region = Wrapped<MemoryRegion>::BoundReceiver(env, arguments);
   if (region == nullptr || !arguments.Int64(0, &offset) || !arguments.Uint32(1, &width) ||
       !arguments.Uint32(2, &value) || !arguments.Bool(3, &big_endian)) {
     return nullptr;
@@ -204,7 +206,7 @@ napi_value MemoryRegion::Store64(napi_env env, napi_callback_info info) {
   int64_t offset;
   uint64_t value;
   bool big_endian;
-  auto region = Wrapped<MemoryRegion>::Receiver(env, arguments.self());
+  auto region = Wrapped<MemoryRegion>::BoundReceiver(env, arguments);
   if (region == nullptr || !arguments.Int64(0, &offset) || !arguments.Uint64(1, &value) ||
       !arguments.Bool(2, &big_endian)) {
     return nullptr;

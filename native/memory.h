@@ -40,6 +40,8 @@ class MemoryRegion : public Counted<MemoryRegion> {
 
   void Collected(napi_env env);
 
+  napi_ref self = nullptr;
+
  private:
   friend class Counted<MemoryRegion>;
   MemoryRegion(const Pages& pages, size_t size) : pages_(pages), size_(size) {}

@@ -42,10 +42,6 @@ ProblemStateMapping::ProblemStateMapping(AfuFile* file, void* base, size_t lengt
 
 bool ProblemStateMapping::Define(napi_env env) {
   const napi_property_descriptor methods[] = {
-      {"read32", nullptr, Read<uint32_t>, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"read64", nullptr, Read<uint64_t>, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"write32", nullptr, Write<uint32_t>, nullptr, nullptr, nullptr, napi_default, nullptr},
-      {"write64", nullptr, Write<uint64_t>, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"readBlock", nullptr, Block<false>, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"writeBlock", nullptr, Block<true>, nullptr, nullptr, nullptr, napi_default, nullptr},
       {"unmap", nullptr, UnmapArea, nullptr, nullptr, nullptr, napi_default, nullptr},
@@ -75,7 +71,16 @@ napi_value ProblemStateMapping::New(napi_env env, AfuFile* file, napi_value owne
        nullptr},
       {"file", nullptr, nullptr, nullptr, nullptr, owner, napi_default, nullptr},
   };
-  return Succeeded(env, napi_define_properties(env, object, 2, properties)) ? object : nullptr;
+  const BoundMethod accesses[] = {
+      {"read32", Read<uint32_t>},
+      {"read64", Read<uint64_t>},
+      {"write32", Write<uint32_t>},
+      {"write64", Write<uint64_t>},
+  };
+  return Succeeded(env, napi_define_properties(env, object, 2, properties)) &&
+                 Wrapped<ProblemStateMapping>::Bind(env, object, mapping.get(), accesses, 4)
+             ? object
+             : nullptr;
 }
 
 void ProblemStateMapping::Unmap() {
@@ -86,7 +91,10 @@ void ProblemStateMapping::Unmap() {
   if (next_ != nullptr) next_->link_ = link_;
 }
 
-void ProblemStateMapping::Collected(napi_env) { Unmap(); }
+void ProblemStateMapping::Collected(napi_env env) {
+  if (self != nullptr) napi_delete_reference(env, std::exchange(self, nullptr));
+  Unmap();
+}
 
 bool ProblemStateMapping::Check(napi_env env, int64_t offset, size_t length, size_t width) const {
   if (offset >= 0 && static_cast<uint64_t>(offset) % width == 0 && length <= length_ &&
@@ -101,7 +109,7 @@ template <class Word>
 napi_value ProblemStateMapping::Read(napi_env env, napi_callback_info info) {
   Arguments<1> arguments(env, info);
   int64_t offset;
-  auto mapping = Wrapped<ProblemStateMapping>::Receiver(env, arguments.self());
+  auto mapping = Wrapped<ProblemStateMapping>::BoundReceiver(env, arguments);
   if (mapping == nullptr || !arguments.Int64(0, &offset) ||
       !mapping->Check(env, offset, sizeof(Word), sizeof(Word)) || mapping->base_ == nullptr) {
     return nullptr;
@@ -116,7 +124,7 @@ napi_value ProblemStateMapping::Write(napi_env env, napi_callback_info info) {
   Arguments<2> arguments(env, info);
   int64_t offset;
   Word value;
-  auto mapping = Wrapped<ProblemStateMapping>::Receiver(env, arguments.self());
+  auto mapping = Wrapped<ProblemStateMapping>::BoundReceiver(env, arguments);
   if (mapping == nullptr || !arguments.Int64(0, &offset) || !FromJavaScript(arguments, &value) ||
       !mapping->Check(env, offset, sizeof(Word), sizeof(Word))) {
     return nullptr;

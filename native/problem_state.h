@@ -26,6 +26,8 @@ class ProblemStateMapping : public Counted<ProblemStateMapping> {
   void Unmap();
   void Collected(napi_env env);
 
+  napi_ref self = nullptr;
+
  private:
   friend class Counted<ProblemStateMapping>;
   ProblemStateMapping(AfuFile* file, void* base, size_t length, bool big_endian);

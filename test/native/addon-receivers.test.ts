@@ -16,10 +16,15 @@ function opened(): Promise<addonModule.AddonAfuFile> {
   );
 }
 
+/** Its class' methods, and those of its own (an access is bound to its object). */
 function methodsOf(object: object): string[] {
-  return Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter(
+  const inherited = Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter(
     (name) => name !== 'constructor',
   );
+  const own = Object.getOwnPropertyNames(object).filter(
+    (name) => typeof (object as Methods)[name] === 'function',
+  );
+  return [...inherited, ...own];
 }
 
 /** Calls a method, or a getter, on another receiver. */
@@ -63,7 +68,7 @@ describe('objects of the addon', () => {
     for (const [name, object] of Object.entries(objects)) {
       const strangers = [undefined, null, 1, 'text', {}, () => undefined, new Proxy(object, {})];
       for (const method of methodsOf(object)) {
-        for (const stranger of [...strangers, Object.create(object)]) {
+        for (const stranger of [...strangers, Object.create(object) as object]) {
           expect(() => callOn(object, method, stranger), `${name}.${method}`).toThrow(TypeError);
         }
       }
@@ -77,6 +82,16 @@ describe('objects of the addon', () => {
         expect(() => callOn(object, method, borrowed), `${name}.${method}`).toThrow(TypeError);
       }
     }
+  });
+
+  it('refuse another object of the same class where a method is bound to its own', () => {
+    const [one, two] = [0, 4096].map((offset) => file.map(offset, 4096, true)) as [
+      addonModule.AddonMapping,
+      addonModule.AddonMapping,
+    ];
+    expect(() => one.read64.call(two, 0)).toThrow(TypeError);
+    expect(() => Reflect.construct(one.read64, [0])).toThrow(TypeError);
+    expect(typeof two.read64(0)).toBe('bigint');
   });
 
   it('cannot be constructed', () => {
