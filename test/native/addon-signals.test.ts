@@ -1,0 +1,81 @@
+import { describe, expect, it } from 'vitest';
+import { ended, prelude, runNode } from './child';
+
+/** A mapping exists, so the guard is installed; detach() makes the next access fault. */
+const guarded = `${prelude}
+const { context } = await attached();
+const area = context.mapProblemState({ endian: 'big' });
+const detach = () => { area.write64(0x1000, 7n << 56n); };
+const faults = async () => {
+  for (let turn = 0; turn < 200; ++turn) {
+    try { area.read64(0x08); } catch (error) { return error.code; }
+    await sleep(10);
+  }
+};
+`;
+
+describe('SIGBUS', () => {
+  it('within an access is that access’ EIO, again and again', async () => {
+    const child = await runNode(
+      `${guarded}
+      detach();
+      console.log(await faults());
+      const codes = new Set();
+      const tries = [
+        () => area.read32(0), () => area.read64(0), () => area.write32(0, 1), () => area.write64(0, 1n),
+        () => area.readBlock(0, new BigUint64Array(8)), () => area.readBlock(0, new Uint32Array(8)),
+        () => area.writeBlock(0, new BigUint64Array(8)), () => area.writeBlock(0, new Uint32Array(8)),
+      ];
+      for (let i = 0; i < 1000; ++i) {
+        for (const attempt of tries) {
+          try { attempt(); codes.add('none'); } catch (error) { codes.add(error.code); }
+        }
+      }
+      console.log([...codes].join());
+      const blocked = BigInt('0x' + /SigBlk:\\s*(\\w+)/.exec(readFileSync('/proc/self/status', 'latin1'))[1]);
+      console.log((blocked >> 6n) & 1n);
+      `,
+    );
+    expect(child).toEqual(ended('EIO\nEIO\n0n\n'));
+  }, 60_000);
+
+  it('of somebody else kills the process where it did so before', async () => {
+    const child = await runNode(
+      `const nobody = () => {};
+      process.on('SIGBUS', nobody); // instead of the simulated device
+      process.off('SIGBUS', nobody);
+      ${guarded}
+      detach();
+      console.log(await faults());
+      process.kill(process.pid, 'SIGBUS');
+      await sleep(5000);
+      `,
+    );
+    expect(child).toEqual({
+      code: null,
+      signal: 'SIGBUS',
+      stdout: 'EIO\n',
+      stderr: '',
+      hung: false,
+    });
+  }, 60_000);
+
+  it('of somebody else reaches the handler that was there first, each time', async () => {
+    const child = await runNode(
+      `import { setTimeout as wait } from 'node:timers/promises';
+      let caught = 0;
+      process.on('SIGBUS', () => { ++caught; });
+      ${guarded}
+      detach();
+      console.log(await faults(), caught);
+      for (let i = 0; i < 3; ++i) {
+        process.kill(process.pid, 'SIGBUS');
+        await wait(50);
+      }
+      console.log(caught, await faults());
+      process.exit();
+      `,
+    );
+    expect(child).toEqual(ended('EIO 0\n3 EIO\n'));
+  }, 60_000);
+});
