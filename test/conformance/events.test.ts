@@ -285,7 +285,7 @@ describe('waiting', () => {
     },
   );
 
-  row('waitForInterrupt rejects on a detach', ['provoke', 'bare-metal'], async () => {
+  row('waitForInterrupt rejects on a detach', ['provoke'], async () => {
     const { context, regs } = await started();
     const wait = failure(() => context.waitForInterrupt(1, patience));
     provoke(regs, 'detachAll');

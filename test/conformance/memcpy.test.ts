@@ -145,7 +145,7 @@ describe('the memcpy AFU', () => {
 });
 
 describe('its atomics', () => {
-  row('compare and swap: only where equal', ['bare-metal'], async () => {
+  row('compare and swap: only where equal', [], async () => {
     const { context, queue } = job;
     const word = context.hold(Buffer.alloc(128));
     word.writeBigUInt64BE(5n, 0);

@@ -1,0 +1,120 @@
+/** The command-line program against the true driver, on a real file. */
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+
+const require = createRequire(import.meta.url);
+const program = path.join(path.dirname(require.resolve('node-cxl')), 'cli/main.js');
+const input = '/tmp/rig-input';
+const output = '/tmp/rig-output';
+// Starting Node takes seconds here.
+const patience = 60_000;
+
+interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+function run(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [program, ...args], (error, stdout, stderr) => {
+      const code = error === null ? 0 : Number(error.code);
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
+async function json(...args: string[]) {
+  const { code, stdout, stderr } = await run(...args, '--json');
+  expect(`${code} ${stderr}`).toBe('0 ');
+  return JSON.parse(stdout);
+}
+
+afterEach(() => {
+  for (const file of [input, output]) rmSync(file, { force: true });
+});
+
+describe('list', () => {
+  it(
+    'tells the card and both AFUs of the driver',
+    async () => {
+      const { backend, adapters } = await json('list');
+      expect(backend).toBe('native');
+      expect(adapters).toHaveLength(1);
+      expect(adapters[0]).toMatchObject({ name: 'card0', caiaVersion: '1.0', pslRevision: 1 });
+      const [first, second] = adapters[0].afus;
+      expect(first).toMatchObject({ name: 'afu0.0', mode: 'afu_directed', identity: '1014:4350' });
+      expect(first.nodes).toEqual(['/dev/cxl/afu0.0m', '/dev/cxl/afu0.0s']);
+      expect(second).toMatchObject({ name: 'afu0.1' });
+    },
+    patience,
+  );
+
+  it(
+    'draws them as a tree',
+    async () => {
+      const { code, stdout } = await run('list');
+      expect(code).toBe(0);
+      expect(stdout).toMatch(/^card0 /);
+      expect(stdout).toContain('/dev/cxl/afu0.1s');
+    },
+    patience,
+  );
+});
+
+describe('info', () => {
+  it(
+    'tells the attributes of an AFU',
+    async () => {
+      const told = await json('info', 'afu0.0');
+      const attribute = (name: string) =>
+        readFileSync(`/sys/class/cxl/afu0.0/${name}`, 'latin1').trim();
+      expect(String(told.apiVersion)).toBe(attribute('api_version'));
+      expect(String(told.irqsMin)).toBe(attribute('irqs_min'));
+      expect(String(told.irqsMax)).toBe(attribute('irqs_max'));
+      expect(told.mode).toBe('afu_directed');
+    },
+    patience,
+  );
+
+  it(
+    'tells those of a card, without what a guest lacks',
+    async () => {
+      const told = await json('info', 'card0');
+      expect(told).toMatchObject({ name: 'card0', pslRevision: 1, afus: ['afu0.0', 'afu0.1'] });
+      expect(told.baseImage ?? null).toBe(null);
+    },
+    patience,
+  );
+
+  it(
+    'exits with 3 for what is not there',
+    async () => {
+      expect((await run('info', 'afu7.0')).code).toBe(3);
+    },
+    patience,
+  );
+});
+
+describe('memcpy', () => {
+  for (const [how, options] of [
+    ['waiting for interrupts', []],
+    ['polling', ['--poll']],
+  ] as const) {
+    it(
+      `copies a file, ${how}`,
+      async () => {
+        const content = randomBytes(1_000_003);
+        writeFileSync(input, content);
+        const told = await json('memcpy', '--in', input, '--out', output, ...options);
+        expect(told).toMatchObject({ afu: 'afu0.0', bytes: content.length, identical: true });
+        expect(readFileSync(output).equals(content)).toBe(true);
+      },
+      patience,
+    );
+  }
+});
