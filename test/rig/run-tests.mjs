@@ -1,5 +1,6 @@
 // Runs bundled tests (see bundle-tests.mjs), a process a file, and prints one line a file and
-// the sum: `TOTALS {"files":…,"passed":…,"failed":…,"milliseconds":…}`. Plain Node 18, no
+// the sum: `TOTALS {"files":…,"passed":…,"failed":…,"skipped":…,"milliseconds":…}`. With
+// CXL_TEST_ROWS it prints one line a test as well. Plain Node 18, no
 // dependencies: emulated machines run it as it is.
 //
 //   node run-tests.mjs [PART-OF-A-NAME…]
@@ -46,15 +47,16 @@ export function runFile(file, { command, cwd, env, timeout }) {
     child.on('close', (code, signal) => {
       clearTimeout(timer);
       const line = output.match(/^TOTALS (.*)$/m);
-      const totals = line ? JSON.parse(line[1]) : { passed: 0, failed: 0 };
+      const totals = line ? JSON.parse(line[1]) : { passed: 0, failed: 0, skipped: 0 };
       if (late) output += `${file}: did not end within ${timeout} ms\n`;
       else if (!line) output += `${file}: ended (${signal ?? code}) before its tests did\n`;
-      else if (totals.passed + totals.failed === 0) output += `${file}: has no tests\n`;
-      const wrong = late || !line || code !== 0 || totals.passed === 0;
+      else if (totals.passed + totals.failed + totals.skipped === 0) output += `${file}: has no tests\n`;
+      const wrong = late || !line || code !== 0 || totals.passed + totals.skipped === 0;
       resolve({
         file,
         passed: totals.passed,
         failed: totals.failed === 0 && wrong ? 1 : totals.failed,
+        skipped: totals.skipped,
         milliseconds: Date.now() - started,
         output,
       });
@@ -65,16 +67,22 @@ export function runFile(file, { command, cwd, env, timeout }) {
 /** The files one after another, or `jobs` at a time; prints as it goes, returns the sum. */
 export async function runFiles(files, options) {
   const started = Date.now();
-  const sum = { files: files.length, passed: 0, failed: 0 };
+  const sum = { files: files.length, passed: 0, failed: 0, skipped: 0 };
   const queue = [...files];
   const work = async () => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
       const result = await runFile(file, options);
       sum.passed += result.passed;
       sum.failed += result.failed;
+      sum.skipped += result.skipped;
       const seconds = (result.milliseconds / 1000).toFixed(1);
-      const counts = `${result.passed} passed, ${result.failed} failed`;
+      const counts = `${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped`;
       console.log(`${result.failed === 0 ? 'ok  ' : 'FAIL'} ${file}: ${counts} (${seconds} s)`);
+      if (process.env.CXL_TEST_ROWS) {
+        for (const [, row] of result.output.matchAll(/^((?:not )?ok \d+ - .*)$/gm)) {
+          console.log(`  ${row}`);
+        }
+      }
       if (result.failed > 0) console.log(failures(result.output));
     }
   };

@@ -51,6 +51,11 @@ export function it(name, first, second) {
   current.children.push({ name: title(name), body, timeout, suite: undefined });
 }
 
+/** Not run, but reported and counted; its suites' hooks do not know of it. */
+it.skip = (name) => {
+  current.children.push({ name: title(name), skipped: true, suite: undefined });
+};
+
 function hook(kind) {
   return (body, timeout = hookTimeout) => current[kind].push({ body, timeout });
 }
@@ -129,6 +134,7 @@ async function collect(suite, found) {
   for (const child of suite.children) {
     if (child.suite === undefined) {
       found.push({ ...child, suite });
+      if (child.skipped) continue;
       for (const each of chain(suite)) each.remaining += 1;
     } else {
       current = child.suite;
@@ -143,10 +149,16 @@ async function collect(suite, found) {
 export async function run(file) {
   const started = Date.now();
   const tests = await collect(current, []);
-  const totals = { file, passed: 0, failed: 0 };
+  const totals = { file, passed: 0, failed: 0, skipped: 0 };
   for (const each of tests) {
     const names = [...chain(each.suite).map((suite) => suite.name), each.name];
-    await test(names.filter((name) => name !== '').join(' > '), async () => {
+    const name = names.filter((part) => part !== '').join(' > ');
+    if (each.skipped) {
+      totals.skipped += 1;
+      await test(name, { skip: true });
+      continue;
+    }
+    await test(name, async () => {
       try {
         await runOne(each);
         totals.passed += 1;
