@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 import {
+  ADDRESS_ERROR,
   COMPARE_AND_SWAP,
   COMPLETE,
   COPY,
@@ -13,7 +14,6 @@ import {
   registers,
   STOPPED,
   startJob,
-  TRANSLATION_FAULT,
   UNDEFINED_COMMAND,
   until,
 } from './support/work-queue';
@@ -133,7 +133,7 @@ describe('the memcpy AFU', () => {
       destination: system.addressOf(destination),
     });
     expect(await wait).toMatchObject({ type: 'data-storage', address: bad });
-    expect((await queue.finished(element)) & TRANSLATION_FAULT).toBe(TRANSLATION_FAULT);
+    expect((await queue.finished(element)) & ADDRESS_ERROR).toBe(ADDRESS_ERROR);
   });
 
   row('tells its process handle and the time', [], async () => {

@@ -28,7 +28,7 @@ enum {
 enum { COPY = 0, INTERRUPT = 1, INCREMENT = 4, ATOMIC = 5 };
 enum { VALID = 0x80, WRAP = 0x40, COMMAND = 0x3f };
 enum { CAS_NOT_EQUAL = 0x10, CAS_EQUAL = 0x11 };
-enum { COMPLETE = 0x80, TRANSLATION_FAULT = 0x40, INVALID_SOURCE = 0x04, UNDEFINED = 0x01 };
+enum { COMPLETE = 0x80, ADDRESS_ERROR = 0x20, INVALID_SOURCE = 0x04, UNDEFINED = 0x01 };
 
 // Elements of one process before the next gets its turn.
 #define TURN 64
@@ -75,7 +75,7 @@ void memcpy_afu_attach(struct context* context) {
 
 static uint8_t fault(struct context* context, uint64_t address, bool store) {
   event_fault(context, address, store);
-  return TRANSLATION_FAULT;
+  return ADDRESS_ERROR;
 }
 
 static uint8_t copy(struct context* context, const struct element* element) {

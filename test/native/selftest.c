@@ -321,7 +321,7 @@ static void memcpy_afu(void) {
   queue[1].status = 0;
   queue[1].source = htobe64(0x1000);
   __atomic_store_n(&queue[1].command, 0x80, __ATOMIC_SEQ_CST);
-  check(wait_status(&queue[1]) == 0x40 && next_event(fd).fault.addr == 0x1000,
+  check(wait_status(&queue[1]) == 0x20 && next_event(fd).fault.addr == 0x1000,
         "a bad source is a translation fault, no crash");
   queue[2].length = htobe16(3);
   __atomic_store_n(&queue[2].command, 0x81, __ATOMIC_SEQ_CST);

@@ -50,7 +50,8 @@ export function runFile(file, { command, cwd, env, timeout }) {
       const totals = line ? JSON.parse(line[1]) : { passed: 0, failed: 0, skipped: 0 };
       if (late) output += `${file}: did not end within ${timeout} ms\n`;
       else if (!line) output += `${file}: ended (${signal ?? code}) before its tests did\n`;
-      else if (totals.passed + totals.failed + totals.skipped === 0) output += `${file}: has no tests\n`;
+      else if (totals.passed + totals.failed + totals.skipped === 0)
+        output += `${file}: has no tests\n`;
       const wrong = late || !line || code !== 0 || totals.passed + totals.skipped === 0;
       resolve({
         file,

@@ -164,7 +164,7 @@ describe('the memcpy AFU', () => {
       [{ command: atomic, extra: 0x11, target: 0x4000n }, 0x4000n, true],
     ];
     for (const [element, fault, store] of attempts) {
-      expect(await queue.run(element)).toBe(0x40);
+      expect(await queue.run(element)).toBe(0x20);
       const event = await context.waitForEvent();
       expect(event).toMatchObject({ type: 'data-storage', address: fault });
       const dsisr = event.type === 'data-storage' ? event.dsisr : 0n;

@@ -32,7 +32,7 @@ const atomicEqual = 0x11;
 
 const status = {
   complete: 0x80,
-  translationFault: 0x40,
+  addressError: 0x20,
   invalidInterrupt: 0x04,
   undefinedCommand: 0x01,
 } as const;
@@ -198,9 +198,9 @@ class MemcpyProcess implements ProcessLogic {
     }
     if (length === 0) return status.complete;
     const source = this.#process.access(addressAt(view, at + 16), length, 'read');
-    if (source === undefined) return status.translationFault;
+    if (source === undefined) return status.addressError;
     const target = this.#process.access(addressAt(view, at + 24), length, 'write');
-    if (target === undefined) return status.translationFault;
+    if (target === undefined) return status.addressError;
     target.set(source);
     return status.complete;
   }
@@ -214,9 +214,9 @@ class MemcpyProcess implements ProcessLogic {
 
   #increment(view: DataView, at: number): number {
     const source = this.#process.access(addressAt(view, at + 16), 4, 'read');
-    if (source === undefined) return status.translationFault;
+    if (source === undefined) return status.addressError;
     const target = this.#process.access(addressAt(view, at + 24), 4, 'write');
-    if (target === undefined) return status.translationFault;
+    if (target === undefined) return status.addressError;
     viewOf(target).setUint32(0, viewOf(source).getUint32(0) + 1);
     return status.complete;
   }
@@ -226,7 +226,7 @@ class MemcpyProcess implements ProcessLogic {
     const variant = view.getUint8(at + 4);
     if (variant !== atomicEqual && variant !== atomicNotEqual) return status.undefinedCommand;
     const target = this.#process.access(addressAt(view, at + 24), 8, 'write');
-    if (target === undefined) return status.translationFault;
+    if (target === undefined) return status.addressError;
     const memory = viewOf(target);
     const equal = memory.getBigUint64(0) === view.getBigUint64(at + 8);
     if (equal === (variant === atomicEqual)) memory.setBigUint64(0, view.getBigUint64(at + 16));

@@ -11,7 +11,8 @@ export const INCREMENT = 4;
 export const COMPARE_AND_SWAP = 5;
 
 export const COMPLETE = 0x80;
-export const TRANSLATION_FAULT = 0x40;
+/** The driver answers a fault it cannot resolve with "address error", which the PSL passes on. */
+export const ADDRESS_ERROR = 0x20;
 export const INVALID_SOURCE = 0x04;
 export const UNDEFINED_COMMAND = 0x01;
 
