@@ -39,12 +39,12 @@ describe('allocate', () => {
     const memory = allocate(2 ** 21, { hugePages: 'transparent', numaNode: 0 });
     memory.store64(2 ** 21 - 8, 1n);
     expect(memory.load64(2 ** 21 - 8)).toBe(1n);
-    // Without a hugetlb pool there are none to be had, and that is said.
+    // With an empty hugetlb pool, or none, there are none to be had, and that is said.
     let explicit: Memory | undefined;
     try {
       explicit = allocate(2 ** 21, { hugePages: 'explicit' });
     } catch (error) {
-      expect((error as { code: string }).code).toBe('ENOMEM');
+      expect(['ENOMEM', 'EOPNOTSUPP']).toContain((error as { code: string }).code);
     }
     explicit?.store8(0, 1);
   });
