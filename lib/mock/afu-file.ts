@@ -35,6 +35,11 @@ export class MockAfuFile implements AfuFile {
     return this.#fd;
   }
 
+  /** A descriptor that is not owned can be closed by its owner. */
+  get #open(): boolean {
+    return this.#fd >= 0 && this.#kernel.files.get(this.#fd) === this.#file;
+  }
+
   startWork(work: StartWork): Promise<number> {
     return this.#onControl(async () => {
       const start = this.#prepare(work);
@@ -54,7 +59,7 @@ export class MockAfuFile implements AfuFile {
   }
 
   #prepare(work: StartWork): PreparedStart | number {
-    if (this.#fd < 0) return -errnos.EBADF;
+    if (!this.#open) return -errnos.EBADF;
     return this.#kernel.faults.refusal('start-work') || this.#context.prepareStart(work);
   }
 
@@ -69,17 +74,17 @@ export class MockAfuFile implements AfuFile {
   }
 
   processElement(): number {
-    if (this.#fd < 0) return -errnos.EBADF;
+    if (!this.#open) return -errnos.EBADF;
     return this.#kernel.faults.refusal('process-element') || this.#context.ioctlProcessElement();
   }
 
   afuId(): RawAfuId | number {
-    if (this.#fd < 0) return -errnos.EBADF;
+    if (!this.#open) return -errnos.EBADF;
     return this.#kernel.faults.refusal('afu-id') || this.#context.ioctlAfuId();
   }
 
   map(offset: number, length: number, endian: 'big' | 'little'): ProblemStateMapping | number {
-    if (this.#fd < 0) return -errnos.EBADF;
+    if (!this.#open) return -errnos.EBADF;
     const refused = this.#kernel.faults.refusal('map') || this.#context.checkMap(offset, length);
     return refused || new MockMapping(this.#context, this.#file, offset, length, endian);
   }

@@ -1,6 +1,6 @@
 /** The device side of an AFU, and the in-kernel driver's. */
 import type { WaitOptions } from '../abort';
-import { checkInteger, checkUint64, stateError, unwrap } from '../errors';
+import { checkInteger, checkUint64, stateError, typeError, unwrap } from '../errors';
 import { expectHappening } from './expectations';
 import type { Afu, AfuMode } from './kernel/afu';
 import type { Context, ContextStatus } from './kernel/context';
@@ -62,6 +62,17 @@ export class MockContext {
   afuError(error: bigint): void {
     this.#started();
     this.#context.afuError(checkUint64('error', error));
+  }
+
+  /**
+   * Makes one read answer these bytes, 1 to 4096, ahead of all else: an event of a kind that
+   * is not known yet, or one that is not well-formed.
+   */
+  injectEvent(bytes: Uint8Array): void {
+    this.#started();
+    if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Buffer or Uint8Array', bytes);
+    checkInteger('bytes.length', bytes.length, 1, 4096);
+    this.#context.rawEvent(bytes);
   }
 
   /** Detaches this context alone, by force. */

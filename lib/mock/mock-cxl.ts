@@ -1,10 +1,12 @@
 /** The mock as a system of its own: what a program sees, and the device side for its tests. */
 import { Cxl } from '../cxl';
-import { rangeError } from '../errors';
+import { rangeError, unwrap } from '../errors';
 import { MockBinding } from './binding';
 import type { FaultName, FaultSpec } from './faults';
 import { MockFlash } from './flash';
 import { Kernel } from './kernel/kernel';
+import { fileTree } from './kernel/sysfs';
+import { resolve } from './kernel/virtual-files';
 import { MockCard } from './mock-card';
 import { adapterSetup, defaultCards, kernelOptions, type MockOptions } from './options';
 
@@ -82,6 +84,23 @@ export class MockCxl extends Cxl {
   /** Disarms the faults of that name, or all. */
   clearFaults(name?: FaultName): void {
     this.#kernel.faults.clear(name);
+  }
+
+  /**
+   * Makes an attribute show another text from now on, or be absent: what an older driver, or
+   * a broken one, would do.
+   *
+   * @param path such as '/sys/class/cxl/afu0.0/irqs_max'; links are followed
+   * @throws ENOENT, ENOTDIR as a read of it would
+   */
+  setAttribute(path: string, text: string | undefined): void {
+    const found = unwrap(resolve(fileTree(this.#kernel), path), 'open', path);
+    this.#kernel.oddAttributes.set(found.real, text);
+  }
+
+  /** Undoes every setAttribute(). */
+  restoreAttributes(): void {
+    this.#kernel.oddAttributes.clear();
   }
 
   /** Lets every AFU take a step now, as an access to memory or registers does. */

@@ -25,7 +25,10 @@ export class MockSysFs implements SysFs {
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
     if (found.entry.kind !== 'directory') return -errnos.ENOTDIR;
-    return [...found.entry.entries.keys()].sort();
+    const prefix = found.real === '/' ? '' : found.real;
+    return [...found.entry.entries.keys()]
+      .filter((name) => !this.#isTakenAway(`${prefix}/${name}`))
+      .sort();
   }
 
   async read(path: string, offset?: number, length?: number): Promise<Uint8Array | number> {
@@ -41,12 +44,13 @@ export class MockSysFs implements SysFs {
   #read(path: string, offset = 0, length?: number): Uint8Array | number {
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
+    if (this.#isTakenAway(found.real)) return -errnos.ENOENT;
     if (found.entry.kind === 'directory') return -errnos.EISDIR;
     if (found.entry.kind === 'link' || found.entry.read === undefined) return -errnos.EACCES;
     const refused = this.#kernel.faults.refusal('sysfs-read');
     if (refused) return refused;
-    const bytes = found.entry.read();
-    if (typeof bytes === 'number') return bytes;
+    const odd = this.#kernel.oddAttributes.get(found.real);
+    const bytes = odd === undefined ? found.entry.read() : Buffer.from(odd, 'latin1');
     return bytes.slice(offset, length === undefined ? undefined : offset + length);
   }
 
@@ -54,9 +58,15 @@ export class MockSysFs implements SysFs {
     await later(this.#kernel.faults.delay('sysfs-write'));
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
+    if (this.#isTakenAway(found.real)) return -errnos.ENOENT;
     if (found.entry.kind === 'directory') return -errnos.EISDIR;
     if (found.entry.kind === 'link' || found.entry.write === undefined) return -errnos.EACCES;
     return this.#kernel.faults.refusal('sysfs-write') || found.entry.write(data);
+  }
+
+  #isTakenAway(real: string): boolean {
+    const { oddAttributes } = this.#kernel;
+    return oddAttributes.has(real) && oddAttributes.get(real) === undefined;
   }
 
   async realpath(path: string): Promise<string | number> {

@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { attached, codeOf, inKernel, oneCard, readEvent, slave, sleep } from './mock-support';
+import {
+  attached,
+  codeOf,
+  inKernel,
+  oneCard,
+  readEvent,
+  slave,
+  sleep,
+  thrownCode,
+} from './mock-support';
 
 const EIO = -5;
 const EAGAIN = -11;
@@ -123,6 +132,24 @@ describe('delivery of events, at the height of read() and poll()', () => {
     const second = inKernel(mock);
     second.context.process!.raiseInterrupt(1);
     expect(readEvent(second).processElement).toBe(1);
+  });
+});
+
+describe('an event that no driver of today gives', () => {
+  it('comes ahead of the others, as it is', async () => {
+    const mock = oneCard();
+    const context = await attached(mock);
+    const device = mock.card(0).afu(0).context(0);
+    device.raiseInterrupt(1);
+    device.injectEvent(Uint8Array.of(99, 0, 12, 0, 0, 0, 0, 0, 1, 2, 3, 4));
+    expect(await context.waitForEvent()).toMatchObject({
+      type: 'unknown',
+      rawType: 99,
+      data: Uint8Array.of(1, 2, 3, 4),
+    });
+    expect((await context.waitForEvent()).type).toBe('afu-interrupt');
+    expect(thrownCode(() => device.injectEvent(new Uint8Array(4097)))).toBe('ERR_OUT_OF_RANGE');
+    await context.close();
   });
 });
 

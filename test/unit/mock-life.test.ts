@@ -69,6 +69,8 @@ describe('START_WORK', () => {
   it('is EIO the second time', async () => {
     const context = await attached(oneCard());
     expect(await codeOf(context.attach({ wed: 0n }))).toBe('EIO');
+    // Whatever else is wrong with it.
+    expect(await codeOf(context.attach({ wed: 0n, interrupts: 1 }))).toBe('EIO');
     await context.close();
   });
 
@@ -132,6 +134,15 @@ describe('START_WORK', () => {
     await context.close();
   });
 
+  it('is slow once', async () => {
+    const mock = oneCard({ attachTimeout: 30 });
+    const context = await mock.open(slave);
+    mock.card(0).afu(0).delayNextAttach(200);
+    expect(await codeOf(context.attach({ wed: 0n }))).toBe('EBUSY');
+    await context.attach({ wed: 0n });
+    await context.close();
+  });
+
   it('blocks the thread when it is synchronous', async () => {
     const mock = oneCard();
     const context = await mock.open(slave);
@@ -143,8 +154,9 @@ describe('START_WORK', () => {
   });
 
   it('tells a thread id on POWER9 alone, and refuses one before API version 3', async () => {
-    const tid = async (caiaVersion: string, apiVersion: 2 | 3) => {
-      const mock = createMockCxl({ cards: [{ caiaVersion, afus: [{ apiVersion }] }] });
+    type Flavour = 'bare-metal' | 'guest';
+    const tid = async (caiaVersion: string, apiVersion: 2 | 3, flavour: Flavour = 'bare-metal') => {
+      const mock = createMockCxl({ flavour, cards: [{ caiaVersion, afus: [{ apiVersion }] }] });
       const context = await mock.open(slave);
       try {
         return context.attachSync({ wed: 0n, tid: true }).tid;
@@ -157,6 +169,7 @@ describe('START_WORK', () => {
     expect(await tid('1.0', 3)).toBe(0);
     expect(await tid('2.0', 3)).toBe(1);
     expect(await tid('2.0', 2)).toBe('EINVAL');
+    expect(await tid('2.0', 3, 'guest')).toBe(0);
   });
 });
 
@@ -295,6 +308,23 @@ interface CardLike {
   readonly fd: number;
   close(): Promise<number>;
 }
+
+describe('an adopted descriptor that is not owned', () => {
+  it('is EBADF once its owner has closed it', async () => {
+    const mock = oneCard();
+    const owner = await attached(mock);
+    const { binding } = mock as unknown as {
+      binding: { adoptAfu(fd: number, owned: boolean): { processElement(): number } };
+    };
+    const file = binding.adoptAfu(owner.fd, false);
+    expect(file.processElement()).toBe(0);
+    await owner.close();
+    expect(file.processElement()).toBe(-9);
+    const other = await attached(mock);
+    expect(file.processElement()).toBe(-9);
+    await other.close();
+  });
+});
 
 describe('closing', () => {
   it('detaches: the process element and the interrupts are free again', async () => {

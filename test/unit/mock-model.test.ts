@@ -1,4 +1,4 @@
-import { createMockCxl, echoAfu, Registers } from 'node-cxl/mock';
+import { type AfuModel, type AfuProcess, createMockCxl, echoAfu, Registers } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { provokingAfu } from '../conformance/provoking-afu';
 import { attached, codeOf, master, slave, thrownCode, until } from './mock-support';
@@ -42,6 +42,68 @@ describe('a block of registers', () => {
     registers.write(0x18, 4, 5n);
     expect([registers.read(0x10, 8), registers.read(0x18, 8)]).toEqual([0n, 0n]);
     expect([registers.has(0x14), registers.has(0x18)]).toEqual([true, false]);
+  });
+});
+
+describe('a model', () => {
+  it('is told of each attach and detach, and runs only in between', async () => {
+    const seen: string[] = [];
+    let process: AfuProcess | undefined;
+    const model: AfuModel = {
+      ...echoAfu(),
+      powerOn: () => ({
+        attach: (attached) => {
+          process = attached;
+          seen.push('attach');
+          return {
+            mmioRead: () => 0n,
+            mmioWrite: () => undefined,
+            step: () => seen.push('step') < 0,
+            detach: () => seen.push('detach'),
+          };
+        },
+      }),
+    };
+    const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
+    const context = await mock.open(slave);
+    mock.memoryBarrier();
+    expect(seen).toEqual([]);
+    await context.attach({ wed: 0n });
+    mock.memoryBarrier();
+    expect(seen.slice(0, 2)).toEqual(['attach', 'step']);
+    await context.close();
+    mock.memoryBarrier();
+    expect(seen.at(-1)).toBe('detach');
+    expect(process?.attached).toBe(false);
+    expect(process?.raiseInterrupt(1)).toBe(false);
+    expect(process?.access(mock.allocate(8).address, 8, 'read')).toBe(undefined);
+  });
+
+  it('does not run while the link is down', async () => {
+    let steps = 0;
+    const model: AfuModel = {
+      ...echoAfu(),
+      powerOn: () => ({
+        attach: () => ({
+          mmioRead: () => 0n,
+          mmioWrite: () => undefined,
+          step: () => {
+            steps += 1;
+            return false;
+          },
+        }),
+      }),
+    };
+    const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
+    const context = await mock.open(slave);
+    await context.attach({ wed: 0n });
+    mock.memoryBarrier();
+    mock.card(0).freeze();
+    const before = steps;
+    mock.memoryBarrier();
+    expect(steps).toBe(before);
+    expect(before).toBeGreaterThan(0);
+    await context.close();
   });
 });
 

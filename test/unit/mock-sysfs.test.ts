@@ -1,6 +1,6 @@
 import { createMockCxl, echoAfu, type MockCxl, memcpyAfu } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { attached, codeOf, oneCard } from './mock-support';
+import { attached, codeOf, oneCard, thrownCode } from './mock-support';
 
 interface SysFs {
   readdir(path: string): Promise<string[] | number>;
@@ -183,6 +183,23 @@ describe('attributes that can be set', () => {
     const mock = oneCard();
     expect(await write(mock, 'card0/device/reset', '1')).toBe(0);
     expect(mock.card(0).link).toBe('frozen');
+  });
+});
+
+describe('an odd attribute', () => {
+  it('shows what it is made to show, or is not there, until that is undone', async () => {
+    const mock = oneCard();
+    const [afu] = await mock.afus();
+    mock.setAttribute('/sys/class/cxl/afu0.0s/device/irqs_min', 'nonsense\n');
+    expect(await codeOf(afu!.irqsMin())).toBe('EBADMSG');
+    mock.setAttribute('/sys/class/cxl/afu0.0/prefault_mode', undefined);
+    expect(await afu!.prefaultMode()).toBe(undefined);
+    expect(await sysfs(mock).readdir('/sys/class/cxl/afu0.0')).not.toContain('prefault_mode');
+    expect(await write(mock, 'afu0.0/prefault_mode', 'none')).toBe(ENOENT);
+    mock.restoreAttributes();
+    expect([await afu!.irqsMin(), await afu!.prefaultMode()]).toEqual([4, 'none']);
+    expect(await sysfs(mock).readdir('/sys/class/cxl/afu0.0')).toContain('prefault_mode');
+    expect(thrownCode(() => mock.setAttribute('/sys/class/cxl/card9/reset', ''))).toBe('ENOENT');
   });
 });
 

@@ -190,6 +190,11 @@ export class Context {
     this.afu.log(`CXL AFU Error undelivered to pe ${this.processElement}: ${value}`);
   }
 
+  rawEvent(bytes: Uint8Array): void {
+    this.#pending.addRaw(bytes);
+    this.#wake();
+  }
+
   setDriverOps(ops: AfuDriverOps): void {
     this.#pending.setDriverOps(ops);
   }

@@ -30,6 +30,8 @@ export class PendingEvents {
   #interruptCount = 0;
   #fault: { address: bigint; dsisr: bigint } | undefined;
   #afuError: bigint | undefined;
+  /** What a driver that this model is not would put there: given as it is. */
+  readonly #raw: Uint8Array[] = [];
   #driverEvents = 0;
   #driverOps: AfuDriverOps | undefined;
 
@@ -61,6 +63,10 @@ export class PendingEvents {
     return true;
   }
 
+  addRaw(bytes: Uint8Array): void {
+    this.#raw.push(bytes.slice());
+  }
+
   setDriverOps(ops: AfuDriverOps): void {
     this.#driverEvents = 0;
     this.#driverOps = ops;
@@ -73,6 +79,7 @@ export class PendingEvents {
   /** Cheap flags first; the driver is never called to find out. */
   get any(): boolean {
     return (
+      this.#raw.length > 0 ||
       this.#interruptPending ||
       this.#fault !== undefined ||
       this.#afuError !== undefined ||
@@ -90,6 +97,11 @@ export class PendingEvents {
    * written: the event is lost then, as it is in the driver.
    */
   take(target: Uint8Array, processElement: number, copyFails: boolean): number {
+    const raw = this.#raw.shift();
+    if (raw !== undefined) {
+      target.set(raw);
+      return raw.length;
+    }
     if (this.#driverPending) return this.#takeDriverEvent(target, processElement, copyFails);
     let size = 0;
     if (this.#interruptPending) {

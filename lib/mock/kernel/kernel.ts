@@ -41,6 +41,8 @@ export class Kernel {
   readonly adapters = new Map<number, Adapter>();
   readonly files = new Map<number, OpenFile>();
   readonly messages: string[] = [];
+  /** Attributes that show another text, or (undefined) are not there, by their resolved path. */
+  readonly oddAttributes = new Map<string, string | undefined>();
   /** Live mappings of problem state areas. */
   mappings = 0;
   /** Told of each change of a context. */

@@ -16,7 +16,7 @@ export interface Link {
 export interface File {
   readonly kind: 'file';
   /** Absent: not readable (EACCES, as sysfs opens go by the mode even for root). */
-  readonly read?: () => Uint8Array | number;
+  readonly read?: () => Uint8Array;
   /** Absent: not writable (EACCES). 0 or -errno. */
   readonly write?: (text: string) => number;
 }
