@@ -99,8 +99,13 @@ static bool parse_number(const char* text, uint64_t* value) {
 static struct context* parse_context(const char* name, const char* element) {
   struct afu* afu = parse_afu(name);
   uint64_t pe;
-  if (!afu || !parse_number(element, &pe) || pe >= 512) return NULL;
-  return afu->contexts[pe];
+  if (!afu || !parse_number(element, &pe)) return NULL;
+  // As GET_PROCESS_ELEMENT tells it; in a guest that is not the driver's own index.
+  for (int index = 0; index < 512; index++) {
+    struct context* context = afu->contexts[index];
+    if (context && context->external_pe == (int64_t)pe) return context;
+  }
+  return pe < 512 ? afu->contexts[pe] : NULL;
 }
 
 static int inject(const char* name, const char* element, const char* hex) {
