@@ -2,10 +2,17 @@
 
 #include "engine.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "next.h"
 
 #include "flash/flash.h"
 
@@ -15,6 +22,7 @@ static bool running;
 #define NEAR_NS 200000
 #define FIRST_SLEEP_NS 20000
 #define LONGEST_SLEEP_NS 2000000
+#define LOOK_NS 500000000
 
 static bool run_afu(struct afu* afu, bool* attached) {
   bool worked = false;
@@ -33,9 +41,26 @@ static bool run_afu(struct afu* afu, bool* attached) {
   return worked;
 }
 
+// A process ends with its last thread. This one must not be what keeps it: a main thread that
+// has gone, and none but ours left, is the end.
+static bool alone(void) {
+  char text[512];
+  int fd = NEXT(open)("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t size = NEXT(read)(fd, text, sizeof text - 1);
+  NEXT(close)(fd);
+  text[size > 0 ? size : 0] = 0;
+  char* state = strrchr(text, ')');
+  int threads = 0;
+  // Of the fields behind the name the first is the state, the 18th the number of threads.
+  if (!state || state[1] != ' ' || state[2] != 'Z') return false;
+  const char* format = "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d";
+  return sscanf(state + 2, format, &threads) == 1 && threads <= 2;
+}
+
 static void* run(void* unused) {
   (void)unused;
-  int64_t last_work = now();
+  int64_t last_work = now(), last_look = last_work;
   long sleep = FIRST_SLEEP_NS;
   for (;;) {
     device_lock();
@@ -57,6 +82,10 @@ static void* run(void* unused) {
     if (time - last_work < NEAR_NS) {
       sched_yield();
       continue;
+    }
+    if (time - last_look > LOOK_NS) {
+      last_look = time;
+      if (alone()) exit(0);
     }
     nanosleep(&(struct timespec){0, sleep}, NULL);
     sleep = sleep * 2 < LONGEST_SLEEP_NS ? sleep * 2 : LONGEST_SLEEP_NS;

@@ -14,6 +14,7 @@
 // write check addresses as well. Guarded by the device lock, as every use of this file is.
 static int pipe_fds[2] = {-1, -1};
 static pid_t pipe_owner;
+// The calling thread's own number is given to it: the process' first thread may have ended.
 static bool without_process_vm;
 
 #define PIPE_CHUNK 4096
@@ -54,7 +55,7 @@ size_t memory_load(void* target, uint64_t address, size_t size) {
   if (!without_process_vm) {
     struct iovec local = {target, size};
     struct iovec remote = {(void*)(uintptr_t)address, size};
-    ssize_t moved = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    ssize_t moved = process_vm_readv(gettid(), &local, 1, &remote, 1, 0);
     if (moved >= 0) return (size_t)moved;
     if (errno == EFAULT) return 0;
     without_process_vm = true;
@@ -66,7 +67,7 @@ size_t memory_store(uint64_t address, const void* source, size_t size) {
   if (!without_process_vm) {
     struct iovec local = {(void*)(uintptr_t)source, size};
     struct iovec remote = {(void*)(uintptr_t)address, size};
-    ssize_t moved = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+    ssize_t moved = process_vm_writev(gettid(), &local, 1, &remote, 1, 0);
     if (moved >= 0) return (size_t)moved;
     if (errno == EFAULT) return 0;
     without_process_vm = true;
