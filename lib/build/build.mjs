@@ -82,10 +82,6 @@ async function cli() {
     ],
     logLevel: 'warning',
   });
-  // It is all in the bundle; what tsc made of it file by file is not part of the package.
-  for (const name of readdirSync(path.join(root, 'dist/cli'))) {
-    if (name !== 'main.js') rmSync(path.join(root, 'dist/cli', name));
-  }
   chmodSync(path.join(root, 'dist/cli/main.js'), 0o755);
 }
 
