@@ -319,13 +319,14 @@ export class CommandQueue {
       while (!listening.signal.aborted) {
         const event = await context.waitForEvent({ signal: listening.signal });
         this.statistics.interrupts += 1;
-        if (event.type === 'afu-interrupt' && event.irq === syncErrorInterrupt) this.syncError();
         this.collect();
+        if (event.type === 'afu-interrupt' && event.irq === syncErrorInterrupt) this.syncError();
         this.pump();
         this.settled();
       }
     } catch (error) {
-      if (listening.signal.aborted) return;
+      // Somebody else reads the events: the watch finds the completions, if more slowly.
+      if (listening.signal.aborted || !(error instanceof CxlError)) return;
       if (this.listening === listening) this.listening = undefined;
       this.lost(error);
     }

@@ -21,13 +21,13 @@ export interface AttachOptions {
   queueDepth?: number;
   /**
    * Bytes of each command's bounce buffer, through which data in JavaScript's own buffers goes
-   * (a multiple of the block size, up to 16 MiB). Larger transfers become several commands.
+   * (a multiple of 4096, up to 16 MiB). Larger transfers become several commands.
    * Default 65536.
    */
   bounceBytes?: number;
   /**
    * `interrupt` reads the context's events while commands are in flight, so that nobody else
-   * can. `poll` looks at the response ring on every turn of the event loop, and leaves the
+   * can; where somebody does, completions are found at every watchInterval. `poll` looks at the response ring on every turn of the event loop, and leaves the
    * events alone: lower latency, a busy processor. Default `interrupt`.
    */
   completion?: 'interrupt' | 'poll';
@@ -65,6 +65,8 @@ export interface CloneToken {
 
 const allOnes = (1n << 64n) - 1n;
 const mostTransfer = 16777216;
+/** Whole blocks of every LUN there is. */
+const bounceUnit = 4096;
 const accessFlags = { read: 0n, write: 1n, 'read-write': 2n } as const;
 
 /** @internal What ATTACH answered, as the parts of a context need it. */
@@ -339,10 +341,13 @@ export class FlashContext {
       }
     }
     this.#page.unmap();
-    await this.#context.close();
-    this.#queue?.free();
-    this.#luns.clear();
-    this.#resources.clear();
+    try {
+      await this.#context.close();
+    } finally {
+      this.#queue?.free();
+      this.#luns.clear();
+      this.#resources.clear();
+    }
     if (failure !== undefined && !isGone(failure)) throw failure;
   }
 
@@ -453,10 +458,12 @@ function checkQueueOptions(options: AttachOptions): Omit<QueueOptions, 'squeue'>
   const bounceBytes = checkInteger(
     'options.bounceBytes',
     options.bounceBytes ?? 65536,
-    512,
+    bounceUnit,
     mostTransfer,
   );
-  if (bounceBytes % 512 !== 0) throw valueError('options.bounceBytes', 'whole blocks', bounceBytes);
+  if (bounceBytes % bounceUnit !== 0) {
+    throw valueError('options.bounceBytes', `a multiple of ${bounceUnit}`, bounceBytes);
+  }
   const number = (name: keyof AttachOptions, standard: number, min: number, max: number) =>
     checkInteger(`options.${name}`, options[name] ?? standard, min, max);
   return {

@@ -165,9 +165,9 @@ for (const mode of commandModes) {
       expect(device.unmapSupported).toBe(true);
       await device.write(200, pattern(1, 3));
       await device.unmap(201, 1);
-      const [, middle, last] = [0, 1, 2].map((i) => device.read(200 + i, 1));
-      expect((await middle)?.every((byte) => byte === 0)).toBe(true);
-      expect((await last)?.[0]).toBe(pattern(1, 3)[2 * size]);
+      const blocks = await device.read(200, 3);
+      const expected = pattern(1, 3).fill(0, size, 2 * size);
+      expect(Buffer.from(blocks).equals(expected)).toBe(true);
     });
 
     it('is EACCES in a context without the permission', async () => {
@@ -339,6 +339,40 @@ for (const mode of commandModes) {
       // The handle table no longer has the entry: the AFU says so.
       expect(await Promise.all(codes)).toEqual(['EINVAL', 'EINVAL', 'EINVAL']);
       await fine;
+    });
+
+    it('is an ordinary context besides: its events and registers are the program’s', async () => {
+      const device = await direct({ completion: 'poll' });
+      const interrupt = context.context.waitForInterrupt(2, { timeout: 10_000 });
+      await device.read(0, 1);
+      await interrupt;
+      expect(context.context.linkState()).toBe('up');
+      const second = context.context.mapProblemState({ length: 65536 });
+      expect(second.read64(0x38)).toBeGreaterThan(0n);
+      second.unmap();
+    });
+
+    it('goes on, more slowly, while somebody else reads the events', async () => {
+      const device = await direct({ watchInterval: 5 });
+      const controller = new AbortController();
+      const other = codeOf(context.context.waitForInterrupt(4, { signal: controller.signal }));
+      await device.write(0, pattern(4));
+      expect((await device.read(0, 1))[0]).toBe(4);
+      controller.abort();
+      expect(await other).toBe('ABORT_ERR');
+      await device.read(0, 1);
+    });
+
+    it('fails what is in flight when the AFU cannot answer any more', async () => {
+      const device = await direct();
+      await device.read(0, 1);
+      // A response ring that nothing is behind.
+      context.registers.write64(0x28, 0x10000n);
+      context.registers.write64(0x30, 0x10ff8n);
+      const error = await failure(device.read(0, 1));
+      expect(error.code).toBe('EREMOTEIO');
+      expect(error.message).toContain('responseWrite');
+      expect(await codeOf(device.read(0, 1))).toBe('EREMOTEIO');
     });
 
     it('refuses a resource after its release, and after the context’s end', async () => {

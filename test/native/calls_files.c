@@ -168,7 +168,9 @@ static int ioctl_file(struct file* file, int fd, unsigned long request, void* ar
   device_lock();
   int result = file->kind == FILE_CONTEXT ? context_ioctl(file->context, request, argument)
                : file->kind == FILE_CARD  ? image_ioctl(file->card, request, argument)
-               : file->kind == FILE_FLASH ? flash_ioctl(file->flash, request, argument)
+               : file->kind == FILE_FLASH && file->flash
+                   ? flash_ioctl(file->flash, request, argument)
+               : file->kind == FILE_FLASH ? flash_host_ioctl(request, argument)
                                           : -ENOTTY;
   device_unlock();
   file_put(file);

@@ -229,7 +229,7 @@ int file_open(const char* tree, int flags, mode_t mode) {
   }
   if (strcmp(path, "/dev/cxl-sim") == 0) return open_control(flags);
   struct flash_path* flash = flash_find(path);
-  if (flash) return open_flash(flash, flags);
+  if (flash || strcmp(path, FLASH_HOST_NODE) == 0) return open_flash(flash, flags);
   // What sysfs says of LUNs is in the tree as it is.
   if (flash_ours(path)) return NEXT(openat)(AT_FDCWD, tree, flags & ~O_CREAT, mode);
   struct node node;

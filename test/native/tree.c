@@ -337,8 +337,7 @@ bool tree_path(int dirfd, const char* path, char out[PATH_MAX]) {
   }
   char clean[PATH_MAX];
   if (!normalise(path, clean)) return false;
-  if (strncmp(clean, "/dev/cxl", 8) && strncmp(clean, "/dev/sg", 7) &&
-      strncmp(clean, "/sys/", 5)) {
+  if (strncmp(clean, "/dev/cxl", 8) && strncmp(clean, "/dev/sg", 7) && strncmp(clean, "/sys/", 5)) {
     return false;
   }
   device_start();

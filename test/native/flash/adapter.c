@@ -37,7 +37,7 @@ bool flash_ours(const char* path) {
       return true;
     }
   }
-  return flash_find(path) != NULL;
+  return strcmp(path, FLASH_HOST_NODE) == 0 || flash_find(path) != NULL;
 }
 
 struct flash_path* flash_find(const char* node) {
@@ -54,6 +54,8 @@ void flash_tree(void (*put_folder)(const char* path),
   put_folder(place);
   snprintf(place, sizeof place, "%s/host%d/proc_name", folders[2], HOST);
   put_text(place, "cxlflash\n");
+  put_folder("/dev/cxlflash");
+  put_text(FLASH_HOST_NODE, "");
   for (int i = 0; i < FLASH_PATHS; i++) {
     struct flash_path* path = &flash.paths[i];
     const char* generic = path->node + strlen("/dev/");

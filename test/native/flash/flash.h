@@ -21,6 +21,9 @@ void flash_tree(void (*put_folder)(const char* path),
 struct flash_path* flash_find(const char* node);
 // Gives up the lock while it waits for a reset.
 int flash_ioctl(struct flash_path* path, unsigned long request, void* argument);
+// The adapter's own node.
+#define FLASH_HOST_NODE "/dev/cxlflash/cxlflash0"
+int flash_host_ioctl(unsigned long request, void* argument);
 // Runs the AFU of every context; true when it did something.
 bool flash_step(bool* attached);
 // A reset is running.
