@@ -45,7 +45,7 @@ async function runMachine(machine, packages, initrd, share) {
     },
     {
       logFile: path.join(cacheFolder, `console-${machine.name}.log`),
-      timeoutSeconds: 900,
+      timeoutSeconds: 2700,
       onLine(line) {
         count(line);
         process.stdout.write(`  ${line}\n`);

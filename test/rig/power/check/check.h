@@ -68,5 +68,6 @@ void check_life(void);
 void check_events(void);
 void check_memcpy(void);
 void check_recovery(void);
+void check_unbind(void);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -107,6 +108,45 @@ static void exhaustion(void) {
   close(again);
 }
 
+// A mapping holds the file: what close() leaves behind until munmap().
+static void mapping_outlives_close(void) {
+  void* areas[3];
+  for (int i = 0; i < 3; i++) {
+    int fd = open_context("/dev/cxl/afu0.1s");
+    check(start(fd, 0, 0, -1) == 0, "attach", 0);
+    areas[i] = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+  }
+  check(open_context("/dev/cxl/afu0.1s") < 0 && errno == ENOSPC,
+        "a closed context that is still mapped keeps its process element", errno);
+  for (int i = 0; i < 3; i++) munmap(areas[i], AREA);
+  int fd = open_context("/dev/cxl/afu0.1s");
+  check(fd >= 0, "until it is unmapped", errno);
+  close(fd);
+}
+
+// The AFU works on the memory of the process that attaches, not of the one that opened.
+static void attach_in_a_child(void) {
+  int fd = open_context(SLAVE);
+  pid_t child = fork();
+  if (child == 0) {
+    uint64_t* word = aligned_alloc(AREA, AREA);
+    *word = 1;
+    bool good = start(fd, 0, 0, -1) == 0;
+    volatile uint64_t* area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct context context = {.fd = fd, .area = area};
+    struct cxl_event event;
+    good = good && provoke(&context, PROVOKE_DATA_STORAGE, 0, (uint64_t)word, 0) &&
+           read_event(fd, &event) == -EAGAIN;
+    _exit(good ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  check(status == 0, "a child attaches its own memory to a context its parent opened", status);
+  check(start(fd, 0, 0, -1) == EIO, "which is then taken for the parent", errno);
+  close(fd);
+}
+
 static void interrupt_exhaustion(void) {
   int fds[16];
   int error = 0, count = 0;
@@ -128,5 +168,7 @@ void check_life(void) {
   read_only();
   master();
   exhaustion();
+  mapping_outlives_close();
+  attach_in_a_child();
   interrupt_exhaustion();
 }

@@ -9,6 +9,7 @@ int main(void) {
   check_events();
   check_memcpy();
   check_recovery();
+  check_unbind();
   printf("# %d failed\n", failures());
   return failures() == 0 ? 0 : 1;
 }

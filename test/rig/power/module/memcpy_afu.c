@@ -212,6 +212,13 @@ static void poll_registers(struct rig_process *process)
 		out_be64(timebase, get_tb());
 }
 
+bool rig_memcpy_pending(struct rig_process *process)
+{
+	return (process->queue.length > 0 && !process->stopped) ||
+	       in_be64((u64 __iomem *)(process->area + REGISTER_CONTROL)) ||
+	       !in_be64((u64 __iomem *)(process->area + REGISTER_TIMEBASE));
+}
+
 static bool stops_on_invalid(struct rig_process *process)
 {
 	return in_be64((u64 __iomem *)(process->afu->area + REGISTER_CONFIGURATION)) & STOP_ON_INVALID;

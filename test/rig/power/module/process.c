@@ -35,8 +35,8 @@
 #define MAX_RESTARTS 64
 
 /* Polls: quick while there is work, slower the longer there is none. */
-#define QUICK_POLLS 300
-#define SLOW_POLLS 1500
+#define QUICK_POLLS 100
+#define SLOW_POLLS 400
 
 static void read_interrupts(struct rig_process *process, const u8 *element)
 {
@@ -79,6 +79,9 @@ static bool poll_once(struct rig_process *process)
 {
 	bool busy;
 
+	/* Idle contexts are many; they should cost little. */
+	if (!rig_provoke_pending(process) && !rig_memcpy_pending(process))
+		return false;
 	/* A process that has exited has no memory to work on. */
 	if (!mmget_not_zero(process->mm))
 		return false;
@@ -108,7 +111,7 @@ static int run_afu(void *data)
 		else if (idle < SLOW_POLLS)
 			usleep_range(500, 1000);
 		else
-			usleep_range(3000, 4000);
+			usleep_range(6000, 8000);
 	}
 	return 0;
 }

@@ -118,6 +118,12 @@ static bool poll_block(struct rig_process *process, u8 __iomem *block)
 	return true;
 }
 
+bool rig_provoke_pending(struct rig_process *process)
+{
+	return load(process->area + BLOCK, COMMAND) ||
+	       (process->master && load(process->afu->area + BLOCK, COMMAND));
+}
+
 /* A master sees the whole area, so its block is at the start of that as well. */
 bool rig_provoke_poll(struct rig_process *process)
 {

@@ -150,10 +150,13 @@ void rig_raise(unsigned int isn);
 
 /* memcpy_afu.c */
 void rig_memcpy_start(struct rig_process *process, u64 wed);
+/* Whether there is anything to look at in the registers or in memory. */
+bool rig_memcpy_pending(struct rig_process *process);
 /* Whether there was work. */
 bool rig_memcpy_poll(struct rig_process *process);
 
 /* provoke.c */
+bool rig_provoke_pending(struct rig_process *process);
 bool rig_provoke_poll(struct rig_process *process);
 
 #endif
