@@ -1,0 +1,202 @@
+// `npm run test:ppc64`: the packed tarball as POWER8 code. The unit and conformance suites run
+// under Debian's Node 18 and Node 20 for ppc64el, in qemu's user mode (QEMU_CPU=power8 makes a
+// POWER9 instruction an illegal one), the simulated device preloaded where it is asked for;
+// and the barriers are looked for in the instructions.
+//
+//   node test/rig/ppc64/run.mjs [18] [20] [PART-OF-A-FILE-NAME…]
+//
+// Tests start children, which needs qemu registered as the interpreter of ppc64le programs.
+// That is done in a user namespace, so that nothing stays on the host.
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { needCommand, unstrippedAddon } from '../../../lib/build/prebuild.mjs';
+import { npm, packTarball, root } from '../../pack/tarball.mjs';
+import { bundleTests, testFiles } from '../bundle-tests.mjs';
+import { run, stage } from '../power/command.mjs';
+import { runFiles } from '../run-tests.mjs';
+import { checkDisassembly } from './disassembly.mjs';
+import { nodeSysroot, ppc64Folder, suites } from './sysroot.mjs';
+
+const app = path.join(ppc64Folder, 'app');
+const inside = 'CXL_PPC64_INSIDE';
+
+/** Tests that need the compiled host, or a program of the host that looks into a process. */
+const leftOut = {
+  'test/native/addon-idle.test.ts': 'strace of this host cannot read the system calls qemu makes',
+  'test/native/simulated-device.test.ts': 'tests the simulated device itself, with programs in C',
+};
+
+function driverConformance() {
+  return testFiles('test/conformance').filter((file) =>
+    fs.readFileSync(path.join(root, file), 'utf8').includes("from './target'"),
+  );
+}
+
+/** The suites, as vitest.config.ts has them. */
+function suitesToRun() {
+  const device = path.join(app, 'test/native/build/libcxlsim.so');
+  const simulated = { CXL_TARGET: 'simulated', LD_PRELOAD: device };
+  return [
+    { name: 'unit', files: [...testFiles('test/unit'), ...testFiles('test/examples')], env: {} },
+    { name: 'mock', files: testFiles('test/conformance'), env: { CXL_TARGET: 'mock' } },
+    {
+      name: 'mock-guest',
+      files: driverConformance(),
+      env: { CXL_TARGET: 'mock', CXL_FLAVOUR: 'guest' },
+    },
+    {
+      name: 'simulated',
+      files: [...testFiles('test/conformance'), ...testFiles('test/native')],
+      env: simulated,
+    },
+    {
+      name: 'simulated-guest',
+      files: driverConformance(),
+      env: { ...simulated, CXLSIM_FLAVOUR: 'guest' },
+    },
+  ];
+}
+
+/** The tarball installed as a user would, with the bundled tests beside it. */
+async function prepareApp() {
+  const { file } = packTarball(path.join(ppc64Folder, 'tarball'));
+  fs.rmSync(app, { recursive: true, force: true });
+  fs.mkdirSync(app, { recursive: true });
+  fs.writeFileSync(path.join(app, 'package.json'), '{ "private": true }\n');
+  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+  npm(['install', ...options, '--cpu=ppc64', '--os=linux', file], { cwd: app });
+  // Tests reach some internals by path; it is the installed package's they shall reach.
+  fs.symlinkSync('node_modules/node-cxl/dist', path.join(app, 'dist'));
+  const files = new Set(suitesToRun().flatMap((suite) => suite.files));
+  const bundled = [...files].filter((name) => !(name in leftOut));
+  await bundleTests(app, bundled);
+  for (const folder of ['test/unit', 'test/conformance', 'test/examples']) {
+    fs.cpSync(path.join(root, folder), path.join(app, folder), {
+      recursive: true,
+      filter: (name) => !name.endsWith('.ts'),
+    });
+  }
+  const build = path.join(app, 'test/native/build');
+  run('make', [
+    ...['-s', '-j2', '-C', path.join(root, 'test/native'), `BUILD=${build}`],
+    ...['CC=powerpc64le-linux-gnu-gcc', 'CFLAGS=-O2 -g -mcpu=power8'],
+  ]);
+  return bundled.length;
+}
+
+/** ELF, 64 bits, little-endian, executable or shared, for PowerPC 64. */
+function registration(interpreter) {
+  const magic =
+    '\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\x15\\x00';
+  const mask =
+    '\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\x00\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xff\\xfe\\xff\\xff\\x00';
+  return `:node-cxl-ppc64le:M::${magic}:${mask}:${interpreter}:OCF`;
+}
+
+/** This program again, where a ppc64le program is started as any other. */
+function runInside(args) {
+  const qemu = run('which', ['qemu-ppc64le-static']).trim();
+  const script = `
+    mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || exit 71
+    printf '%s' "$1" > /proc/sys/fs/binfmt_misc/register || exit 71
+    shift
+    exec "$@"`;
+  const self = path.join(root, 'test/rig/ppc64/run.mjs');
+  const result = spawnSync(
+    'unshare',
+    [
+      ...['-Urm', '--propagation', 'private', '--kill-child', 'sh', '-c', script, 'sh'],
+      ...[registration(qemu), process.execPath, self, ...args],
+    ],
+    { stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, [inside]: '1' } },
+  );
+  if (result.status === 71) {
+    throw new Error('binfmt_misc in a user namespace needs Linux 6.7 and user namespaces allowed');
+  }
+  return result.status ?? 1;
+}
+
+async function runSuites(majors, parts) {
+  const total = { passed: 0, failed: 0, skipped: 0 };
+  for (const major of majors) {
+    const sysroot = nodeSysroot(major);
+    const node = path.join(
+      sysroot,
+      'usr/bin',
+      fs.existsSync(path.join(sysroot, 'usr/bin/node')) ? 'node' : 'nodejs',
+    );
+    const base = {
+      ...process.env,
+      QEMU_CPU: 'power8',
+      QEMU_LD_PREFIX: sysroot,
+      NODE_CXL_BACKEND: '',
+      CXL_TEST_TIME_SCALE: '8',
+    };
+    const version = run(node, ['-p', 'process.version + " " + process.arch'], { env: base }).trim();
+    for (const { name, files, env } of suitesToRun()) {
+      const chosen = files
+        .filter((file) => !(file in leftOut))
+        .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
+        .map((file) => file.replace(/\.ts$/, '.mjs'));
+      await stage(`Node ${version}, ${name}`, async () => {
+        const sum = await runFiles(chosen, {
+          command: [node],
+          cwd: app,
+          env: { ...base, ...env },
+          timeout: 600_000,
+          jobs: 2,
+        });
+        for (const key of Object.keys(total)) total[key] += sum[key];
+        const { passed, failed, skipped } = sum;
+        console.log(
+          `Node ${version}, ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped`,
+        );
+      });
+    }
+  }
+  return total;
+}
+
+async function disassembly() {
+  const { complaints, functions, accesses, barriers } = checkDisassembly(unstrippedAddon('ppc64'));
+  for (const complaint of complaints) console.error(`FAIL ${complaint}`);
+  console.log(
+    `${functions} functions, ${accesses} device accesses, ${barriers} barriers, each taken out once: ${complaints.length} complaints`,
+  );
+  return complaints.length;
+}
+
+async function main() {
+  const args = process.argv.slice(2);
+  const majors = args.filter((arg) => arg in suites);
+  const parts = args.filter((arg) => !(arg in suites));
+  if (process.env[inside] === '1') {
+    const { passed, failed, skipped } = await runSuites(
+      majors.length > 0 ? majors : Object.keys(suites),
+      parts,
+    );
+    // The check of the disassembly, done outside, has passed: it is one of those.
+    console.log(`${passed + 1} passed, ${failed} failed, ${skipped} skipped`);
+    return failed === 0 ? 0 : 1;
+  }
+  await stage('host tools', () => {
+    needCommand('qemu-ppc64le-static', ['qemu-user-static']);
+    needCommand('powerpc64le-linux-gnu-g++', ['g++-powerpc64le-linux-gnu']);
+    needCommand('make', ['make']);
+  });
+  await stage('Node for ppc64el', () => {
+    for (const major of majors.length > 0 ? majors : Object.keys(suites)) nodeSysroot(major);
+  });
+  await stage('package and tests', async () => {
+    console.log(`${await prepareApp()} test files`);
+  });
+  for (const [file, why] of Object.entries(leftOut)) console.log(`left out: ${file}: ${why}`);
+  const complaints = await stage('disassembly', disassembly);
+  const status = runInside(args);
+  if (complaints === 0) return status;
+  console.log(`0 passed, ${complaints} failed`);
+  return 1;
+}
+
+process.exitCode = await main();
