@@ -19,7 +19,6 @@ export interface MemoryHost {
  */
 export class MemoryPool {
   bytes = 0;
-  regions = 0;
   readonly #host: MemoryHost;
   readonly #live = new Set<WeakRef<ArrayBuffer>>();
   readonly #pinned = new Set<ArrayBuffer>();
@@ -40,7 +39,6 @@ export class MemoryPool {
     this.#records.set(buffer, ref);
     this.#collected.register(buffer, { ref, size }, buffer);
     this.bytes += size;
-    this.regions += 1;
     if (this.#host.attached()) this.#pinned.add(buffer);
     return new MockMemory(this.#host, this, buffer, BigInt(address), size);
   }
@@ -76,7 +74,6 @@ export class MemoryPool {
   #drop(ref: WeakRef<ArrayBuffer>, size: number): void {
     if (!this.#live.delete(ref)) return;
     this.bytes -= size;
-    this.regions -= 1;
   }
 }
 

@@ -13,9 +13,13 @@ export interface Runner {
 const sliceOfTick = 4;
 /** How long an idle AFU sleeps at most before it looks at its queue again, in milliseconds. */
 const longestSleep = 16;
+/** Process elements that one access gives a step: with more, they take turns. */
+const stepsPerPoke = 16;
 
 export class Scheduler {
   readonly #runners = new Set<Runner>();
+  /** Those whose turn it is not yet; the rest of a round of poke(). */
+  #waiting: Runner[] = [];
   #timer: NodeJS.Timeout | undefined;
   #sleep = 1;
   #running = false;
@@ -30,17 +34,24 @@ export class Scheduler {
     if (this.#runners.size === 0) this.#stop();
   }
 
-  /** One step of everything; for memory accessors and barriers. */
+  /** One step of everything, or of a few where there are many; for memory accessors and barriers. */
   poke(): void {
     if (this.#runners.size === 0 || this.#running) return;
     this.#running = true;
     try {
-      let more = false;
-      for (const runner of this.#runners) more = runner.step() || more;
+      let more = this.#runners.size > stepsPerPoke;
+      for (const runner of this.#turns()) more = runner.step() || more;
       if (more) this.#soon();
     } finally {
       this.#running = false;
     }
+  }
+
+  #turns(): Iterable<Runner> {
+    if (this.#runners.size <= stepsPerPoke) return this.#runners;
+    if (this.#waiting.length === 0) this.#waiting = [...this.#runners];
+    // One that was removed in the meantime knows that, and does nothing.
+    return this.#waiting.splice(-stepsPerPoke);
   }
 
   /** One step of one process element; for its own registers. */

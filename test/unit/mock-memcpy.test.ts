@@ -227,6 +227,17 @@ describe('the memcpy AFU', () => {
     await b.close();
   });
 
+  it('serves many processes in turn, with nothing but barriers', async () => {
+    const mock = oneCard();
+    const started: [Queue, Context][] = [];
+    for (let count = 0; count < 40; count++) started.push(await start(mock, 1));
+    const places = started.map(([queue]) => queue.put({ command: copy }));
+    for (let count = 0; count < 6; count++) mock.memoryBarrier();
+    const statuses = started.map(([queue], index) => queue.memory.load8(places[index]! + 1));
+    expect(statuses.every((status) => status === complete)).toBe(true);
+    for (const [, context] of started) await context.close();
+  });
+
   it('works through a whole queue without being polled', async () => {
     const mock = oneCard();
     const [queue, context] = await start(mock, 4095);

@@ -123,7 +123,7 @@ export class Afu {
     if (!inKernel && !this.adapter.linkOk) return -errnos.EIO;
     const processElement = this.#freeProcessElement();
     if (processElement < 0) return -errnos.ENOSPC;
-    const context = new Context(this, processElement, master, inKernel);
+    const context = new Context(this, processElement, master);
     this.contexts.set(processElement, context);
     this.kernel.contextOpened(context);
     return context;

@@ -30,8 +30,6 @@ export class Context {
   readonly processElement: number;
   /** What GET_PROCESS_ELEMENT tells: the same on bare metal, the hypervisor's number in a guest. */
   externalProcessElement: number;
-  /** Made by an in-kernel AFU driver rather than by an open of the device node. */
-  readonly inKernel: boolean;
   master: boolean;
   status: ContextStatus = 'OPENED';
   process: ProcessElement | undefined;
@@ -45,12 +43,11 @@ export class Context {
   readonly #pending = new PendingEvents();
   readonly #wakeups = new Set<() => void>();
 
-  constructor(afu: Afu, processElement: number, master: boolean, inKernel: boolean) {
+  constructor(afu: Afu, processElement: number, master: boolean) {
     this.afu = afu;
     this.processElement = processElement;
     this.externalProcessElement = afu.kernel.guest ? noProcessElement : processElement;
     this.master = master;
-    this.inKernel = inKernel;
   }
 
   get role(): ContextRole {
