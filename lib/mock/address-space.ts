@@ -64,10 +64,10 @@ export class AddressSpace {
     const at = Number(address);
     if (at > lastAddress) return undefined;
     const entry = this.#find(at);
-    if (entry === undefined || at + length > entry.end) return undefined;
-    const buffer = entry.buffer.deref();
-    // A transferred buffer is empty: nothing is mapped there any more.
-    if (buffer === undefined || buffer.byteLength < at + length - entry.start) return undefined;
+    const buffer = entry?.buffer.deref();
+    // A buffer that was transferred is empty: nothing is mapped there any more.
+    if (entry === undefined || buffer === undefined) return undefined;
+    if (at + length - entry.start > buffer.byteLength) return undefined;
     return { buffer, offset: at - entry.start };
   }
 
