@@ -1,4 +1,6 @@
 // npm run test:rig: the unmodified cxl driver in an emulated POWER machine. See ../README.md.
+//
+//   node test/rig/power/run.mjs [POWER8|POWER9] [PART-OF-A-TEST-FILE'S-NAME…]
 import fs from 'node:fs';
 import path from 'node:path';
 import { cacheFolder, rigFolder } from './cache.mjs';
@@ -18,6 +20,10 @@ const machines = [
   { name: 'POWER8', cpu: 'POWER8', processors: 1 },
   { name: 'POWER9', cpu: 'POWER9', processors: 2 },
 ];
+
+const isMachine = (word) => machines.some((machine) => machine.name === word);
+const chosen = process.argv.slice(2).filter(isMachine);
+const testNames = process.argv.slice(2).filter((word) => !isMachine(word));
 
 const totals = { passed: 0, failed: 0 };
 
@@ -75,6 +81,7 @@ async function main() {
   );
   fs.copyFileSync(path.join(rigFolder, 'guest/tests.sh'), path.join(share, 'tests.sh'));
   fs.writeFileSync(path.join(share, 'process-elements'), String(processes[0]));
+  fs.writeFileSync(path.join(share, 'test-names'), testNames.join(' '));
   // A shell for Node's own root, which has none.
   fs.copyFileSync(path.join(packages.root, 'bin/busybox'), path.join(share, 'busybox'));
   const inside = path.join(share, 'node');
@@ -86,9 +93,8 @@ async function main() {
   );
   await stage('C check', () => buildCheck(path.join(share, 'check')));
 
-  const wanted = process.argv.slice(2);
   for (const machine of machines) {
-    if (wanted.length > 0 && !wanted.includes(machine.name)) continue;
+    if (chosen.length > 0 && !chosen.includes(machine.name)) continue;
     await stage(`${machine.name}, ${machine.processors} processor(s)`, () =>
       runMachine(machine, packages, initrd, share),
     );
