@@ -28,12 +28,12 @@ SHOW(pci_vendor) { return text(out, size, "0x1014"); }
 SHOW(pci_device) { return text(out, size, "0x0477"); }
 SHOW(pci_class) { return text(out, size, "0x1200ff"); }
 
-SHOW(caia_version) { return text(out, size, "1.0"); }
+SHOW(caia_version) { return text(out, size, options.caia == 2 ? "2.0" : "1.0"); }
 SHOW(psl_revision) { return text(out, size, "1"); }
 SHOW(base_image) { return text(out, size, "0"); }
 SHOW(image_loaded) { return text(out, size, card->user_image_loaded ? "user" : "factory"); }
 SHOW(psl_timebase_synced) { return text(out, size, "1"); }
-SHOW(tunneled_ops_supported) { return text(out, size, "0"); }
+SHOW(tunneled_ops_supported) { return text(out, size, options.caia == 2 ? "1" : "0"); }
 SHOW(load_image_on_perst) {
   if (!card->perst_loads_image) return text(out, size, "none");
   return text(out, size, card->perst_select_user ? "user" : "factory");
@@ -148,7 +148,8 @@ STORE(prefault_mode) {
              : starts(value, "work_element_descriptor") ? 1
              : starts(value, "all")                     ? 2
                                                         : -1;
-  if (mode == -1) return -EINVAL;
+  // POWER9 translates by radix trees, of which nothing can be faulted in beforehand.
+  if (mode == -1 || (mode != 0 && options.caia == 2)) return -EINVAL;
   card->afu->prefault_mode = mode;
   return 0;
 }

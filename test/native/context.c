@@ -83,6 +83,12 @@ static int check_work(struct context* context, struct start_work* work) {
 // A guest has an interrupt a context for the PSL, besides the AFU's.
 static int interrupts_needed(int count) { return options.guest ? count + 1 : count; }
 
+// What wakes the calling thread: POWER9 alone has such a thing, and not in a guest.
+static uint16_t thread_id(void) {
+  if (options.caia == 1 || options.guest) return 0;
+  return (uint16_t)((uint32_t)gettid() % 65535 + 1);
+}
+
 int context_start(struct context* context, struct start_work* work) {
   struct afu* afu = context->afu;
   struct card* card = afu->card;
@@ -120,7 +126,7 @@ int context_start(struct context* context, struct start_work* work) {
     context->external_pe = GUEST_ELEMENT_BASE + context->pe;
     afu->shown_pp_size = afu->pp_size;
   }
-  if (work->flags & START_WORK_TID) work->tid = 0;
+  if (work->flags & START_WORK_TID) work->tid = thread_id();
   context->status = STARTED;
   counters.attaches++;
   memcpy_afu_attach(context);

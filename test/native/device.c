@@ -54,6 +54,7 @@ static void read_options(void) {
   options.guest = flavour && strcmp(flavour, "guest") == 0;
   options.processes = number_option("CXLSIM_PROCESSES", 511, 1, 512);
   options.interrupts = number_option("CXLSIM_INTERRUPTS", 2037, 4, MAX_INTERRUPTS - 1);
+  options.caia = number_option("CXLSIM_CAIA", 1, 1, 2);
   options.irqs_min = number_option("CXLSIM_IRQS_MIN", 4, 0, 16);
 }
 
@@ -106,7 +107,7 @@ void device_start(void) {
 
 struct afu* find_afu(int card) {
   if (card < 0 || card >= CARDS || !cards[card].present) return NULL;
-  return cards[card].afu;
+  return cards[card].without_afus ? NULL : cards[card].afu;
 }
 
 int mode_activate(struct afu* afu, int mode) {
@@ -174,11 +175,16 @@ static void orphan(struct context* context) {
   context->afu->open_contexts--;
 }
 
-static void remove_card(struct card* card) {
-  if (!card->present) return;
+void card_remove_afus(struct card* card) {
   detach_all(card->afu);
   each_context(card->afu, orphan);
   mode_deactivate(card->afu);
+  card->without_afus = true;
+}
+
+static void remove_card(struct card* card) {
+  if (!card->present) return;
+  card_remove_afus(card);
   card->present = false;
 }
 
@@ -190,6 +196,7 @@ void card_unplug(struct card* card) {
 void card_plug(struct card* card) {
   if (card->present) return;
   card->present = true;
+  card->without_afus = false;
   card->link_up = true;
   card->notice_at = card->recovery_at = 0;
   card->contexts = 0;

@@ -22,6 +22,7 @@ struct afu;
 struct card {
   int number;
   bool present;
+  bool without_afus;  // a new image was validated, and the adapter not yet reset
   bool link_up;
   int contexts;  // attached ones; -1 while the adapter is locked for a reset
   int user_irqs;
@@ -105,6 +106,7 @@ struct options {
   int processes;
   int interrupts;
   int irqs_min;
+  int caia;  // 1: POWER8, 2: POWER9
 };
 
 extern struct options options;
@@ -139,6 +141,7 @@ void card_link_down(struct card* card, uint64_t milliseconds);  // 0: until told
 void card_link_up(struct card* card);
 void card_unplug(struct card* card);
 void card_plug(struct card* card);
+void card_remove_afus(struct card* card);
 int card_lock(struct card* card);  // no context can attach until card_unlock
 void card_unlock(struct card* card);
 int card_reset(struct card* card, int value);

@@ -12,9 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "next.h"
-
 #include "flash/flash.h"
+#include "next.h"
 
 static bool running;
 

@@ -10,7 +10,6 @@
 // The hypervisor's view of a transfer: it wants the whole image by each operation.
 static uint64_t received;
 static unsigned long operation;
-static bool transferred;
 static bool open_once;
 static uint64_t resets;
 
@@ -21,7 +20,6 @@ int image_open(struct card* card) {
   open_once = true;
   received = 0;
   operation = 0;
-  transferred = false;
   return 0;
 }
 
@@ -48,7 +46,6 @@ static bool readable(uint64_t address, uint64_t size) {
 }
 
 int image_ioctl(struct card* card, unsigned long request, void* argument) {
-  (void)card;
   struct adapter_image image;
   if ((uint32_t)request != (uint32_t)IOCTL_DOWNLOAD_IMAGE &&
       (uint32_t)request != (uint32_t)IOCTL_VALIDATE_IMAGE) {
@@ -70,6 +67,6 @@ int image_ioctl(struct card* card, unsigned long request, void* argument) {
   if (received < image.len_image) return 1;
   received = 0;
   operation = 0;
-  if ((uint32_t)request == (uint32_t)IOCTL_VALIDATE_IMAGE) transferred = true;
+  if ((uint32_t)request == (uint32_t)IOCTL_VALIDATE_IMAGE) card_remove_afus(card);
   return 0;
 }

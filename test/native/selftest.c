@@ -266,6 +266,23 @@ static void forced_detach(void) {
   close(idle);
 }
 
+// Touches a mapping after a detach with nobody to catch the signal.
+static void touch_detached(void) {
+  int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
+  uint8_t* registers = map(fd, 65536);
+  command("detach-all afu0.0\n");
+  (void)*(volatile uint64_t*)(void*)registers;
+  _exit(0);
+}
+
+static void uncaught(void) {
+  int status = 0;
+  pid_t child = fork();
+  if (child == 0) touch_detached();
+  waitpid(child, &status, 0);
+  check(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS, "a SIGBUS nobody catches kills");
+}
+
 static void link_down(void) {
   char buffer[READ_MIN_SIZE];
   int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
@@ -456,6 +473,7 @@ int main(void) {
   memcpy_afu();
   adopted();
   forced_detach();
+  uncaught();
   link_down();
   other_process();
   attributes();

@@ -102,6 +102,43 @@ describe('the simulated device, from Node', () => {
     expect(left().filter((name) => name.startsWith(`cxlsim-${pid}-`))).toEqual([]);
   });
 
+  it('is a POWER9 on request, where an attach gives a thread id', () => {
+    const out = inNode(
+      `const { cxl } = require('node-cxl');
+      (async () => {
+        const context = await cxl.open('/dev/cxl/afu0.0s');
+        console.log(context.attachSync({ wed: 0n, tid: true }).tid > 0);
+        await context.close();
+        const [adapter] = await cxl.adapters();
+        console.log(await adapter.caiaVersion());
+        const [afu] = await adapter.afus();
+        await afu.setPrefaultMode('all').catch((error) => console.log(error.code));
+      })();`,
+      { CXLSIM_CAIA: '2' },
+    );
+    expect(out.trim().split('\n')).toEqual(['true', '2.0', 'EINVAL']);
+  });
+
+  it('loses its AFUs with a validated image, and has them again after the reset', () => {
+    const out = inNode(
+      `const { cxl } = require('node-cxl');
+      const fs = require('fs');
+      (async () => {
+        const [adapter] = await cxl.adapters();
+        const held = await cxl.open('/dev/cxl/afu0.0s');
+        await held.attach({ wed: 0n });
+        const there = [];
+        await adapter.downloadImage(Buffer.alloc(3_000_000), {
+          onProgress: () => there.push(fs.existsSync('/dev/cxl/afu0.0s')),
+        });
+        console.log(there[0], fs.existsSync('/dev/cxl/afu0.0s'));
+        await held.waitForEvent().catch((error) => console.log(error.code));
+      })();`,
+      { CXLSIM_FLAVOUR: 'guest' },
+    );
+    expect(out.trim().split('\n')).toEqual(['true true', 'EIO']);
+  });
+
   it('is preloaded in the tests themselves', () => {
     expect(JSON.parse(readFileSync('/dev/cxl-sim', 'utf8')).openContexts).toBe(0);
   });

@@ -184,19 +184,21 @@ static void put_afu(struct card* card, const char* parent) {
   struct afu* afu = card->afu;
   char folder[PATH_MAX], path[PATH_MAX + 8];
   snprintf(folder, sizeof folder, "%s/afu%d.0", parent, card->number);
-  if (card->present) {
+  bool present = card->present && !card->without_afus;
+  if (present) {
     put_folder(folder);
     put_attributes(folder, PLACE_AFU);
     snprintf(path, sizeof path, "%s/cr0", folder);
     put_folder(path);
     put_attributes(path, PLACE_RECORD);
   }
-  put_in_class(folder, parent, card->present);
-  bool directed = card->present && afu->mode == MODE_DIRECTED;
-  bool dedicated = card->present && afu->mode == MODE_DEDICATED;
+  put_in_class(folder, parent, present);
+  bool directed = present && afu->mode == MODE_DIRECTED;
+  bool dedicated = present && afu->mode == MODE_DEDICATED;
   put_node(card, folder, 'd', dedicated);
   put_node(card, folder, 'm', directed);
   put_node(card, folder, 's', directed);
+  if (!present) remove_below(full(folder, path));
   put_udev_link(card, dedicated ? 'd' : directed ? 's' : 0);
 }
 
