@@ -44,6 +44,9 @@ static bool run_afu(struct afu* afu, bool* attached) {
 // has gone, and none but ours left, is the end.
 static bool alone(void) {
   char text[512];
+  // A main thread that has ended has no program any more. Asked first, since it takes no
+  // descriptor, whose number the program might miss.
+  if (NEXT(readlink)("/proc/self/exe", text, sizeof text) >= 0) return false;
   int fd = NEXT(open)("/proc/self/stat", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   ssize_t size = NEXT(read)(fd, text, sizeof text - 1);
