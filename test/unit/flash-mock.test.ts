@@ -32,6 +32,28 @@ describe('a flash adapter of the mock', () => {
     expect(system.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
   });
 
+  it('is left tidy by disposal, in the order of using, and by closing in any other', async () => {
+    const system = machine();
+    const lun = await lunOf(system);
+    const context = await lun.attach();
+    const resource = await context.openVirtual({ blocks: 10 });
+    await resource.blockDevice().write(0, new Uint8Array(4096));
+    await resource[Symbol.asyncDispose]();
+    expect([resource.released, context.closed]).toEqual([true, false]);
+    await context[Symbol.asyncDispose]();
+    expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+    await lun[Symbol.asyncDispose]();
+    expect(lun.closed).toBe(true);
+
+    const other = await lunOf(system);
+    const second = await other.attach();
+    await second.openDirect();
+    await other.close();
+    await second.close();
+    expect(system.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
+    expect(await codeOf((await lunOf(system)).disableSuperpipe())).toBe('resolved');
+  });
+
   it('keeps data in a file from one mock to the next', async () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'flash-'));
     const file = path.join(folder, 'lun');

@@ -1,0 +1,157 @@
+import { readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { cxl } from 'node-cxl';
+import { type FlashContext, openLun } from 'node-cxl/flash';
+import { describe, expect, it } from 'vitest';
+import { codeOf, flashTarget, provoke } from '../../conformance/flash-target';
+
+const require = createRequire(import.meta.url);
+const node = '/dev/sg90';
+
+interface RawFile {
+  readonly fd: number;
+  call(name: unknown, input: unknown, settle: unknown): void;
+  close(settle: (answer: number) => void): void;
+}
+
+function rawFile(): Promise<RawFile> {
+  const { loadAddon } = require(path.resolve('dist/native/addon.js'));
+  return new Promise((settle) => loadAddon().openFlash(node, settle));
+}
+
+function codeOfThrown(body: () => void): string {
+  try {
+    body();
+    return 'returned';
+  } catch (error) {
+    return (error as Error).name;
+  }
+}
+
+function descriptors(): number {
+  return readdirSync('/proc/self/fd').length;
+}
+
+describe('flash ioctls of the addon', () => {
+  it('are ENOTTY on a node that is none of cxlflash’s', async () => {
+    const lun = await openLun('/dev/null');
+    expect(await codeOf(lun.call('DETACH', { contextId: 1n }))).toBe('ENOTTY');
+    await lun.close();
+    expect(await codeOf(openLun('/dev/none'))).toBe('ENOENT');
+    expect(await codeOf(openLun('/dev/null\0'))).toBe('ENOENT');
+  });
+
+  it('refuse what is no input, and harm nothing', async () => {
+    const file = await rawFile();
+    const call = file.call;
+    const nothing = () => undefined;
+    const wwid = new Uint8Array(16);
+    const thrown = [
+      () => file.call('FORMAT', {}, nothing),
+      () => file.call(7, {}, nothing),
+      () => file.call('DETACH', undefined, nothing),
+      () => file.call('DETACH', { contextId: 1 }, nothing),
+      () => file.call('DETACH', { contextId: 1n, version: 'new' }, nothing),
+      () => file.call('MANAGE_LUN', { wwid: new Uint8Array(15) }, nothing),
+      () => file.call('MANAGE_LUN', { wwid: new Uint16Array(8) }, nothing),
+      () => file.call('MANAGE_LUN', { wwid: 'naa.6' }, nothing),
+      () => call.call({} as RawFile, 'MANAGE_LUN', { wwid }, nothing),
+    ].map(codeOfThrown);
+    expect(thrown.every((name) => name !== 'returned')).toBe(true);
+    await new Promise((settle) => file.close(settle));
+    expect(file.fd).toBe(-1);
+    expect(codeOfThrown(() => file.call('DETACH', { contextId: 1n }, nothing))).toBe('RangeError');
+  });
+
+  it('leave no descriptor behind', async () => {
+    const target = await flashTarget();
+    const cycle = async () => {
+      const lun = await target.lun();
+      const context = await lun.attach();
+      await (await context.openDirect()).blockDevice().read(0, 1);
+      provoke(context, 'errorState', 5);
+      await context.recover();
+      await context.close();
+      await lun.disableSuperpipe();
+      await lun.close();
+    };
+    await cycle();
+    const before = descriptors();
+    for (let i = 0; i < 10; i += 1) await cycle();
+    expect(descriptors()).toBe(before);
+    await target.close();
+  });
+
+  it('wait for a reset on their own threads, more of them than there are threads', async () => {
+    const target = await flashTarget();
+    const lun = await target.lun();
+    const context = await lun.attach();
+    provoke(context, 'errorState', 100);
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 5);
+    const others: Promise<FlashContext>[] = [];
+    for (let i = 0; i < 8; i += 1) others.push(lun.attach());
+    const started = await Promise.all(others);
+    clearInterval(timer);
+    // JavaScript went on meanwhile.
+    expect(turns).toBeGreaterThan(2);
+    for (const one of started) await one.close();
+    await context.close();
+    await target.close();
+  });
+
+  it('finish before the node is closed under them', async () => {
+    const target = await flashTarget();
+    const lun = await target.lun();
+    const context = await lun.attach();
+    const second = await openLun(node);
+    provoke(context, 'errorState', 50);
+    const waiting = second.attach();
+    await second.close();
+    await (await waiting).close();
+    await context.close();
+    await target.close();
+  });
+
+  const job = `
+    const { openLun } = require('node-cxl/flash');
+    const { parentPort, workerData } = require('node:worker_threads');
+    (async () => {
+      const lun = await openLun('${node}');
+      await lun.enableSuperpipe();
+      const context = await lun.attach();
+      const device = (await context.openDirect()).blockDevice();
+      await device.read(0, 1);
+      if (workerData === 'waiting') {
+        context.registers.write64(0x1000, (4n << 56n) | 200n);
+        lun.attach();
+      } else {
+        setInterval(() => { for (let i = 0; i < 32; i += 1) device.read(i, 1); }, 1);
+      }
+      parentPort.postMessage('running');
+    })();
+  `;
+
+  for (const state of ['working', 'waiting']) {
+    it(`survive the end of a worker that is ${state}`, async () => {
+      for (let i = 0; i < 3; i += 1) {
+        const worker = new Worker(job, { eval: true, workerData: state });
+        await new Promise((resolve, reject) => {
+          worker.once('message', resolve);
+          worker.once('error', reject);
+        });
+        await worker.terminate();
+      }
+      expect(cxl.backend).toBe('native');
+      const lun = await openLun(node);
+      await lun.enableSuperpipe();
+      const context = await lun.attach();
+      await context.close();
+      await lun.close();
+    });
+  }
+});
