@@ -265,13 +265,13 @@ export class FlashContext {
       );
       reset = (answer.returnFlags & flashFlags.contextReset) !== 0n;
       if (reset) {
-        const old = { context: this.#context, page: this.#page };
+        const old = this.#context;
         const fresh = adopt(lun, answer.adapFd, answer.mmioSize, answer.returnFlags);
         this.#id = answer.contextId;
         this.#context = fresh.context;
         this.#page = fresh.page;
-        old.page.unmap();
-        await old.context.close();
+        // Closing unmaps as well.
+        await old.close();
       }
       return { reset, id: this.#id, previousId, retries };
     } finally {
