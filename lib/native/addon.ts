@@ -2,7 +2,7 @@
 import { endianness } from 'node:os';
 import path from 'node:path';
 
-/** Receives an operation's answer; it may come after an environment's end, that is never. */
+/** Receives an operation's answer, unless the environment ends before. */
 export type Settle<T> = (answer: T) => void;
 
 export interface AddonAfuFile {

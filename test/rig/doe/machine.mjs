@@ -94,7 +94,8 @@ export function boot(options, { logFile, timeoutSeconds, onLine }) {
       clearTimeout(quiet);
       running.delete(child);
       if (rest) take(rest);
-      for (const line of warnings.split('\n').filter((each) => each !== '')) onLine(`qemu: ${line}`);
+      for (const line of warnings.split('\n').filter((each) => each !== ''))
+        onLine(`qemu: ${line}`);
       log.end();
       if (failures.length === 0 && (code !== 0 || signal)) {
         failures.push(`qemu ended with ${signal ?? code}`);
