@@ -66,8 +66,6 @@ function walk(space: ConfigSpace, path: string, found: DoeCapability[]): void {
     }
     seen.add(at);
     const header = read(space, at, path);
-    // An empty list is a header of zeros at its very start.
-    if (header === 0 && at === firstExtended) return;
     if (header === 0xffff_ffff) {
       throw corrupt('EBADMSG', path, `the capability list reads all ones at ${hex(at)}`);
     }
@@ -83,6 +81,7 @@ function walk(space: ConfigSpace, path: string, found: DoeCapability[]): void {
         interrupt: { supported, messageNumber: supported ? (registers >>> 1) & 0x7ff : 0 },
       });
     }
+    // 0 ends the list; an empty one is a header of zeros.
     at = (header >>> 20) & 0xffc;
   }
 }

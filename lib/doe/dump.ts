@@ -91,4 +91,8 @@ export class DumpPci implements PciBus {
   async owner() {
     return { kernelFeatures: [], kernelTables: [] };
   }
+
+  async driver() {
+    return undefined;
+  }
 }

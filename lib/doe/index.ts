@@ -1,6 +1,18 @@
 /**
  * node-cxl/doe: PCI Data Object Exchange mailboxes (PCIe 6.0 §6.30) from user space.
  *
+ * ```ts
+ * import { doe, readCdat, tableAccessProtocol } from 'node-cxl/doe';
+ *
+ * for (const mailbox of await doe.mailboxes()) console.log(mailbox.name, mailbox.owner);
+ * const mailbox = await doe.find('0000:0d:00.0', tableAccessProtocol, { force: true });
+ * const { structures } = await readCdat(mailbox, { force: true });
+ * ```
+ *
+ * What is shared is the mailbox: a driver bound to the device, and the kernel itself, may use
+ * it for protocols of theirs. `owner` tells who; `force` is needed where a driver is bound.
+ * The kernel takes no part in our lock, so forcing is safe only while its driver is quiet.
+ *
  * @packageDocumentation
  */
 export { AbortError } from '../abort';

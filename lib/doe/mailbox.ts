@@ -194,7 +194,7 @@ export class DoeMailbox {
   /** The unit of sharing is the protocol, the mailbox is shared: a driver may be at work on it. */
   async #claim({ force }: ExchangeOptions): Promise<void> {
     if (force === true) return;
-    const { driver } = await this.#bus.owner(this.address);
+    const driver = await this.#bus.driver(this.address);
     if (driver === undefined) return;
     const hint = `the driver ${driver} is bound to the device and may be using its mailboxes: unbind it, or pass force`;
     throw systemError('EBUSY', 'doe(claim)', this.#path, hint);

@@ -42,6 +42,8 @@ export interface PciBus {
   path(address: string): string;
   open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno;
   owner(address: string): Promise<Owner>;
+  /** The `driver` of the owner alone: asked before every exchange. */
+  driver(address: string): Promise<string | undefined>;
 }
 
 const shape = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;

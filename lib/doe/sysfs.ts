@@ -51,15 +51,21 @@ export class SysfsPci implements PciBus {
   async owner(address: string): Promise<Owner> {
     const device = path.join(this.#devices, address);
     const [driver, kernelFeatures, kernelTables] = await Promise.all([
-      fs.promises.readlink(path.join(device, 'driver')).catch(() => undefined),
+      this.driver(address),
       fs.promises.readdir(path.join(device, 'doe_features')).catch((): string[] => []),
       this.#tables(address),
     ]);
     return {
-      ...(driver === undefined ? {} : { driver: path.basename(driver) }),
+      ...(driver === undefined ? {} : { driver }),
       kernelFeatures: kernelFeatures.sort(),
       kernelTables,
     };
+  }
+
+  async driver(address: string): Promise<string | undefined> {
+    const link = path.join(this.#devices, address, 'driver');
+    const target = await fs.promises.readlink(link).catch(() => undefined);
+    return target === undefined ? undefined : path.basename(target);
   }
 
   /** The ports of the cxl bus whose `uport` is a device of this function. */

@@ -44,6 +44,10 @@ class MockPci implements PciBus {
   async owner(address: string): Promise<Owner> {
     return this.all.get(address)?.owner() ?? { kernelFeatures: [], kernelTables: [] };
   }
+
+  async driver(address: string): Promise<string | undefined> {
+    return this.all.get(address)?.driver;
+  }
 }
 
 /** A Doe, and the devices behind it. */

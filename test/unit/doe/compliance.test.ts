@@ -192,7 +192,7 @@ describe('a status other than success is a typed error', () => {
 describe('an answer of compliance mode that is wrong is refused', () => {
   const rows: [string, Buffer][] = [
     ['empty', Buffer.alloc(0)],
-    ['to another request', Buffer.from([5, 1, 20, 0])],
+    ['to another request', Buffer.concat([Buffer.from([5, 1, 20, 0]), Buffer.alloc(16)])],
     ['cut short', Buffer.from([0, 1, 20, 0])],
   ];
   for (const [name, answer] of rows) {

@@ -46,8 +46,10 @@ describe('an exchange', () => {
   });
 
   it('sends and takes an object with no payload', async () => {
-    const { mailbox } = await setUp();
+    const { mailbox, device } = await setUp();
     expect((await mailbox.exchange(echoProtocol)).length).toBe(0);
+    // Two dwords each way, and the looks at the status as ever: the last dword is the header's.
+    expect(device.log.length).toBe(5 + 2 + 2 * 2);
   });
 
   it('makes 7 accesses, one for each dword sent and two for each received', async () => {
@@ -203,6 +205,11 @@ describe('a failure of an exchange of ours is aborted and leaves the mailbox idl
       failure: { code: 'EPROTO' },
     },
     {
+      name: 'an answer of the same type of another vendor',
+      faults: { answerAs: { vendorId: 0x4321, type: 7 } },
+      failure: { code: 'EPROTO' },
+    },
+    {
       name: 'an answer shorter than its own header',
       faults: { announce: 1 },
       failure: { code: 'EBADMSG' },
@@ -282,6 +289,17 @@ describe('a dead mailbox', () => {
 });
 
 describe('reset()', () => {
+  it('that is refused leaves a dead mailbox dead', async () => {
+    const { doe, mailbox, device, exchange } = await setUp({ errorAt: 'go', ignoresAbort: true });
+    await expect(exchange()).rejects.toMatchObject({ code: 'EIO' });
+    doe.function('0000:01:00.0').driver = 'cxl_pci';
+    device.log.length = 0;
+    await expect(mailbox.reset()).rejects.toMatchObject({ syscall: 'doe(claim)' });
+    expect(mailbox.phase).toBe('dead');
+    await expect(exchange({ force: true })).rejects.toMatchObject({ syscall: 'doe(dead)' });
+    expect(device.log).toEqual([]);
+  });
+
   it('refuses a mailbox that is busy with somebody else', async () => {
     const { mailbox, aborts } = await setUp({ busy: true });
     await expect(mailbox.reset()).rejects.toMatchObject({ code: 'EBUSY' });

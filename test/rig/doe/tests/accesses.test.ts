@@ -28,6 +28,10 @@ class CountedPci implements PciBus {
     return this.#sysfs.owner(address);
   }
 
+  driver(address: string) {
+    return this.#sysfs.driver(address);
+  }
+
   open(address: string, access: 'read' | 'write'): ConfigSpace | number {
     const space = this.#sysfs.open(address, access);
     if (typeof space === 'number') return space;
