@@ -126,6 +126,13 @@ describe('PCI functions in sysfs', () => {
       kernelFeatures: ['0001:00', '1e98:02'],
       kernelTables: [path.join(cxlDevices, 'endpoint3/CDAT')],
     });
+    // The bridge above the device has a table of its own, and not the device's.
+    const bridge = path.dirname(device);
+    writeFileSync(path.join(bridge, 'config'), Buffer.alloc(256, 1));
+    symlinkSync(bridge, path.join(devices, path.basename(bridge)));
+    expect((await open().scanFunction(path.basename(bridge))).owner.kernelTables).toEqual([
+      path.join(cxlDevices, 'port1/CDAT'),
+    ]);
   });
 });
 
