@@ -164,6 +164,8 @@ export async function run(file) {
         totals.passed += 1;
       } catch (error) {
         totals.failed += 1;
+        // The reporter of Node 18 leaves it out.
+        if (error?.cause instanceof Error) error.message += `\n${error.cause.message}`;
         throw error;
       }
     });

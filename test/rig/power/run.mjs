@@ -82,6 +82,9 @@ async function main() {
   fs.copyFileSync(path.join(rigFolder, 'guest/tests.sh'), path.join(share, 'tests.sh'));
   fs.writeFileSync(path.join(share, 'process-elements'), String(processes[0]));
   fs.writeFileSync(path.join(share, 'test-names'), testNames.join(' '));
+  const passedOn = ['CXL_SEED', 'CXL_RUNS'].filter((name) => process.env[name] !== undefined);
+  const settings = passedOn.map((name) => `export ${name}='${process.env[name]}'\n`);
+  fs.writeFileSync(path.join(share, 'environment'), settings.join(''));
   // A shell for Node's own root, which has none.
   fs.copyFileSync(path.join(packages.root, 'bin/busybox'), path.join(share, 'busybox'));
   const inside = path.join(share, 'node');
