@@ -3,6 +3,8 @@
 // Walks the life of a context with plain calls and says of each rule whether it holds, one
 // line a check ("ok …" or "not ok …"). Run with the device preloaded.
 
+#include "selftest.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,24 +20,17 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "abi.h"
-#include "registers.h"
-
 static int failures;
 
-static void check(bool holds, const char* rule) {
+void check(bool holds, const char* rule) {
   printf("%s %s\n", holds ? "ok" : "not ok", rule);
   if (!holds) failures++;
 }
 
-// The errno of a call that was refused, 0 of one that was not.
-#define REFUSAL(call) ((call) < 0 ? errno : 0)
-
-static void command(const char* text) {
+void command(const char* text) {
   int fd = open("/dev/cxl-sim", O_WRONLY);
   if (fd < 0 || write(fd, text, strlen(text)) < 0) {
     printf("not ok device command %s: %s\n", text, strerror(errno));
@@ -44,10 +39,10 @@ static void command(const char* text) {
   close(fd);
 }
 
-static int start_with(int fd, struct start_work work) { return ioctl(fd, IOCTL_START_WORK, &work); }
-static int start(int fd) { return start_with(fd, (struct start_work){0}); }
+int start_with(int fd, struct start_work work) { return ioctl(fd, IOCTL_START_WORK, &work); }
+int start(int fd) { return start_with(fd, (struct start_work){0}); }
 
-static int started(const char* path, int flags) {
+int started(const char* path, int flags) {
   int fd = open(path, O_RDWR | flags);
   if (fd < 0 || start(fd)) {
     perror(path);
@@ -56,21 +51,20 @@ static int started(const char* path, int flags) {
   return fd;
 }
 
-static uint8_t* map(int fd, size_t length) {
+uint8_t* map(int fd, size_t length) {
   void* at = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   return at == MAP_FAILED ? NULL : at;
 }
 
-// Maps, and unmaps at once: a mapping would keep the context.
-static bool maps(int fd, size_t length) {
+bool maps(int fd, size_t length) {
   uint8_t* at = map(fd, length);
   return at && munmap(at, length) == 0;
 }
 
 enum { COMMAND = 0x1000, VALUE = 0x1008, COUNT = 0x1010, DONE = 0x1018 };
 
-static void provoke(uint8_t* registers, uint64_t number, uint64_t argument, uint64_t value,
-                    uint64_t times) {
+void provoke(uint8_t* registers, uint64_t number, uint64_t argument, uint64_t value,
+             uint64_t times) {
   uint64_t done = load_register(registers, DONE);
   store_register(registers, VALUE, value);
   store_register(registers, COUNT, times);
@@ -78,12 +72,12 @@ static void provoke(uint8_t* registers, uint64_t number, uint64_t argument, uint
   for (int i = 0; i < 5000 && load_register(registers, DONE) == done; i++) usleep(1000);
 }
 
-static short polled(int fd) {
+short polled(int fd) {
   struct pollfd entry = {fd, POLLIN, 0};
   return poll(&entry, 1, 0) < 0 ? -1 : entry.revents;
 }
 
-static struct event next_event(int fd) {
+struct event next_event(int fd) {
   static _Alignas(8) char buffer[READ_MIN_SIZE];
   struct event event = {0};
   ssize_t size = read(fd, buffer, sizeof buffer);
@@ -92,14 +86,14 @@ static struct event next_event(int fd) {
   return event;
 }
 
-static bool is_interrupt(struct event event, int number) {
+bool is_interrupt(struct event event, int number) {
   return event.header.type == EVENT_AFU_INTERRUPT && event.header.size == 16 &&
          event.interrupt.irq == number;
 }
 
 static sigjmp_buf touched;
 static void on_fault(int number) { siglongjmp(touched, number); }
-static bool faults(uint8_t* place) {
+bool faults(uint8_t* place) {
   struct sigaction action = {.sa_handler = on_fault}, before;
   sigaction(SIGBUS, &action, &before);
   bool fault = sigsetjmp(touched, 1) != 0;
@@ -153,15 +147,6 @@ static void refused_starts(void) {
   close(fd);
   check(start(other) == 0, "a close gives its interrupts back");
   close(other);
-}
-
-static void dedicated(void) {
-  int fd = open("/dev/cxl/afu1.0", O_RDWR);
-  check(fd >= 0, "the udev link of a dedicated AFU opens");
-  check(REFUSAL(open("/dev/cxl/afu1.0d", O_RDWR)) == ENOSPC, "its second open is ENOSPC");
-  check(start(fd) == 0 && maps(fd, 1 << 20), "it maps the whole area");
-  check(!map(fd, (1 << 20) + 4096) && errno == EINVAL, "and not a page more");
-  close(fd);
 }
 
 static void mappings(void) {
@@ -240,73 +225,6 @@ static void blocking_read(void) {
   close(fd);
 }
 
-static void forced_detach(void) {
-  int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
-  int ones = open("/dev/cxl/afu0.0s", O_RDWR), idle = open("/dev/cxl/afu0.0s", O_RDWR);
-  start_with(ones, (struct start_work){.flags = START_WORK_ERR_FF});
-  uint8_t* registers = map(fd, 65536);
-  uint8_t* page = map(ones, 65536);
-  provoke(registers, 3, 0, 9, 1);
-  command("detach-all afu0.0\n");
-  check(polled(fd) == POLLIN, "what was pending is still there after a detach");
-  check(next_event(fd).header.type == EVENT_AFU_ERROR, "and is read first");
-  check(polled(fd) == POLLERR && next_event(fd).header.reserved == EIO, "then POLLERR and EIO");
-  uint32_t element;
-  check(REFUSAL(ioctl(fd, IOCTL_GET_PROCESS_ELEMENT, &element)) == EIO, "ioctl is EIO");
-  check(faults(registers), "a touch of the mapping is SIGBUS");
-  check(load_register(page, 8) == ~0ull, "or all ones with ERR_FF");
-  store_register(page, 8, 5);
-  check(load_register(page, 8) == 5, "where a store sticks");
-  check(!map(ones, 65536) && errno == EIO, "mmap is EIO");
-  check(REFUSAL(start(idle)) == EIO, "a context that never started is closed as well");
-  munmap(registers, 65536);
-  munmap(page, 65536);
-  close(fd);
-  close(ones);
-  close(idle);
-}
-
-// Touches a mapping after a detach with nobody to catch the signal.
-static void touch_detached(void) {
-  int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
-  uint8_t* registers = map(fd, 65536);
-  command("detach-all afu0.0\n");
-  (void)*(volatile uint64_t*)(void*)registers;
-  _exit(0);
-}
-
-static void uncaught(void) {
-  int status = 0;
-  pid_t child = fork();
-  if (child == 0) touch_detached();
-  waitpid(child, &status, 0);
-  check(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS, "a SIGBUS nobody catches kills");
-}
-
-static void link_down(void) {
-  char buffer[READ_MIN_SIZE];
-  int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
-  uint8_t* registers = map(fd, 65536);
-  command("link-down card0\n");
-  check(REFUSAL(open("/dev/cxl/afu0.0s", O_RDWR)) == EIO, "open is EIO while the link is down");
-  check(REFUSAL(read(fd, buffer, 4096)) == EIO, "read is EIO");
-  check(load_register(registers, 8) == ~0ull, "a load is all ones");
-  command("link-up card0\n");
-  check(REFUSAL(read(fd, buffer, 4096)) == EAGAIN, "and all is well with the link up");
-  provoke(registers, 4, 50, 0, 1);
-  for (int i = 0; i < 5000 && polled(fd) != POLLERR; i++) usleep(1000);
-  check(polled(fd) == POLLERR, "the recovery from an error state detaches");
-  int other = -1;
-  for (int i = 0; i < 5000 && other < 0; i++) {
-    other = open("/dev/cxl/afu0.0s", O_RDWR);
-    if (other < 0) usleep(1000);
-  }
-  check(other >= 0 && start(other) == 0, "and the AFU can be opened again");
-  close(other);
-  munmap(registers, 65536);
-  close(fd);
-}
-
 struct element {
   uint8_t command, status;
   uint16_t length;
@@ -355,31 +273,6 @@ static void memcpy_afu(void) {
   free(queue);
 }
 
-static void adapter(void) {
-  int fd = open("/dev/cxl/afu0.0s", O_RDWR);
-  command("lock card0\n");
-  check(REFUSAL(start(fd)) == EBUSY, "START_WORK is EBUSY while the adapter is locked");
-  command("unlock card0\n");
-  check(start(fd) == 0, "and not afterwards");
-  int reset = open("/sys/class/cxl/card0/reset", O_WRONLY);
-  check(REFUSAL(write(reset, "1", 1)) == EBUSY, "a reset is EBUSY while a context is attached");
-  check(REFUSAL(write(reset, "2", 1)) == EINVAL, "and EINVAL with another number");
-  check(write(reset, "-1", 2) == 2, "a forced one is not");
-  check(polled(fd) == POLLERR, "it detaches");
-  check(access("/dev/cxl/afu0.0s", F_OK) != 0, "the nodes vanish");
-  int other = -1;
-  for (int i = 0; i < 5000 && other < 0; i++) {
-    other = open("/dev/cxl/afu0.0s", O_RDWR);
-    if (other < 0) usleep(1000);
-  }
-  uint32_t element = 1;
-  check(ioctl(other, IOCTL_GET_PROCESS_ELEMENT, &element) == 0 && element == 0,
-        "and come back with all process elements free");
-  close(other);
-  close(reset);
-  close(fd);
-}
-
 static void* close_later(void* argument) {
   usleep(30000);
   command("interrupt afu0.0 0 1\n");
@@ -405,63 +298,6 @@ static void raw_events(void) {
   close(fd);
 }
 
-static void exhaustion(void) {
-  static int fds[512];
-  int count = 0;
-  while (count < 512 && (fds[count] = open("/dev/cxl/afu0.0s", O_RDWR)) >= 0) count++;
-  check(count == 511 && errno == ENOSPC, "511 processes, then ENOSPC");
-  while (count) close(fds[--count]);
-}
-
-static void adopted(void) {
-  char json[8192] = {0};
-  struct statfs status;
-  struct afu_id id;
-  command("anon-context afu0.0 no-id\n");
-  int report = open("/dev/cxl-sim", O_RDONLY);
-  if (read(report, json, sizeof json - 1) < 0) perror("/dev/cxl-sim");
-  close(report);
-  char* last = strstr(json, "\"lastAnonymous\":");
-  int fd = last ? atoi(last + 16) : -1;
-  check(fstatfs(fd, &status) == 0 && (uint32_t)status.f_type == 0x1697697f,
-        "an anonymous context is known by its file system");
-  check(REFUSAL(ioctl(fd, IOCTL_GET_AFU_ID, &id)) == EINVAL, "where GET_AFU_ID is not");
-  check(maps(fd, 65536), "it is started");
-  close(fd);
-}
-
-static void other_process(void) {
-  int fd = open("/dev/cxl/afu0.0s", O_RDWR);
-  pid_t child = fork();
-  if (child == 0) _exit(start(fd) || !map(fd, 65536));
-  int status = -1;
-  waitpid(child, &status, 0);
-  check(status == 0, "a context opened here can be started in a child");
-  check(start(fd) == 0, "a child's death leaves the parent's alone");
-  int copy = dup(fd);
-  close(fd);
-  check(maps(copy, 65536), "a duplicate keeps the context");
-  close(copy);
-}
-
-static void attributes(void) {
-  char text[64] = {0};
-  FILE* file = fopen("/sys/class/cxl/afu0.0s/device/irqs_max", "r");
-  check(file && fgets(text, sizeof text, file) && strcmp(text, "2037\n") == 0,
-        "an attribute is read through the device link");
-  if (file) fclose(file);
-  int held = open("/dev/cxl/afu0.0s", O_RDWR);
-  int fd = open("/sys/class/cxl/afu0.0/mode", O_WRONLY);
-  check(REFUSAL(write(fd, "none", 4)) == EBUSY, "mode is EBUSY while a context exists");
-  close(held);
-  check(write(fd, "none", 4) == 4 && access("/dev/cxl/afu0.0s", F_OK), "none takes the nodes");
-  check(write(fd, "afu_directed", 12) == 12 && !access("/dev/cxl/afu0.0s", F_OK),
-        "and afu_directed brings them back");
-  check(REFUSAL(write(fd, "neither", 7)) == EINVAL, "an unknown mode is EINVAL");
-  close(fd);
-  check(REFUSAL(open("/sys/class/cxl/afu0.0/reset", O_RDONLY)) == EACCES, "reset is write-only");
-}
-
 int main(void) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   alarm(60);
@@ -470,17 +306,9 @@ int main(void) {
   mappings();
   event_order();
   blocking_read();
-  memcpy_afu();
-  adopted();
-  forced_detach();
-  uncaught();
-  link_down();
-  other_process();
-  attributes();
-  adapter();
   close_under_a_read();
   raw_events();
-  exhaustion();
-  dedicated();
+  memcpy_afu();
+  device_rules();
   return failures != 0;
 }
