@@ -50,6 +50,18 @@ static void forced_detach(void) {
   close(idle);
 }
 
+// The driver's bitmap has no length any more once the interrupts are released.
+static void interrupts_at_detach(void) {
+  int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
+  uint8_t* registers = map(fd, 65536);
+  provoke(registers, 1, 0x6, 0, 1);
+  command("detach-all afu0.0\n");
+  check(is_interrupt(next_event(fd), 1), "interrupts unread at a detach are told as one, as 1");
+  check(next_event(fd).header.reserved == EIO, "and then EIO");
+  munmap(registers, 65536);
+  close(fd);
+}
+
 // Touches a mapping after a detach with nobody to catch the signal.
 static void touch_detached(void) {
   int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
@@ -176,6 +188,7 @@ static void attributes(void) {
 void device_rules(void) {
   adopted();
   forced_detach();
+  interrupts_at_detach();
   uncaught();
   link_down();
   other_process();
