@@ -131,8 +131,9 @@ async function capacityOf(system: Cxl, node: string) {
   try {
     const context = await lun.attach({ access: 'read' });
     try {
-      const resource = await context.openDirect();
-      return { blocks: Number(resource.blocks), blockSize: resource.blockSize, health: 'up' };
+      const { blocks, blockSize, maxTransfer } = context.geometry();
+      const link = context.isHealthy() ? 'up' : 'in error';
+      return { blocks: Number(blocks), blockSize, maxTransfer, link };
     } finally {
       await context.close();
     }

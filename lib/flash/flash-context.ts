@@ -69,12 +69,14 @@ const mostTransfer = 16777216;
 const bounceUnit = 4096;
 const accessFlags = { read: 0n, write: 1n, 'read-write': 2n } as const;
 
-/** @internal What ATTACH answered, as the parts of a context need it. */
+/** What ATTACH says of a LUN. */
 export interface Geometry {
+  /** Bytes. */
   readonly blockSize: number;
+  /** Blocks of the whole LUN. */
+  readonly blocks: bigint;
   /** Blocks a command can move. */
   readonly maxTransfer: number;
-  readonly lastLba: bigint;
 }
 
 /**
@@ -158,6 +160,12 @@ export class FlashContext {
   /** Counts of the commands of all block devices of this context. */
   get statistics(): Readonly<QueueStatistics> | undefined {
     return this.#queue?.statistics;
+  }
+
+  /** Block size and capacity of a joined LUN as they were at its attach. */
+  geometry(lun: Lun = this.#onlyLun()): Geometry {
+    this.#check();
+    return this.#geometry(lun);
   }
 
   /**
@@ -385,6 +393,11 @@ export class FlashContext {
   }
 
   /** @internal */
+  has(resource: Resource): boolean {
+    return !this.closed && this.#resources.has(resource);
+  }
+
+  /** @internal */
   forget(resource: Resource): void {
     this.#resources.delete(resource);
   }
@@ -429,7 +442,7 @@ function geometry(answer: AttachAnswer): Geometry {
   return {
     blockSize: Number(answer.blockSize),
     maxTransfer: Number(answer.maxXfer),
-    lastLba: answer.lastLba,
+    blocks: answer.lastLba + 1n,
   };
 }
 

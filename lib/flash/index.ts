@@ -16,7 +16,13 @@ export {
 export type { QueueStatistics } from './command-queue';
 export type { CommandError, CommandFailure } from './command-status';
 export { type LunInfo, listLuns } from './discovery';
-export { type AttachOptions, type CloneToken, FlashContext, type Recovery } from './flash-context';
+export {
+  type AttachOptions,
+  type CloneToken,
+  FlashContext,
+  type Geometry,
+  type Recovery,
+} from './flash-context';
 export { FlashHost, openFlashHost, type PortCapacity, type ProvisionedLun } from './host';
 export { Lun, type OpenLunOptions, openLun, type SuperpipeOptions } from './lun';
 export {

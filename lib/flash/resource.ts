@@ -90,7 +90,7 @@ export class Resource {
   }
 
   get released(): boolean {
-    return this.#released || this.context.closed || !this.context.resources.includes(this);
+    return this.#released || !this.context.has(this);
   }
 
   /** The driver tells the size of a direct LUN in its blocks, of a virtual one in 4 KiB. */

@@ -3,13 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { openLun } from 'node-cxl/flash';
 import { createMockCxl } from 'node-cxl/mock';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const command = path.resolve('dist/cli/flash.js');
-const program = `require(${JSON.stringify(command)}).flashCommand()
-  .parseAsync(process.argv.slice(1), { from: 'user' })
-  .catch((error) => { console.error(error.message); process.exitCode = 1; });`;
+const program = path.resolve('dist/cli/main.js');
 
 describe('node-cxl flash', () => {
   let folder: string;
@@ -29,7 +27,7 @@ describe('node-cxl flash', () => {
   function run(...words: string[]): Promise<{ code: number; out: string; err: string }> {
     const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}` };
     return new Promise((resolve) => {
-      execFile(process.execPath, ['-e', program, '--', ...words], { env }, (error, out, err) => {
+      execFile(process.execPath, [program, 'flash', ...words], { env }, (error, out, err) => {
         resolve({ code: error === null ? 0 : Number(error.code), out, err });
       });
     });
@@ -44,8 +42,9 @@ describe('node-cxl flash', () => {
   it('tells what it knows of a LUN', async () => {
     const status = JSON.parse((await run('status', '/dev/sg1', '--json')).out);
     expect(status).toMatchObject({ mode: 'legacy', ports: [0, 1], mounts: [] });
+    expect(status.blocks).toBe(undefined);
     const wrong = await run('status', '/dev/sg7');
-    expect([wrong.code, wrong.err.includes('flash list')]).toEqual([1, true]);
+    expect([wrong.code, wrong.err.includes('flash list')]).toEqual([2, true]);
   });
 
   it('writes a file and reads it back in another process', async () => {
@@ -53,7 +52,7 @@ describe('node-cxl flash', () => {
     const target = path.join(folder, 'out');
     writeFileSync(source, Buffer.alloc(300 * 4096 + 5, 'flash'));
     const short = await run('write', '/dev/sg1', '--superpipe', '--in', source);
-    expect([short.code, short.err.includes('--pad')]).toEqual([1, true]);
+    expect([short.code, short.err.includes('--pad')]).toEqual([2, true]);
     const where = ['--lba', '0x10', '--superpipe'];
     const written = await run('write', '/dev/sg1', ...where, '--in', source, '--pad', '--json');
     expect(JSON.parse(written.out)).toMatchObject({ blocks: 301 });
@@ -68,13 +67,37 @@ describe('node-cxl flash', () => {
     const legacy = await run('read', '/dev/sg1', '--count', '1');
     expect([legacy.code, legacy.err.includes('not in superpipe mode')]).toEqual([1, true]);
     const past = await run('read', '/dev/sg1', '--superpipe', '--lba', '999', '--count', '2');
-    expect([past.code, past.err.includes('below 1000')]).toEqual([1, true]);
+    expect([past.code, past.err.includes('below 1000')]).toEqual([2, true]);
+  });
+
+  it('tells the capacity while others use the LUN', async () => {
+    const system = createMockCxl({ cards: [], flash: [{}] });
+    const lun = await openLun('/dev/sg1', { system });
+    await lun.enableSuperpipe();
+    await (await lun.attach()).openVirtual({ blocks: 1 });
+    const { flashCommand } = createRequire(import.meta.url)(path.resolve('dist/cli/flash.js'));
+    const lines: string[] = [];
+    const write = process.stdout.write;
+    process.stdout.write = (text) => lines.push(String(text)) > 0;
+    try {
+      const words = ['status', '/dev/sg1', '--json'];
+      await flashCommand(system).parseAsync(words, { from: 'user' });
+    } finally {
+      process.stdout.write = write;
+    }
+    const status = JSON.parse(lines.join(''));
+    expect(status).toMatchObject({
+      mode: 'superpipe',
+      blocks: 262144,
+      blockSize: 4096,
+      link: 'up',
+    });
   });
 
   it('refuses a LUN that is mounted, unless told that this is meant', async () => {
     const system = createMockCxl({ cards: [], flash: [{ luns: [{ blocks: 1000 }] }] });
     system.flash.setMounts(['/dev/sda1 / ext4 rw 0 0', '/dev/sdc1 /srv ext4 rw 0 0']);
-    const { flashCommand } = createRequire(import.meta.url)(command);
+    const { flashCommand } = createRequire(import.meta.url)(path.resolve('dist/cli/flash.js'));
     const source = path.join(folder, 'block');
     writeFileSync(source, Buffer.alloc(4096));
     const write = (...more: string[]) =>
