@@ -50,6 +50,10 @@ describe('environments', () => {
       `${prelude}
       import { Worker } from 'node:worker_threads';
       const source = ${JSON.stringify(waiting)};
+      // What Node and the simulated device open once.
+      const warm = await attached();
+      warm.context.mapProblemState();
+      await warm.context.close();
       let base;
       for (let round = 0; round < 8; ++round) {
         await Promise.all(Array.from({ length: 5 }, async (_, i) => {
@@ -58,7 +62,7 @@ describe('environments', () => {
           await sleep((round * 5 + i) * 2);
           await worker.terminate();
         }));
-        base ??= descriptors(); // what Node itself opens once
+        base ??= descriptors();
       }
       console.log(descriptors() - base, addon.orphanedMemory());
       `,
