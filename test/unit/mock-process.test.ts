@@ -6,8 +6,11 @@ interface Outcome {
   readonly out: string;
 }
 
-/** Runs a program with a mock, in a process of its own, for at most so many milliseconds. */
-function run(body: string, milliseconds: number): Promise<Outcome> {
+/**
+ * Runs a program with a mock, in a process of its own. It is killed when it takes too long, or
+ * so many milliseconds after it first says something.
+ */
+function run(body: string, afterFirstWord?: number): Promise<Outcome> {
   const program = `
     const { createMockCxl, memcpyAfu } = require('node-cxl/mock');
     const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu() }] }] });
@@ -21,20 +24,22 @@ function run(body: string, milliseconds: number): Promise<Outcome> {
     const child = execFile(
       process.execPath,
       ['-e', program],
-      { timeout: milliseconds, killSignal: 'SIGKILL' },
+      { timeout: 20000, killSignal: 'SIGKILL' },
       (_error, out) => done({ code: child.exitCode, out: out.trim() }),
     );
+    if (afterFirstWord === undefined) return;
+    child.stdout?.once('data', () => setTimeout(() => child.kill('SIGKILL'), afterFirstWord));
   });
 }
 
 describe('a program on the mock', () => {
   it('ends when it has nothing to do, contexts open or not', async () => {
-    const { code, out } = await run('', 20000);
+    const { code, out } = await run('');
     expect({ code, out }).toEqual({ code: 0, out: 'attached' });
   });
 
   it('stays while it waits for an event', async () => {
-    const { code, out } = await run('await context.waitForEvent(); console.log("woken");', 1500);
+    const { code, out } = await run('await context.waitForEvent(); console.log("woken");', 500);
     expect({ code, out }).toEqual({ code: null, out: 'attached' });
   });
 
@@ -42,7 +47,6 @@ describe('a program on the mock', () => {
     const { code, out } = await run(
       `setTimeout(() => mock.card(0).afu(0).raiseInterrupt(0, 1), 20);
        await context.waitForEvent(); console.log('woken');`,
-      20000,
     );
     expect({ code, out }).toEqual({ code: 0, out: 'attached\nwoken' });
   });
@@ -52,7 +56,6 @@ describe('a program on the mock', () => {
       `const abort = new AbortController();
        setTimeout(() => abort.abort(), 20);
        await context.waitForEvent({ signal: abort.signal }).catch((error) => console.log(error.code));`,
-      20000,
     );
     expect({ code, out }).toEqual({ code: 0, out: 'attached\nABORT_ERR' });
   });
@@ -65,7 +68,6 @@ describe('a program on the mock', () => {
        queue.store8(0, 0x80);
        while (queue.load8(1) === 0);
        console.log('done');`,
-      20000,
     );
     expect({ code, out }).toEqual({ code: 0, out: 'attached\ndone' });
   });
