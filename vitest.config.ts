@@ -18,9 +18,22 @@ const driverConformance = [
 // Tests import the package by its name, as its users do, and so run what was built.
 const server = { deps: { external: [/\/dist\//] } };
 
+/** A card with the memcpy AFU; part of a run only when it is asked for. */
+const hardware = {
+  test: {
+    name: 'hardware',
+    server,
+    include: driverConformance,
+    // The AFU is one; files that ran side by side would take each other's process elements.
+    fileParallelism: false,
+    env: { CXL_TARGET: 'hardware' },
+  },
+};
+
 export default defineConfig({
   test: {
     projects: [
+      ...(process.env['CXL_TARGET'] === 'hardware' ? [hardware] : []),
       {
         test: {
           name: 'unit',

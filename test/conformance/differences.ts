@@ -2,13 +2,13 @@
  * The rows that must differ between targets, and how: asserted, so that a difference that goes
  * away is noticed.
  */
-import type { TargetName } from './target';
+import type { Cxl } from 'node-cxl';
 
 /**
  * Bytes left in the ArrayBuffer of a Memory once it is freed. The addon detaches it; the mock,
  * without compiled code, can do so only where the runtime has ArrayBuffer.prototype.transfer
  * (Node 22): before, nothing detaches a buffer that is marked untransferable.
  */
-export function byteLengthOnceFreed(target: TargetName, before: number): number {
-  return target === 'mock' && !('transfer' in ArrayBuffer.prototype) ? before : 0;
+export function byteLengthOnceFreed(backend: Cxl['backend'], before: number): number {
+  return backend === 'mock' && !('transfer' in ArrayBuffer.prototype) ? before : 0;
 }

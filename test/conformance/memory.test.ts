@@ -121,7 +121,7 @@ describe('lifetime', () => {
     memory.free();
     memory.free();
     expect(memory.freed).toBe(true);
-    expect(buffer.byteLength).toBe(differences.byteLengthOnceFreed(target.name, 4096));
+    expect(buffer.byteLength).toBe(differences.byteLengthOnceFreed(system.backend, 4096));
     expect(await codeOf(() => memory.load8(0))).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => memory.store8(0, 0))).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => memory.buffer)).toBe('ERR_INVALID_STATE');

@@ -66,7 +66,12 @@ export async function hardwareTarget(): Promise<Target> {
     afu: name,
     dedicatedAfu: '',
     processes: 0,
-    has: new Set<Need>(['master', 'native', bareMetal ? 'bare-metal' : 'guest']),
+    has: new Set<Need>([
+      'master',
+      bareMetal ? 'bare-metal' : 'guest',
+      // The target itself can be tried out on a mock.
+      ...(cxl.backend === 'native' ? (['native'] as const) : []),
+    ]),
     device: noDevice,
   };
 }
