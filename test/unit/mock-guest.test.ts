@@ -103,10 +103,11 @@ describe('an error state in a guest', () => {
     const registers = context.mapProblemState();
     const wait = codeOf(context.waitForEvent());
     mock.card(0).linkDown();
+    // Without a pause, in which a slow machine's driver would have looked.
     expect(context.linkState()).toBe('down');
-    expect(await codeOf(mock.open(slave))).toBe('EIO');
     expect(registers.read64(8)).toBe(0xffff_ffff_ffff_ffffn);
     expect(mock.card(0).afu(0).context(0).status).toBe('STARTED');
+    expect(await codeOf(mock.open(slave))).toBe('EIO');
     expect(await wait).toBe('EIO');
     expect(mock.card(0).afu(0).context(0).status).toBe('CLOSED');
     expect(thrownCode(() => registers.read64(8))).toBe('EIO');
