@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { cxl } from 'node-cxl';
+import { flash } from '../flash/exercise.mjs';
 
 const device = '/dev/cxl/afu0.0s';
 const { loadAddon } = createRequire(import.meta.url)('../../../dist/native/addon.js');
@@ -26,6 +27,8 @@ async function collect() {
 }
 
 const parts = {
+  flash,
+
   async events() {
     const { context, queue, area } = await started();
     for (let i = 0; i < 300; ++i) {
