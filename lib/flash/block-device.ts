@@ -1,6 +1,6 @@
 import { checkInteger, rangeError, systemError, typeError, valueError } from '../errors';
 import { Memory } from '../memory';
-import type { Command, QueueStatistics } from './command-queue';
+import type { Command, QueueStatistics } from './command';
 import type { Resource } from './resource';
 import { chunkBlocks, opcodes, writeSameUnmap } from './sislite';
 

@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+export type { AttachOptions } from './attach-options';
 export type { CallAnswer, CallHeader, HostCalls, LunCalls } from './binding';
 export { flashFlags, provisionSubcommands } from './binding';
 export {
@@ -13,11 +14,10 @@ export {
   type MemorySlice,
   type TransferOptions,
 } from './block-device';
-export type { QueueStatistics } from './command-queue';
+export type { QueueStatistics } from './command';
 export type { CommandError, CommandFailure } from './command-status';
 export { type LunInfo, listLuns } from './discovery';
 export {
-  type AttachOptions,
   type CloneToken,
   FlashContext,
   type Geometry,

@@ -1,9 +1,10 @@
 import type { Cxl } from '../cxl';
 import { cxl } from '../default-system';
 import { errnos, stateError, systemError, typeError } from '../errors';
+import type { AttachOptions } from './attach-options';
 import type { FlashBinding, LunCalls, LunFile } from './binding';
 import { flashFlags } from './binding';
-import { type AttachOptions, FlashContext } from './flash-context';
+import { FlashContext } from './flash-context';
 import { parseWwid, readWwid } from './wwid';
 
 export interface OpenLunOptions {

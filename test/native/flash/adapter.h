@@ -86,6 +86,24 @@ struct flash_adapter {
 
 extern struct flash_adapter flash;
 
+// False when the AFU is too slow to answer.
+bool sync_afu(void);
+// One mode at a time: false when the LUN is in use in the other.
+bool lun_attach(struct flash_lun* lun, enum lun_mode mode);
+void lun_detach(struct flash_lun* lun);
+bool read_capacity(struct flash_lun* lun);
+int total_chunks(struct flash_lun* lun);
+struct handle* find_handle(struct flash_context* context, uint64_t number, struct flash_lun* lun);
+// NULL when the table is full.
+struct handle* check_out(struct flash_context* context, struct flash_lun* lun,
+                         enum handle_kind kind);
+void check_in(struct handle* handle);
+uint64_t last_lba_of(struct handle* handle);
+// 0 or a negative errno.
+int resize_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle,
+                  uint64_t blocks);
+int release_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle);
+
 // A command of the AFU, and the registers by which a test asks for trouble.
 bool sislite_step(struct flash_context* context);
 void sislite_attach(struct flash_context* context);
