@@ -45,7 +45,7 @@ async function main() {
         { kernel: kernel.image, initrd, devices: tables.devices },
         {
           logFile,
-          timeoutSeconds: 900,
+          timeoutSeconds: 540,
           onLine(line) {
             const sum = /^TOTALS (.*)$/.exec(line);
             if (sum) {

@@ -73,7 +73,7 @@ describe('two processes at one mailbox', () => {
     call.then(() => {
       settled = true;
     });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(settled).toBe(false);
     half.kill('SIGKILL');
     // The answer nobody fetched is cleared first.
