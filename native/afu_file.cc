@@ -9,6 +9,7 @@
 
 #include "arguments.h"
 #include "attachments.h"
+#include "close_operation.h"
 #include "problem_state.h"
 #include "wrapped.h"
 
@@ -47,18 +48,6 @@ class StartOperation : public Operation {
  private:
   Ref<AfuFile> file_;
   abi::StartWork work_;
-  int result_ = 0;
-};
-
-class CloseOperation : public Operation {
- public:
-  explicit CloseOperation(AfuFile* file) : file_(file) {}
-  ~CloseOperation() override { file_->Close(); }
-  void Run() override { result_ = file_->Close(); }
-  napi_value Answer(napi_env env) override { return Integer(env, result_); }
-
- private:
-  Ref<AfuFile> file_;
   int result_ = 0;
 };
 
@@ -137,7 +126,7 @@ void AfuFile::Collected(napi_env env) {
   napi_delete_reference(env, std::exchange(object_, nullptr));
   if (leaving_) return;
   Leave(env);
-  environment_->control().Submit(env, new CloseOperation(this), nullptr);
+  environment_->control().Submit(env, new CloseOperation<AfuFile>(this), nullptr);
 }
 
 void AfuFile::LetGo(napi_env env) {
@@ -269,7 +258,7 @@ napi_value AfuFile::CloseFile(napi_env env, napi_callback_info info) {
   AfuFile* file = Wrapped<AfuFile>::Receiver(env, arguments.self());
   if (file == nullptr) return nullptr;
   if (!file->leaving_) file->Leave(env);
-  file->environment_->control().Submit(env, new CloseOperation(file), arguments[0]);
+  file->environment_->control().Submit(env, new CloseOperation<AfuFile>(file), arguments[0]);
   return nullptr;
 }
 

@@ -9,6 +9,7 @@
 
 #include "abi/cxl.h"
 #include "arguments.h"
+#include "close_operation.h"
 #include "wrapped.h"
 
 namespace cxl {
@@ -46,28 +47,6 @@ class TransferOperation : public Operation {
   int result_ = 0;
 };
 
-class CloseOperation : public Operation {
- public:
-  explicit CloseOperation(CardFile* card) : card_(card) {}
-  ~CloseOperation() override { card_->Close(); }
-  void Run() override { result_ = card_->Close(); }
-  napi_value Answer(napi_env env) override { return Integer(env, result_); }
-
- private:
-  Ref<CardFile> card_;
-  int result_ = 0;
-};
-
-// Never runs the call: answers what is known already.
-class AnswerOperation : public Operation {
- public:
-  explicit AnswerOperation(int result) : result_(result) {}
-  napi_value Answer(napi_env env) override { return Integer(env, result_); }
-
- private:
-  const int result_;
-};
-
 }  // namespace
 
 const char CardFile::kName[] = "CardFile";
@@ -100,7 +79,7 @@ int CardFile::Close() {
 void CardFile::Collected(napi_env env) {
   if (leaving_) return;
   leaving_ = true;
-  environment_->control().Submit(env, new CloseOperation(this), nullptr);
+  environment_->control().Submit(env, new CloseOperation<CardFile>(this), nullptr);
 }
 
 napi_value CardFile::Fd(napi_env env, napi_callback_info info) {
@@ -130,10 +109,6 @@ napi_value CardFile::Transfer(napi_env env, napi_callback_info info) {
     ThrowRangeError(env, "a chunk of an image is at most 1 MiB, as a Uint8Array");
     return nullptr;
   }
-  if (card->leaving_) {
-    card->environment_->control().Submit(env, new AnswerOperation(-EBADF), arguments[4]);
-    return nullptr;
-  }
   auto operation = new TransferOperation(card, validate);
   operation->Take(data, length, needs_header, static_cast<uint64_t>(image_length));
   card->environment_->control().Submit(env, operation, arguments[4]);
@@ -146,7 +121,7 @@ napi_value CardFile::CloseFile(napi_env env, napi_callback_info info) {
   CardFile* card = Wrapped<CardFile>::Receiver(env, arguments.self());
   if (card == nullptr) return nullptr;
   card->leaving_ = true;
-  card->environment_->control().Submit(env, new CloseOperation(card), arguments[0]);
+  card->environment_->control().Submit(env, new CloseOperation<CardFile>(card), arguments[0]);
   return nullptr;
 }
 

@@ -24,6 +24,7 @@ class CardFile : public Counted<CardFile> {
 
   // 0 or a negative errno; what comes later does nothing. Any thread.
   int Close();
+  bool closed() const { return closed_; }
   void Collected(napi_env env);
 
   const int fd;

@@ -39,6 +39,7 @@ bool ControlThread::Submit(napi_env env, Operation* operation, napi_value settle
   if (!thread_.running() && thread_.Start(Body, this) != 0) {
     if (operation->settle_ != nullptr) napi_delete_reference(env, operation->settle_);
     delete operation;
+    if (settle == nullptr) return true;
     napi_throw_error(env, nullptr, "the control thread of node-cxl cannot be started");
     return false;
   }

@@ -191,6 +191,8 @@ void EventThread::Loop() {
   struct epoll_event fired[32];
   for (;;) {
     const int count = epoll_wait(poll_, fired, 32, -1);
+    // Somebody has closed a descriptor that is not theirs: better no events than a busy loop.
+    if (count < 0 && errno != EINTR) return;
     for (int i = 0; i < count; ++i) {
       if (fired[i].data.u64 == kWake) return;
       Ref<AfuFile> file = Begin(fired[i].data.u64);
