@@ -70,7 +70,7 @@ static struct device_node *new_node(struct device_node *parent, const char *name
 	if (!node)
 		return NULL;
 	node->full_name = kstrdup(name, GFP_KERNEL);
-	node->name = kstrdup(strchrnul(name, '@') == name ? name : "coherent-platform", GFP_KERNEL);
+	node->name = kstrndup(name, strcspn(name, "@"), GFP_KERNEL);
 	node->parent = parent;
 	kobject_init(&node->kobj, of_root->kobj.ktype);
 	fwnode_init(&node->fwnode, &of_fwnode_ops);
