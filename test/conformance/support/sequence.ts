@@ -140,6 +140,9 @@ interface Slot {
   afu: string;
 }
 
+/** Emulated machines are slow: there the model too needs longer to say what is pending. */
+const modelPatience = 10 * Number(process.env['CXL_TEST_TIME_SCALE'] ?? 1);
+
 /** Nothing came: what the model says decides how long the other side is given. */
 const NOTHING = 'ETIMEDOUT';
 
@@ -161,7 +164,7 @@ export async function runSequence(
   try {
     for (const [index, operation] of sequence.entries()) {
       const something = expected?.[index]?.includes(NOTHING) === false;
-      const timeout = expected === undefined ? 5 : something ? 5_000 : 25;
+      const timeout = expected === undefined ? modelPatience : something ? 5_000 : 25;
       outcomes.push(`${operation.do}: ${await outcome(operation, timeout)}`);
     }
   } finally {
