@@ -1,7 +1,6 @@
 // The emulated machine: starts QEMU, watches its console, and never leaves it running.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
-import path from 'node:path';
 
 // What a kernel prints when something is wrong with it. A boot that prints one has failed.
 const alarm =
@@ -71,8 +70,8 @@ function argumentsFor({ cpu, processors, memory, kernel, initrd, node, share, ar
 }
 
 /**
- * Runs the machine until it turns itself off. `onLine` sees each line of the console. The outcome
- * names everything that went wrong; `failures` is empty when nothing did.
+ * Runs the machine until it turns itself off. `onLine` sees each line of the console. `failures`
+ * names what went wrong with the machine, `testsFailed` is what the guest says of its tests.
  */
 export function boot(options, { logFile, timeoutSeconds, onLine }) {
   return new Promise((resolve) => {
@@ -95,9 +94,9 @@ export function boot(options, { logFile, timeoutSeconds, onLine }) {
       else if (alarm.test(line)) failures.push(`the kernel says: ${line}`);
       onLine(line);
     };
-    child.stdout.on('data', (data) => {
+    child.stdout.setEncoding('utf8').on('data', (data) => {
       log.write(data);
-      const lines = (rest + data.toString('latin1')).split(/\r*\n/);
+      const lines = (rest + data).split(/\r*\n/);
       rest = lines.pop();
       lines.forEach(take);
     });
@@ -114,9 +113,8 @@ export function boot(options, { logFile, timeoutSeconds, onLine }) {
       if (failures.length === 0 && (code !== 0 || signal))
         failures.push(`qemu ended with ${signal ?? code}`);
       if (exit === undefined) failures.push('the guest ended without saying how');
-      else if (exit !== '0') failures.push(`the guest ended with ${exit}`);
-      if (failures.length > 0) failures.push(`console log: ${path.resolve(logFile)}`);
-      resolve({ failures });
+      else if (!/^[01]$/.test(exit)) failures.push(`the guest ended with ${exit}`);
+      resolve({ failures, testsFailed: exit === '1' });
     });
   });
 }

@@ -27,7 +27,7 @@ const testNames = process.argv.slice(2).filter((word) => !isMachine(word));
 
 const totals = { passed: 0, failed: 0 };
 
-/** Checks in C and stages say "ok - " or "not ok - "; the tests in JavaScript end with a sum. */
+/** Checks in C say "ok - " or "not ok - "; the tests in JavaScript end with a sum. */
 function count(line) {
   const sum = /^TOTALS (\{.*\})$/.exec(line);
   if (sum) {
@@ -39,7 +39,9 @@ function count(line) {
 }
 
 async function runMachine(machine, packages, initrd, share) {
-  const { failures } = await boot(
+  const before = totals.failed;
+  const logFile = path.join(cacheFolder, `console-${machine.name}.log`);
+  const { failures, testsFailed } = await boot(
     {
       ...machine,
       memory: '1G',
@@ -50,7 +52,7 @@ async function runMachine(machine, packages, initrd, share) {
       areaBytes: areaPages * 65536,
     },
     {
-      logFile: path.join(cacheFolder, `console-${machine.name}.log`),
+      logFile,
       timeoutSeconds: 2700,
       onLine(line) {
         count(line);
@@ -58,10 +60,12 @@ async function runMachine(machine, packages, initrd, share) {
       },
     },
   );
+  if (testsFailed && totals.failed === before) failures.push('the guest says that tests failed');
   for (const failure of failures) {
     totals.failed++;
     process.stdout.write(`not ok - ${machine.name}: ${failure}\n`);
   }
+  if (totals.failed > before) process.stdout.write(`console log: ${logFile}\n`);
 }
 
 async function main() {

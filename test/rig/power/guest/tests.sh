@@ -19,7 +19,9 @@ stage() {
   status=$?
   end=$(cut -d' ' -f1 /proc/uptime)
   echo "# stage $name: $(echo "$end $start" | awk '{ printf "%.1f", $1 - $2 }') s"
-  if [ $status -eq 0 ]; then echo "ok - stage $name"; else echo "not ok - stage $name (exit status $status)"; failed=1; fi
+  [ $status -eq 0 ] && return
+  echo "# stage $name: exit status $status"
+  failed=1
 }
 
 stage "life table in C" /share/check
