@@ -88,6 +88,11 @@ function newestKernel() {
   return `6.1.0-${Math.max(...numbers)}-powerpc64le`;
 }
 
+/** `6.1.0-49` of `6.1.0-49-powerpc64le`: what the common headers are named by. */
+function abiOf(kernel) {
+  return kernel.replace(/-powerpc64le$/, '');
+}
+
 function unpack(files, target) {
   const temporary = `${target}.part`;
   fs.rmSync(temporary, { recursive: true, force: true });
@@ -121,12 +126,17 @@ function downloadWithDependencies(name) {
  * `kernel` is the release, the others are folders.
  */
 export function fetchGuestPackages() {
+  // Only what cannot be known otherwise: the cache may be moved.
   const stamp = path.join(cacheFolder, 'packages.json');
-  if (fs.existsSync(stamp)) return JSON.parse(fs.readFileSync(stamp, 'utf8'));
+  const root = path.join(cacheFolder, 'kernel');
+  const node = path.join(cacheFolder, 'node18');
+  const known = fs.existsSync(stamp)
+    ? JSON.parse(fs.readFileSync(stamp, 'utf8')).kernel
+    : undefined;
+  if (known !== undefined) return { kernel: known, abi: abiOf(known), root, node };
   prepareAptRoot();
   const kernel = newestKernel();
-  const abi = kernel.replace(/-powerpc64le$/, '');
-  const root = path.join(cacheFolder, 'kernel');
+  const abi = abiOf(kernel);
   unpack(
     download([
       `linux-image-${kernel}`,
@@ -136,12 +146,10 @@ export function fetchGuestPackages() {
     ]),
     root,
   );
-  const node = path.join(cacheFolder, 'node18');
   unpack(downloadWithDependencies('nodejs'), node);
   // It becomes a root in the guest, read-only by then.
   for (const folder of ['dev', 'proc', 'sys', 'tmp', 'share'])
     fs.mkdirSync(path.join(node, folder), { recursive: true });
-  const packages = { kernel, abi, root, node };
-  fs.writeFileSync(stamp, JSON.stringify(packages, null, 2));
-  return packages;
+  fs.writeFileSync(stamp, JSON.stringify({ kernel }));
+  return { kernel, abi, root, node };
 }
