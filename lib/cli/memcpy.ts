@@ -51,7 +51,7 @@ function progressBar(total: number, when: MemcpyCommandOptions['progress']) {
     barsize: 30,
     stream: process.stderr,
     noTTYOutput: true,
-    notTTYSchedule: 60_000,
+    notTTYSchedule: 2000,
     // Ctrl-C is handled where the context is closed.
     gracefulExit: false,
   });
