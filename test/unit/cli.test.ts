@@ -65,7 +65,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const timeout = 30_000;
+const timeout = 60_000;
 
 describe('list and info', () => {
   it(

@@ -22,5 +22,5 @@ describe('the README', () => {
     );
     expect(output).toMatch(/^afu0\.0 afu_directed$/m);
     expect(output).toContain('Hello, accelerator');
-  }, 30_000);
+  }, 60_000);
 });
