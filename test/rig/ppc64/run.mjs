@@ -141,7 +141,7 @@ async function runSuites(majors, parts) {
           command: [node],
           cwd: app,
           env: { ...base, ...env },
-          timeout: 900_000,
+          timeout: 1_800_000,
           jobs: 2,
         });
         for (const key of Object.keys(total)) total[key] += sum[key];
