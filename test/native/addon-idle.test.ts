@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { prelude, runNode } from './child';
@@ -43,8 +43,15 @@ function trace(pid: number, seconds: number): Promise<{ calls: string[]; attache
   });
 }
 
+const traceable = spawnSync('strace', ['-V']).status === 0;
+
 describe('an idle process with 100 open contexts', () => {
-  it('makes no system call in 5 seconds', async () => {
+  const title = 'makes no system call in 5 seconds';
+  // CI installs it; a machine with only a compiler need not have it.
+  if (!traceable) it.skip(`${title} [skipped: strace is not installed]`, () => {});
+  else it(title, makesNoSystemCall, 60_000);
+
+  async function makesNoSystemCall() {
     let traced: Awaited<ReturnType<typeof trace>> | undefined;
     const child = await runNode(
       `${prelude}
@@ -73,5 +80,5 @@ describe('an idle process with 100 open contexts', () => {
     // Of each thread the one call it sleeps in, and no second.
     const threads = traced?.calls.map((line) => /^\[pid +(\d+)\]/.exec(line)?.[1] ?? 'main');
     expect(new Set(threads).size).toBe(threads?.length);
-  }, 60_000);
+  }
 });
