@@ -24,6 +24,8 @@ export type Need =
   | 'guest'
   /** Mappings are the processor's own, so that a fault is a true SIGBUS. */
   | 'native'
+  /** Memory can be bound to a NUMA node. */
+  | 'numa'
   /** Few enough process elements to use up. */
   | 'few-processes';
 

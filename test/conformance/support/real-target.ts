@@ -37,6 +37,7 @@ export async function rigTarget(): Promise<Target> {
       'master',
       'guest',
       'native',
+      'numa',
       ...(process.env['NODE_CXL_PROCESSES'] ? (['few-processes'] as const) : []),
     ]),
     device: noDevice,
@@ -68,6 +69,7 @@ export async function hardwareTarget(): Promise<Target> {
     processes: 0,
     has: new Set<Need>([
       'master',
+      'numa',
       bareMetal ? 'bare-metal' : 'guest',
       // The target itself can be tried out on a mock.
       ...(cxl.backend === 'native' ? (['native'] as const) : []),
