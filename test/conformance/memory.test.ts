@@ -42,11 +42,13 @@ describe('allocate', () => {
     expect(await codeOf(() => system.allocate(4096, { numaNode: 1000 }))).toBe('EINVAL');
   });
 
-  row('takes huge pages', [], async () => {
+  row('takes transparent huge pages', [], () => {
     const memory = allocate(2 ** 21, { hugePages: 'transparent' });
     memory.store64(2 ** 21 - 8, 1n);
     expect(memory.load64(2 ** 21 - 8)).toBe(1n);
-    // With an empty hugetlb pool, or none, there are none to be had, and that is said.
+  });
+
+  row('takes pages of the hugetlb pool; with an empty one, or none, says so', ['hugetlb'], () => {
     let explicit: Memory | undefined;
     try {
       explicit = allocate(2 ** 21, { hugePages: 'explicit' });

@@ -26,6 +26,8 @@ export type Need =
   | 'native'
   /** Memory can be bound to a NUMA node. */
   | 'numa'
+  /** mmap() knows MAP_HUGETLB. */
+  | 'hugetlb'
   /** Few enough process elements to use up. */
   | 'few-processes';
 

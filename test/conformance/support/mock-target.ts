@@ -22,8 +22,17 @@ export async function mockTarget({
     processes: 511,
     has: new Set<Need>(
       guest
-        ? ['provoke', 'master', 'guest', 'device-side', 'few-processes', 'numa']
-        : ['provoke', 'master', 'dedicated', 'bare-metal', 'device-side', 'few-processes', 'numa'],
+        ? ['provoke', 'master', 'guest', 'device-side', 'few-processes', 'numa', 'hugetlb']
+        : [
+            'provoke',
+            'master',
+            'dedicated',
+            'bare-metal',
+            'device-side',
+            'few-processes',
+            'numa',
+            'hugetlb',
+          ],
     ),
     device: {
       freeze: async (card) => mock.card(card).freeze(),

@@ -38,6 +38,7 @@ export async function rigTarget(): Promise<Target> {
       'guest',
       'native',
       'numa',
+      'hugetlb',
       ...(process.env['NODE_CXL_PROCESSES'] ? (['few-processes'] as const) : []),
     ]),
     device: noDevice,
@@ -70,6 +71,7 @@ export async function hardwareTarget(): Promise<Target> {
     has: new Set<Need>([
       'master',
       'numa',
+      'hugetlb',
       bareMetal ? 'bare-metal' : 'guest',
       // The target itself can be tried out on a mock.
       ...(cxl.backend === 'native' ? (['native'] as const) : []),

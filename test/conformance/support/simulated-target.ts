@@ -48,8 +48,8 @@ export async function simulatedTarget(): Promise<Target> {
       'device-side',
       'native',
       'few-processes',
-      // What the machine under the simulated device lacks, such as an emulator's mbind().
-      ...(process.env['CXL_WITHOUT'] === 'numa' ? [] : (['numa'] as const)),
+      // What an emulator under the simulated device may lack: mbind(), MAP_HUGETLB.
+      ...(process.env['CXL_EMULATED'] === undefined ? (['numa', 'hugetlb'] as const) : []),
       ...(guest ? (['guest'] as const) : (['bare-metal', 'dedicated'] as const)),
     ]),
     device: {
