@@ -291,6 +291,14 @@ export class Context<Decoded = undefined> {
   }
 
   /**
+   * @internal The next event that is not an AFU driver's: those stay pending, as they do for
+   * waitForInterrupt(). For a reader in this library that has nothing to do with them.
+   */
+  async waitForHardwareEvent(options: WaitOptions = {}): Promise<HardwareEvent> {
+    return this.#once(() => this.#events.wait(takeHardwareEvent, 'waitForEvent', options));
+  }
+
+  /**
    * Ends waits, unmaps, detaches and closes, on the control thread: the kernel waits until the
    * hardware has let go. Idempotent. An adopted file that is not owned stays open.
    */
@@ -387,6 +395,13 @@ export class Context<Decoded = undefined> {
     if (size === undefined) throw systemError('ENOENT', 'read', `${sysfsPath}/mmio_size`);
     return size;
   }
+}
+
+type HardwareEvent = Exclude<CxlEvent, { readonly type: 'afu-driver' }>;
+
+function takeHardwareEvent(pending: CxlEvent[]): HardwareEvent | undefined {
+  const index = pending.findIndex((event) => event.type !== 'afu-driver');
+  return index < 0 ? undefined : (pending.splice(index, 1)[0] as HardwareEvent);
 }
 
 function takeInterrupt(pending: CxlEvent[], irq: number, path: string): true | undefined {

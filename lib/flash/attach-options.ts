@@ -19,8 +19,10 @@ export interface AttachOptions {
   bounceBytes?: number;
   /**
    * `interrupt` reads the context's events while commands are in flight, so that nobody else
-   * can; where somebody does, completions are found at every watchInterval. `poll` looks at the response ring on every turn of the event loop, and leaves the
-   * events alone: lower latency, a busy processor. Default `interrupt`.
+   * can; where somebody does, completions are found at every watchInterval. An AFU driver's
+   * events stay pending for whoever reads next. `poll` looks at the response ring on every turn
+   * of the event loop, and leaves the events alone: lower latency, a busy processor. Default
+   * `interrupt`.
    */
   completion?: 'interrupt' | 'poll';
   /** How often a command that may be retried is issued again. Default 5. */

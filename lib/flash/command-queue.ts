@@ -262,7 +262,7 @@ export class CommandQueue {
     const { context } = this.owner;
     try {
       while (!listening.signal.aborted) {
-        const event = await context.waitForEvent({ signal: listening.signal });
+        const event = await context.waitForHardwareEvent({ signal: listening.signal });
         this.statistics.interrupts += 1;
         this.collect();
         if (event.type === 'afu-interrupt' && event.irq === syncErrorInterrupt) this.syncError();

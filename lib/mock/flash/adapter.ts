@@ -1,6 +1,6 @@
 /** A flash adapter in the mock: the card, the driver bound to it, its LUNs and their nodes. */
 import { randomBytes } from 'node:crypto';
-import { errnos } from '../../errors';
+import { errnos, stateError } from '../../errors';
 import type { HostCalls, LunCalls } from '../../flash/binding';
 import type { Adapter } from '../kernel/adapter';
 import type { Kernel } from '../kernel/kernel';
@@ -30,6 +30,8 @@ export class FlashAdapter implements FlashPlatform, Provisioner {
   readonly card: Adapter;
   private readonly model: FlashAfuModel;
   private readonly nextLetter: () => number;
+  /** Those that have a descriptor, by it. */
+  private readonly started = new Map<number, KernelContext>();
 
   constructor(
     kernel: Kernel,
@@ -90,6 +92,7 @@ export class FlashAdapter implements FlashPlatform, Provisioner {
       created.release();
       return -errnos.ENODEV;
     }
+    this.started.set(fd, created);
     this.watchClose(created, fd);
     return { processElement: created.processElement, fd };
   }
@@ -98,9 +101,20 @@ export class FlashAdapter implements FlashPlatform, Provisioner {
     const watcher = (happening: string, context: unknown) => {
       if (happening !== 'close' || context !== created.context) return;
       this.kernel.watchers.delete(watcher);
+      this.started.delete(fd);
       this.superpipe.descriptorClosed(fd);
     };
     this.kernel.watchers.add(watcher);
+  }
+
+  /** The driver's side of a context that is not in error. */
+  kernelContext(contextId: bigint): KernelContext {
+    const record = this.superpipe.contexts.find((one) => one.id === contextId && !one.inError);
+    const created = record === undefined ? undefined : this.started.get(record.kernel.fd);
+    if (created === undefined) {
+      throw stateError(`no flash context 0x${contextId.toString(16)} on this adapter`);
+    }
+    return created;
   }
 
   /** A context was detached: by its close, or because the kernel noticed a link error. */

@@ -4,6 +4,7 @@ import { Cxl } from '../../cxl';
 import { errnos } from '../../errors';
 import type { FlashBinding, FlashFile, HostCalls, LunCalls } from '../../flash/binding';
 import type { Kernel } from '../kernel/kernel';
+import type { KernelContext } from '../kernel/kernel-context';
 import { resolve } from '../kernel/virtual-files';
 import { later } from '../sysfs-binding';
 import { FlashAdapter } from './adapter';
@@ -29,6 +30,14 @@ export interface MockFlashAdapter {
   setPorts(mask: number): void;
   /** Commands carried out since it was made. */
   readonly executed: number;
+  /**
+   * What the flash driver holds of a context, by the id (cookie) that FlashContext has: the
+   * in-kernel interface, on which an AFU driver registers callbacks and delivers events of its
+   * own. Linux 6.1's cxlflash has none. After a recovery it is another, under the new id.
+   *
+   * @throws ERR_INVALID_STATE no such context, or one that waits for its recovery
+   */
+  kernelContext(contextId: bigint): KernelContext;
 }
 
 /** The flash part of a mock. */
@@ -153,6 +162,7 @@ function deviceSide(adapter: FlashAdapter): MockFlashAdapter {
     get executed() {
       return state.faults.executed;
     },
+    kernelContext: (contextId) => adapter.kernelContext(contextId),
   };
 }
 
