@@ -19,7 +19,7 @@
 
 static int allocate_element(struct afu* afu) {
   for (int pe = 0; pe < afu->num_procs; pe++) {
-    if (!afu->contexts[pe]) return pe;
+    if (!afu->contexts[pe] && !(afu->claims && afu->claims[pe].pid)) return pe;
   }
   return -ENOSPC;
 }
@@ -43,6 +43,7 @@ int context_open(struct afu* afu, bool master, bool nonblocking, struct context*
   context->master = master;
   context->descriptors = 1;
   afu->contexts[pe] = context;
+  if (afu->claims) afu->claims[pe] = (struct claim){getpid(), 0};
   afu->open_contexts++;
   counters.opens++;
   *out = context;
@@ -83,6 +84,14 @@ static int check_work(struct context* context, struct start_work* work) {
 // A guest has an interrupt a context for the PSL, besides the AFU's.
 static int interrupts_needed(int count) { return options.guest ? count + 1 : count; }
 
+static int interrupts_left(struct afu* afu) {
+  int left = afu->card->irqs_free;
+  for (int pe = 0; afu->claims && pe < afu->num_procs; pe++) {
+    if (afu->claims[pe].pid != getpid()) left -= afu->claims[pe].interrupts;
+  }
+  return left;
+}
+
 // What wakes the calling thread: POWER9 alone has such a thing, and not in a guest.
 static uint16_t thread_id(void) {
   if (options.caia == 1 || options.guest) return 0;
@@ -98,7 +107,7 @@ int context_start(struct context* context, struct start_work* work) {
   int error = check_work(context, work);
   if (error) return error;
   int needed = interrupts_needed(work->num_interrupts);
-  if (needed > card->irqs_free) return -ENOSPC;
+  if (needed > interrupts_left(afu)) return -ENOSPC;
   context->err_ff = (work->flags & START_WORK_ERR_FF) != 0;
   if (card->contexts < 0) return -EBUSY;
   card->irqs_free -= needed;
@@ -127,6 +136,7 @@ int context_start(struct context* context, struct start_work* work) {
     afu->shown_pp_size = afu->pp_size;
   }
   if (work->flags & START_WORK_TID) work->tid = thread_id();
+  if (afu->claims) afu->claims[context->pe].interrupts = needed;
   context->status = STARTED;
   counters.attaches++;
   memcpy_afu_attach(context);
@@ -182,6 +192,7 @@ void context_detach(struct context* context) {
   // A context that never started is not woken.
   if (status != STARTED || context->foreign) return;
   card->irqs_free += interrupts_needed(context->irq_count);
+  if (context->afu->claims) context->afu->claims[context->pe].interrupts = 0;
   context->irq_count = 0;
   if (card->contexts > 0) card->contexts--;
   counters.detaches++;
@@ -205,6 +216,7 @@ void context_put(struct context* context) {
   context_detach(context);
   if (!context->orphan) {
     afu->contexts[context->pe] = NULL;
+    if (afu->claims && !context->foreign) afu->claims[context->pe].pid = 0;
     afu->open_contexts--;
   }
   event_discard(context);

@@ -38,6 +38,12 @@ struct card {
   struct afu* afu;
 };
 
+// A process element of an adapter that several processes share.
+struct claim {
+  int pid;  // 0: free
+  int interrupts;
+};
+
 struct afu {
   struct card* card;
   enum mode mode;
@@ -55,6 +61,7 @@ struct afu {
   int area_fd;
   uint8_t* area;
   struct context** contexts;  // by process element
+  struct claim* claims;       // what all processes have of it, or NULL
   int open_contexts;
   uint64_t slow_attach_ms;
 };

@@ -173,7 +173,7 @@ static int open_control(int flags) {
   return publish(new_file(FILE_CONTROL, flags), fd);
 }
 
-static int open_flash(struct flash_path* path, int flags) {
+static int open_flash(const struct flash_path* path, int flags) {
   struct file* file = new_file(FILE_FLASH, flags);
   file->flash = path;
   return publish(file, memory_file(NULL, 0, flags));
@@ -228,7 +228,7 @@ int file_open(const char* tree, int flags, mode_t mode) {
     return -1;
   }
   if (strcmp(path, "/dev/cxl-sim") == 0) return open_control(flags);
-  struct flash_path* flash = flash_find(path);
+  const struct flash_path* flash = flash_find(path);
   if (flash || strcmp(path, FLASH_HOST_NODE) == 0) return open_flash(flash, flags);
   // What sysfs says of LUNs is in the tree as it is.
   if (flash_ours(path)) return NEXT(openat)(AT_FDCWD, tree, flags & ~O_CREAT, mode);

@@ -21,7 +21,7 @@ struct file {
   struct node node;
   struct context* context;
   struct card* card;
-  struct flash_path* flash;
+  const struct flash_path* flash;
   const struct attribute* attribute;
   char* path;
 };

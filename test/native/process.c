@@ -9,6 +9,7 @@
 #include "device.h"
 #include "engine.h"
 #include "files.h"
+#include "flash/flash.h"
 #include "tree.h"
 
 static void in_child(void) {
@@ -16,6 +17,7 @@ static void in_child(void) {
   engine_forget();
   for (int number = 0; number < CARDS; number++) area_forked(cards[number].afu);
   file_forked();
+  flash_forked();
   device_unlock();
 }
 

@@ -15,17 +15,15 @@
 
 #define HOST 20
 
-struct flash_adapter flash = {
-    .ports_up = 3,
-    .luns = {{.wwid = "60050760000000000000000000000a01", .blocks = 262144},
-             {.wwid = "60050760000000000000000000000a02", .blocks = 131072},
-             {.wwid = "60050760000000000000000000000a03", .blocks = 1000}},
-    .paths = {{"/dev/sg90", "20:0:0:0", &flash.luns[0], 0, false},
-              {"/dev/sg91", "20:1:0:0", &flash.luns[0], 1, false},
-              {"/dev/sg92", "20:0:1:0", &flash.luns[1], 0, false},
-              {"/dev/sg93", "20:1:1:0", &flash.luns[1], 1, false},
-              {"/dev/sg94", "20:0:2:0", &flash.luns[2], 0, false}},
-};
+const char* const lun_names[FLASH_LUNS] = {"60050760000000000000000000000a01",
+                                           "60050760000000000000000000000a02",
+                                           "60050760000000000000000000000a03"};
+
+const struct flash_path flash_paths[FLASH_PATHS] = {{"/dev/sg90", "20:0:0:0", 0, 0},
+                                                    {"/dev/sg91", "20:1:0:0", 0, 1},
+                                                    {"/dev/sg92", "20:0:1:0", 1, 0},
+                                                    {"/dev/sg93", "20:1:1:0", 1, 1},
+                                                    {"/dev/sg94", "20:0:2:0", 2, 0}};
 
 static const char* const folders[] = {"/sys/class/scsi_device", "/sys/class/scsi_generic",
                                       "/sys/class/scsi_host"};
@@ -40,9 +38,9 @@ bool flash_ours(const char* path) {
   return strcmp(path, FLASH_HOST_NODE) == 0 || flash_find(path) != NULL;
 }
 
-struct flash_path* flash_find(const char* node) {
+const struct flash_path* flash_find(const char* node) {
   for (int i = 0; i < FLASH_PATHS; i++) {
-    if (strcmp(flash.paths[i].node, node) == 0) return &flash.paths[i];
+    if (strcmp(flash_paths[i].node, node) == 0) return &flash_paths[i];
   }
   return NULL;
 }
@@ -57,9 +55,9 @@ void flash_tree(void (*put_folder)(const char* path),
   put_folder("/dev/cxlflash");
   put_text(FLASH_HOST_NODE, "");
   for (int i = 0; i < FLASH_PATHS; i++) {
-    struct flash_path* path = &flash.paths[i];
+    const struct flash_path* path = &flash_paths[i];
     const char* generic = path->node + strlen("/dev/");
-    snprintf(text, sizeof text, "naa.%s\n", path->lun->wwid);
+    snprintf(text, sizeof text, "naa.%s\n", lun_names[path->lun]);
     snprintf(place, sizeof place, "%s/%s/device/scsi_generic/%s", folders[0], path->address,
              generic);
     put_folder(place);
@@ -75,45 +73,56 @@ void flash_tree(void (*put_folder)(const char* path),
 
 // The reset takes every context from the AFU; its record waits for recovery.
 void flash_reset(uint64_t milliseconds) {
-  if (flash.state != ADAPTER_NORMAL) return;
-  flash.state = ADAPTER_RESET;
-  flash.held = false;
-  flash.card.link_up = false;
-  flash.reset_ends = now() + (int64_t)milliseconds * 1000000;
+  if (flash->state != ADAPTER_NORMAL) return;
+  flash->state = ADAPTER_RESET;
+  flash->transitions++;
+  flash->held = false;
+  flash->reset_ends = now() + (int64_t)milliseconds * 1000000;
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    struct flash_context* context = flash.contexts[i];
-    if (!context || context->in_error) continue;
-    context->in_error = true;
-    context->enabled = false;
-    // The driver shows a page of all ones for what is left of the context.
-    area_back(context->context, BACKING_ONES);
+    flash->contexts[i].in_error = true;
+    flash->contexts[i].enabled = false;
   }
+  flash_catch_up();
   engine_wake();
 }
 
 static void end_reset(void) {
-  flash.card.link_up = true;
-  for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    struct flash_context* context = flash.contexts[i];
-    if (context && context->in_error && context->context) context_detach(context->context);
-  }
-  flash.state = flash.reset_fails ? ADAPTER_FAILED : ADAPTER_NORMAL;
-  device_wake();
+  flash->state = flash->reset_fails ? ADAPTER_FAILED : ADAPTER_NORMAL;
+  flash->transitions++;
 }
 
-bool flash_busy(void) { return flash.state == ADAPTER_RESET; }
+void flash_catch_up(void) {
+  if (flash->state == ADAPTER_RESET && now() >= flash->reset_ends) end_reset();
+  uint32_t seen = here.transitions, current = flash->transitions;
+  if (seen == current) return;
+  bool running = current & 1, ended = !running || current - seen > 1;
+  here.transitions = current;
+  here.card.link_up = !running;
+  // None of these was started since: that would have taken in the reset before.
+  for (int pe = 0; pe < FLASH_CONTEXTS; pe++) {
+    struct context* context = here.afu.contexts[pe];
+    if (!context || context->foreign || context->status != STARTED) continue;
+    // The driver shows a page of all ones for what is left of the context.
+    area_back(context, BACKING_ONES);
+    if (ended) context_detach(context);
+  }
+  if (ended) device_wake();
+}
+
+bool flash_busy(void) { return flash && flash->state == ADAPTER_RESET; }
 
 bool flash_step(bool* attached) {
   bool worked = false;
-  if (!flash.ready) return false;
-  if (flash.state == ADAPTER_RESET && now() >= flash.reset_ends) end_reset();
+  if (!flash) return false;
+  flash_lock();
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    struct flash_context* context = flash.contexts[i];
-    if (!context) continue;
+    if (!here.contexts[i]) continue;
+    struct flash_context* context = &flash->contexts[i];
     *attached = true;
-    if (context->in_error || !context->context || context->context->status != STARTED) continue;
+    if (context->in_error || here.contexts[i]->status != STARTED) continue;
     worked |= flash_provoke(context);
     if (!context->in_error) worked |= sislite_step(context);
   }
+  flash_unlock();
   return worked;
 }

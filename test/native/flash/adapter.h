@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The adapter's tables. Lock held throughout.
+// The adapter's tables. They lie in memory that a process shares with its descendants, so that
+// there are no pointers in them: what belongs to one process alone is in `here`. Both locks held
+// throughout, the device's and, inside it, the adapter's.
 
 #pragma once
+
+#include <pthread.h>
 
 #include "../context.h"
 
@@ -12,17 +16,19 @@
 #define BLOCK_SIZE 4096ull
 #define CHUNK_BLOCKS 65536ull
 #define MOST_CHUNKS 8
+#define MOST_HANDLES 4096
 #define MOST_STATUSES 64
 #define STATUS_SIZE 64
+#define MOST_MADE 256
+#define SCRATCH_SIZE 262144
 #define HOST_PAGE 65536
 
 enum lun_mode { LUN_FREE, LUN_VIRTUAL, LUN_PHYSICAL };
 
 struct flash_lun {
-  char wwid[33];
   uint64_t blocks;  // as the medium has it
+  uint64_t data;    // where in the shared memory its blocks are
   bool unreadable;
-  uint8_t* data;
   uint64_t last_lba;  // as the driver knows it
   enum lun_mode mode;
   int users;
@@ -30,12 +36,12 @@ struct flash_lun {
   uint16_t owners[MOST_CHUNKS];  // of each chunk
 };
 
+// A LUN as one port shows it.
 struct flash_path {
   const char* node;
   const char* address;
-  struct flash_lun* lun;
+  int lun;
   int port;
-  bool superpipe;
 };
 
 enum handle_kind { HANDLE_FREE, HANDLE_VIRTUAL, HANDLE_PHYSICAL };
@@ -43,7 +49,7 @@ enum handle_kind { HANDLE_FREE, HANDLE_VIRTUAL, HANDLE_PHYSICAL };
 struct handle {
   enum handle_kind kind;
   uint32_t permissions;
-  struct flash_lun* lun;
+  int lun;
   int chunk_count;
   uint8_t chunks[MOST_CHUNKS];
   bool scrub;
@@ -51,24 +57,25 @@ struct handle {
 };
 
 struct flash_context {
-  struct context* context;
+  int pid;  // 0: a free record
+  uint32_t cookie;
   uint64_t id;
-  int pid;
   uint32_t permissions;
   int interrupts;
   int references;
   bool in_error;
-  struct flash_lun* luns[FLASH_LUNS];
-  struct handle* table;
-  // The AFU's side.
+  uint32_t luns;  // a bit each
+  // The AFU's side, run by the process that has the context.
   bool enabled;
   uint64_t rrq_start, rrq_end, rrq_next, toggle;
   uint64_t sq_start, sq_end, sq_head;
 };
 
 struct flash_adapter {
-  bool ready;
+  uint64_t version;  // set last: the rest is there
+  pthread_mutex_t lock;
   enum { ADAPTER_NORMAL, ADAPTER_RESET, ADAPTER_FAILED } state;
+  uint32_t transitions;  // odd while a reset runs
   int64_t reset_ends;
   bool reset_fails;
   int slow_syncs;
@@ -77,14 +84,68 @@ struct flash_adapter {
   uint8_t statuses[MOST_STATUSES][STATUS_SIZE];
   int status_count;
   struct flash_lun luns[FLASH_LUNS];
-  struct flash_path paths[FLASH_PATHS];
-  struct flash_context* contexts[FLASH_CONTEXTS];
+  bool superpipe[FLASH_PATHS];
+  uint32_t cookies;
   int handles;  // entries of a context's table
+  struct claim claims[FLASH_CONTEXTS];
+  struct flash_context contexts[FLASH_CONTEXTS];
+  struct {
+    uint64_t blocks;  // 0: free
+    int port;
+  } made[MOST_MADE];
+  uint8_t scratch[SCRATCH_SIZE];
+  struct handle tables[FLASH_CONTEXTS][MOST_HANDLES];
+};
+
+// NULL until the process first uses the adapter.
+extern struct flash_adapter* flash;
+
+// The adapter as this process has it: its own contexts, by record, and the AFU they are of.
+struct flash_here {
+  struct context* contexts[FLASH_CONTEXTS];
+  uint32_t transitions;  // seen
   struct card card;
   struct afu afu;
 };
+extern struct flash_here here;
 
-extern struct flash_adapter flash;
+extern const char* const lun_names[FLASH_LUNS];
+extern const struct flash_path flash_paths[FLASH_PATHS];
+
+static inline struct flash_lun* lun_of(const struct flash_path* path) {
+  return &flash->luns[path->lun];
+}
+static inline int lun_index(const struct flash_lun* lun) { return (int)(lun - flash->luns); }
+static inline uint8_t* lun_data(const struct flash_lun* lun) { return (uint8_t*)flash + lun->data; }
+static inline int record_index(const struct flash_context* record) {
+  return (int)(record - flash->contexts);
+}
+static inline struct handle* handles_of(const struct flash_context* record) {
+  return flash->tables[record_index(record)];
+}
+// The kernel's context behind a record of this process.
+static inline struct context* context_of(const struct flash_context* record) {
+  return here.contexts[record_index(record)];
+}
+
+// Under the device lock. Taking the adapter's makes the adapter, or finds an ancestor's, and
+// takes in what other processes did to it.
+void flash_lock(void);
+void flash_unlock(void);
+bool segment_alive(int pid);
+// Blocks read as zeros again, and take no memory.
+void lun_discard(struct flash_lun* lun, uint64_t lba, uint64_t blocks);
+
+// Records of contexts.
+struct flash_context* record_new(int pid);
+void record_free(struct flash_context* record);
+// Releases all it holds, and frees it.
+void record_dismiss(struct flash_context* record);
+// The pid's context of that cookie and on that LUN (any, for NULL).
+struct flash_context* record_find(uint64_t id, int pid, struct flash_lun* lun, bool in_error);
+bool record_reaches(struct flash_context* record, struct flash_lun* lun);
+// Frees those of a process, or, for 0, of all processes that have ended.
+void records_sweep(int pid);
 
 // False when the AFU is too slow to answer.
 bool sync_afu(void);
@@ -103,9 +164,17 @@ uint64_t last_lba_of(struct handle* handle);
 int resize_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle,
                   uint64_t blocks);
 int release_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle);
+// Those of the LUN.
+void release_handles(struct flash_context* context, struct flash_lun* lun);
+// The same handles, and a share in their chunks, for a context that has none yet; 0 or a
+// negative errno.
+int clone_handles(struct flash_context* source, struct flash_context* target,
+                  struct flash_lun* lun);
 
 // A command of the AFU, and the registers by which a test asks for trouble.
 bool sislite_step(struct flash_context* context);
 void sislite_attach(struct flash_context* context);
 bool flash_provoke(struct flash_context* context);
 void flash_reset(uint64_t milliseconds);
+// What became of the adapter meanwhile, by time or by another process.
+void flash_catch_up(void);

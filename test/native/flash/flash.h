@@ -18,9 +18,9 @@ bool flash_ours(const char* path);
 void flash_tree(void (*put_folder)(const char* path),
                 void (*put_text)(const char* path, const char* text));
 // The LUN's path behind a node, or NULL.
-struct flash_path* flash_find(const char* node);
+const struct flash_path* flash_find(const char* node);
 // Gives up the lock while it waits for a reset.
-int flash_ioctl(struct flash_path* path, unsigned long request, void* argument);
+int flash_ioctl(const struct flash_path* path, unsigned long request, void* argument);
 // The adapter's own node.
 #define FLASH_HOST_NODE "/dev/cxlflash/cxlflash0"
 int flash_host_ioctl(unsigned long request, void* argument);
@@ -28,5 +28,7 @@ int flash_host_ioctl(unsigned long request, void* argument);
 bool flash_step(bool* attached);
 // A reset is running.
 bool flash_busy(void);
+// In the child of a fork: the contexts are the parent's.
+void flash_forked(void);
 // The last descriptor of a context has gone.
 void flash_context_closed(struct context* context);

@@ -7,9 +7,12 @@
 
 #include "adapter.h"
 
+// A chunk has one owner and at most this many clones.
+#define MOST_CLONES 255
+
 bool sync_afu(void) {
-  if (flash.state != ADAPTER_NORMAL || !flash.slow_syncs) return true;
-  flash.slow_syncs--;
+  if (flash->state != ADAPTER_NORMAL || !flash->slow_syncs) return true;
+  flash->slow_syncs--;
   return false;
 }
 
@@ -36,18 +39,18 @@ int total_chunks(struct flash_lun* lun) { return (int)((lun->last_lba + 1) / CHU
 
 struct handle* find_handle(struct flash_context* context, uint64_t number, struct flash_lun* lun) {
   uint32_t index = (uint32_t)number;
-  if (index >= (uint32_t)flash.handles) return NULL;
-  struct handle* handle = &context->table[index];
-  return handle->kind != HANDLE_FREE && handle->lun == lun ? handle : NULL;
+  if (index >= (uint32_t)flash->handles) return NULL;
+  struct handle* handle = &handles_of(context)[index];
+  return handle->kind != HANDLE_FREE && handle->lun == lun_index(lun) ? handle : NULL;
 }
 
 struct handle* check_out(struct flash_context* context, struct flash_lun* lun,
                          enum handle_kind kind) {
-  for (int i = 0; i < flash.handles; i++) {
-    struct handle* handle = &context->table[i];
+  for (int i = 0; i < flash->handles; i++) {
+    struct handle* handle = &handles_of(context)[i];
     if (handle->kind != HANDLE_FREE) continue;
     handle->kind = kind;
-    handle->lun = lun;
+    handle->lun = lun_index(lun);
     handle->permissions = context->permissions;
     return handle;
   }
@@ -57,7 +60,6 @@ struct handle* check_out(struct flash_context* context, struct flash_lun* lun,
 // The chunks stay with the entry, as the driver's do.
 void check_in(struct handle* handle) {
   handle->kind = HANDLE_FREE;
-  handle->lun = NULL;
   handle->permissions = 0;
   handle->scrub = false;
   handle->ports = 0;
@@ -83,7 +85,7 @@ static void shrink(struct flash_lun* lun, struct handle* handle, uint64_t wanted
   while ((uint64_t)handle->chunk_count > wanted) {
     int chunk = handle->chunks[--handle->chunk_count];
     if (handle->scrub && lun->owners[chunk] == 1) {
-      memset(lun->data + (uint64_t)chunk * CHUNK_BLOCKS * BLOCK_SIZE, 0, CHUNK_BLOCKS * BLOCK_SIZE);
+      lun_discard(lun, (uint64_t)chunk * CHUNK_BLOCKS, CHUNK_BLOCKS);
     }
     if (lun->owners[chunk]) lun->owners[chunk]--;
   }
@@ -116,5 +118,54 @@ int release_handle(struct flash_context* context, struct flash_lun* lun, struct 
   }
   check_in(handle);
   lun_detach(lun);
+  return 0;
+}
+
+void release_handles(struct flash_context* context, struct flash_lun* lun) {
+  struct handle* handles = handles_of(context);
+  for (int i = 0; i < flash->handles; i++) {
+    if (handles[i].kind == HANDLE_FREE || handles[i].lun != lun_index(lun)) continue;
+    release_handle(context, lun, &handles[i]);
+  }
+}
+
+static int clone_chunks(struct flash_lun* lun, const struct handle* handle, struct handle* copy) {
+  int error = 0;
+  copy->chunk_count = 0;
+  while (!error && copy->chunk_count < handle->chunk_count) {
+    uint8_t chunk = handle->chunks[copy->chunk_count];
+    if (!lun->owners[chunk] || lun->owners[chunk] > MOST_CLONES) {
+      error = -EIO;
+    } else {
+      lun->owners[chunk]++;
+      copy->chunks[copy->chunk_count++] = chunk;
+    }
+  }
+  if (!error && !sync_afu()) error = -EAGAIN;
+  while (error && copy->chunk_count) lun->owners[copy->chunks[--copy->chunk_count]]--;
+  return error;
+}
+
+int clone_handles(struct flash_context* source, struct flash_context* target,
+                  struct flash_lun* lun) {
+  struct handle *from = handles_of(source), *into = handles_of(target);
+  for (int i = 0; i < flash->handles; i++) {
+    if (into[i].kind != HANDLE_FREE) return -EINVAL;
+  }
+  for (int i = 0; i < flash->handles; i++) {
+    if (from[i].kind == HANDLE_FREE) continue;
+    into[i].kind = from[i].kind;
+    into[i].permissions = from[i].permissions & target->permissions;
+    into[i].lun = from[i].lun;
+    // The driver counts all of them for the LUN it was called on.
+    int error = clone_chunks(lun, &from[i], &into[i]);
+    if (error) {
+      check_in(&into[i]);
+      release_handles(target, lun);
+      return error;
+    }
+    lun_attach(lun, LUN_VIRTUAL);
+  }
+  target->luns |= source->luns;
   return 0;
 }

@@ -13,38 +13,33 @@
 #include "flash.h"
 
 #define PORTS 2
-#define MOST_LUNS 256
 #define MOST_BLOCKS (1ull << 28)
 #define FIRST_ID 0x100
 
 enum { CREATE = 1, DELETE = 2, QUERY = 3 };
 
-static struct {
-  uint64_t blocks;  // 0: free
-  int port;
-} made[MOST_LUNS];
-static uint8_t scratch[CXLFLASH_DEBUG_MAX_DATA];
+_Static_assert(SCRATCH_SIZE == CXLFLASH_DEBUG_MAX_DATA, "what the AFU keeps");
 
 static void count_port(int port, uint64_t* luns, uint64_t* blocks) {
   *luns = *blocks = 0;
   for (int i = 0; i < FLASH_PATHS; i++) {
-    if (flash.paths[i].port != port) continue;
+    if (flash_paths[i].port != port) continue;
     ++*luns;
-    *blocks += flash.paths[i].lun->blocks;
+    *blocks += lun_of(&flash_paths[i])->blocks;
   }
-  for (int i = 0; i < MOST_LUNS; i++) {
-    if (!made[i].blocks || made[i].port != port) continue;
+  for (int i = 0; i < MOST_MADE; i++) {
+    if (!flash->made[i].blocks || flash->made[i].port != port) continue;
     ++*luns;
-    *blocks += made[i].blocks;
+    *blocks += flash->made[i].blocks;
   }
 }
 
 static int create(struct cxlflash_lun_provision* request, uint64_t luns, uint64_t blocks) {
-  if (!request->size || luns >= MOST_LUNS || blocks + request->size > MOST_BLOCKS) return -EIO;
-  for (int i = 0; i < MOST_LUNS; i++) {
-    if (made[i].blocks) continue;
-    made[i].blocks = request->size;
-    made[i].port = request->port;
+  if (!request->size || luns >= MOST_MADE || blocks + request->size > MOST_BLOCKS) return -EIO;
+  for (int i = 0; i < MOST_MADE; i++) {
+    if (flash->made[i].blocks) continue;
+    flash->made[i].blocks = request->size;
+    flash->made[i].port = request->port;
     request->lun_id = (uint64_t)(FIRST_ID + i) << 48;
     memset(request->wwid, i, sizeof request->wwid);
     request->wwid[0] = 0x60;
@@ -55,8 +50,9 @@ static int create(struct cxlflash_lun_provision* request, uint64_t luns, uint64_
 
 static int delete_lun(struct cxlflash_lun_provision* request) {
   uint64_t index = (request->lun_id >> 48) - FIRST_ID;
-  if (index >= MOST_LUNS || !made[index].blocks || made[index].port != request->port) return -EIO;
-  made[index].blocks = 0;
+  if (index >= MOST_MADE || !flash->made[index].blocks || flash->made[index].port != request->port)
+    return -EIO;
+  flash->made[index].blocks = 0;
   return 0;
 }
 
@@ -70,7 +66,7 @@ static int provision(struct cxlflash_lun_provision* request) {
     case DELETE:
       return delete_lun(request);
     case QUERY:
-      request->max_num_luns = MOST_LUNS;
+      request->max_num_luns = MOST_MADE;
       request->cur_num_luns = luns;
       request->max_cap_port = MOST_BLOCKS;
       request->cur_cap_port = blocks;
@@ -84,8 +80,8 @@ static int debug(struct cxlflash_afu_debug* request) {
   size_t size = request->data_len;
   if (size > CXLFLASH_DEBUG_MAX_DATA) return -EINVAL;
   size_t done = request->hdr.flags & CXLFLASH_HOST_WRITE
-                    ? memory_load(scratch, request->data_ea, size)
-                    : memory_store(request->data_ea, scratch, size);
+                    ? memory_load(flash->scratch, request->data_ea, size)
+                    : memory_store(request->data_ea, flash->scratch, size);
   return done < size ? -EFAULT : 0;
 }
 
@@ -103,7 +99,9 @@ int flash_host_ioctl(unsigned long request, void* argument) {
   if (copy.hdr.version || copy.hdr.rsvd[1] || copy.hdr.rsvd[2] || copy.hdr.return_flags) {
     return -EINVAL;
   }
+  flash_lock();
   int error = number == CXLFLASH_AFU_DEBUG ? debug(&copy.debug) : provision(&copy.provision);
+  flash_unlock();
   if (error) return error;
   return memory_store(address, &copy, size) < size ? -EFAULT : 0;
 }

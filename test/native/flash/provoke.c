@@ -22,8 +22,8 @@ enum {
 };
 
 static void add_status(uint64_t value, uint32_t argument) {
-  if (flash.status_count == MOST_STATUSES) return;
-  uint8_t* status = flash.statuses[flash.status_count++];
+  if (flash->status_count == MOST_STATUSES) return;
+  uint8_t* status = flash->statuses[flash->status_count++];
   memset(status, 0, STATUS_SIZE);
   store_register(status, 0, value);
   status[9] = (uint8_t)(argument >> 24);
@@ -36,12 +36,12 @@ static void add_status(uint64_t value, uint32_t argument) {
 }
 
 bool flash_provoke(struct flash_context* context) {
-  uint8_t* page = context_registers(context->context);
+  uint8_t* page = context_registers(context_of(context));
   uint64_t command = load_register(page, COMMAND);
   if (!command) return false;
   uint64_t value = load_register(page, VALUE), count = load_register(page, COUNT);
   uint32_t argument = (uint32_t)command;
-  struct flash_lun* lun = argument < FLASH_LUNS ? &flash.luns[argument] : NULL;
+  struct flash_lun* lun = argument < FLASH_LUNS ? &flash->luns[argument] : NULL;
   if (!count) count = 1;
   switch (command >> 56) {
     case ERROR_STATE:
@@ -51,19 +51,19 @@ bool flash_provoke(struct flash_context* context) {
       for (uint64_t i = 0; i < count; i++) add_status(value, argument);
       break;
     case SLOW_SYNC:
-      flash.slow_syncs = (int)count;
+      flash->slow_syncs = (int)count;
       break;
     case PORTS:
-      flash.ports_up = argument;
+      flash->ports_up = argument;
       break;
     case CAPACITY:
       if (lun) lun->blocks = value;
       break;
     case HOLD:
-      flash.held = argument != 0;
+      flash->held = argument != 0;
       break;
     case RESET_FAILS:
-      flash.reset_fails = argument != 0;
+      flash->reset_fails = argument != 0;
       break;
     case UNREADABLE:
       if (lun) lun->unreadable = value != 0;

@@ -62,7 +62,7 @@ enum { READ_16 = 0x88, WRITE_16 = 0x8a, WRITE_SAME_16 = 0x93, UNMAP = 0x08 };
 enum { RCB_READ = 0x08, SA_WRITE = 0x04, RRQ_WRITE = 0x02 };
 
 void sislite_attach(struct flash_context* context) {
-  uint8_t* page = context_registers(context->context);
+  uint8_t* page = context_registers(context_of(context));
   memset(page, 0, HOST_PAGE);
   store_register(page, CMD_ROOM, COMMAND_ROOM);
   store_register(page, CTX_CTRL, UNMAP_SUPPORTED);
@@ -71,7 +71,7 @@ void sislite_attach(struct flash_context* context) {
 }
 
 static bool big_endian(struct flash_context* context) {
-  return load_register(context_registers(context->context), ENDIAN_CONTROL) & 0x80;
+  return load_register(context_registers(context_of(context)), ENDIAN_CONTROL) & 0x80;
 }
 
 static void swap_in(struct ioarcb* command, bool big) {
@@ -85,11 +85,11 @@ static void swap_in(struct ioarcb* command, bool big) {
 
 // An error that no command can report.
 static void fail(struct flash_context* context, uint64_t bit) {
-  uint8_t* page = context_registers(context->context);
+  uint8_t* page = context_registers(context_of(context));
   store_register(page, INTR_STATUS, load_register(page, INTR_STATUS) | bit);
   int interrupt = (int)(load_register(page, CTX_CTRL) & 0xff);
   if (!(load_register(page, INTR_MASK) & bit) && interrupt) {
-    event_interrupt(context->context, interrupt);
+    event_interrupt(context_of(context), interrupt);
   }
 }
 
@@ -128,7 +128,7 @@ static void transfer(const struct ioarcb* command, uint8_t* data, uint64_t bytes
 
 static void on_medium(const struct ioarcb* command, struct handle* handle, uint64_t lba,
                       uint64_t blocks, struct ioasa* status) {
-  struct flash_lun* lun = handle->lun;
+  struct flash_lun* lun = &flash->luns[handle->lun];
   uint64_t place = lba;
   if (handle->kind == HANDLE_VIRTUAL) {
     uint64_t chunk = lba / CHUNK_BLOCKS;
@@ -141,21 +141,21 @@ static void on_medium(const struct ioarcb* command, struct handle* handle, uint6
     place = handle->chunks[chunk] * CHUNK_BLOCKS + lba % CHUNK_BLOCKS;
   }
   uint32_t ports = handle->kind == HANDLE_VIRTUAL ? lun->ports : handle->ports;
-  if (!(ports & flash.ports_up)) {
+  if (!(ports & flash->ports_up)) {
     status->afu = 0x20;
-    status->afu_extra = (uint8_t)((flash.ports_up & 3) << 2 | (ports & 3));
+    status->afu_extra = (uint8_t)((flash->ports_up & 3) << 2 | (ports & 3));
     return;
   }
   if (place + blocks > lun->blocks) {
     check(status, 0x05, 0x21);
     return;
   }
-  uint8_t* data = lun->data + place * BLOCK_SIZE;
+  uint8_t* data = lun_data(lun) + place * BLOCK_SIZE;
   uint8_t operation = command->cdb[0];
   if (operation != WRITE_SAME_16) {
     transfer(command, data, blocks * BLOCK_SIZE, operation == WRITE_16, status);
   } else if (command->cdb[1] & UNMAP) {
-    memset(data, 0, blocks * BLOCK_SIZE);
+    lun_discard(lun, place, blocks);
   } else {
     check(status, 0x05, 0x24);
   }
@@ -164,16 +164,16 @@ static void on_medium(const struct ioarcb* command, struct handle* handle, uint6
 static void carry_out(struct flash_context* context, const struct ioarcb* command,
                       struct ioasa* status) {
   // A user context may do no more than read and write, as itself, by resource handle.
-  if (!context->enabled || command->context != (uint16_t)context->context->external_pe ||
+  if (!context->enabled || command->context != (uint16_t)context_of(context)->external_pe ||
       !(command->flags & BY_HANDLE) || (command->flags & (TASK | AFU_COMMAND))) {
     status->afu = 0x21;
     return;
   }
-  if (command->handle >= (uint32_t)flash.handles) {
+  if (command->handle >= (uint32_t)flash->handles) {
     status->afu = 0x03;
     return;
   }
-  struct handle* handle = &context->table[command->handle];
+  struct handle* handle = &handles_of(context)[command->handle];
   uint8_t operation = command->cdb[0];
   bool writes = operation == WRITE_16 || operation == WRITE_SAME_16;
   uint64_t lba;
@@ -206,7 +206,7 @@ static void respond(struct flash_context* context, uint64_t address, uint8_t int
   } else {
     context->rrq_next += sizeof entry;
   }
-  if (interrupt) event_interrupt(context->context, interrupt);
+  if (interrupt) event_interrupt(context_of(context), interrupt);
 }
 
 static void execute(struct flash_context* context, uint64_t address) {
@@ -218,11 +218,11 @@ static void execute(struct flash_context* context, uint64_t address) {
     return;
   }
   swap_in(&command, big);
-  if (flash.status_count > 0) {
-    memcpy(&status, flash.statuses[0], sizeof status);
-    flash.status_count--;
-    memmove(flash.statuses, flash.statuses + 1,
-            sizeof *flash.statuses * (size_t)flash.status_count);
+  if (flash->status_count > 0) {
+    memcpy(&status, flash->statuses[0], sizeof status);
+    flash->status_count--;
+    memmove(flash->statuses, flash->statuses + 1,
+            sizeof *flash->statuses * (size_t)flash->status_count);
     status.residual = be32toh(status.residual);
   } else {
     carry_out(context, &command, &status);
@@ -252,7 +252,7 @@ static void take_rings(struct flash_context* context, uint8_t* page) {
 }
 
 bool sislite_step(struct flash_context* context) {
-  uint8_t* page = context_registers(context->context);
+  uint8_t* page = context_registers(context_of(context));
   uint64_t tail = load_register(page, SQ_TAIL);
   bool worked = false;
   take_rings(context, page);
@@ -262,7 +262,7 @@ bool sislite_step(struct flash_context* context) {
     store_register(page, SQ_CTX_RESET, 0);
     return true;
   }
-  if (!tail || !context->sq_end || flash.held) return false;
+  if (!tail || !context->sq_end || flash->held) return false;
   for (int turn = 0; turn < TURN && context->sq_head != tail; turn++) {
     uint64_t address = context->sq_head;
     context->sq_head =

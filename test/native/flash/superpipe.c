@@ -4,112 +4,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "../../../native/abi/cxlflash.h"
 #include "../abi.h"
-#include "../area.h"
+#include "../engine.h"
 #include "../files.h"
 #include "../memory.h"
 #include "../next.h"
 #include "adapter.h"
 #include "flash.h"
 
-#define IRQS_MIN 2
-
-static void prepare(void) {
-  if (flash.ready) return;
-  flash.ready = true;
-  flash.handles = (int)(sysconf(_SC_PAGESIZE) / 16);
-  flash.card = (struct card){.number = CARDS,
-                             .present = true,
-                             .link_up = true,
-                             .user_irqs = 2037,
-                             .irqs_free = 2037,
-                             .afu = &flash.afu};
-  flash.afu = (struct afu){.card = &flash.card,
-                           .mode = MODE_DIRECTED,
-                           .best_mode = MODE_DIRECTED,
-                           .modes_supported = MODE_DIRECTED,
-                           .processes = FLASH_CONTEXTS,
-                           .num_procs = FLASH_CONTEXTS,
-                           .irqs_min = IRQS_MIN,
-                           .irqs_max = 2037,
-                           .ps_size = (uint64_t)FLASH_CONTEXTS * HOST_PAGE,
-                           .pp_size = HOST_PAGE,
-                           .area_fd = -1};
-  flash.afu.contexts = calloc(FLASH_CONTEXTS, sizeof *flash.afu.contexts);
-  if (!flash.afu.contexts || area_create(&flash.afu)) abort();
-  for (int i = 0; i < FLASH_LUNS; i++) {
-    struct flash_lun* lun = &flash.luns[i];
-    lun->data = NEXT(mmap)(NULL, lun->blocks * BLOCK_SIZE, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (lun->data == MAP_FAILED) abort();
-  }
-}
-
-static bool reaches(struct flash_context* context, struct flash_lun* lun) {
-  for (int i = 0; i < FLASH_LUNS; i++) {
-    if (context->luns[i] == lun) return true;
-  }
-  return false;
-}
-
-static void join(struct flash_context* context, struct flash_lun* lun) {
-  context->luns[lun - flash.luns] = lun;
-}
-
-static struct flash_context* find(uint64_t id, int pid, struct flash_lun* lun, bool in_error) {
-  for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    struct flash_context* context = flash.contexts[i];
-    if (!context || context->id != id || context->pid != pid) continue;
-    if (context->in_error && !in_error) continue;
-    if (lun && !reaches(context, lun)) continue;
-    return context;
-  }
-  return NULL;
-}
-
-static void forget(struct flash_context* context) {
-  for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    if (flash.contexts[i] == context) flash.contexts[i] = NULL;
-  }
-  free(context->table);
-  free(context);
-}
-
-// True when that was the last.
-static bool detach_lun(struct flash_context* context, struct flash_lun* lun) {
-  for (int i = 0; i < flash.handles; i++) {
-    if (context->table[i].kind != HANDLE_FREE && context->table[i].lun == lun) {
-      release_handle(context, lun, &context->table[i]);
-    }
-  }
-  context->luns[lun - flash.luns] = NULL;
-  if (--context->references > 0) return false;
-  forget(context);
-  return true;
-}
-
-void flash_context_closed(struct context* closed) {
-  for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    struct flash_context* context = flash.contexts[i];
-    if (!context || context->context != closed) continue;
-    for (int lun = 0; lun < FLASH_LUNS; lun++) {
-      if (context->luns[lun] && detach_lun(context, context->luns[lun])) return;
-    }
-    forget(context);
-    return;
-  }
+// The last one takes the context.
+static void detach_lun(struct flash_context* context, struct flash_lun* lun) {
+  release_handles(context, lun);
+  context->luns &= ~(1u << lun_index(lun));
+  if (--context->references == 0) record_free(context);
 }
 
 // A started context of the AFU and a descriptor for it.
 static int start(struct flash_context* context) {
   struct context* started;
-  int error = context_open(&flash.afu, false, true, &started);
+  int error = context_open(&here.afu, false, true, &started);
   if (error) return -ENODEV;
   struct start_work work = {.flags = START_WORK_NUM_IRQS | START_WORK_ERR_FF,
                             .num_interrupts = (int16_t)context->interrupts};
@@ -122,44 +38,36 @@ static int start(struct flash_context* context) {
     context_put(started);
     return error ? error : -ENODEV;
   }
-  context->context = started;
-  context->id = (uint64_t)(uintptr_t)context << 32 | (uint32_t)started->pe;
+  here.contexts[record_index(context)] = started;
+  context->id = (uint64_t)context->cookie << 32 | (uint32_t)started->pe;
   context->in_error = false;
   sislite_attach(context);
   return file_adopt(started, fd);
 }
 
-static int attach(struct flash_path* path, struct cxlflash_attach* request) {
-  struct flash_lun* lun = path->lun;
+static int attach(const struct flash_path* path, struct cxlflash_attach* request) {
+  struct flash_lun* lun = lun_of(path);
   struct flash_context* context;
   int fd = -1;
   if (request->num_interrupts > 4) return -EINVAL;
   if (!lun->last_lba && !read_capacity(lun)) return -ENODEV;
   if (request->hdr.flags & CXLFLASH_REUSE_CONTEXT) {
-    context = find(request->context_id, getpid(), NULL, false);
-    if (!context || reaches(context, lun)) return -EINVAL;
+    context = record_find(request->context_id, getpid(), NULL, false);
+    if (!context || record_reaches(context, lun)) return -EINVAL;
     context->references++;
-    join(context, lun);
   } else {
-    context = calloc(1, sizeof *context);
-    context->table = calloc((size_t)flash.handles, sizeof *context->table);
-    context->pid = getpid();
+    context = record_new(getpid());
+    if (!context) return -ENODEV;
     context->permissions = (uint32_t)(request->hdr.flags + 1) & 3;
     context->interrupts = (int)request->num_interrupts;
     context->references = 1;
     fd = start(context);
     if (fd < 0) {
-      free(context->table);
-      free(context);
+      record_free(context);
       return fd;
     }
-    join(context, lun);
-    for (int i = 0; i < FLASH_CONTEXTS; i++) {
-      if (flash.contexts[i]) continue;
-      flash.contexts[i] = context;
-      break;
-    }
   }
+  context->luns |= 1u << lun_index(lun);
   request->hdr.return_flags =
       CXLFLASH_CONTEXT_SQ_CMD_MODE | (fd >= 0 ? CXLFLASH_APP_CLOSE_ADAP_FD : 0);
   request->context_id = context->id;
@@ -171,10 +79,10 @@ static int attach(struct flash_path* path, struct cxlflash_attach* request) {
   return 0;
 }
 
-static int user_direct(struct flash_path* path, struct cxlflash_udirect* request) {
-  struct flash_lun* lun = path->lun;
+static int user_direct(const struct flash_path* path, struct cxlflash_udirect* request) {
+  struct flash_lun* lun = lun_of(path);
   if (!lun_attach(lun, LUN_PHYSICAL)) return -EINVAL;
-  struct flash_context* context = find(request->context_id, getpid(), lun, false);
+  struct flash_context* context = record_find(request->context_id, getpid(), lun, false);
   struct handle* handle = context ? check_out(context, lun, HANDLE_PHYSICAL) : NULL;
   if (!handle) {
     lun_detach(lun);
@@ -186,16 +94,16 @@ static int user_direct(struct flash_path* path, struct cxlflash_udirect* request
     lun_detach(lun);
     return -EAGAIN;
   }
-  request->rsrc_handle = (uint64_t)(handle - context->table);
+  request->rsrc_handle = (uint64_t)(handle - handles_of(context));
   request->last_lba = lun->last_lba;
   return 0;
 }
 
-static int user_virtual(struct flash_path* path, struct cxlflash_uvirtual* request) {
-  struct flash_lun* lun = path->lun;
+static int user_virtual(const struct flash_path* path, struct cxlflash_uvirtual* request) {
+  struct flash_lun* lun = lun_of(path);
   if (lun->mode == LUN_FREE && !total_chunks(lun)) return -ENOMEM;
   if (!lun_attach(lun, LUN_VIRTUAL)) return -EINVAL;
-  struct flash_context* context = find(request->context_id, getpid(), lun, false);
+  struct flash_context* context = record_find(request->context_id, getpid(), lun, false);
   struct handle* handle = context ? check_out(context, lun, HANDLE_VIRTUAL) : NULL;
   if (!handle) {
     lun_detach(lun);
@@ -209,31 +117,34 @@ static int user_virtual(struct flash_path* path, struct cxlflash_uvirtual* reque
   }
   handle->scrub = request->hdr.flags & CXLFLASH_NEED_WRITE_SAME;
   request->hdr.return_flags = lun->ports & (lun->ports - 1) ? CXLFLASH_ALL_PORTS_ACTIVE : 0;
-  request->rsrc_handle = (uint64_t)(handle - context->table);
+  request->rsrc_handle = (uint64_t)(handle - handles_of(context));
   request->last_lba = last_lba_of(handle);
   return 0;
 }
 
-static int resize(struct flash_path* path, struct cxlflash_resize* request) {
-  if (path->lun->mode != LUN_VIRTUAL) return -EINVAL;
-  struct flash_context* context = find(request->context_id, getpid(), path->lun, true);
-  struct handle* handle = context ? find_handle(context, request->rsrc_handle, path->lun) : NULL;
+static int resize(const struct flash_path* path, struct cxlflash_resize* request) {
+  struct flash_lun* lun = lun_of(path);
+  if (lun->mode != LUN_VIRTUAL) return -EINVAL;
+  struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
+  struct handle* handle = context ? find_handle(context, request->rsrc_handle, lun) : NULL;
   if (!handle) return -EINVAL;
-  int error = resize_handle(context, path->lun, handle, request->req_size);
+  int error = resize_handle(context, lun, handle, request->req_size);
   if (!error) request->last_lba = last_lba_of(handle);
   return error;
 }
 
-static int release(struct flash_path* path, struct cxlflash_release* request) {
-  struct flash_context* context = find(request->context_id, getpid(), path->lun, true);
-  struct handle* handle = context ? find_handle(context, request->rsrc_handle, path->lun) : NULL;
-  return handle ? release_handle(context, path->lun, handle) : -EINVAL;
+static int release(const struct flash_path* path, struct cxlflash_release* request) {
+  struct flash_lun* lun = lun_of(path);
+  struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
+  struct handle* handle = context ? find_handle(context, request->rsrc_handle, lun) : NULL;
+  return handle ? release_handle(context, lun, handle) : -EINVAL;
 }
 
-static int detach(struct flash_path* path, struct cxlflash_detach* request) {
-  struct flash_context* context = find(request->context_id, getpid(), path->lun, true);
+static int detach(const struct flash_path* path, struct cxlflash_detach* request) {
+  struct flash_lun* lun = lun_of(path);
+  struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
   if (!context) return -EINVAL;
-  detach_lun(context, path->lun);
+  detach_lun(context, lun);
   return 0;
 }
 
@@ -248,20 +159,22 @@ static int judge_sense(struct flash_lun* lun, const uint8_t* sense) {
   return code == 0x3f ? 0 : -EIO;
 }
 
-static int verify(struct flash_path* path, struct cxlflash_verify* request) {
-  struct flash_context* context = find(request->context_id, getpid(), path->lun, false);
-  struct handle* handle = context ? find_handle(context, request->rsrc_handle, path->lun) : NULL;
+static int verify(const struct flash_path* path, struct cxlflash_verify* request) {
+  struct flash_lun* lun = lun_of(path);
+  struct flash_context* context = record_find(request->context_id, getpid(), lun, false);
+  struct handle* handle = context ? find_handle(context, request->rsrc_handle, lun) : NULL;
   if (!handle) return -EINVAL;
   if (request->hint & CXLFLASH_HINT_SENSE) {
-    int error = judge_sense(path->lun, request->sense_data);
+    int error = judge_sense(lun, request->sense_data);
     if (error) return error;
   }
-  request->last_lba = path->lun->mode == LUN_VIRTUAL ? last_lba_of(handle) : path->lun->last_lba;
+  request->last_lba = lun->mode == LUN_VIRTUAL ? last_lba_of(handle) : lun->last_lba;
   return 0;
 }
 
-static int recover(struct flash_path* path, struct cxlflash_recover_afu* request) {
-  struct flash_context* context = find(request->context_id, getpid(), path->lun, true);
+static int recover(const struct flash_path* path, struct cxlflash_recover_afu* request) {
+  struct flash_lun* lun = lun_of(path);
+  struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
   if (!context) return -EINVAL;
   if (!context->in_error) return 0;
   int fd = start(context);
@@ -274,26 +187,30 @@ static int recover(struct flash_path* path, struct cxlflash_recover_afu* request
   return 0;
 }
 
-static int manage(struct flash_path* path, struct cxlflash_manage_lun* request) {
+static int manage(const struct flash_path* path, struct cxlflash_manage_lun* request) {
+  struct flash_lun* lun = lun_of(path);
+  bool* superpipe = &flash->superpipe[path - flash_paths];
   if (request->hdr.flags & CXLFLASH_ENABLE_SUPERPIPE) {
-    path->superpipe = true;
-    path->lun->ports |= 1u << path->port;
+    *superpipe = true;
+    lun->ports |= 1u << path->port;
   } else if (request->hdr.flags & CXLFLASH_DISABLE_SUPERPIPE) {
-    if (path->lun->mode != LUN_FREE) return -EBUSY;
-    path->superpipe = false;
-    path->lun->ports &= ~(1u << path->port);
+    if (lun->mode != LUN_FREE) return -EBUSY;
+    *superpipe = false;
+    lun->ports &= ~(1u << path->port);
   }
   return 0;
 }
 
-// Only the contexts of a parent process can be cloned, and every process has a device of its
-// own here: there is none to find.
-static int clone(struct flash_path* path, struct cxlflash_clone* request) {
+static int clone_context(const struct flash_path* path, struct cxlflash_clone* request) {
+  struct flash_lun* lun = lun_of(path);
   if (request->context_id_src == request->context_id_dst) return -EINVAL;
-  return find(request->context_id_src, getppid(), path->lun, false) ? -ENOSYS : -EINVAL;
+  if (lun->mode != LUN_VIRTUAL) return -EINVAL;
+  struct flash_context* source = record_find(request->context_id_src, getppid(), lun, false);
+  struct flash_context* target = record_find(request->context_id_dst, getpid(), lun, false);
+  return source && target ? clone_handles(source, target, lun) : -EINVAL;
 }
 
-static int perform(struct flash_path* path, unsigned long number, void* request) {
+static int perform(const struct flash_path* path, unsigned long number, void* request) {
   switch (number) {
     case CXLFLASH_ATTACH:
       return attach(path, request);
@@ -314,31 +231,34 @@ static int perform(struct flash_path* path, unsigned long number, void* request)
     case CXLFLASH_VLUN_RESIZE:
       return resize(path, request);
     case CXLFLASH_VLUN_CLONE:
-      return clone(path, request);
+      return clone_context(path, request);
     default:
       return -EINVAL;
   }
 }
 
 // The LUN and the adapter's state come before the structure is looked at.
-static int allowed(struct flash_path* path, unsigned long number) {
+static int allowed(const struct flash_path* path, unsigned long number) {
   if (number == CXLFLASH_MANAGE_LUN) return 0;
-  if (!path->superpipe) return -EINVAL;
-  while (flash.state == ADAPTER_RESET) device_wait();
+  if (!flash->superpipe[path - flash_paths]) return -EINVAL;
+  while (flash->state == ADAPTER_RESET) {
+    // It notices the end of a reset that is another process', too.
+    engine_wake();
+    flash_unlock();
+    device_wait();
+    flash_lock();
+  }
   bool cleans =
       number == CXLFLASH_VLUN_RESIZE || number == CXLFLASH_RELEASE || number == CXLFLASH_DETACH;
-  return flash.state == ADAPTER_FAILED && !cleans ? -ENODEV : 0;
+  return flash->state == ADAPTER_FAILED && !cleans ? -ENODEV : 0;
 }
 
-int flash_ioctl(struct flash_path* path, unsigned long request, void* argument) {
+static int call(const struct flash_path* path, unsigned long number, uint64_t address) {
   union {
     struct cxlflash_header hdr;
     uint8_t bytes[160];
   } copy;
-  unsigned long number = (uint32_t)request;
   size_t size = _IOC_SIZE(number);
-  uint64_t address = (uint64_t)(uintptr_t)argument;
-  prepare();
   if (_IOC_TYPE(number) != 0xCA || size > sizeof copy) return -EINVAL;
   int error = allowed(path, number);
   if (error) return error;
@@ -350,4 +270,12 @@ int flash_ioctl(struct flash_path* path, unsigned long request, void* argument) 
   error = perform(path, number, &copy);
   if (error) return error;
   return memory_store(address, &copy, size) < size ? -EFAULT : 0;
+}
+
+int flash_ioctl(const struct flash_path* path, unsigned long request, void* argument) {
+  flash_lock();
+  records_sweep(0);
+  int error = call(path, (uint32_t)request, (uint64_t)(uintptr_t)argument);
+  flash_unlock();
+  return error;
 }

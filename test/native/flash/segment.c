@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The memory that holds the adapter: its tables, then the blocks of its LUNs. A process takes
+// the one of its nearest ancestor that has one, or else makes its own. A name in the environment
+// would do as well, but a library that sets one races with the program's own threads.
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../area.h"
+#include "../next.h"
+#include "adapter.h"
+#include "flash.h"
+
+#define NAME "cxlsim-flash"
+#define IRQS_MIN 2
+#define INTERRUPTS 2037
+// An ancestor that is making its adapter at this moment is waited for.
+#define PATIENCE_MS 1000
+
+struct flash_adapter* flash;
+struct flash_here here;
+
+static int segment_fd = -1;
+static pid_t member;
+
+static const uint64_t capacities[FLASH_LUNS] = {262144, 131072, 1000};
+
+// Another build of this library may lay the tables out otherwise.
+static const uint64_t version = 0xf1a5000000000000ull | sizeof(struct flash_adapter);
+
+static size_t round_up(size_t size) { return (size + HOST_PAGE - 1) & ~(size_t)(HOST_PAGE - 1); }
+
+static size_t segment_size(void) {
+  size_t size = round_up(sizeof *flash);
+  for (int i = 0; i < FLASH_LUNS; i++) size += round_up(capacities[i] * BLOCK_SIZE);
+  return size;
+}
+
+static struct flash_adapter* map(int fd) {
+  void* at = NEXT(mmap)(NULL, segment_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                        fd, 0);
+  return at == MAP_FAILED ? NULL : at;
+}
+
+static bool ready(const struct flash_adapter* adapter) {
+  for (int waited = 0; waited < PATIENCE_MS; waited++) {
+    if (__atomic_load_n(&adapter->version, __ATOMIC_ACQUIRE)) break;
+    sleep_ms(1);
+  }
+  return adapter->version == version;
+}
+
+static bool join(const char* descriptor) {
+  struct stat found;
+  int fd = NEXT(open)(descriptor, O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct flash_adapter* adapter = NULL;
+  if (fstat(fd, &found) == 0 && (size_t)found.st_size == segment_size()) adapter = map(fd);
+  if (adapter && ready(adapter)) {
+    segment_fd = fd;
+    flash = adapter;
+    return true;
+  }
+  if (adapter) NEXT(munmap)(adapter, segment_size());
+  NEXT(close)(fd);
+  return false;
+}
+
+static bool join_process(int pid) {
+  char place[300], name[64];
+  snprintf(place, sizeof place, "/proc/%d/fd", pid);
+  DIR* folder = opendir(place);
+  if (!folder) return false;
+  bool joined = false;
+  for (struct dirent* entry; !joined && (entry = readdir(folder));) {
+    snprintf(place, sizeof place, "/proc/%d/fd/%s", pid, entry->d_name);
+    ssize_t length = NEXT(readlink)(place, name, sizeof name - 1);
+    name[length > 0 ? length : 0] = 0;
+    if (strncmp(name, "/memfd:" NAME, strlen("/memfd:" NAME)) == 0) joined = join(place);
+  }
+  closedir(folder);
+  return joined;
+}
+
+static int parent_of(int pid) {
+  char text[512];
+  snprintf(text, sizeof text, "/proc/%d/stat", pid);
+  int fd = NEXT(open)(text, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  ssize_t size = NEXT(read)(fd, text, sizeof text - 1);
+  NEXT(close)(fd);
+  text[size > 0 ? size : 0] = 0;
+  char* state = strrchr(text, ')');
+  int parent = 0;
+  return state && sscanf(state + 1, " %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static bool join_ancestor(void) {
+  for (int pid = getppid(); pid > 1; pid = parent_of(pid)) {
+    if (join_process(pid)) return true;
+  }
+  return false;
+}
+
+static void create_lock(void) {
+  pthread_mutexattr_t kind;
+  pthread_mutexattr_init(&kind);
+  pthread_mutexattr_setpshared(&kind, PTHREAD_PROCESS_SHARED);
+  // A process that is killed with the lock leaves it to the next.
+  pthread_mutexattr_setrobust(&kind, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&flash->lock, &kind);
+  pthread_mutexattr_destroy(&kind);
+}
+
+static void create(void) {
+  segment_fd = memfd_create(NAME, MFD_CLOEXEC);
+  if (segment_fd < 0 || ftruncate(segment_fd, (off_t)segment_size())) abort();
+  flash = map(segment_fd);
+  if (!flash) abort();
+  create_lock();
+  flash->ports_up = 3;
+  flash->handles = (int)(sysconf(_SC_PAGESIZE) / 16);
+  uint64_t place = round_up(sizeof *flash);
+  for (int i = 0; i < FLASH_LUNS; i++) {
+    flash->luns[i].blocks = capacities[i];
+    flash->luns[i].data = place;
+    place += round_up(capacities[i] * BLOCK_SIZE);
+  }
+  __atomic_store_n(&flash->version, version, __ATOMIC_RELEASE);
+}
+
+static void prepare_here(void) {
+  here.card = (struct card){.number = CARDS,
+                            .present = true,
+                            .link_up = true,
+                            .user_irqs = INTERRUPTS,
+                            .irqs_free = INTERRUPTS,
+                            .afu = &here.afu};
+  here.afu = (struct afu){.card = &here.card,
+                          .mode = MODE_DIRECTED,
+                          .best_mode = MODE_DIRECTED,
+                          .modes_supported = MODE_DIRECTED,
+                          .processes = FLASH_CONTEXTS,
+                          .num_procs = FLASH_CONTEXTS,
+                          .claims = flash->claims,
+                          .irqs_min = IRQS_MIN,
+                          .irqs_max = INTERRUPTS,
+                          .ps_size = (uint64_t)FLASH_CONTEXTS * HOST_PAGE,
+                          .pp_size = HOST_PAGE,
+                          .area_fd = -1};
+  here.afu.contexts = calloc(FLASH_CONTEXTS, sizeof *here.afu.contexts);
+  if (!here.afu.contexts || area_create(&here.afu)) abort();
+}
+
+// Each process locks the byte of its number while it lives. Such a lock ends with the process
+// (a zombie has none) or with its program, and a child of a fork does not inherit it.
+static struct flock byte_of(int pid) {
+  return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = pid, .l_len = 1};
+}
+
+bool segment_alive(int pid) {
+  struct flock byte = byte_of(pid);
+  return pid == getpid() || NEXT(fcntl)(segment_fd, F_GETLK, &byte) || byte.l_type != F_UNLCK;
+}
+
+static void become_member(void) {
+  struct flock byte = byte_of(getpid());
+  if (NEXT(fcntl)(segment_fd, F_SETLK, &byte)) abort();
+  member = getpid();
+}
+
+static void open_segment(void) {
+  if (flash) return;
+  if (!join_ancestor()) create();
+  prepare_here();
+}
+
+void flash_lock(void) {
+  open_segment();
+  // What its owner was at when it died are counts at most, and they go with its records.
+  if (pthread_mutex_lock(&flash->lock) == EOWNERDEAD) pthread_mutex_consistent(&flash->lock);
+  if (member != getpid()) {
+    // A program before this one in the process, or a process that had the number before.
+    records_sweep(getpid());
+    become_member();
+  }
+  flash_catch_up();
+}
+
+void flash_unlock(void) { pthread_mutex_unlock(&flash->lock); }
+
+void flash_forked(void) {
+  if (!flash) return;
+  for (int pe = 0; pe < FLASH_CONTEXTS; pe++) {
+    if (here.afu.contexts[pe]) here.afu.contexts[pe]->foreign = true;
+  }
+  memset(here.contexts, 0, sizeof here.contexts);
+  here.card.contexts = 0;
+  here.card.irqs_free = INTERRUPTS;
+  area_forked(&here.afu);
+}
+
+void lun_discard(struct flash_lun* lun, uint64_t lba, uint64_t blocks) {
+  off_t start = (off_t)(lun->data + lba * BLOCK_SIZE), length = (off_t)(blocks * BLOCK_SIZE);
+  if (fallocate(segment_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, length)) {
+    memset(lun_data(lun) + lba * BLOCK_SIZE, 0, (size_t)length);
+  }
+}
