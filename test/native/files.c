@@ -179,6 +179,17 @@ static int open_flash(const struct flash_path* path, int flags) {
   return publish(file, memory_file(NULL, 0, flags));
 }
 
+// What sysfs says of LUNs is in the tree as it is, but for what changes.
+static int open_of_lun(const char* path, const char* tree, int flags) {
+  device_lock();
+  const char* text = flash_attribute(path);
+  device_unlock();
+  if (!text) return NEXT(openat)(AT_FDCWD, tree, flags & ~O_CREAT, 0);
+  if ((flags & O_ACCMODE) == O_RDONLY) return memory_file(text, strlen(text), flags);
+  errno = EACCES;
+  return -1;
+}
+
 static int open_attribute(const char* path, int flags) {
   struct card* card;
   char kind;
@@ -230,8 +241,7 @@ int file_open(const char* tree, int flags, mode_t mode) {
   if (strcmp(path, "/dev/cxl-sim") == 0) return open_control(flags);
   const struct flash_path* flash = flash_find(path);
   if (flash || strcmp(path, FLASH_HOST_NODE) == 0) return open_flash(flash, flags);
-  // What sysfs says of LUNs is in the tree as it is.
-  if (flash_ours(path)) return NEXT(openat)(AT_FDCWD, tree, flags & ~O_CREAT, mode);
+  if (flash_ours(path)) return open_of_lun(path, tree, flags);
   struct node node;
   if (strncmp(path, "/dev/cxl/", 9) == 0 && tree_node(path + 9, &node)) {
     return node.kind == 'c' ? open_card(node, flags) : open_context(node, flags);

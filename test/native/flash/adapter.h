@@ -38,8 +38,6 @@ struct flash_lun {
 
 // A LUN as one port shows it.
 struct flash_path {
-  const char* node;
-  const char* address;
   int lun;
   int port;
 };

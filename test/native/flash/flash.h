@@ -14,9 +14,15 @@ struct flash_path;
 
 // True for names of LUNs and of what sysfs says about them. Without the lock.
 bool flash_ours(const char* path);
-// Makes those names, by the tree's own functions.
-void flash_tree(void (*put_folder)(const char* path),
-                void (*put_text)(const char* path, const char* text));
+// Makes those names, by the tree's own functions; `to` is a path below /sys.
+struct tree_maker {
+  void (*folder)(const char* path);
+  void (*text)(const char* path, const char* text);
+  void (*link)(const char* path, const char* to);
+};
+void flash_tree(const struct tree_maker* make);
+// What an attribute at a canonical path reads as now; NULL for those that never change.
+const char* flash_attribute(const char* path);
 // The LUN's path behind a node, or NULL.
 const struct flash_path* flash_find(const char* node);
 // Gives up the lock while it waits for a reset.

@@ -45,8 +45,8 @@ static size_t segment_size(void) {
 }
 
 static struct flash_adapter* map(int fd) {
-  void* at = NEXT(mmap)(NULL, segment_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                        fd, 0);
+  void* at =
+      NEXT(mmap)(NULL, segment_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   return at == MAP_FAILED ? NULL : at;
 }
 

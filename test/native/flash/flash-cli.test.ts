@@ -1,0 +1,101 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { type LunInfo, listLuns } from 'node-cxl/flash';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type FlashTarget, flashTarget } from '../../conformance/flash-target';
+
+const program = path.resolve('dist/cli/main.js');
+const timeout = 60_000;
+
+// A process of its own, which shares the adapter of this one: what is set up here it finds.
+describe('node-cxl flash on the simulated device', { timeout }, () => {
+  let folder: string;
+  let source: string;
+  let target: FlashTarget;
+  let about: LunInfo;
+
+  beforeAll(() => {
+    folder = mkdtempSync(path.join(tmpdir(), 'flash-cli-'));
+    source = path.join(folder, 'in');
+    writeFileSync(source, Buffer.alloc(3 * 4096, 'simulated'));
+  });
+
+  afterAll(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  beforeEach(async () => {
+    target = await flashTarget();
+    await target.lun();
+    const found = (await listLuns()).find(({ generic }) => generic === target.nodes[0]?.[0]);
+    about = found as LunInfo;
+  });
+
+  afterEach(async () => {
+    await target.close();
+  });
+
+  function run(words: string[], mounts?: string) {
+    const env = { ...process.env, ...(mounts === undefined ? {} : { CXLSIM_MOUNTS: mounts }) };
+    return new Promise<{ code: number; out: string; err: string }>((resolve) => {
+      execFile(process.execPath, [program, 'flash', ...words], { env }, (error, out, err) => {
+        resolve({ code: error === null ? 0 : Number(error.code), out, err });
+      });
+    });
+  }
+
+  it('lists the LUNs with their modes', async () => {
+    const luns: LunInfo[] = JSON.parse((await run(['list', '--json'])).out);
+    expect(luns).toEqual(JSON.parse(JSON.stringify(await listLuns())));
+    expect(luns.filter(({ mode }) => mode === 'superpipe')).toEqual([about]);
+  });
+
+  it('tells the capacity of a LUN in superpipe mode', async () => {
+    const { out } = await run(['status', about.block ?? '', '--json']);
+    expect(JSON.parse(out)).toMatchObject({
+      mode: 'superpipe',
+      ports: [0, 1],
+      mounts: [],
+      blocks: 262144,
+      blockSize: 4096,
+      link: 'up',
+    });
+  });
+
+  it('writes, reads and measures a LUN that is in superpipe mode, by either node', async () => {
+    const { block = '', generic = '' } = about;
+    const written = await run(['write', block, '--lba', '100', '--in', source, '--json']);
+    expect(written).toMatchObject({ code: 0, err: '' });
+    const copy = path.join(folder, 'out');
+    const read = await run(['read', generic, '--lba', '100', '--count', '3', '--out', copy]);
+    expect(read.code).toBe(0);
+    expect(readFileSync(copy).equals(readFileSync(source))).toBe(true);
+    const bench = await run(['bench', block, '--seconds', '1', '--json']);
+    expect(JSON.parse(bench.out).iops).toBeGreaterThan(0);
+  });
+
+  it('refuses a LUN that the block layer has, until told to take it meanwhile', async () => {
+    const node = target.nodes[1]?.[0] ?? '';
+    const refused = await run(['write', node, '--in', source]);
+    expect([refused.code, refused.err.includes('not in superpipe mode')]).toEqual([1, true]);
+    expect((await run(['write', node, '--in', source, '--superpipe'])).code).toBe(0);
+    const after = (await listLuns()).find(({ generic }) => generic === node);
+    expect(after?.mode).toBe('legacy');
+  });
+
+  it('refuses a LUN that is mounted, by whatever port or partition, unless forced', async () => {
+    const other = (await listLuns()).find(
+      (lun) => lun.wwid === about.wwid && lun.generic !== about.generic,
+    );
+    const words = ['write', about.block ?? '', '--in', source];
+    const mounted = `${other?.block}1 /srv xfs rw 0 0`;
+    const refused = await run(words, mounted);
+    expect([refused.code, refused.err.includes('mounted on /srv')]).toEqual([1, true]);
+    expect((await run([...words, '--force'], mounted)).code).toBe(0);
+    const status = await run(['status', about.block ?? '', '--json'], mounted);
+    expect(JSON.parse(status.out).mounts).toEqual(['/srv']);
+    expect((await run(words, `${other?.block}a1 /srv xfs rw 0 0`)).code).toBe(0);
+  });
+});
