@@ -32,6 +32,11 @@ class TransferOperation : public Operation {
   }
 
   void Run() override {
+    // The number may be another file's by now.
+    if (card_->closed()) {
+      result_ = -EBADF;
+      return;
+    }
     const int status =
         ioctl(card_->fd, validate_ ? abi::kIoctlValidateImage : abi::kIoctlDownloadImage, &image_);
     result_ = status < 0 ? -errno : status;
