@@ -31,6 +31,24 @@ bool Readable(int fd) {
   return poll(&wanted, 1, 0) > 0;
 }
 
+// Lives as long as the process: threads may still come here while it exits.
+struct AdoptedReads : Allocated {
+  Mutex mutex;
+};
+AdoptedReads* adopted_reads;
+uv_once_t adopted_reads_once = UV_ONCE_INIT;
+
+// The flags of an adopted descriptor are its owner's: its read may block, and must not. Other
+// environments of the process may have the same file, whose threads were woken by the same
+// event: to look whether there is one and to take it is one step for all of them.
+ssize_t ReadAdopted(int fd, void* bytes, size_t size) {
+  uv_once(&adopted_reads_once, [] { adopted_reads = new AdoptedReads; });
+  Lock lock(adopted_reads->mutex);
+  if (Readable(fd)) return read(fd, bytes, size);
+  errno = EAGAIN;
+  return -1;
+}
+
 }  // namespace
 
 EventSource::~EventSource() { free(bytes_); }
@@ -128,7 +146,7 @@ void EventThread::AwaitLeft(AfuFile* file) {
   while (file->source.state_ == EventSource::State::kReading) left_.Wait(mutex_);
 }
 
-// Under the lock, as the next three.
+// Under the lock, as the next four.
 int EventThread::Register(AfuFile* file) {
   EventSource& source = file->source;
   if (source.bytes_ == nullptr) {
@@ -139,7 +157,7 @@ int EventThread::Register(AfuFile* file) {
   event.events = kWaitFor;
   if (source.registered_) {
     event.data.u64 = Identify(source.slot_, source.generation_);
-    if (epoll_ctl(poll_, EPOLL_CTL_MOD, file->fd, &event) == 0) return 0;
+    if (!NumberIsTaken(file) && epoll_ctl(poll_, EPOLL_CTL_MOD, file->fd, &event) == 0) return 0;
     // Whoever owns an adopted descriptor has closed it, and that took it out of the set.
     Unregister(file);
   }
@@ -165,9 +183,19 @@ int EventThread::Register(AfuFile* file) {
 void EventThread::Unregister(AfuFile* file) {
   EventSource& source = file->source;
   if (!source.registered_) return;
-  epoll_ctl(poll_, EPOLL_CTL_DEL, file->fd, nullptr);
+  if (!NumberIsTaken(file)) epoll_ctl(poll_, EPOLL_CTL_DEL, file->fd, nullptr);
   slots_[source.slot_] = nullptr;
   source.registered_ = false;
+}
+
+// Whoever owns an adopted descriptor may have closed it, and another file of ours have its
+// number since: the wait set knows files by their numbers, and would take one for the other.
+bool EventThread::NumberIsTaken(const AfuFile* file) const {
+  for (size_t slot = 0; slot < slot_count_; ++slot) {
+    const AfuFile* other = slots_[slot];
+    if (other != nullptr && other != file && other->fd == file->fd) return true;
+  }
+  return false;
 }
 
 void EventThread::MarkReady(AfuFile* file, int error) {
@@ -220,10 +248,10 @@ void EventThread::Read(AfuFile* file) {
   source.length_ = 0;
   source.error_ = 0;
   while (EventSource::kCapacity - source.length_ >= abi::kReadMinimum) {
-    // The flags of an adopted descriptor are its owner's: its read may block, and must not.
-    if (file->adopted && source.length_ > 0 && !Readable(file->fd)) return;
+    uint8_t* rest = source.bytes_ + source.length_;
+    const size_t room = EventSource::kCapacity - source.length_;
     const ssize_t count =
-        read(file->fd, source.bytes_ + source.length_, EventSource::kCapacity - source.length_);
+        file->adopted ? ReadAdopted(file->fd, rest, room) : read(file->fd, rest, room);
     if (count > 0) {
       source.length_ += static_cast<size_t>(count);
     } else if (count == 0) {

@@ -81,6 +81,7 @@ class EventThread {
   void End(AfuFile* file);
   int Register(AfuFile* file);
   void Unregister(AfuFile* file);
+  bool NumberIsTaken(const AfuFile* file) const;
   void MarkReady(AfuFile* file, int error);
   napi_value Batch(napi_env env, const uint8_t* bytes, size_t length);
 

@@ -68,6 +68,66 @@ describe('an adopted descriptor', () => {
     expect(child).toEqual(ended('0\n-16\n0\n-16\n0 false\n'));
   }, 60_000);
 
+  it('that a worker has adopted as well: no read waits for what the other has taken', async () => {
+    const child = await runNode(
+      `${blocking}
+      import { Worker } from 'node:worker_threads';
+      const source = \`
+        const { parentPort, workerData } = require('node:worker_threads');
+        const { cxl } = require('node-cxl');
+        const context = cxl.adopt(workerData, { owned: false, mmioSize: 1 << 16 });
+        parentPort.postMessage('waiting');
+        (async () => { for (;;) parentPort.postMessage((await context.waitForEvent()).irq); })();
+      \`;
+      const context = cxl.adopt(fd, { owned: true, mmioSize: 1 << 16 });
+      const queue = cxl.allocate(cxl.pageSize);
+      await context.attach({ wed: queue.address | 1n, interrupts: 4, holds: [queue] });
+      const area = context.mapProblemState({ endian: 'big' });
+      const other = (await attached()).context;
+      const otherArea = other.mapProblemState({ endian: 'big' });
+      const worker = new Worker(source, { eval: true, execArgv: [], workerData: fd });
+      await new Promise((resolve) => worker.once('message', resolve));
+      let told = 0;
+      worker.on('message', () => { ++told; });
+      (async () => { for (;;) { await context.waitForEvent(); ++told; } })().catch(() => {});
+      let starved = 0;
+      for (let round = 1; round <= 500 && starved === 0; ++round) {
+        area.write64(0x1000, (1n << 56n) | 1n);
+        for (let turn = 0; turn < 2000 && told < round; ++turn) await sleep(1);
+        otherArea.write64(0x1000, (1n << 56n) | 2n);
+        await other.waitForInterrupt(2, { timeout: 5000 }).catch(() => { ++starved; });
+      }
+      await worker.terminate();
+      console.log(told >= 500, starved);
+      process.exit();
+      `,
+      { limit: 100_000 },
+    );
+    expect(child).toEqual(ended('true 0\n'));
+  }, 120_000);
+
+  it('that its owner has closed leaves the next file of that number alone', async () => {
+    const child = await runNode(
+      `${blocking}
+      const first = cxl.adopt(fd, { owned: false, mmioSize: 1 << 16 });
+      await first.attach({ wed: 0n });
+      await first.waitForEvent({ timeout: 10 }).catch(() => {});
+      first.mapProblemState({ endian: 'big' }).write64(0x1000, (1n << 56n) | 1n);
+      await first.waitForInterrupt(1);
+      closeSync(fd);
+      const next = await cxl.open(device);
+      await next.attach({ wed: 0n });
+      const area = next.mapProblemState({ endian: 'big' });
+      const told = next.waitForInterrupt(1, { timeout: 5000 }).then(() => 'told', (error) => error.code);
+      await first.close();
+      area.write64(0x1000, (1n << 56n) | 1n);
+      console.log(next.fd === fd, await told);
+      await next.close();
+      `,
+    );
+    expect(child).toEqual(ended('true told\n'));
+  }, 60_000);
+
   it('that is none of cxl is refused, and left alone', async () => {
     const child = await runNode(
       `${prelude}
