@@ -60,6 +60,19 @@ export interface AfuId {
 /** A data storage fault or AFU error that ended a wait for something else. */
 export type FaultError = CxlError & { readonly event: DataStorageEvent | AfuErrorEvent };
 
+/** What one context holds: views one by one, and those that an attach brought. */
+type Held = Set<Holdable | readonly Holdable[]>;
+
+/**
+ * What AFUs may reach, strongly: a context that its program has let go of runs until it is
+ * closed, and what it holds must not be collected together with it.
+ */
+const inReach = new Set<Held>();
+const abandoned = new FinalizationRegistry<{ file: AfuFile; held: Held }>(({ file, held }) => {
+  const release = () => inReach.delete(held);
+  file.close().then(release, release);
+});
+
 const NO_PROCESS_ELEMENT = 0xffff_ffff;
 const ID_SLAVE = 1n;
 const afuModes = { 1: 'dedicated_process', 2: 'afu_directed' } as const;
@@ -89,7 +102,7 @@ export class Context<Decoded = undefined> {
   readonly #origin: ContextOrigin;
   readonly #events: EventQueue;
   readonly #mappings = new Set<ProblemState>();
-  readonly #held = new Set<Holdable>();
+  readonly #held: Held = new Set();
   #decoder: ((data: Uint8Array, processElement: number) => Decoded) | undefined;
   #attached: boolean;
   #closing: Promise<void> | undefined;
@@ -218,7 +231,7 @@ export class Context<Decoded = undefined> {
   /** Keeps something the AFU may reach alive until the context is closed. Returns it. */
   hold<T extends Holdable>(view: T): T {
     this.#open();
-    this.#held.add(checkHoldable('view', view));
+    this.#keep(checkHoldable('view', view));
     return view;
   }
 
@@ -317,6 +330,8 @@ export class Context<Decoded = undefined> {
     for (const mapping of [...this.#mappings]) mapping.unmap();
     debug('close %s', this.path);
     const answer = await this.#file.close();
+    abandoned.unregister(this);
+    inReach.delete(this.#held);
     this.#held.clear();
     if (answer < 0) throw systemError(answer, 'close', this.path);
   }
@@ -370,12 +385,19 @@ export class Context<Decoded = undefined> {
   }
 
   /** Held before the kernel knows of the work, and let go again when it refuses. */
-  #holdAll(views: readonly Holdable[]): () => void {
-    const added = views.filter((view) => !this.#held.has(view));
-    for (const view of added) this.#held.add(view);
-    return () => {
-      for (const view of added) this.#held.delete(view);
-    };
+  #holdAll(views: readonly Holdable[]): () => unknown {
+    if (views.length === 0) return () => undefined;
+    // As one: what a refused attach lets go of may be held for another reason, too.
+    const brought = [...views];
+    this.#keep(brought);
+    return () => this.#held.delete(brought);
+  }
+
+  #keep(what: Holdable | readonly Holdable[]): void {
+    this.#held.add(what);
+    if (inReach.has(this.#held)) return;
+    inReach.add(this.#held);
+    abandoned.register(this, { file: this.#file, held: this.#held }, this);
   }
 
   #areaSize(): number {

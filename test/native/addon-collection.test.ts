@@ -3,6 +3,18 @@ import { ended, prelude, runNode } from './child';
 
 const flags = ['--expose-gc'];
 
+/** As collect(); what a WeakRef gave is kept until the turn ends, so a look comes after. */
+const collectWeakly = `
+async function collectWeakly(until, turns = 100) {
+  for (let turn = 0; turn < turns; ++turn) {
+    await sleep(10);
+    globalThis.gc();
+    if (until()) return true;
+  }
+  return false;
+}
+`;
+
 describe('what nobody holds any more', () => {
   it('contexts: their descriptors are closed', async () => {
     const child = await runNode(
@@ -47,6 +59,52 @@ describe('what nobody holds any more', () => {
       { flags },
     );
     expect(child).toEqual(ended('true\n'));
+  }, 120_000);
+
+  it('what a context holds: not before the context is closed', async () => {
+    const child = await runNode(
+      `${prelude} ${collectWeakly}
+      const running = () => JSON.parse(readFileSync('/dev/cxl-sim', 'utf8')).cards[0].attached;
+      const held = [];
+      const hold = (size) => { const buffer = new ArrayBuffer(size); held.push(new WeakRef(buffer)); return buffer; };
+      const start = async () => {
+        const context = await cxl.open(device);
+        await context.attach({ wed: 0n, holds: [hold(1 << 20)] });
+        context.hold(hold(1 << 20));
+      };
+      for (let i = 0; i < 5; ++i) await start();
+      let early = 0;
+      const gone = () => {
+        const left = held.filter((ref) => ref.deref() !== undefined).length;
+        if (left < 2 * running()) ++early;
+        return left === 0;
+      };
+      console.log(running(), await collectWeakly(gone), early, running());
+      `,
+      { flags },
+    );
+    expect(child).toEqual(ended('5 true 0 0\n'));
+  }, 120_000);
+
+  it('a view held for two reasons: an attach that is refused takes one of them away', async () => {
+    const child = await runNode(
+      `${prelude} ${collectWeakly}
+      const context = await cxl.open(device);
+      let ref;
+      await (async () => {
+        const buffer = new ArrayBuffer(1 << 20);
+        ref = new WeakRef(buffer);
+        const refused = context.attach({ wed: 0n, interrupts: 0x7fff, holds: [buffer] });
+        context.hold(buffer);
+        console.log(await refused.catch((error) => error.code));
+      })();
+      console.log(await collectWeakly(() => ref.deref() === undefined, 10));
+      await context.close();
+      console.log(await collectWeakly(() => ref.deref() === undefined));
+      `,
+      { flags },
+    );
+    expect(child).toEqual(ended('EINVAL\nfalse\ntrue\n'));
   }, 120_000);
 
   it('a context that somebody waits on stays', async () => {
