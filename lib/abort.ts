@@ -26,3 +26,36 @@ export function checkWaitOptions(options: WaitOptions): WaitOptions {
   if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
   return options;
 }
+
+interface Listening {
+  readonly callbacks: Set<() => void>;
+  readonly listener: () => void;
+}
+
+const listening = new WeakMap<AbortSignal, Listening>();
+
+/**
+ * @internal Calls `callback` when the signal aborts, unless the returned function is called
+ * before. A signal has one listener of ours however many waits it ends: with one each, Node
+ * would warn of a leak where a program has a single signal for eleven contexts.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  const { callbacks, listener } = listening.get(signal) ?? listen(signal);
+  callbacks.add(callback);
+  return () => {
+    if (!callbacks.delete(callback) || callbacks.size > 0) return;
+    listening.delete(signal);
+    signal.removeEventListener('abort', listener);
+  };
+}
+
+function listen(signal: AbortSignal): Listening {
+  const callbacks = new Set<() => void>();
+  const listener = () => {
+    for (const callback of callbacks) callback();
+  };
+  const made = { callbacks, listener };
+  listening.set(signal, made);
+  signal.addEventListener('abort', listener, { once: true });
+  return made;
+}

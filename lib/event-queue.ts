@@ -1,4 +1,4 @@
-import { AbortError, type WaitOptions } from './abort';
+import { AbortError, onAbort, type WaitOptions } from './abort';
 import type { AfuFile } from './binding';
 import { type CxlError, errnos, stateError, systemError } from './errors';
 import { type CxlEvent, parseEvents } from './events';
@@ -18,7 +18,8 @@ interface Waiter {
 /**
  * A context's events, pulled: the file is armed only while somebody waits, so the kernel's own
  * coalescing is the back-pressure. What a batch brought beyond what the reader took stays in
- * `#pending`, which therefore never holds more than one batch.
+ * `#pending`: a batch at most, and what a wait for one interrupt passes over; of the other
+ * interrupts each number once, as in the kernel.
  */
 export class EventQueue {
   readonly #file: AfuFile;
@@ -79,6 +80,7 @@ export class EventQueue {
       }
       let timer: NodeJS.Timeout | undefined;
       let look: NodeJS.Timeout | undefined;
+      let unlisten: (() => void) | undefined;
       const stop = () => {
         if (this.#waiter === waiter) {
           this.#waiter = undefined;
@@ -86,13 +88,12 @@ export class EventQueue {
         }
         clearTimeout(timer);
         clearInterval(look);
-        signal?.removeEventListener('abort', onAbort);
+        unlisten?.();
       };
       const fail = (error: Error) => {
         stop();
         reject(error);
       };
-      const onAbort = () => fail(new AbortError(signal as AbortSignal));
       const waiter: Waiter = {
         attempt: () => {
           try {
@@ -113,7 +114,7 @@ export class EventQueue {
       };
       if (waiter.attempt()) return;
       this.#waiter = waiter;
-      signal?.addEventListener('abort', onAbort, { once: true });
+      if (signal !== undefined) unlisten = onAbort(signal, () => fail(new AbortError(signal)));
       if (timeout !== undefined) {
         timer = setTimeout(
           () => fail(systemError('ETIMEDOUT', syscall, this.#path, `nothing within ${timeout} ms`)),
@@ -160,7 +161,14 @@ export class EventQueue {
   }
 
   #batch(bytes: Uint8Array, length: number, errno: number): void {
-    this.#malformed = parseEvents(bytes, length, (event) => this.#pending.push(event), this.#path);
+    const known = new Set(
+      this.#pending.map((event) => event.type === 'afu-interrupt' && event.irq),
+    );
+    const take = (event: CxlEvent) => {
+      if (event.type === 'afu-interrupt' && known.has(event.irq)) return;
+      this.#pending.push(event);
+    };
+    this.#malformed = parseEvents(bytes, length, take, this.#path);
     if (errno === -errnos.EIO) this.#detached = true;
     else this.#failed = errno;
     const waiter = this.#waiter;

@@ -1,5 +1,5 @@
 /** Waiting, on the device side, for what a program does. */
-import { AbortError, checkWaitOptions, type WaitOptions } from '../abort';
+import { AbortError, checkWaitOptions, onAbort, type WaitOptions } from '../abort';
 import { systemError } from '../errors';
 import type { Context } from './kernel/context';
 import type { ContextHappening, Kernel } from './kernel/kernel';
@@ -22,10 +22,12 @@ export function expectHappening(
       stop();
       resolve(context);
     };
-    const abort = () => {
-      stop();
-      reject(new AbortError(signal!));
-    };
+    const unlisten =
+      signal &&
+      onAbort(signal, () => {
+        stop();
+        reject(new AbortError(signal));
+      });
     const timer =
       timeout === undefined
         ? undefined
@@ -37,10 +39,9 @@ export function expectHappening(
           }, timeout);
     const stop = () => {
       kernel.watchers.delete(watcher);
-      signal?.removeEventListener('abort', abort);
+      unlisten?.();
       clearTimeout(timer);
     };
-    signal?.addEventListener('abort', abort);
     kernel.watchers.add(watcher);
   });
 }

@@ -260,6 +260,31 @@ describe('waiting', () => {
   });
 
   row(
+    'an interrupt that waitForInterrupt passes over is told once, however often it came',
+    ['provoke'],
+    async () => {
+      const { context, regs } = await started();
+      const wait = context.waitForInterrupt(1, patience);
+      for (let round = 0; round < 50; round += 1) {
+        await provoked(regs, 'interrupt', { argument: interrupts(2) });
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      provoke(regs, 'interrupt', { argument: interrupts(1) });
+      await wait;
+      const again = () =>
+        context.waitForInterrupt(2, { timeout: 100 }).then(
+          () => true,
+          () => false,
+        );
+      await context.waitForInterrupt(2, patience);
+      let more = 0;
+      while (await again()) more += 1;
+      // What the kernel may still have had pending.
+      expect(more).toBeLessThanOrEqual(1);
+    },
+  );
+
+  row(
     'waitForInterrupt rejects on a data storage fault, which comes with the error',
     ['provoke'],
     async () => {
@@ -344,6 +369,31 @@ describe('waiting', () => {
     },
     60_000,
   );
+
+  row('one signal ends the waits of twenty contexts, and Node warns of no leak', [], async () => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning.message);
+    process.on('warning', onWarning);
+    try {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const waits: Promise<{ name: string }>[] = [];
+      for (let n = 0; n < 20; n += 1) {
+        const { context } = await started();
+        // One that is over before does not take the others' listener along.
+        if (n % 5 === 0) await codeOf(() => context.waitForEvent({ signal, timeout: 1 }));
+        waits.push(failure(() => context.waitForEvent({ signal })));
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      controller.abort();
+      expect(new Set((await Promise.all(waits)).map(({ name }) => name))).toEqual(
+        new Set(['AbortError']),
+      );
+      expect(warnings).toEqual([]);
+    } finally {
+      process.off('warning', onWarning);
+    }
+  });
 });
 
 describe('bad arguments', () => {
