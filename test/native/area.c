@@ -12,6 +12,7 @@
 
 #include "context.h"
 #include "next.h"
+#include "trap.h"
 
 // One mapping of a process; a list is enough for the few a process has.
 struct mapping {
@@ -20,8 +21,9 @@ struct mapping {
   uint8_t* start;
   size_t length;
   uint64_t offset;  // in the AFU's whole area
-  int protection;
+  int protection;   // as the program asked for it
   int flags;
+  enum backing backing;
 };
 
 static struct mapping* mappings;
@@ -71,15 +73,22 @@ static int open_empty(void) {
   return empty_fd;
 }
 
+// Registers that act on access let none through.
+static int shown_protection(struct context* context, enum backing backing, int wanted) {
+  return backing == BACKING_DEVICE && context->acting ? PROT_NONE : wanted;
+}
+
 static void remap(struct mapping* mapping, uint8_t* start, size_t length, int flags, int fd,
                   uint64_t offset) {
   int sharing = flags & (MAP_SHARED | MAP_PRIVATE);
-  void* at = NEXT(mmap)(start, length, mapping->protection, sharing | MAP_FIXED | MAP_NORESERVE, fd,
-                        (off_t)offset);
+  int protection = shown_protection(mapping->context, mapping->backing, mapping->protection);
+  void* at =
+      NEXT(mmap)(start, length, protection, sharing | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset);
   if (at != start) abort();
 }
 
 static void back_mapping(struct mapping* mapping, enum backing backing) {
+  mapping->backing = backing;
   if (backing == BACKING_DEVICE) {
     remap(mapping, mapping->start, mapping->length, mapping->flags, mapping->context->afu->area_fd,
           mapping->offset);
@@ -126,18 +135,34 @@ void* area_map(struct context* context, int access, void* address, size_t length
     return MAP_FAILED;
   }
   uint64_t start = context_area_offset(context) + (uint64_t)offset;
-  void* at = NEXT(mmap)(address, length, protection, flags, context->afu->area_fd, (off_t)start);
+  int shown = shown_protection(context, BACKING_DEVICE, protection);
+  if (context->acting) trap_install();
+  void* at = NEXT(mmap)(address, length, shown, flags, context->afu->area_fd, (off_t)start);
   if (at == MAP_FAILED) {
     int error = errno;
     free(mapping);
     errno = error;
     return at;
   }
-  *mapping = (struct mapping){mappings, context, at, round_up(length), start, protection, flags};
+  *mapping = (struct mapping){mappings, context,    at,    round_up(length),
+                              start,    protection, flags, BACKING_DEVICE};
   mappings = mapping;
   count++;
   context->mappings++;
   return at;
+}
+
+bool area_find(const void* address, struct area_place* place) {
+  const uint8_t* at = address;
+  for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
+    if (!mapping->context->acting || at < mapping->start) continue;
+    uint64_t distance = (uint64_t)(at - mapping->start);
+    if (distance >= mapping->length) continue;
+    uint64_t offset = mapping->offset + distance - context_area_offset(mapping->context);
+    *place = (struct area_place){mapping->context, offset, mapping->protection, mapping->backing};
+    return true;
+  }
+  return false;
 }
 
 bool area_any(void) { return __atomic_load_n(&count, __ATOMIC_ACQUIRE) != 0; }

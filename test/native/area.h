@@ -23,6 +23,15 @@ unsigned area_count(void);
 enum backing { BACKING_DEVICE, BACKING_FAULT, BACKING_ONES };
 void area_back(struct context* context, enum backing backing);
 
+// What the program mapped at an address, where the registers act on access; false elsewhere.
+struct area_place {
+  struct context* context;
+  uint64_t offset;  // in the context's area
+  int protection;   // as the program asked for it
+  enum backing backing;
+};
+bool area_find(const void* address, struct area_place* place);
+
 // Takes the backing of an AFU's mappings away and gives it back, over and over, in a thread.
 void area_truncate_start(struct afu* afu);
 void area_truncate_stop(void);

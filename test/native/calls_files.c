@@ -198,8 +198,9 @@ EXPORT void* mmap(void* address, size_t length, int protection, int flags, int f
     if (at != MAP_FAILED) replaced(at, length, flags);
     return at;
   }
-  replaced(address, length, flags);
+  // In one go: a register that is mapped anew is never seen missing.
   device_lock();
+  if (flags & MAP_FIXED) area_forget(address, length);
   void* at = area_map(file->context, file->access, address, length, protection, flags, offset);
   device_unlock();
   int error = errno;

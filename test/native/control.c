@@ -19,6 +19,7 @@
 #include "context.h"
 #include "events.h"
 #include "files.h"
+#include "flash/flash.h"
 #include "image.h"
 #include "next.h"
 
@@ -220,6 +221,7 @@ static int locked_command(const char* verb, const char* first, const char* secon
     event_interrupt(context, (int)number);
     return 0;
   }
+  if (strcmp(verb, "flash-mode") == 0) return flash_set_mode(first);
   if (strcmp(verb, "event-raw") == 0) return inject(first, second, third);
   if (strcmp(verb, "anon-context") == 0) return make_anonymous(first, second);
   if (strcmp(verb, "truncate-during") == 0) {

@@ -72,8 +72,16 @@ struct raw_event {
   uint8_t bytes[];
 };
 
+// What an access to a register does, by offset in the context's area and width in bytes; the
+// values are those whose bytes in memory the program would see.
+struct acting_registers {
+  uint64_t (*load)(struct context* context, uint64_t offset, int width);
+  void (*store)(struct context* context, uint64_t offset, int width, uint64_t bytes);
+};
+
 struct context {
   struct afu* afu;
+  const struct acting_registers* acting;  // NULL: the registers are memory that is looked at
   int pe;
   int32_t external_pe;
   bool master;

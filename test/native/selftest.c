@@ -310,5 +310,6 @@ int main(void) {
   raw_events();
   memcpy_afu();
   device_rules();
+  trap_rules();
   return failures != 0;
 }

@@ -36,3 +36,5 @@ bool faults(uint8_t* place);
 
 // The rules of cards and AFUs rather than of one context.
 void device_rules(void);
+// Those of registers that act on access.
+void trap_rules(void);

@@ -22,6 +22,7 @@
 #define MOST_MADE 256
 #define SCRATCH_SIZE 262144
 #define HOST_PAGE 65536
+#define COMMAND_ROOM 128
 
 enum lun_mode { LUN_FREE, LUN_VIRTUAL, LUN_PHYSICAL };
 
@@ -65,6 +66,7 @@ struct flash_context {
   uint32_t luns;  // a bit each
   // The AFU's side, run by the process that has the context.
   bool enabled;
+  bool squeue;
   uint64_t rrq_start, rrq_end, rrq_next, toggle;
   uint64_t sq_start, sq_end, sq_head;
 };
@@ -98,9 +100,16 @@ struct flash_adapter {
 // NULL until the process first uses the adapter.
 extern struct flash_adapter* flash;
 
+// What was stored to a context's IOARRIN and has not been carried out: addresses of commands.
+struct command_queue {
+  int count;
+  uint64_t addresses[COMMAND_ROOM];
+};
+
 // The adapter as this process has it: its own contexts, by record, and the AFU they are of.
 struct flash_here {
   struct context* contexts[FLASH_CONTEXTS];
+  struct command_queue queues[FLASH_CONTEXTS];
   uint32_t transitions;  // seen
   struct card card;
   struct afu afu;
@@ -124,6 +133,10 @@ static inline struct handle* handles_of(const struct flash_context* record) {
 // The kernel's context behind a record of this process.
 static inline struct context* context_of(const struct flash_context* record) {
   return here.contexts[record_index(record)];
+}
+
+static inline struct command_queue* queue_of(const struct flash_context* record) {
+  return &here.queues[record_index(record)];
 }
 
 // Under the device lock. Taking the adapter's makes the adapter, or finds an ancestor's, and
@@ -173,6 +186,14 @@ int clone_handles(struct flash_context* source, struct flash_context* target,
 bool sislite_step(struct flash_context* context);
 void sislite_attach(struct flash_context* context);
 bool flash_provoke(struct flash_context* context);
+enum {
+  PROVOKE_COMMAND = 0x1000,
+  PROVOKE_VALUE = 0x1008,
+  PROVOKE_COUNT = 0x1010,
+  PROVOKE_DONE = 0x1018,
+};
+// The registers of a context without submission queue.
+extern const struct acting_registers host_page;
 void flash_reset(uint64_t milliseconds);
 // What became of the adapter meanwhile, by time or by another process.
 void flash_catch_up(void);

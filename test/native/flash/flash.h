@@ -27,6 +27,8 @@ const char* flash_attribute(const char* path);
 const struct flash_path* flash_find(const char* node);
 // Gives up the lock while it waits for a reset.
 int flash_ioctl(const struct flash_path* path, unsigned long request, void* argument);
+// `sq` or `ioarrin`, for contexts that this process attaches from now on; -EINVAL otherwise.
+int flash_set_mode(const char* name);
 // The adapter's own node.
 #define FLASH_HOST_NODE "/dev/cxlflash/cxlflash0"
 int flash_host_ioctl(unsigned long request, void* argument);

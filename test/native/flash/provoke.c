@@ -8,8 +8,6 @@
 #include "../registers.h"
 #include "adapter.h"
 
-enum { COMMAND = 0x1000, VALUE = 0x1008, COUNT = 0x1010, DONE = 0x1018 };
-
 enum {
   ERROR_STATE = 0x04,
   STATUS = 0x10,
@@ -37,9 +35,9 @@ static void add_status(uint64_t value, uint32_t argument) {
 
 bool flash_provoke(struct flash_context* context) {
   uint8_t* page = context_registers(context_of(context));
-  uint64_t command = load_register(page, COMMAND);
+  uint64_t command = load_register(page, PROVOKE_COMMAND);
   if (!command) return false;
-  uint64_t value = load_register(page, VALUE), count = load_register(page, COUNT);
+  uint64_t value = load_register(page, PROVOKE_VALUE), count = load_register(page, PROVOKE_COUNT);
   uint32_t argument = (uint32_t)command;
   struct flash_lun* lun = argument < FLASH_LUNS ? &flash->luns[argument] : NULL;
   if (!count) count = 1;
@@ -69,7 +67,7 @@ bool flash_provoke(struct flash_context* context) {
       if (lun) lun->unreadable = value != 0;
       break;
   }
-  store_register(page, DONE, load_register(page, DONE) + 1);
-  store_register(page, COMMAND, 0);
+  store_register(page, PROVOKE_DONE, load_register(page, PROVOKE_DONE) + 1);
+  store_register(page, PROVOKE_COMMAND, 0);
   return true;
 }

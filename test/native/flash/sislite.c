@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The SISLite AFU of a context, in SQ mode: stores to a register are not seen one by one here,
-// so that commands come by the ring alone.
+// The SISLite AFU of a context. In SQ mode its registers are memory that is looked at, in
+// IOARRIN mode they act on access (host_page.c).
+
+#include "sislite.h"
 
 #include <endian.h>
 #include <string.h>
@@ -9,25 +11,7 @@
 #include "../events.h"
 #include "../memory.h"
 #include "../registers.h"
-#include "adapter.h"
 
-enum {
-  ENDIAN_CONTROL = 0x00,
-  INTR_STATUS = 0x08,
-  INTR_MASK = 0x18,
-  RRQ_START = 0x28,
-  RRQ_END = 0x30,
-  CMD_ROOM = 0x38,
-  CTX_CTRL = 0x40,
-  SQ_START = 0x50,
-  SQ_END = 0x58,
-  SQ_HEAD = 0x60,
-  SQ_TAIL = 0x68,
-  SQ_CTX_RESET = 0x70,
-};
-
-#define UNMAP_SUPPORTED 0x8000000000000000ull
-#define COMMAND_ROOM 128
 // Commands of one context before the next gets its turn.
 #define TURN 64
 
@@ -59,13 +43,14 @@ _Static_assert(sizeof(struct ioasa) == STATUS_SIZE, "IOASA");
 
 enum { BY_HANDLE = 0x8000, SUPPRESS_UNDERRUN = 0x4000, TASK = 4, AFU_COMMAND = 2, HOST_WRITE = 1 };
 enum { READ_16 = 0x88, WRITE_16 = 0x8a, WRITE_SAME_16 = 0x93, UNMAP = 0x08 };
-enum { RCB_READ = 0x08, SA_WRITE = 0x04, RRQ_WRITE = 0x02 };
 
 void sislite_attach(struct flash_context* context) {
   uint8_t* page = context_registers(context_of(context));
   memset(page, 0, HOST_PAGE);
   store_register(page, CMD_ROOM, COMMAND_ROOM);
   store_register(page, CTX_CTRL, UNMAP_SUPPORTED);
+  store_register(page, INTR_MASK, INTERRUPTS);
+  queue_of(context)->count = 0;
   context->rrq_start = context->rrq_end = context->sq_start = context->sq_end = 0;
   context->enabled = true;
 }
@@ -83,8 +68,7 @@ static void swap_in(struct ioarcb* command, bool big) {
   command->status = big ? be64toh(command->status) : le64toh(command->status);
 }
 
-// An error that no command can report.
-static void fail(struct flash_context* context, uint64_t bit) {
+void sislite_fail(struct flash_context* context, uint64_t bit) {
   uint8_t* page = context_registers(context_of(context));
   store_register(page, INTR_STATUS, load_register(page, INTR_STATUS) | bit);
   int interrupt = (int)(load_register(page, CTX_CTRL) & 0xff);
@@ -197,7 +181,7 @@ static void respond(struct flash_context* context, uint64_t address, uint8_t int
   uint64_t entry = address | context->toggle;
   entry = big ? htobe64(entry) : htole64(entry);
   if (!context->rrq_end || memory_store(context->rrq_next, &entry, sizeof entry) < sizeof entry) {
-    fail(context, RRQ_WRITE);
+    sislite_fail(context, RRQ_WRITE);
     return;
   }
   if (context->rrq_next >= context->rrq_end) {
@@ -214,7 +198,7 @@ static void execute(struct flash_context* context, uint64_t address) {
   struct ioasa status = {0};
   bool big = big_endian(context);
   if ((address & 15) || memory_load(&command, address, sizeof command) < sizeof command) {
-    fail(context, RCB_READ);
+    sislite_fail(context, RCB_READ);
     return;
   }
   swap_in(&command, big);
@@ -228,11 +212,12 @@ static void execute(struct flash_context* context, uint64_t address) {
     carry_out(context, &command, &status);
   }
   status.residual = big ? htobe32(status.residual) : htole32(status.residual);
-  if (memory_store(command.status, &status, sizeof status) < sizeof status) {
-    fail(context, SA_WRITE);
+  uint64_t place = context->squeue ? command.status : address + sizeof command;
+  if (memory_store(place, &status, sizeof status) < sizeof status) {
+    sislite_fail(context, SA_WRITE);
     return;
   }
-  respond(context, command.status, command.interrupt, big);
+  respond(context, context->squeue ? place : address, command.interrupt, big);
 }
 
 // Rings count as programmed anew when either end changes.
@@ -251,7 +236,7 @@ static void take_rings(struct flash_context* context, uint8_t* page) {
   }
 }
 
-bool sislite_step(struct flash_context* context) {
+static bool step_ring(struct flash_context* context) {
   uint8_t* page = context_registers(context_of(context));
   uint64_t tail = load_register(page, SQ_TAIL);
   bool worked = false;
@@ -272,4 +257,19 @@ bool sislite_step(struct flash_context* context) {
   }
   if (worked) store_register(page, SQ_HEAD, context->sq_head);
   return worked;
+}
+
+static bool step_queue(struct flash_context* context) {
+  struct command_queue* queue = queue_of(context);
+  int done = 0, turn = queue->count < TURN ? queue->count : TURN;
+  if (flash->held) return false;
+  for (; done < turn; done++) execute(context, queue->addresses[done]);
+  queue->count -= done;
+  memmove(queue->addresses, queue->addresses + done,
+          sizeof *queue->addresses * (size_t)queue->count);
+  return done > 0;
+}
+
+bool sislite_step(struct flash_context* context) {
+  return context->squeue ? step_ring(context) : step_queue(context);
 }

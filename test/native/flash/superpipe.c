@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../../../native/abi/cxlflash.h"
@@ -14,6 +16,31 @@
 #include "../next.h"
 #include "adapter.h"
 #include "flash.h"
+
+// How contexts that this process attaches are given their commands.
+static enum { MODE_UNKNOWN, MODE_SQ, MODE_IOARRIN } command_mode;
+
+int flash_set_mode(const char* name) {
+  if (name && strcmp(name, "sq") == 0) {
+    command_mode = MODE_SQ;
+  } else if (name && strcmp(name, "ioarrin") == 0) {
+    command_mode = MODE_IOARRIN;
+  } else {
+    return -EINVAL;
+  }
+  return 0;
+}
+
+static bool squeue_wanted(void) {
+  if (command_mode == MODE_UNKNOWN && flash_set_mode(getenv("CXLSIM_FLASH_MODE"))) {
+    command_mode = MODE_SQ;
+  }
+  return command_mode == MODE_SQ;
+}
+
+static uint64_t mode_flag(struct flash_context* context) {
+  return context->squeue ? CXLFLASH_CONTEXT_SQ_CMD_MODE : 0;
+}
 
 // The last one takes the context.
 static void detach_lun(struct flash_context* context, struct flash_lun* lun) {
@@ -41,6 +68,7 @@ static int start(struct flash_context* context) {
   here.contexts[record_index(context)] = started;
   context->id = (uint64_t)context->cookie << 32 | (uint32_t)started->pe;
   context->in_error = false;
+  started->acting = context->squeue ? NULL : &host_page;
   sislite_attach(context);
   return file_adopt(started, fd);
 }
@@ -61,6 +89,7 @@ static int attach(const struct flash_path* path, struct cxlflash_attach* request
     context->permissions = (uint32_t)(request->hdr.flags + 1) & 3;
     context->interrupts = (int)request->num_interrupts;
     context->references = 1;
+    context->squeue = squeue_wanted();
     fd = start(context);
     if (fd < 0) {
       record_free(context);
@@ -68,8 +97,7 @@ static int attach(const struct flash_path* path, struct cxlflash_attach* request
     }
   }
   context->luns |= 1u << lun_index(lun);
-  request->hdr.return_flags =
-      CXLFLASH_CONTEXT_SQ_CMD_MODE | (fd >= 0 ? CXLFLASH_APP_CLOSE_ADAP_FD : 0);
+  request->hdr.return_flags = mode_flag(context) | (fd >= 0 ? CXLFLASH_APP_CLOSE_ADAP_FD : 0);
   request->context_id = context->id;
   request->mmio_size = HOST_PAGE;
   request->block_size = BLOCK_SIZE;
@@ -180,7 +208,7 @@ static int recover(const struct flash_path* path, struct cxlflash_recover_afu* r
   int fd = start(context);
   if (fd < 0) return fd;
   request->hdr.return_flags =
-      CXLFLASH_APP_CLOSE_ADAP_FD | CXLFLASH_CONTEXT_RESET | CXLFLASH_CONTEXT_SQ_CMD_MODE;
+      CXLFLASH_APP_CLOSE_ADAP_FD | CXLFLASH_CONTEXT_RESET | mode_flag(context);
   request->context_id = context->id;
   request->mmio_size = HOST_PAGE;
   request->adap_fd = (uint64_t)fd;
