@@ -1,5 +1,6 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
 import { flashFlags, openLun } from 'node-cxl/flash';
+import { provokeRegisters } from 'node-cxl/mock';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   chunk,
@@ -88,8 +89,7 @@ describe('the superpipe ioctls', () => {
       expect(answer.blockSize).toBe(4096n);
       expect(answer.lastLba).toBe(lunBlocks[0] - 1n);
       expect(answer.maxXfer).toBe(4096n);
-      const mode = commandModes[0] === 'sq' ? flashFlags.contextSqCmdMode : 0n;
-      expect(answer.returnFlags).toBe(flashFlags.appCloseAdapFd | mode);
+      expect(answer.returnFlags).toBe(flashFlags.appCloseAdapFd);
       const context = target.system.adopt(Number(answer.adapFd), { owned: true, mmioSize: 65536 });
       expect(answer.contextId & 0xffffffffn).toBe(BigInt(context.processElement ?? -1));
       expect(context.linkState()).toBe('up');
@@ -127,6 +127,28 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(reuse)).toBe('EINVAL');
     });
   });
+
+  for (const mode of commandModes) {
+    it(`tell the ${mode} mode in the return flags of ATTACH and of a recovery`, async () => {
+      target = await flashTarget(mode);
+      const lun = await target.lun();
+      const flag = mode === 'sq' ? flashFlags.contextSqCmdMode : 0n;
+      const attached = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+      expect(attached.returnFlags & flashFlags.contextSqCmdMode).toBe(flag);
+      const adopt = (fd: bigint) =>
+        target.system.adopt(Number(fd), { owned: true, mmioSize: 65536 });
+      const old = adopt(attached.adapFd);
+      old.mapProblemState().write64(provokeRegisters.command, (0x04n << 56n) | 5n);
+      // Taken in the device's own time; the call waits for the reset, not for its beginning.
+      while (old.linkState() === 'up') await new Promise((resolve) => setTimeout(resolve, 1));
+      const recovered = await lun.call('RECOVER_AFU', { contextId: attached.contextId });
+      expect(recovered.returnFlags).toBe(
+        flashFlags.appCloseAdapFd | flashFlags.contextReset | flag,
+      );
+      await old.close();
+      await adopt(recovered.adapFd).close();
+    });
+  }
 
   describe('USER_DIRECT', () => {
     it('opens the whole LUN, as often as there are handles, then EMFILE', async () => {

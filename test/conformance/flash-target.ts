@@ -6,6 +6,7 @@
 import { type Cxl, cxl } from 'node-cxl';
 import { type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
 import { createMockCxl, provokeCommands, provokeRegisters } from 'node-cxl/mock';
+import { command } from './support/simulated-target';
 
 const allOnes = (1n << 64n) - 1n;
 
@@ -26,16 +27,11 @@ export interface FlashTarget {
 
 const simulated = process.env['CXL_TARGET'] === 'simulated';
 
-/**
- * The simulated device sees registers as memory, not store by store: commands that each take a
- * store to the same register (IOARRIN) would be lost there, so it has SQ mode alone.
- */
-export const commandModes: readonly CommandMode[] = simulated ? ['sq'] : ['ioarrin', 'sq'];
+export const commandModes: readonly CommandMode[] = ['ioarrin', 'sq'];
 
-export async function flashTarget(
-  commandMode: CommandMode = commandModes[0] as CommandMode,
-): Promise<FlashTarget> {
+export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise<FlashTarget> {
   const system = simulated ? cxl : mock(commandMode);
+  if (simulated) command(`flash-mode ${commandMode}`);
   const found = await listLuns({ system });
   const byWwid = new Map<string, string[]>();
   for (const lun of found) {
@@ -73,7 +69,7 @@ function mock(commandMode: CommandMode): Cxl {
 /** Asks the adapter for what a program cannot cause. */
 export function provoke(
   context: FlashContext,
-  command: keyof typeof provokeCommands,
+  name: keyof typeof provokeCommands,
   argument = 0,
   value = 0n,
   count = 1,
@@ -83,7 +79,7 @@ export function provoke(
   page.write64(provokeRegisters.count, BigInt(count));
   page.write64(
     provokeRegisters.command,
-    (BigInt(provokeCommands[command]) << 56n) | BigInt(argument >>> 0),
+    (BigInt(provokeCommands[name]) << 56n) | BigInt(argument >>> 0),
   );
   // The device takes it in its own time, and then the register reads 0; in error, all ones.
   const end = performance.now() + 5000;
