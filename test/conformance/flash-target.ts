@@ -5,7 +5,8 @@
  */
 import { type Cxl, cxl } from 'node-cxl';
 import { type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
-import { createMockCxl, provokeCommands, provokeRegisters } from 'node-cxl/mock';
+import { createMockCxl, type MockCxl, provokeCommands, provokeRegisters } from 'node-cxl/mock';
+import { type FlashChild, forkedChild, mockChild } from './support/flash-child';
 import { command } from './support/simulated-target';
 
 const allOnes = (1n << 64n) - 1n;
@@ -21,6 +22,8 @@ export interface FlashTarget {
   readonly nodes: readonly (readonly string[])[];
   /** Opens a LUN with superpipe enabled; closed with the target. */
   lun(index?: number, port?: number): Promise<Lun>;
+  /** A child process that has opened that LUN; ended with the target. */
+  child(index?: number): Promise<FlashChild>;
   /** Closes what lun() opened and gives the LUNs back. */
   close(): Promise<void>;
 }
@@ -41,6 +44,7 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
   }
   const nodes = [...byWwid.values()];
   const opened: Lun[] = [];
+  const children: FlashChild[] = [];
   return {
     system,
     nodes,
@@ -50,7 +54,14 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
       await lun.enableSuperpipe();
       return lun;
     },
+    async child(index = 0) {
+      const child = simulated ? await forkedChild() : mockChild(system as MockCxl);
+      children.push(child);
+      await child.open(nodes[index]?.[0] ?? '');
+      return child;
+    },
     async close() {
+      for (const child of children) await child.end();
       for (const lun of opened) {
         if (lun.closed) continue;
         await lun.disableSuperpipe();

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CxlError } from 'node-cxl';
-import { type FlashContext, flashFlags, listLuns, openFlashHost, openLun } from 'node-cxl/flash';
+import { type FlashContext, listLuns, openFlashHost, openLun } from 'node-cxl/flash';
 import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { codeOf, provoke } from '../conformance/flash-target';
@@ -181,106 +181,15 @@ describe('a failed recovery', () => {
   });
 });
 
-describe('tokens and processes', () => {
-  it('belong to the process that attached', async () => {
-    const system = machine();
-    const context = await (await lunOf(system)).attach();
-    const resource = await context.openVirtual({ blocks: 1 });
-    const other = await openLun('/dev/sg1', { system: system.flash.process() });
-    const contextId = context.id;
-    const rsrcHandle = BigInt(resource.handle);
-    const calls = [
-      other.call('USER_VIRTUAL', { contextId, lunSize: 0n }),
-      other.call('RELEASE', { contextId, rsrcHandle }),
-      other.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: 0n }),
-      other.call('VERIFY', { contextId, rsrcHandle }),
-      other.call('RECOVER_AFU', { contextId }),
-      other.call('DETACH', { contextId }),
-      other.call('ATTACH', {
-        numInterrupts: 0n,
-        flags: flashFlags.reuseContext | 2n,
-        contextId,
-      }),
-    ];
-    expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
-    expect(await resource.verify()).toBe(false);
-  });
-
-  it('let a child clone what its parent has: the same blocks, each process its own', async () => {
-    const system = machine({ luns: [{ blocks: 3n * chunk }] });
-    const parent = await (await lunOf(system)).attach();
-    const resource = await parent.openVirtual({ blocks: 2n * chunk });
-    await resource.blockDevice().write(chunk + 1n, new Uint8Array(4096).fill(1));
-    const token = JSON.parse(JSON.stringify(parent.cloneToken()));
-
-    const child = await (await lunOf(system.flash.process())).attach();
-    const [clone] = await child.cloneFrom(token);
-    expect(clone?.handle).toBe(resource.handle);
-    expect(clone?.blocks).toBe(2n * chunk);
-    const device = clone?.blockDevice();
-    expect((await device?.read(chunk + 1n, 1))?.[0]).toBe(1);
-    await device?.write(chunk + 1n, new Uint8Array(4096).fill(2));
-    expect((await resource.blockDevice().read(chunk + 1n, 1))[0]).toBe(2);
-
-    // The chunks stay taken until both have let go.
-    await parent.close();
-    const third = await (await lunOf(system)).attach();
-    expect((await third.openVirtual({ blocks: 3n * chunk })).blocks).toBe(chunk);
-    await child.close();
-    const fourth = await third.openVirtual({ blocks: 2n * chunk });
-    expect(fourth.blocks).toBe(2n * chunk);
-  });
-
-  it('are refused to a child that is not direct, or not fresh, before the driver is asked', async () => {
+describe('another process', () => {
+  it('can have any parent: only a direct child clones', async () => {
     const system = machine();
     const parent = await (await lunOf(system)).attach();
     await parent.openVirtual({ blocks: 1 });
-    const token = parent.cloneToken();
     const grandchild = await (await lunOf(system.flash.process(4711))).attach();
-    expect(await codeOf(grandchild.cloneFrom(token))).toBe('ERR_INVALID_STATE');
+    expect(await codeOf(grandchild.cloneFrom(parent.cloneToken()))).toBe('ERR_INVALID_STATE');
     const child = await (await lunOf(system.flash.process())).attach();
-    await child.openVirtual();
-    expect(await codeOf(child.cloneFrom(token))).toBe('ERR_INVALID_STATE');
-    expect(await codeOf(child.cloneFrom({} as never))).toBe('ERR_INVALID_ARG_TYPE');
-  });
-
-  it('are refused by the driver too: not fresh, not the parent’s, gone, direct', async () => {
-    const system = machine();
-    const parentLun = await lunOf(system);
-    const parent = await parentLun.attach();
-    const resource = await parent.openVirtual({ blocks: 1 });
-    const lun = await lunOf(system.flash.process());
-    const child = await lun.attach();
-    const clone = (contextIdSrc: bigint) =>
-      codeOf(lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst: child.id }));
-    const own = await lun.call('USER_VIRTUAL', { contextId: child.id, lunSize: 0n });
-    expect(await clone(parent.id)).toBe('EINVAL');
-    await lun.call('RELEASE', { contextId: child.id, rsrcHandle: own.rsrcHandle });
-    expect(await clone(child.id)).toBe('EINVAL');
-    expect(await clone(parent.id)).toBe('resolved');
-    const { id } = parent;
-    await parent.close();
-    expect(resource.released).toBe(true);
-    const second = await lun.attach();
-    const late = lun.call('VLUN_CLONE', { contextIdSrc: id, contextIdDst: second.id });
-    expect(await codeOf(late)).toBe('EINVAL');
-    await child.close();
-    const direct = await parentLun.attach();
-    await direct.openDirect();
-    const wrongMode = lun.call('VLUN_CLONE', {
-      contextIdSrc: direct.id,
-      contextIdDst: second.id,
-    });
-    expect(await codeOf(wrongMode)).toBe('EINVAL');
-  });
-
-  it('clone again when the AFU was slow', async () => {
-    const system = machine();
-    const parent = await (await lunOf(system)).attach();
-    await parent.openVirtual({ blocks: 1 });
-    const child = await (await lunOf(system.flash.process())).attach();
-    provoke(parent, 'slowSync', 0, 0n, 2);
-    expect((await child.cloneFrom(parent.cloneToken()))[0]?.blocks).toBe(chunk);
+    expect((await child.cloneFrom(parent.cloneToken())).length).toBe(1);
   });
 });
 
