@@ -1,4 +1,4 @@
-import { checkInteger, typeError } from './errors';
+import { checkInteger, checkOptions, typeError } from './errors';
 
 export interface WaitOptions {
   /** Aborting rejects the wait with an AbortError. No event that was read is lost. */
@@ -18,8 +18,8 @@ export class AbortError extends Error {
 }
 
 /** The same options, checked before anything is done on their account. */
-export function checkWaitOptions(options: WaitOptions): WaitOptions {
-  const { signal, timeout } = options;
+export function checkWaitOptions<T extends WaitOptions>(options: T): T {
+  const { signal, timeout } = checkOptions(options);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw typeError('options.signal', 'an AbortSignal', signal);
   }

@@ -2,7 +2,7 @@ import type { Afu } from './afu';
 import { Attributes, together } from './attributes';
 import type { Binding } from './binding';
 import type { Cxl } from './cxl';
-import { valueError } from './errors';
+import { checkBoolean, checkOptions, valueError } from './errors';
 import { downloadImage, type ImageDownloadOptions } from './image-download';
 import { CLASS_DIRECTORY, pciPath } from './sysfs-layout';
 
@@ -91,8 +91,10 @@ export class Adapter {
     return this.#attributes.flag('perst_reloads_same_image');
   }
 
-  setPerstReloadsSameImage(value: boolean): Promise<void> {
-    return this.#attributes.write('perst_reloads_same_image', value ? '1' : '0');
+  /** @throws ENOENT where the attribute is absent; EACCES unless root. */
+  async setPerstReloadsSameImage(value: boolean): Promise<void> {
+    const text = checkBoolean('value', value) ? '1' : '0';
+    await this.#attributes.write('perst_reloads_same_image', text);
   }
 
   /** Whether the PSL timebase follows the processors' (Linux 4.6 on). */
@@ -112,8 +114,9 @@ export class Adapter {
    * @throws EBUSY while a context is attached, unless forced; EINVAL on bare metal while
    *   perst_reloads_same_image is 1
    */
-  reset(options: { force?: boolean } = {}): Promise<void> {
-    return this.#attributes.write('reset', options.force === true ? '-1' : '1');
+  async reset(options: { force?: boolean } = {}): Promise<void> {
+    const { force = false } = checkOptions(options);
+    await this.#attributes.write('reset', checkBoolean('options.force', force) ? '-1' : '1');
   }
 
   /** Every attribute at once. */

@@ -199,9 +199,10 @@ export class Afu {
    */
   async open(kind?: ContextKind): Promise<Context> {
     if (kind === undefined) return this.#system.open(`/dev/cxl/${this.name}`);
-    const suffix = suffixes[kind];
-    if (suffix === undefined) throw valueError('kind', "'master', 'slave' or 'dedicated'", kind);
-    return this.#system.open(`/dev/cxl/${this.name}${suffix}`);
+    if (!Object.hasOwn(suffixes, kind)) {
+      throw valueError('kind', "'master', 'slave' or 'dedicated'", kind);
+    }
+    return this.#system.open(`/dev/cxl/${this.name}${suffixes[kind]}`);
   }
 
   /**

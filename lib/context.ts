@@ -5,7 +5,9 @@ import { debug } from './debug';
 import { type Endian, resolveEndian } from './endian';
 import {
   type CxlError,
+  checkBoolean,
   checkInteger,
+  checkOptions,
   checkUint64,
   errnos,
   stateError,
@@ -105,6 +107,8 @@ export class Context<Decoded = undefined> {
   readonly #held: Held = new Set();
   #decoder: ((data: Uint8Array, processElement: number) => Decoded) | undefined;
   #attached: boolean;
+  /** AFU interrupts attached with, where attach() was told. */
+  #interrupts: number | undefined;
   #closing: Promise<void> | undefined;
 
   /** @internal Use Cxl.open(), Cxl.adopt() or Afu.open(). */
@@ -178,6 +182,7 @@ export class Context<Decoded = undefined> {
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
+    this.#interrupts = work.interrupts;
   }
 
   /**
@@ -189,8 +194,9 @@ export class Context<Decoded = undefined> {
    * @throws as attach(); ENODEV or EINVAL where the kernel or processor cannot wake threads
    */
   attachSync(options: AttachOptions & { tid?: boolean }): { tid: number | undefined } {
-    const tid = options?.tid === true;
-    const work: StartWork = { ...this.#checkAttach(options), tid };
+    const checked = this.#checkAttach(options);
+    const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
+    const work: StartWork = { ...checked, tid };
     const release = this.#holdAll(options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = this.#file.startWorkSync(work);
@@ -199,6 +205,7 @@ export class Context<Decoded = undefined> {
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
+    this.#interrupts = work.interrupts;
     return { tid: tid ? answer : undefined };
   }
 
@@ -210,6 +217,7 @@ export class Context<Decoded = undefined> {
    */
   mapProblemState(options: MapOptions = {}): ProblemState {
     this.#open();
+    checkOptions(options);
     const endian = resolveEndian('options.endian', options.endian ?? 'big');
     const offset = checkInteger('options.offset', options.offset ?? 0, 0, Number.MAX_SAFE_INTEGER);
     if (offset % this.#binding.pageSize !== 0) {
@@ -292,7 +300,8 @@ export class Context<Decoded = undefined> {
    *   (EREMOTEIO), with the event as `event` of the error
    */
   async waitForInterrupt(irq: number, options: WaitOptions = {}): Promise<void> {
-    checkInteger('irq', irq, 1, 0xffff);
+    // One that the context does not have would be waited for without end.
+    checkInteger('irq', irq, 1, this.#interrupts ?? 0xffff);
     checkWaitOptions(options);
     return this.#once(async () => {
       await this.#events.wait(
@@ -374,9 +383,7 @@ export class Context<Decoded = undefined> {
     checkUint64('options.wed', wed);
     if (interrupts !== undefined) checkInteger('options.interrupts', interrupts, 0, 0x7fff);
     if (amr !== undefined) checkUint64('options.amr', amr);
-    if (errFf !== undefined && typeof errFf !== 'boolean') {
-      throw typeError('options.errFf', 'a boolean', errFf);
-    }
+    if (errFf !== undefined) checkBoolean('options.errFf', errFf);
     if (holds !== undefined) {
       if (!Array.isArray(holds)) throw typeError('options.holds', 'an array', holds);
       for (const view of holds) checkHoldable('options.holds', view);

@@ -4,7 +4,16 @@ import { Attributes } from './attributes';
 import type { Binding } from './binding';
 import { Context, type ContextOrigin } from './context';
 import { debug } from './debug';
-import { checkInteger, errnos, systemError, typeError, unwrap, valueError } from './errors';
+import {
+  checkBoolean,
+  checkInteger,
+  checkOptions,
+  errnos,
+  systemError,
+  typeError,
+  unwrap,
+  valueError,
+} from './errors';
 import { type AllocateOptions, checkAllocation, Memory } from './memory';
 import { CLASS_DIRECTORY, classNames } from './sysfs-layout';
 
@@ -86,6 +95,7 @@ export class Cxl {
    */
   async open(path: string): Promise<Context> {
     if (typeof path !== 'string') throw typeError('path', 'a string', path);
+    if (path.includes('\0')) throw valueError('path', 'without zero bytes', path);
     const node = await this.#resolve(path.includes('/') ? path : `${DEVICE_DIRECTORY}/${path}`);
     const name = node.slice(node.lastIndexOf('/') + 1);
     const sysfsPath = `${CLASS_DIRECTORY}/${name}`;
@@ -104,8 +114,8 @@ export class Cxl {
    */
   adopt(fd: number, options: AdoptOptions = {}): Context {
     checkInteger('fd', fd, 0, 2 ** 31 - 1);
-    const { owned = false, mmioSize } = options;
-    if (typeof owned !== 'boolean') throw typeError('options.owned', 'a boolean', owned);
+    const { owned = false, mmioSize } = checkOptions(options);
+    checkBoolean('options.owned', owned);
     if (mmioSize !== undefined) {
       checkInteger('options.mmioSize', mmioSize, 1, Number.MAX_SAFE_INTEGER);
     }
@@ -128,7 +138,7 @@ export class Cxl {
   allocate(size: number, options: AllocateOptions = {}): Memory {
     const request = checkAllocation(size, options, this.pageSize);
     const region = unwrap(this.binding.allocate(request), 'mmap');
-    return new Memory(region, options.endian ?? 'host');
+    return new Memory(region, request.endian);
   }
 
   /**

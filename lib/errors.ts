@@ -211,6 +211,18 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   return value;
 }
 
+/** An object of options, else a TypeError: null has no properties to take a default for. */
+export function checkOptions<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) throw typeError('options', 'an object', value);
+  return value;
+}
+
+/** Not what JavaScript takes for true: 'false' and '0' would be. */
+export function checkBoolean(name: string, value: unknown): boolean {
+  if (typeof value !== 'boolean') throw typeError(name, 'a boolean', value);
+  return value;
+}
+
 const maxUint64 = (1n << 64n) - 1n;
 
 /** A bigint within [0, 2^64). */

@@ -1,7 +1,7 @@
-import { AbortError } from './abort';
+import { AbortError, checkWaitOptions } from './abort';
 import type { Binding } from './binding';
 import { debug } from './debug';
-import { systemError, typeError, unwrap } from './errors';
+import { checkBoolean, systemError, typeError, unwrap } from './errors';
 
 export interface ImageProgress {
   readonly phase: 'download' | 'validate';
@@ -34,7 +34,13 @@ export async function downloadImage(
 ): Promise<void> {
   if (!(image instanceof Uint8Array)) throw typeError('image', 'a Buffer or Uint8Array', image);
   if (image.length === 0) throw typeError('image', 'at least one byte', image);
-  if (options.signal?.aborted) throw new AbortError(options.signal);
+  // All of it now: once the first chunk is sent, a failure costs the adapter its image.
+  const { signal, needHeader = false, onProgress } = checkWaitOptions(options);
+  checkBoolean('options.needHeader', needHeader);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw typeError('options.onProgress', 'a function', onProgress);
+  }
+  if (signal?.aborted) throw new AbortError(signal);
   // The caller's bytes may change between the two passes; what is validated must be what was sent.
   const bytes = image.slice();
   debug('open %s', path);
@@ -45,14 +51,13 @@ export async function downloadImage(
       let sent = 0;
       let more = 1;
       while (sent < bytes.length) {
-        if (options.signal?.aborted) throw new AbortError(options.signal);
-        const room = sent === 0 && options.needHeader === true ? CHUNK - HEADER : CHUNK;
-        const chunk = bytes.subarray(sent, sent + room);
-        const needHeader = sent === 0 && options.needHeader === true;
+        if (signal?.aborted) throw new AbortError(signal);
+        const headed = sent === 0 && needHeader;
+        const chunk = bytes.subarray(sent, sent + (headed ? CHUNK - HEADER : CHUNK));
         debug('%s %s: %d bytes at %d', syscall, path, chunk.length, sent);
-        more = unwrap(await card.transfer(phase, needHeader, chunk, bytes.length), syscall, path);
+        more = unwrap(await card.transfer(phase, headed, chunk, bytes.length), syscall, path);
         sent += chunk.length;
-        options.onProgress?.({ phase, sent, total: bytes.length });
+        onProgress?.({ phase, sent, total: bytes.length });
         if (more === 0) break;
       }
       if (more !== 0 || sent < bytes.length) {

@@ -1,7 +1,9 @@
 import type { MemoryRegion } from './binding';
 import { type Endian, resolveEndian } from './endian';
 import {
+  checkBoolean,
   checkInteger,
+  checkOptions,
   checkUint64,
   rangeError,
   stateError,
@@ -31,7 +33,7 @@ export interface AccessOptions {
 
 /** @internal */
 export function checkAllocation(size: unknown, options: AllocateOptions, pageSize: number) {
-  const { alignment = pageSize, hugePages = 'none', numaNode = -1 } = options;
+  const { alignment = pageSize, hugePages = 'none', numaNode = -1 } = checkOptions(options);
   checkInteger('size', size, 1, 2 ** 40);
   checkInteger('options.alignment', alignment, 1, 2 ** 30);
   if ((alignment & (alignment - 1)) !== 0) {
@@ -41,7 +43,8 @@ export function checkAllocation(size: unknown, options: AllocateOptions, pageSiz
     throw valueError('options.hugePages', "'none', 'transparent' or 'explicit'", hugePages);
   }
   checkInteger('options.numaNode', numaNode, -1, 1023);
-  return { size: size as number, alignment, hugePages, numaNode };
+  const endian = resolveEndian('options.endian', options.endian ?? 'host');
+  return { size: size as number, alignment, hugePages, numaNode, endian };
 }
 
 /**
@@ -61,9 +64,9 @@ export class Memory {
   #freed = false;
 
   /** @internal Use Cxl.allocate(). */
-  constructor(region: MemoryRegion, endian: Endian) {
+  constructor(region: MemoryRegion, endian: 'big' | 'little') {
     this.#region = region;
-    this.#endian = resolveEndian('options.endian', endian);
+    this.#endian = endian;
     this.address = region.address;
     this.size = region.size;
   }
@@ -129,8 +132,10 @@ export class Memory {
    *   caller vouches that no AFU reaches these pages any more.
    */
   free(options: { force?: boolean } = {}): void {
+    const { force = false } = checkOptions(options);
+    checkBoolean('options.force', force);
     if (this.#freed) return;
-    const errno = this.#region.free(options.force === true);
+    const errno = this.#region.free(force);
     if (errno < 0) {
       throw systemError(
         errno,

@@ -114,12 +114,16 @@ describe('adopt', () => {
     expect(await codeOf(() => system.adopt('1' as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.adopt(1, { owned: 1 as never }))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.adopt(1, { mmioSize: 0 }))).toBe('ERR_OUT_OF_RANGE');
+    expect(await codeOf(() => system.adopt(1, null as never))).toBe('ERR_INVALID_ARG_TYPE');
   });
 });
 
 describe('bad arguments of open and attach', () => {
   row('are refused before any system call', [], async () => {
     expect(await codeOf(() => system.open(1 as never))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => system.open(`${slave}\0`))).toBe('ERR_INVALID_ARG_VALUE');
+    const [one] = await system.afus();
+    expect(await codeOf(() => one?.open('toString' as never))).toBe('ERR_INVALID_ARG_VALUE');
     const context = await system.open(slave);
     const attach = (options: unknown) => codeOf(() => context.attach(options as never));
     expect(await attach(undefined)).toBe('ERR_INVALID_ARG_TYPE');
@@ -132,6 +136,8 @@ describe('bad arguments of open and attach', () => {
     expect(await attach({ wed: 0n, errFf: 1 })).toBe('ERR_INVALID_ARG_TYPE');
     expect(await attach({ wed: 0n, holds: {} })).toBe('ERR_INVALID_ARG_TYPE');
     expect(await attach({ wed: 0n, holds: [1] })).toBe('ERR_INVALID_ARG_TYPE');
+    const tid = { wed: 0n, tid: 'yes' as never };
+    expect(await codeOf(() => context.attachSync(tid))).toBe('ERR_INVALID_ARG_TYPE');
     expect(context.attached).toBe(false);
     await context.close();
   });

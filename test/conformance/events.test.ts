@@ -402,6 +402,10 @@ describe('bad arguments', () => {
     const any = context as unknown as { [call: string]: (...args: unknown[]) => unknown };
     expect(await codeOf(() => any['waitForInterrupt']?.(0))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForInterrupt']?.('1'))).toBe('ERR_INVALID_ARG_TYPE');
+    // It was attached with four.
+    expect(await codeOf(() => any['waitForInterrupt']?.(5))).toBe('ERR_OUT_OF_RANGE');
+    expect(await codeOf(() => any['waitForEvent']?.(null))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => any['events']?.(null))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => any['waitForEvent']?.({ timeout: -1 }))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForEvent']?.({ timeout: 1.5 }))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForEvent']?.({ signal: {} }))).toBe('ERR_INVALID_ARG_TYPE');

@@ -70,7 +70,12 @@ describe('allocate', () => {
     expect(await codeOf(() => system.allocate(1, { endian: 'odd' as never }))).toBe(
       'ERR_INVALID_ARG_VALUE',
     );
+    expect(await codeOf(() => system.allocate(1, null as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.allocate(2 ** 40))).toBe('ENOMEM');
+    const memory = allocate(64);
+    expect(await codeOf(() => memory.free({ force: 1 as never }))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => memory.free(null as never))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(memory.freed).toBe(false);
   });
 });
 

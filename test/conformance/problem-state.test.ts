@@ -129,6 +129,7 @@ describe('bad arguments', () => {
 
   row('of mapProblemState', [], async () => {
     const { context } = job;
+    expect(await codeOf(() => context.mapProblemState(null as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => context.mapProblemState({ offset: 8 }))).toBe(
       'ERR_INVALID_ARG_VALUE',
     );

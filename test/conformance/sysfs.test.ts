@@ -67,6 +67,11 @@ describe('adapters', () => {
     expect(error.syscall).toBe('write');
     expect(error.path).toBe(`${first.path}/reset`);
     await first.setPerstReloadsSameImage(false);
+    const words = () => first.setPerstReloadsSameImage('false' as never);
+    expect(await codeOf(words)).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await first.perstReloadsSameImage()).toBe(false);
+    const force = () => first.reset({ force: 'no' as never });
+    expect(await codeOf(force)).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => first.setLoadImageOnPerst('both' as 'none'))).toBe(
       'ERR_INVALID_ARG_VALUE',
     );

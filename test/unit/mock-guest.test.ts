@@ -162,6 +162,23 @@ describe('/dev/cxl/cardN of a guest', () => {
     expect(await codeOf(card!.downloadImage(new Uint8Array(16)))).toBe('ENOENT');
   });
 
+  it('is not opened for options that make no sense: the adapter would lose its image', async () => {
+    const mock = guest();
+    const [card] = await mock.adapters();
+    const image = new Uint8Array(16);
+    for (const options of [
+      null,
+      { needHeader: 1 },
+      { onProgress: 'a bar' },
+      { signal: { aborted: false } },
+    ]) {
+      expect(await codeOf(card!.downloadImage(image, options as never))).toBe(
+        'ERR_INVALID_ARG_TYPE',
+      );
+    }
+    expect(mock.card(0).link).toBe('ok');
+  });
+
   it('takes an image twice in chunks, and comes back as a new card', async () => {
     const mock = guest();
     const [card] = await mock.adapters();

@@ -94,6 +94,14 @@ describe('the effective-address space', () => {
 });
 
 describe('allocated memory', () => {
+  it('takes nothing for a request that makes no sense', () => {
+    const mock = oneCard();
+    expect(thrownCode(() => mock.allocate(1000, { endian: 'odd' as never }))).toBe(
+      'ERR_INVALID_ARG_VALUE',
+    );
+    expect(mock.counters.bytes).toBe(0);
+  });
+
   it('is counted, zeroed, and gone when freed', () => {
     const mock = oneCard();
     const memory = mock.allocate(1000);
