@@ -14,7 +14,7 @@ import {
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { npm, packTarball, root } from './tarball.mjs';
+import { installTarball, packTarball, root } from './tarball.mjs';
 
 const require = createRequire(import.meta.url);
 const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-pack-'));
@@ -107,11 +107,7 @@ check('what is in it', () => {
 });
 
 check('install, scripts blocked', () => {
-  mkdirSync(app);
-  writeFileSync(path.join(app, 'package.json'), '{"name":"app","private":true}\n');
-  npm(['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', tarball], {
-    cwd: app,
-  });
+  installTarball(app, tarball);
   must(!existsSync(path.join(installed, 'build')), 'something was built');
   const { dependencies } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));
   return `with ${Object.keys(dependencies).join(' and ')}`;

@@ -1,6 +1,6 @@
 // The package as it would be published: built, with its prebuilt addons, packed.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { prebuilds } from '../../lib/build/prebuild.mjs';
@@ -20,9 +20,12 @@ export function npm(args, options = {}) {
   });
 }
 
-/** Builds what is out of date and packs into `folder`: the tarball's path and what is in it. */
-export function packTarball(folder) {
-  if (!prebuilds()) throw new Error('the prebuilt addons are not fit to be published');
+/**
+ * Builds what is out of date, with the prebuilt addons of `archs` (all of them), and packs into
+ * `folder`: the tarball's path and what is in it.
+ */
+export function packTarball(folder, archs) {
+  if (!prebuilds(archs)) throw new Error('the prebuilt addons are not fit to be published');
   const builder = path.join(root, 'lib/build/build.mjs');
   execFileSync(process.execPath, [builder, 'typescript', 'cli'], { stdio: 'inherit' });
   mkdirSync(folder, { recursive: true });
@@ -33,4 +36,12 @@ export function packTarball(folder) {
   // npm 11 has an array, some later ones an object by package name.
   const [packed] = Array.isArray(parsed) ? parsed : Object.values(parsed);
   return { file: path.join(folder, packed.filename), packed };
+}
+
+/** Installs a tarball in a new project at `folder` as a cautious user would: no script is run. */
+export function installTarball(folder, tarball, options = []) {
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path.join(folder, 'package.json'), '{ "private": true }\n');
+  const usual = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
+  npm(['install', ...usual, ...options, tarball], { cwd: folder });
 }

@@ -6,7 +6,7 @@
 // OUT gets each file at its own path (OUT/test/unit/x.test.mjs), the runner OUT/run-tests.mjs
 // and OUT/tests.json, the list. With node-cxl installed in OUT/node_modules,
 // `node run-tests.mjs` runs them all; `node test/unit/x.test.mjs` runs one.
-import { cpSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
@@ -25,6 +25,13 @@ export function testFiles(given) {
       if (statSync(inner).isDirectory()) return testFiles(inner);
       return name.endsWith('.test.ts') ? [path.relative(root, inner)] : [];
     });
+}
+
+/** The conformance tests that ask for a target with the cxl driver; flash and mailboxes do not. */
+export function driverConformance() {
+  return testFiles('test/conformance').filter((file) =>
+    readFileSync(path.join(root, file), 'utf8').includes("from './target'"),
+  );
 }
 
 /** Each test is entered through a module that imports it, then runs what it declared. */

@@ -1,25 +1,6 @@
 #!/bin/busybox sh
-# First program of the machine: what the tests need of a system, then the tests, then off.
-/bin/busybox --install -s /bin
-export PATH=/bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs dev /dev
-mkdir -p /dev/shm
-mount -t tmpfs tmpfs /dev/shm
-ln -sf /proc/self/fd /dev/fd
-ifconfig lo 127.0.0.1 up
-
-finish() {
-  # A quiet console shows no warnings; whoever watches it is to see them. Taint tells of any,
-  # and of a write the kernel took ill.
-  dmesg | grep -E 'WARNING: |BUG: |Oops: |Call Trace:|kernel-exclusive'
-  echo "RIG-TAINT $(cat /proc/sys/kernel/tainted)"
-  echo "RIG-EXIT $1"
-  sync
-  poweroff -f
-  sleep 60
-}
+# First program of the machine: the kernel's drivers, then the tests, then off.
+. /guest.sh
 
 for module in $(cat /modules/order); do
   insmod "/modules/$module.ko" || finish "insmod $module failed"

@@ -4,8 +4,9 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { bundleTests } from '../bundle-tests.mjs';
-import { run } from '../power/command.mjs';
-import { cacheFolder, repository, rigFolder } from './folders.mjs';
+import { run } from '../command.mjs';
+import { doeFolder, repository } from '../folders.mjs';
+import { newRoot, packRoot } from '../initrd.mjs';
 
 const wanted = ['libnvdimm', 'cxl_acpi', 'cxl_pci', 'cxl_mem', 'cxl_pmem', 'cxl_port'];
 const require = createRequire(import.meta.url);
@@ -73,20 +74,12 @@ async function putPackage(root, testFiles) {
 
 /** Builds the file system and gives its image. */
 export async function buildInitrd(kernel, tables, testFiles) {
-  const root = path.join(cacheFolder, 'root');
-  fs.rmSync(root, { recursive: true, force: true });
-  for (const folder of ['bin', 'dev', 'proc', 'sys', 'tmp', 'modules', 'etc']) {
-    fs.mkdirSync(path.join(root, folder), { recursive: true });
-  }
-  put(root, '/bin/busybox', 'bin/busybox');
-  put(root, path.join(rigFolder, 'init.sh'), 'init');
-  fs.chmodSync(path.join(root, 'init'), 0o755);
+  const root = path.join(doeFolder, 'root');
+  const init = path.join(repository, 'test/rig/doe/init.sh');
+  newRoot(root, { busybox: '/bin/busybox', init });
   putModules(root, kernel);
   putNode(root);
   await putPackage(root, testFiles);
   put(root, tables, 'tables');
-
-  const image = path.join(cacheFolder, 'initrd.cpio');
-  run('sh', ['-c', `cd "${root}" && find . | cpio --quiet -o -H newc -R 0:0 > "${image}"`]);
-  return image;
+  return packRoot(root);
 }

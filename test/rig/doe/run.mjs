@@ -2,22 +2,22 @@
 // reading of their tables to compare with. See ../README.md.
 import fs from 'node:fs';
 import path from 'node:path';
-import { stage } from '../power/command.mjs';
-import { cacheFolder, repository } from './folders.mjs';
+import { stage } from '../command.mjs';
+import { doeFolder, repository } from '../folders.mjs';
+import { installHostTools } from '../host-tools.mjs';
+import { runMachine, runRig } from '../machine.mjs';
 import { buildInitrd } from './initrd.mjs';
-import { boot } from './machine.mjs';
-import { fetchKernel, installHostTools } from './packages.mjs';
+import { machine } from './machine.mjs';
+import { fetchKernel, hostTools } from './packages.mjs';
 import { writeTables } from './tables.mjs';
 
-const totals = { passed: 0, failed: 0 };
-
 function testFiles() {
-  const folder = 'test/rig/doe/tests';
-  const own = fs.readdirSync(path.join(repository, folder)).sort();
+  const tests = 'test/rig/doe/tests';
+  const own = fs.readdirSync(path.join(repository, tests)).sort();
   // The last of them unplugs a device.
   return [
     'test/conformance/doe.test.ts',
-    ...own.filter((name) => name.endsWith('.test.ts')).map((name) => `${folder}/${name}`),
+    ...own.filter((name) => name.endsWith('.test.ts')).map((name) => `${tests}/${name}`),
   ];
 }
 
@@ -29,47 +29,20 @@ function checkBuilt() {
   }
 }
 
-async function main() {
+await runRig(async () => {
   checkBuilt();
-  fs.mkdirSync(cacheFolder, { recursive: true });
-  const installed = await stage('host tools', installHostTools);
-  if (installed.length > 0) console.log(`installed ${installed.join(', ')}`);
+  fs.mkdirSync(doeFolder, { recursive: true });
+  await stage('host tools', () => installHostTools(hostTools));
   const kernel = await stage('kernel', fetchKernel);
-  const tables = writeTables();
-  const initrd = await stage('file system', () => buildInitrd(kernel, tables.folder, testFiles()));
-  const logFile = path.join(cacheFolder, 'console.log');
-  const failures = await stage(
-    `machine with ${tables.devices.length} devices, ${kernel.release}`,
-    () =>
-      boot(
-        { kernel: kernel.image, initrd, devices: tables.devices },
-        {
-          logFile,
-          timeoutSeconds: 540,
-          onLine(line) {
-            const sum = /^TOTALS (.*)$/.exec(line);
-            if (sum) {
-              const { passed, failed } = JSON.parse(sum[1]);
-              totals.passed += passed;
-              totals.failed += failed;
-            }
-            console.log(`  ${line}`);
-          },
-        },
-      ),
+  const { folder, devices } = writeTables();
+  const initrd = await stage('file system', () => buildInitrd(kernel, folder, testFiles()));
+  const name = `machine with ${devices.length} devices, ${kernel.release}`;
+  return stage(name, () =>
+    runMachine(name, {
+      ...machine({ kernel: kernel.image, initrd, devices }),
+      logFile: path.join(doeFolder, 'console.log'),
+      seconds: 540,
+      silentSeconds: 300,
+    }),
   );
-  for (const failure of failures) {
-    totals.failed += 1;
-    console.log(`FAIL ${failure}`);
-  }
-  if (failures.length > 0) console.log(`console log: ${logFile}`);
-}
-
-try {
-  await main();
-} catch (error) {
-  totals.failed += 1;
-  console.log(`FAIL ${error.stack}`);
-}
-console.log(`${totals.passed} passed, ${totals.failed} failed`);
-process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;
+});

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { cacheFolder } from './folders.mjs';
+import { doeFolder } from '../folders.mjs';
 
 const gibi = 1n << 30n;
 
@@ -49,7 +49,7 @@ function structures() {
 /** Writes the tables; the folder, and the devices: each has its own table, or QEMU's. */
 export function writeTables() {
   const { encodeCdat } = createRequire(import.meta.url)('node-cxl/mock');
-  const folder = path.join(cacheFolder, 'tables');
+  const folder = path.join(doeFolder, 'tables');
   fs.rmSync(folder, { recursive: true, force: true });
   fs.mkdirSync(folder, { recursive: true });
   const whole = encodeCdat(structures(), { sequence: 7 });

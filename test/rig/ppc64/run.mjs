@@ -10,14 +10,21 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { needCommand, unstrippedAddon } from '../../../lib/build/prebuild.mjs';
-import { npm, packTarball, root } from '../../pack/tarball.mjs';
-import { bundleTests, testFiles } from '../bundle-tests.mjs';
-import { run, stage } from '../power/command.mjs';
+import { unstrippedAddon } from '../../../lib/build/prebuild.mjs';
+import { installTarball, packTarball, root } from '../../pack/tarball.mjs';
+import { bundleTests, driverConformance, testFiles } from '../bundle-tests.mjs';
+import { run, stage } from '../command.mjs';
+import { ppc64Folder } from '../folders.mjs';
+import { installHostTools, programOf } from '../host-tools.mjs';
+import { nodeRoot, suites } from '../node-root.mjs';
 import { runFiles } from '../run-tests.mjs';
 import { checkDisassembly } from './disassembly.mjs';
-import { nodeSysroot, ppc64Folder, suites } from './sysroot.mjs';
 
+const hostTools = [
+  programOf('qemu-user-static', 'qemu-ppc64le-static'),
+  programOf('g++-powerpc64le-linux-gnu', 'powerpc64le-linux-gnu-g++'),
+  programOf('make', 'make'),
+];
 const app = path.join(ppc64Folder, 'app');
 const inside = 'CXL_PPC64_INSIDE';
 
@@ -32,12 +39,6 @@ const leftOut = {
  * same code everywhere, and takes many minutes in emulation.
  */
 const ofTheProcessor = ['test/native/addon-receivers.test.ts', 'test/native/fault-guard.test.ts'];
-
-function driverConformance() {
-  return testFiles('test/conformance').filter((file) =>
-    fs.readFileSync(path.join(root, file), 'utf8').includes("from './target'"),
-  );
-}
 
 /**
  * The suites, as vitest.config.ts has them. Conformance runs on the addon: over the mock it would
@@ -66,10 +67,7 @@ function suitesToRun() {
 async function prepareApp() {
   const { file } = packTarball(path.join(ppc64Folder, 'tarball'));
   fs.rmSync(app, { recursive: true, force: true });
-  fs.mkdirSync(app, { recursive: true });
-  fs.writeFileSync(path.join(app, 'package.json'), '{ "private": true }\n');
-  const options = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline'];
-  npm(['install', ...options, '--cpu=ppc64', '--os=linux', file], { cwd: app });
+  installTarball(app, file, ['--cpu=ppc64', '--os=linux']);
   // Tests reach some internals by path; it is the installed package's they shall reach.
   fs.symlinkSync('node_modules/node-cxl/dist', path.join(app, 'dist'));
   const files = new Set(suitesToRun().flatMap((suite) => suite.files));
@@ -124,7 +122,7 @@ function runInside(args) {
 async function runSuites(majors, parts) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (const major of majors) {
-    const sysroot = nodeSysroot(major);
+    const sysroot = nodeRoot(major);
     const node = path.join(
       sysroot,
       'usr/bin',
@@ -183,13 +181,9 @@ async function main() {
     console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
     return failed === 0 ? 0 : 1;
   }
-  await stage('host tools', () => {
-    needCommand('qemu-ppc64le-static', ['qemu-user-static']);
-    needCommand('powerpc64le-linux-gnu-g++', ['g++-powerpc64le-linux-gnu']);
-    needCommand('make', ['make']);
-  });
+  await stage('host tools', () => installHostTools(hostTools));
   await stage('Node for ppc64el', () => {
-    for (const major of majors.length > 0 ? majors : Object.keys(suites)) nodeSysroot(major);
+    for (const major of majors.length > 0 ? majors : Object.keys(suites)) nodeRoot(major);
   });
   await stage('package and tests', async () => {
     console.log(`${await prepareApp()} test files`);

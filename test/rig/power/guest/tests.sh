@@ -27,7 +27,11 @@ stage() {
 stage "life table in C" /share/check
 
 if [ -d /share/node ]; then
-  for folder in dev proc sys tmp share; do mount --bind /$folder /node/$folder; done
-  for script in /share/node/*.sh; do stage "$(basename "$script" .sh)" chroot /node /share/busybox sh "$script"; done
+  # A root of Node's folders, which are read-only, and the machine's.
+  for folder in $(ls /node) dev proc sys tmp share; do
+    mkdir -p /root/$folder
+    [ -d /node/$folder ] && mount --bind /node/$folder /root/$folder || mount --bind /$folder /root/$folder
+  done
+  for script in /share/node/*.sh; do stage "$(basename "$script" .sh)" chroot /root /share/busybox sh "$script"; done
 fi
 exit $failed

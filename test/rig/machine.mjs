@@ -1,0 +1,130 @@
+// Runs an emulated machine: shows and keeps its console, ends it when it hangs or when the
+// runner ends, and judges it.
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import { judgeConsole, testsOf } from './console.mjs';
+
+// QEMU outlives nobody: neither this process' end nor a signal to it.
+const running = new Set();
+function killAll() {
+  for (const child of running) child.kill('SIGKILL');
+}
+process.on('exit', killAll);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    killAll();
+    process.exit(1);
+  });
+}
+
+/** Passes on whole lines; what has no end of line yet is kept for the next piece or the last. */
+class Lines {
+  #rest = '';
+  #take;
+
+  constructor(take) {
+    this.#take = take;
+  }
+
+  add(text) {
+    const lines = (this.#rest + text).split(/\r*\n/);
+    this.#rest = lines.pop();
+    lines.forEach(this.#take);
+  }
+
+  end() {
+    if (this.#rest !== '') this.#take(this.#rest);
+    this.#rest = '';
+  }
+}
+
+/** Runs QEMU to its end. `stopped` says why when it was we who ended it. */
+function runQemu(program, args, { logFile, seconds, silentSeconds, onLine }) {
+  return new Promise((resolve) => {
+    const log = fs.createWriteStream(logFile);
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    running.add(child);
+    let output = '';
+    let stopped;
+    const stop = (why) => {
+      stopped ??= why;
+      child.kill('SIGKILL');
+    };
+    const end = setTimeout(
+      () => stop(`no end after ${seconds} s: it hangs or is too slow`),
+      seconds * 1000,
+    );
+    let silence;
+    const heard = () => {
+      clearTimeout(silence);
+      silence = setTimeout(
+        () => stop(`silent for ${silentSeconds} s: it hangs`),
+        silentSeconds * 1000,
+      );
+    };
+    heard();
+    const words = new Lines(onLine);
+    const errors = new Lines((line) => onLine(`qemu: ${line}`));
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      heard();
+      output += text;
+      log.write(text);
+      words.add(text);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      log.write(text);
+      errors.add(text);
+    });
+    child.on('error', (error) => {
+      stopped ??= error.message;
+    });
+    child.on('close', (code, signal) => {
+      clearTimeout(end);
+      clearTimeout(silence);
+      running.delete(child);
+      words.end();
+      errors.end();
+      log.end();
+      if (code !== 0) stopped ??= `qemu ended with ${signal ?? code}`;
+      resolve({ output, stopped });
+    });
+  });
+}
+
+/**
+ * Runs the machine until it turns itself off and prints its console, then a line for each thing
+ * that went wrong with it. The tests it ran and those failures are counted.
+ *
+ * `seconds` is the longest that it may take, `silentSeconds` the longest without a word.
+ */
+export async function runMachine(name, { program, args, allowedTaint, ...limits }) {
+  const totals = { passed: 0, failed: 0 };
+  const { output, stopped } = await runQemu(program, args, {
+    ...limits,
+    onLine(line) {
+      const { passed, failed } = testsOf(line);
+      totals.passed += passed;
+      totals.failed += failed;
+      console.log(`  ${line}`);
+    },
+  });
+  const { failures, exit } = judgeConsole(output, { allowedTaint });
+  if (stopped !== undefined) failures.unshift(stopped);
+  if (exit === '1' && totals.failed === 0) failures.push('the guest says that tests failed');
+  for (const failure of failures) console.log(`not ok - ${name}: ${failure}`);
+  totals.failed += failures.length;
+  if (totals.failed > 0) console.log(`console log: ${limits.logFile}`);
+  return totals;
+}
+
+/** Runs `main`, which gives the sum of its machines' tests; prints it, and sets the exit code. */
+export async function runRig(main) {
+  let totals = { passed: 0, failed: 1 };
+  try {
+    totals = await main();
+  } catch (error) {
+    console.log(`not ok - ${error.stack}`);
+  }
+  console.log(`${totals.passed} passed, ${totals.failed} failed`);
+  process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;
+}
