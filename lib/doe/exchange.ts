@@ -155,7 +155,8 @@ async function receive(transfer: Transfer): Promise<Answer> {
   registers.advance();
 
   const kept = Math.min(length, limit);
-  const payload = Buffer.alloc(kept);
+  // Whole dwords: a limit in between would cut the last one in two.
+  const payload = Buffer.alloc(Math.ceil(kept / 4) * 4);
   for (let at = 0; at < length; at += 4) {
     const dword = registers.receive();
     if (at < kept) payload.writeUInt32LE(dword, at);
@@ -171,7 +172,7 @@ async function receive(transfer: Transfer): Promise<Answer> {
   if (after.ready) {
     throw fail('EBADMSG', 'doe(receive)', path, 'the answer is longer than its header says');
   }
-  return { payload, length };
+  return { payload: payload.subarray(0, kept), length };
 }
 
 function stillReady({ registers, path }: Transfer): void {

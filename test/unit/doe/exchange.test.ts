@@ -257,6 +257,13 @@ describe('an answer longer than the caller allows', () => {
     await expectUsable(world);
   });
 
+  it('is refused alike by a limit that is no whole number of dwords', async () => {
+    const world = await setUp();
+    await expect(world.exchange({ maxLength: 6 })).rejects.toMatchObject({ code: 'EOVERFLOW' });
+    expect(world.aborts()).toBe(0);
+    await expectUsable(world);
+  });
+
   it('is taken when it just fits', async () => {
     const { exchange, payload } = await setUp();
     expect(await exchange({ maxLength: 8 })).toEqual(payload);
