@@ -15,7 +15,7 @@ function chooseBinding(choice: string): Binding {
   if (choice === '' || choice === 'native') {
     return (require('./native') as typeof import('./native')).nativeBinding();
   }
-  if (choice === 'mock' || choice.startsWith('mock:')) {
+  if (choice === 'mock' || /^mock:./.test(choice)) {
     const { mockFromConfig } = require('./mock/config') as {
       mockFromConfig(file: string | undefined): { binding: Binding };
     };

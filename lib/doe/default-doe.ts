@@ -7,8 +7,8 @@ import type { PciBus } from './pci';
 import { SysfsPci } from './sysfs';
 
 /**
- * The mailboxes of this machine, unless NODE_CXL_BACKEND says otherwise: `mock` and
- * `mock:FILE.json` are a mock of one memory device.
+ * The mailboxes of this machine, unless NODE_CXL_BACKEND says otherwise: `mock` is a mock of one
+ * memory device, `mock:FILE.json` what the file describes under `doe`, else the same.
  */
 export const doe = new Doe(() => chooseBus(process.env['NODE_CXL_BACKEND'] ?? ''));
 
@@ -20,10 +20,12 @@ export function doeFromDump(file: string): Doe {
 function chooseBus(choice: string): PciBus {
   debug('doe backend: %s', choice || 'native');
   if (choice === '' || choice === 'native') return new SysfsPci();
-  if (choice === 'mock' || choice.startsWith('mock:')) {
+  if (choice === 'mock' || /^mock:./.test(choice)) {
     // Loaded when chosen, as the other mock is.
-    const { createMockDoe } = require('../mock/doe') as { createMockDoe(): Doe };
-    return createMockDoe().bus;
+    const { mockDoeFromConfig } = require('../mock/doe/config') as {
+      mockDoeFromConfig(file: string | undefined): Doe;
+    };
+    return mockDoeFromConfig(choice === 'mock' ? undefined : choice.slice('mock:'.length)).bus;
   }
   throw valueError('NODE_CXL_BACKEND', "'native', 'mock' or 'mock:FILE.json'", choice);
 }

@@ -1,6 +1,5 @@
 /** A mock described in a JSON file: NODE_CXL_BACKEND=mock:config.json. */
-import { readFileSync } from 'node:fs';
-import { errnos, systemError, valueError } from '../errors';
+import { byName, knownObject, list, placeOf, readConfig } from './config-file';
 import { MockCxl } from './mock-cxl';
 import type { AfuModel } from './model';
 import { echoAfu } from './models/echo';
@@ -11,47 +10,18 @@ const models: Readonly<Record<string, () => AfuModel>> = { memcpy: memcpyAfu, ec
 
 /**
  * The mock that a file describes: the options of createMockCxl(), with the models by name
- * (`"model": "memcpy"` or `"echo"`). Without a file, a card with a memcpy AFU and one with an
- * echo AFU.
+ * (`"model": "memcpy"` or `"echo"`); what the file says under `doe` is mockDoeFromConfig()'s.
+ * Without a file, a card with a memcpy AFU, one with an echo AFU, and a flash adapter.
  *
+ * @param file path, from the working directory; so are those of LUNs in it
  * @throws ENOENT, EACCES and so on by their own names when it cannot be read;
  *   ERR_INVALID_ARG_VALUE when it is not JSON, or names an option or model there is none of;
  *   what createMockCxl() throws of its values
  */
 export function mockFromConfig(file?: string): MockCxl {
-  return new MockCxl(file === undefined ? {} : optionsOf(file, parse(file)));
+  return new MockCxl(file === undefined ? { flash: [{}] } : optionsOf(file));
 }
 
-function parse(file: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== undefined && code in errnos) {
-      throw systemError(code as keyof typeof errnos, 'open', file, 'the mock is described there');
-    }
-    throw error;
-  }
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw valueError(`${file}: the file`, `JSON (${(error as Error).message})`, text.slice(0, 40));
-  }
-}
-
-const optionNames = [
-  'cards',
-  'flash',
-  'flavour',
-  'pageSize',
-  'errorPollInterval',
-  'attachTimeout',
-  'udevLinks',
-  'seed',
-  'faults',
-  'latency',
-];
 const cardNames = [
   'afus',
   'caiaVersion',
@@ -69,44 +39,46 @@ const cardNames = [
   'resetTime',
 ];
 const afuNames = ['model', 'mode', 'interruptsMaximum', 'apiVersion', 'apiVersionCompatible'];
+const flashNames = [
+  'luns',
+  'ports',
+  'contexts',
+  'interruptsMinimum',
+  'commandMode',
+  'commandRoom',
+  'unmap',
+  'provisioning',
+  'debugging',
+];
+const lunNames = ['blocks', 'blockSize', 'wwid', 'file', 'ports'];
 
-function optionsOf(file: string, json: unknown): MockOptions {
-  const where = `${file}: the file`;
-  const options = object(where, json, optionNames);
-  const { cards } = options;
+function optionsOf(file: string): MockOptions {
+  const where = placeOf(file);
+  const { cards, doe: _, ...options } = readConfig(file);
+  checkFlash(`${where}.flash`, options['flash'] ?? []);
   if (cards === undefined) return options as MockOptions;
-  const list = array(`${where}.cards`, cards).map((card, index): MockCardOptions => {
+  const made = list(`${where}.cards`, cards).map((card, index): MockCardOptions => {
     const name = `${where}.cards[${index}]`;
-    const { afus, ...rest } = object(name, card, cardNames);
+    const { afus, ...rest } = knownObject(name, card, cardNames);
     if (afus === undefined) return rest;
     return {
       ...rest,
-      afus: array(`${name}.afus`, afus).map((afu, slice) => {
+      afus: list(`${name}.afus`, afus).map((afu, slice) => {
         const afuName = `${name}.afus[${slice}]`;
-        const { model = 'memcpy', ...settings } = object(afuName, afu, afuNames);
-        const make = Object.hasOwn(models, String(model)) ? models[String(model)] : undefined;
-        if (make === undefined) {
-          throw valueError(`${afuName}.model`, Object.keys(models).join(' or '), model);
-        }
-        return { ...settings, model: make() };
+        const { model = 'memcpy', ...settings } = knownObject(afuName, afu, afuNames);
+        return { ...settings, model: byName(`${afuName}.model`, models, model)() };
       }),
     };
   });
-  return { ...options, cards: list } as MockOptions;
+  return { ...options, cards: made } as MockOptions;
 }
 
-function object(name: string, value: unknown, known: readonly string[]): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw valueError(name, 'an object', value);
+function checkFlash(name: string, flash: unknown): void {
+  for (const [index, adapter] of list(name, flash).entries()) {
+    const { luns } = knownObject(`${name}[${index}]`, adapter, flashNames);
+    if (luns === undefined) continue;
+    for (const [lun, options] of list(`${name}[${index}].luns`, luns).entries()) {
+      knownObject(`${name}[${index}].luns[${lun}]`, options, lunNames);
+    }
   }
-  const strange = Object.keys(value).find((key) => !known.includes(key));
-  if (strange !== undefined) {
-    throw valueError(name, `an object of ${known.join(', ')}`, strange);
-  }
-  return value as Record<string, unknown>;
-}
-
-function array(name: string, value: unknown): unknown[] {
-  if (!Array.isArray(value)) throw valueError(name, 'an array', value);
-  return value;
 }

@@ -17,6 +17,7 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
 
 export { mockFromConfig } from './config';
 export * from './doe';
+export { mockDoeFromConfig } from './doe/config';
 export type { FaultName, FaultSpec, Latency, Mishap, RefusableCall, SlowCall } from './faults';
 export {
   type FlashAdapterOptions,

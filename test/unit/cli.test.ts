@@ -76,6 +76,7 @@ describe('list and info', () => {
       expect(listing.adapters.map((each: { name: string }) => each.name)).toEqual([
         'card0',
         'card1',
+        'card2',
       ]);
       const [afu] = listing.adapters[0].afus;
       expect(afu).toMatchObject({

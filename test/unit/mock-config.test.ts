@@ -21,13 +21,13 @@ function file(content: unknown): string {
 }
 
 describe('a mock from a configuration file', () => {
-  it('is a memcpy and an echo AFU without one', async () => {
+  it('is a memcpy AFU, an echo AFU and a flash adapter without one', async () => {
     const afus = await mockFromConfig().afus();
     const devices = await Promise.all(
       afus.map(async (afu) => (await afu.configurationRecords())[0]?.device()),
     );
-    expect(afus.map(({ name }) => name)).toEqual(['afu0.0', 'afu1.0']);
-    expect(devices).toEqual([0x4350, 0xec40]);
+    expect(afus.map(({ name }) => name)).toEqual(['afu0.0', 'afu1.0', 'afu2.0']);
+    expect(devices).toEqual([0x4350, 0xec40, 0x0600]);
   });
 
   it('is as the file says', async () => {
@@ -71,6 +71,10 @@ describe('a mock from a configuration file', () => {
     expect(bad({ cards: [{ afus: [{ model: 'constructor' }] }] })).toBe(
       `${value}.cards[0].afus[0].model`,
     );
+    expect(bad({ flash: {} })).toBe(`${value}.flash`);
+    expect(bad({ flash: [{ lun: [] }] })).toBe(`${value}.flash[0]`);
+    expect(bad({ flash: [{ luns: [null] }] })).toBe(`${value}.flash[0].luns[0]`);
+    expect(bad({ flash: [{ luns: [{ size: 1 }] }] })).toBe(`${value}.flash[0].luns[0]`);
     expect(bad({ flavour: 'vanilla' })).toBe('ERR_INVALID_ARG_VALUE options.flavour');
     expect(bad({ cards: [{ interrupts: -1 }] })).toBe('ERR_OUT_OF_RANGE card.interrupts');
   });
@@ -88,8 +92,8 @@ describe('a mock from a configuration file', () => {
         env: { ...process.env, NODE_CXL_BACKEND: backend },
         encoding: 'utf8',
       }).trim();
-    expect(names('mock')).toBe('mock afu0.0 afu1.0');
-    expect(names(`mock:${file({ cards: [{}] })}`)).toBe('mock afu0.0');
+    expect(names('mock')).toBe('mock afu0.0 afu1.0 afu2.0');
+    expect(names(`mock:${file({ cards: [{}], doe: [] })}`)).toBe('mock afu0.0');
   });
 });
 

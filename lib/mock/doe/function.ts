@@ -2,23 +2,32 @@
 import type { NegativeErrno } from '../../binding';
 import { type ConfigSpace, type Owner, parseAddress } from '../../doe/pci';
 import { registersLength } from '../../doe/registers';
-import { errnos } from '../../errors';
+import { checkInteger, errnos, valueError } from '../../errors';
 import { MockMailbox, type MockMailboxOptions } from './mailbox';
 
 export interface MockFunctionOptions {
   /** `0000:0d:00.0`, or without the domain. */
   readonly address: string;
+  /** 16 bits. Default 0x8086. */
   readonly vendorId?: number;
+  /** 16 bits. Default 0x0d93, QEMU's memory device. */
   readonly deviceId?: number;
-  /** At 0x190 and every 0x20 from there, unless `at` says otherwise. */
+  /**
+   * At 0x190 and every 0x20 from there, unless `at` says otherwise: byte offset of the capability
+   * in configuration space, a multiple of 4 from 0x100. Default: none.
+   */
   readonly mailboxes?: readonly (MockMailboxOptions & { readonly at?: number })[];
-  /** Bytes of configuration space: 64, 256 or 4096. */
+  /** Bytes of configuration space: 64, 256 or 4096. Default 4096. */
   readonly size?: number;
-  /** Bytes of it this user may read: 64 for all but root. Writing then takes root as well. */
+  /**
+   * Bytes of it this user may read: 64 for all but root, who may write as well. Default: all.
+   */
   readonly readable?: number;
-  /** The driver bound to the function. */
+  /** The driver bound to the function: exchanges then need `force`. Default: none. */
   readonly driver?: string;
+  /** Names of `doe_features` (Linux 6.15 and later), such as `0001:01`. Default: none. */
   readonly kernelFeatures?: readonly string[];
+  /** Paths of the `CDAT` attributes that the kernel made of this device. Default: none. */
   readonly kernelTables?: readonly string[];
   /** A conventional PCI function: no PCI Express capability. */
   readonly conventional?: boolean;
@@ -46,7 +55,10 @@ export class MockFunction {
   constructor(options: MockFunctionOptions) {
     this.address = parseAddress(options.address);
     this.size = options.size ?? 4096;
-    this.readable = options.readable ?? this.size;
+    if (![64, 256, 4096].includes(this.size)) {
+      throw valueError('function.size', '64, 256 or 4096', this.size);
+    }
+    this.readable = checkInteger('function.readable', options.readable ?? this.size, 0, 4096);
     this.driver = options.driver;
     this.#kernel = {
       kernelFeatures: options.kernelFeatures ?? [],
@@ -55,8 +67,9 @@ export class MockFunction {
     const dwords = Object.entries(options.dwords ?? {});
     this.#overrides = new Map(dwords.map(([at, value]) => [Number(at), value]));
     this.#config = Buffer.alloc(4096);
-    this.#config.writeUInt16LE(options.vendorId ?? 0x8086, 0x00);
-    this.#config.writeUInt16LE(options.deviceId ?? 0x0d93, 0x02);
+    const id = (name: string, value: number) => checkInteger(`function.${name}`, value, 0, 0xffff);
+    this.#config.writeUInt16LE(id('vendorId', options.vendorId ?? 0x8086), 0x00);
+    this.#config.writeUInt16LE(id('deviceId', options.deviceId ?? 0x0d93), 0x02);
     if (options.conventional !== true) {
       this.#config.writeUInt16LE(0x0010, 0x06);
       this.#config.writeUInt8(expressCapability, 0x34);
@@ -66,7 +79,8 @@ export class MockFunction {
     this.mailboxes = (options.mailboxes ?? []).map(({ at, ...rest }) => {
       const mailbox = new MockMailbox(rest);
       mailbox.onGone = (how) => this.remove(how);
-      const place = at ?? next;
+      const place = checkInteger('mailbox.at', at ?? next, 0x100, 4096 - registersLength);
+      if (place % 4 !== 0) throw valueError('mailbox.at', 'a multiple of 4', place);
       this.#places.set(place, mailbox);
       next = place + apart;
       return mailbox;

@@ -20,7 +20,7 @@ export {
 export { complianceMode, type MockComplianceOptions, spdm, tableAccess } from './protocols';
 
 export interface MockDoeOptions {
-  /** One memory device at 0000:0d:00.0 with three mailboxes. */
+  /** Default: memoryDevice(), one at 0000:0d:00.0 with three mailboxes. */
   readonly functions?: readonly MockFunctionOptions[];
 }
 
@@ -59,7 +59,12 @@ export class MockDoe extends Doe {
     this.#functions = functions;
   }
 
-  /** The device side of a function. */
+  /** Of its functions, in full. */
+  get addresses(): readonly string[] {
+    return [...this.#functions.keys()];
+  }
+
+  /** The device side of a function. @throws ERR_INVALID_ARG_VALUE where there is none */
   function(address: string): MockFunction {
     const found = this.#functions.get(parseAddress(address));
     if (found === undefined) throw valueError('address', 'that of a mock function', address);
@@ -72,7 +77,11 @@ export class MockDoe extends Doe {
   }
 }
 
-/** Mock devices with DOE mailboxes. */
+/**
+ * Mock devices with DOE mailboxes.
+ *
+ * @throws TypeError or RangeError naming the option that is wrong
+ */
 export function createMockDoe(options: MockDoeOptions = {}): MockDoe {
   const functions = (options.functions ?? [memoryDevice()]).map((given) => new MockFunction(given));
   return new MockDoe(new Map(functions.map((made) => [made.address, made])));

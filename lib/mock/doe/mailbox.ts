@@ -2,6 +2,7 @@
 import type { NegativeErrno } from '../../binding';
 import { maxObjectDwords, type Protocol } from '../../doe/exchange';
 import { controlBits, doeCapabilityId, offsets, statusBits } from '../../doe/registers';
+import { checkInteger } from '../../errors';
 
 /** What a mailbox answers to the requests of one protocol. */
 export interface MockProtocol extends Protocol {
@@ -18,7 +19,7 @@ export interface MockFaults {
    * answer that is advanced, or at the last.
    */
   readonly errorAt?: 'send' | 'go' | 'receive' | 'end';
-  /** Milliseconds from go to the answer. */
+  /** Milliseconds from go to the answer. Default 0. */
   readonly delayMs?: number;
   /** Requests are dropped. */
   readonly silent?: boolean;
@@ -35,9 +36,9 @@ export interface MockFaults {
 }
 
 export interface MockMailboxOptions {
-  /** Capability version; 1. */
+  /** Capability version, 0 to 15. Default 1. */
   readonly version?: number;
-  /** MSI or MSI-X message number; none: no interrupt support. */
+  /** MSI or MSI-X message number, 0 to 2047. Default: no interrupt support. */
   readonly messageNumber?: number;
   /** Besides discovery, which answers by this list. One of type discovery replaces that. */
   readonly protocols?: readonly MockProtocol[];
@@ -46,8 +47,9 @@ export interface MockMailboxOptions {
 
 export interface RegisterAccess {
   readonly kind: 'read' | 'write';
-  /** From the start of the capability. */
+  /** Byte offset from the start of the capability. */
   readonly register: number;
+  /** 32 bits. */
   readonly value: number;
 }
 
@@ -72,7 +74,10 @@ export class MockMailbox {
 
   constructor(options: MockMailboxOptions = {}) {
     const { version = 1, messageNumber, protocols = [], faults = {} } = options;
-    this.#version = version;
+    this.#version = checkInteger('mailbox.version', version, 0, 15);
+    if (messageNumber !== undefined) {
+      checkInteger('mailbox.messageNumber', messageNumber, 0, 0x7ff);
+    }
     this.#capabilities = messageNumber === undefined ? 0 : 1 | (messageNumber << 1);
     const isDiscovery = (p: Protocol) => p.vendorId === 1 && p.type === 0;
     this.#protocols = protocols.some(isDiscovery)
