@@ -79,7 +79,9 @@ export class FlashContext {
   static async attach(lun: Lun, options: AttachOptions): Promise<FlashContext> {
     const { access, interrupts, queue } = checkAttachOptions(options);
     const flags = accessFlags[access];
-    const answer = await lun.call('ATTACH', { flags, numInterrupts: BigInt(interrupts) });
+    const { answer } = await patiently(() =>
+      lun.call('ATTACH', { flags, numInterrupts: BigInt(interrupts) }),
+    );
     const squeue = (answer.returnFlags & flashFlags.contextSqCmdMode) !== 0n;
     return new FlashContext(lun, access, { ...queue, squeue }, answer);
   }
@@ -147,18 +149,22 @@ export class FlashContext {
     this.#check();
     this.#geometry(lun);
     if (this.#luns.size === 1) return this.close();
-    await lun.call('DETACH', { contextId: this.#id });
+    await this.#letGo(lun);
     this.#luns.delete(lun);
     for (const resource of this.#resources) {
       if (resource.lun === lun) this.#resources.delete(resource);
     }
   }
 
-  /** The whole LUN (USER_DIRECT). @throws EINVAL in use as virtual; EMFILE no handle left */
+  /**
+   * The whole LUN (USER_DIRECT).
+   *
+   * @throws EINVAL in use as virtual; EMFILE no handle left; EAGAIN slow AFU, after several tries
+   */
   async openDirect(lun: Lun = this.#onlyLun()): Promise<Resource> {
     this.#check();
     const shape = this.#geometry(lun);
-    const answer = await lun.call('USER_DIRECT', { contextId: this.#id });
+    const { answer } = await patiently(() => lun.call('USER_DIRECT', { contextId: this.#id }));
     return this.#add(
       new Resource(this, lun, shape, 'direct', answer.rsrcHandle, answer.lastLba, false),
     );
@@ -298,7 +304,7 @@ export class FlashContext {
       // Closing the descriptor detaches what its own node cannot any more.
       if (lun.closed) continue;
       try {
-        await lun.call('DETACH', { contextId: this.#id });
+        await this.#letGo(lun);
       } catch (error) {
         // Closing the descriptor detaches as well: the rest goes on.
         failure ??= error;
@@ -313,6 +319,20 @@ export class FlashContext {
       this.#resources.clear();
     }
     if (failure !== undefined && !isGone(failure)) throw failure;
+  }
+
+  /**
+   * DETACH releases what is left, but overlooks that it was told EAGAIN: the LUN would stay
+   * virtual, and its blocks taken, for good. So virtual LUNs are released first.
+   */
+  async #letGo(lun: Lun): Promise<void> {
+    const contextId = this.#id;
+    for (const resource of this.#resources) {
+      if (resource.lun !== lun || resource.mode !== 'virtual') continue;
+      const rsrcHandle = BigInt(resource.handle);
+      await patiently(() => lun.call('RELEASE', { contextId, rsrcHandle })).catch(() => undefined);
+    }
+    await lun.call('DETACH', { contextId });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

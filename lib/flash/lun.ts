@@ -33,8 +33,9 @@ const hints: Record<string, string> = {
   'MANAGE_LUN:EBUSY': 'a context still holds a resource on the LUN: release it first',
   'ATTACH:EINVAL':
     'is superpipe enabled on the LUN? A context takes at most 4 interrupts, at least irqs_min, and each LUN once',
-  'ATTACH:ENODEV': 'the capacity of the LUN cannot be read, or the adapter has failed',
-  'ATTACH:ENOSPC': 'the adapter has no context or no interrupts left',
+  'ATTACH:ENODEV':
+    'the capacity of the LUN cannot be read, the adapter has no context left, or it has failed',
+  'ATTACH:ENOSPC': 'the adapter has no interrupts left',
   'USER_DIRECT:EINVAL': 'the LUN is in use as virtual, or the context does not reach it',
   'USER_DIRECT:EMFILE': 'the resource handle table of the context is full',
   'USER_VIRTUAL:EINVAL': 'the LUN is in use as physical, or the context does not reach it',
@@ -122,7 +123,8 @@ export class Lun {
    * Makes a context on the adapter and joins this LUN to it (ATTACH).
    *
    * @throws EINVAL superpipe is not enabled, or too many or too few interrupts; ENODEV no
-   *   capacity known and none readable; ENOSPC no context left
+   *   capacity known and none readable, no context left, or the adapter has failed; ENOSPC no
+   *   interrupts left; EAGAIN the AFU closed the context at once, after several tries
    */
   attach(options: AttachOptions = {}): Promise<FlashContext> {
     return FlashContext.attach(this, options);

@@ -45,6 +45,8 @@ export class FlashAdapterState {
   portsUp: number;
   /** AFU syncs that are still to time out. */
   slowSyncs = 0;
+  /** Contexts that are still to find themselves closed when they are made known to the AFU. */
+  closedContexts = 0;
   /** The reset under way, or the next one, does not succeed. */
   resetFails = false;
 
@@ -87,6 +89,13 @@ export class FlashAdapterState {
   sync(): boolean {
     if (this.status !== 'normal' || this.slowSyncs === 0) return true;
     this.slowSyncs -= 1;
+    return false;
+  }
+
+  /** Gives a context its capabilities; false when it was closed meanwhile. */
+  admit(): boolean {
+    if (this.closedContexts === 0) return true;
+    this.closedContexts -= 1;
     return false;
   }
 

@@ -86,11 +86,12 @@ export class FlashAdapter implements FlashPlatform, Provisioner {
       created.release();
       return errno;
     }
-    const fd = created.getFd();
+    const refused = this.state.admit() ? 0 : -errnos.EAGAIN;
+    const fd = refused < 0 ? refused : created.getFd();
     if (fd < 0) {
       created.stop();
       created.release();
-      return -errnos.ENODEV;
+      return refused < 0 ? refused : -errnos.ENODEV;
     }
     this.started.set(fd, created);
     this.watchClose(created, fd);

@@ -18,7 +18,8 @@ export interface ContextDevice {
 export interface FlashPlatform {
   /**
    * Creates a context bound to the calling process, starts it and installs a descriptor for
-   * it. -errno as the cxl driver's kernel API has it: ENOSPC, EINVAL below irqs_min, EIO.
+   * it. -errno as the cxl driver's kernel API has it: ENOSPC, EINVAL below irqs_min, EIO; EAGAIN
+   * when the context was closed before the AFU knew of it.
    */
   start(interrupts: number, device: (port: ContextPort) => ContextDevice): KernelContext | number;
 }

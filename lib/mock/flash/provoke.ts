@@ -33,6 +33,8 @@ export const provokeCommands = {
   resetFails: 0x15,
   /** Argument: LUN number; VALUE 1: its capacity cannot be read. */
   unreadable: 0x16,
+  /** COUNT contexts find themselves closed when the driver makes them known to the AFU. */
+  closedContext: 0x17,
 } as const;
 
 export class ProvokeBlock {
@@ -108,6 +110,9 @@ export class ProvokeBlock {
         break;
       case provokeCommands.unreadable:
         if (medium !== undefined) medium.readable = this.value === 0n;
+        break;
+      case provokeCommands.closedContext:
+        this.state.closedContexts = times;
         break;
       default:
         break;

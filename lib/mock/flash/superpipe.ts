@@ -208,8 +208,7 @@ export class Superpipe {
     }
     record.place(handle).ports = 1 << path.port;
     if (!this.state.sync()) {
-      record.checkIn(handle);
-      lun.global.detach();
+      this.releaseHandle(record, lun, BigInt(handle));
       return -errnos.EAGAIN;
     }
     return { returnFlags: 0n, rsrcHandle: BigInt(handle), lastLba: lun.global.lastLba };

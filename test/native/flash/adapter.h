@@ -79,6 +79,7 @@ struct flash_adapter {
   int64_t reset_ends;
   bool reset_fails;
   int slow_syncs;
+  int closed_contexts;  // attaches that are still to find their context closed
   uint32_t ports_up;
   bool held;
   uint8_t statuses[MOST_STATUSES][STATUS_SIZE];

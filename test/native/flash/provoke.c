@@ -17,6 +17,7 @@ enum {
   HOLD = 0x14,
   RESET_FAILS = 0x15,
   UNREADABLE = 0x16,
+  CLOSED_CONTEXT = 0x17,
 };
 
 static void add_status(uint64_t value, uint32_t argument) {
@@ -65,6 +66,9 @@ bool flash_provoke(struct flash_context* context) {
       break;
     case UNREADABLE:
       if (lun) lun->unreadable = value != 0;
+      break;
+    case CLOSED_CONTEXT:
+      flash->closed_contexts = (int)count;
       break;
   }
   store_register(page, PROVOKE_DONE, load_register(page, PROVOKE_DONE) + 1);

@@ -57,6 +57,10 @@ static int start(struct flash_context* context) {
   struct start_work work = {.flags = START_WORK_NUM_IRQS | START_WORK_ERR_FF,
                             .num_interrupts = (int16_t)context->interrupts};
   error = context_start(started, &work);
+  if (!error && flash->closed_contexts) {
+    flash->closed_contexts--;
+    error = -EAGAIN;
+  }
   int fd = started->event_fd;
   started->event_fd = error ? -1 : NEXT(fcntl)(fd, F_DUPFD_CLOEXEC, 3);
   if (started->event_fd < 0) {
@@ -118,8 +122,7 @@ static int user_direct(const struct flash_path* path, struct cxlflash_udirect* r
   }
   handle->ports = 1u << path->port;
   if (!sync_afu()) {
-    check_in(handle);
-    lun_detach(lun);
+    release_handle(context, lun, handle);
     return -EAGAIN;
   }
   request->rsrc_handle = (uint64_t)(handle - handles_of(context));

@@ -1,0 +1,119 @@
+import type { FlashContext, Lun } from 'node-cxl/flash';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { chunk, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+
+// EAGAIN: the AFU did not take a changed table in time, or a context was closed under the driver.
+describe('a slow AFU', () => {
+  let target: FlashTarget;
+  let lun: Lun;
+  let context: FlashContext;
+
+  beforeEach(async () => {
+    target = await flashTarget();
+    lun = await target.lun();
+    context = await lun.attach();
+  });
+
+  afterEach(async () => {
+    await context.close();
+    await target.close();
+  });
+
+  /** `count` syncs time out from now on. */
+  const slow = (count: number) => provoke(context, 'slowSync', 0, 0n, count);
+
+  it('makes USER_DIRECT EAGAIN, which holds nothing; openDirect() tries again', async () => {
+    const contextId = context.id;
+    // The handle is taken back by a second one.
+    slow(2);
+    expect(await codeOf(lun.call('USER_DIRECT', { contextId }))).toBe('EAGAIN');
+    expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+    await lun.enableSuperpipe();
+    slow(5);
+    expect((await context.openDirect()).handle).toBe(0);
+  });
+
+  it('makes USER_VIRTUAL EAGAIN; openVirtual() tries again', async () => {
+    const contextId = context.id;
+    slow(1);
+    const call = lun.call('USER_VIRTUAL', { contextId, lunSize: 0n });
+    expect(await codeOf(call)).toBe('EAGAIN');
+    slow(3);
+    const resource = await context.openVirtual({ blocks: chunk });
+    expect([resource.handle, resource.blocks]).toEqual([0, chunk]);
+  });
+
+  it('makes VLUN_RESIZE EAGAIN, growing, shrinking or neither; resize() tries again', async () => {
+    const resource = await context.openVirtual({ blocks: chunk });
+    const rsrcHandle = BigInt(resource.handle);
+    const contextId = context.id;
+    const resize = (reqSize: bigint) => lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize });
+    for (const chunks of [2n, 1n, 1n]) {
+      slow(1);
+      expect(await codeOf(resize(chunks * chunk))).toBe('EAGAIN');
+      expect((await resize(chunks * chunk)).lastLba).toBe(chunks * chunk - 1n);
+    }
+    slow(3);
+    const resized = await resource.resize(2n * chunk);
+    expect(resized).toEqual({ blocks: 2n * chunk, truncated: false, retries: 3 });
+  });
+
+  it('makes RELEASE of a virtual LUN EAGAIN, and its handle stays; release() tries again', async () => {
+    const first = await context.openVirtual({ blocks: chunk });
+    const contextId = context.id;
+    const rsrcHandle = BigInt(first.handle);
+    slow(1);
+    expect(await codeOf(lun.call('RELEASE', { contextId, rsrcHandle }))).toBe('EAGAIN');
+    expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
+    slow(3);
+    await first.release();
+    expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+    await lun.enableSuperpipe();
+  });
+
+  it('does not keep RELEASE of a direct LUN from succeeding', async () => {
+    const resource = await context.openDirect();
+    slow(1);
+    const rsrcHandle = BigInt(resource.handle);
+    const call = lun.call('RELEASE', { contextId: context.id, rsrcHandle });
+    expect(await codeOf(call)).toBe('resolved');
+  });
+
+  it('leaves nothing of a virtual LUN behind when its context is closed, or its LUN detached', async () => {
+    const other = await target.lun(1);
+    await context.join(other);
+    const kept = await context.openVirtual({ lun });
+    await context.openVirtual({ lun: other, blocks: 1 });
+    slow(3);
+    await context.detach(other);
+    expect(await codeOf(other.disableSuperpipe())).toBe('resolved');
+    expect(kept.released).toBe(false);
+    await kept.resize(chunk);
+    slow(3);
+    await context.close();
+    expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+    await lun.enableSuperpipe();
+    context = await lun.attach();
+    expect((await context.openVirtual({ blocks: 4n * chunk })).blocks).toBe(4n * chunk);
+  });
+
+  it('makes ATTACH EAGAIN where the context was closed at once; attach() tries again', async () => {
+    provoke(context, 'closedContext', 0, 0n, 1);
+    expect(await codeOf(lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }))).toBe('EAGAIN');
+    provoke(context, 'closedContext', 0, 0n, 3);
+    const second = await lun.attach();
+    expect(second.isHealthy()).toBe(true);
+    await second.close();
+  });
+
+  it('makes RECOVER_AFU EAGAIN likewise; recover() tries again, and says how often', async () => {
+    const device = (await context.openVirtual({ blocks: 1 })).blockDevice();
+    await device.write(3, new Uint8Array(4096).fill(3));
+    const { id } = context;
+    provoke(context, 'closedContext', 0, 0n, 4);
+    provoke(context, 'errorState', 5);
+    expect(await codeOf(lun.call('RECOVER_AFU', { contextId: id }))).toBe('EAGAIN');
+    expect(await context.recover()).toMatchObject({ reset: true, previousId: id, retries: 3 });
+    expect((await device.read(3, 1))[0]).toBe(3);
+  });
+});
