@@ -170,6 +170,15 @@ for (const mode of commandModes) {
       expect(Buffer.from(blocks).equals(expected)).toBe(true);
     });
 
+    it('refuses to unmap nothing, and past the end', async () => {
+      const device = await direct();
+      expect(await codeOf(device.unmap(0, 0))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.unmap(lunBlocks[0] - 1n, 2))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.unmap(lunBlocks[0], 1))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.unmap(-1n, 1))).toBe('ERR_OUT_OF_RANGE');
+      expect(context.statistics?.issued ?? 0).toBe(0);
+    });
+
     it('is EACCES in a context without the permission', async () => {
       const device = await direct({ access: 'read' });
       const error = await failure(device.write(0, pattern(1)));

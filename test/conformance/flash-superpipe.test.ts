@@ -1,5 +1,5 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
-import { flashFlags, openLun } from 'node-cxl/flash';
+import { flashFlags } from 'node-cxl/flash';
 import { provokeRegisters } from 'node-cxl/mock';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -33,39 +33,6 @@ describe('the superpipe ioctls', () => {
     contexts.push(context);
     return context;
   }
-
-  describe('on a LUN without superpipe', () => {
-    it('refuse everything but MANAGE_LUN with EINVAL', async () => {
-      const lun = await openLun(target.nodes[0]?.[0] ?? '', { system: target.system });
-      const contextId = 1n;
-      const rsrcHandle = 0n;
-      const calls = [
-        lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }),
-        lun.call('USER_DIRECT', { contextId }),
-        lun.call('USER_VIRTUAL', { contextId, lunSize: 0n }),
-        lun.call('RELEASE', { contextId, rsrcHandle }),
-        lun.call('DETACH', { contextId }),
-        lun.call('VERIFY', { contextId, rsrcHandle }),
-        lun.call('RECOVER_AFU', { contextId }),
-        lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: 0n }),
-        lun.call('VLUN_CLONE', { contextIdSrc: 1n, contextIdDst: 2n }),
-      ];
-      expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
-      await lun.close();
-    });
-  });
-
-  describe('the header', () => {
-    it('is EINVAL with another version, a reserved field or return flags set', async () => {
-      const lun = await target.lun();
-      const wwid = await lun.wwid();
-      const flags = flashFlags.enableSuperpipe;
-      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid, version: 1 }))).toBe('EINVAL');
-      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid, reserved: 1 }))).toBe('EINVAL');
-      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid, returnFlags: 1n }))).toBe('EINVAL');
-      expect(await codeOf(lun.call('MANAGE_LUN', { flags, wwid }))).toBe('resolved');
-    });
-  });
 
   describe('MANAGE_LUN', () => {
     it('can be repeated, and is EBUSY to disable only while a resource is open', async () => {
@@ -258,21 +225,6 @@ describe('the superpipe ioctls', () => {
         const call = lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize });
         expect(await codeOf(call)).toBe('EINVAL');
       }
-    });
-
-    it('is EAGAIN when the AFU is slow, and the next try succeeds', async () => {
-      const lun = await target.lun();
-      const context = await attach(lun);
-      const resource = await context.openVirtual();
-      const rsrcHandle = BigInt(resource.handle);
-      const contextId = context.id;
-      provoke(context, 'slowSync', 0, 0n, 1);
-      const call = () => lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: chunk });
-      expect(await codeOf(call())).toBe('EAGAIN');
-      expect((await call()).lastLba).toBe(chunk - 1n);
-      provoke(context, 'slowSync', 0, 0n, 3);
-      const resized = await resource.resize(2n * chunk);
-      expect(resized).toEqual({ blocks: 2n * chunk, truncated: false, retries: 3 });
     });
   });
 

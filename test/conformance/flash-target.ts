@@ -26,6 +26,8 @@ export interface FlashTarget {
   child(index?: number): Promise<FlashChild>;
   /** Closes what lun() opened and gives the LUNs back. */
   close(): Promise<void>;
+  /** Makes an adapter that has failed work for the next test; to be called after close(). */
+  rebind(): void;
 }
 
 const simulated = process.env['CXL_TARGET'] === 'simulated';
@@ -67,6 +69,10 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
         await lun.disableSuperpipe();
         await lun.close();
       }
+    },
+    rebind() {
+      // Each test has a mock of its own.
+      if (simulated) command('flash-rebind');
     },
   };
 }

@@ -206,6 +206,7 @@ static int locked_command(const char* verb, const char* first, const char* secon
     detach_all(afu);
     return 0;
   }
+  if (strcmp(verb, "flash-rebind") == 0) return flash_rebind();
   if (strcmp(verb, "slow-close") == 0) {
     return parse_number(first, &slow_close_ms) ? 0 : -EINVAL;
   }

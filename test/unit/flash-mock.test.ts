@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CxlError } from 'node-cxl';
-import { type FlashContext, listLuns, openFlashHost, openLun } from 'node-cxl/flash';
+import { listLuns, openFlashHost, openLun } from 'node-cxl/flash';
 import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { codeOf, provoke } from '../conformance/flash-target';
+import { codeOf } from '../conformance/flash-target';
 
 const chunk = 65536n;
 
@@ -76,31 +76,6 @@ describe('a flash adapter of the mock', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('is ENODEV when contexts are used up, ENOSPC when interrupts are', async () => {
-    const system = machine({ contexts: 2 });
-    const lun = await lunOf(system);
-    const first = await lun.attach();
-    await lun.attach();
-    expect(await codeOf(lun.attach())).toBe('ENODEV');
-    await first.close();
-    expect(await codeOf(lun.attach())).toBe('resolved');
-    const many = await lunOf(machine());
-    const contexts: FlashContext[] = [];
-    // 2037 interrupts, four a context.
-    for (let i = 0; i < 509; i += 1) contexts.push(await many.attach({ interrupts: 4 }));
-    expect(await codeOf(many.attach({ interrupts: 4 }))).toBe('ENOSPC');
-  });
-
-  it('is ENODEV to attach while no capacity is known and none can be read', async () => {
-    const system = machine({ luns: [{ blocks: 1000 }, { blocks: 1000 }] });
-    const context = await (await lunOf(system, '/dev/sg3')).attach();
-    const lun = await lunOf(system, '/dev/sg1');
-    provoke(context, 'unreadable', 0, 1n);
-    expect(await codeOf(lun.attach())).toBe('ENODEV');
-    provoke(context, 'unreadable', 0, 0n);
-    expect(await codeOf(lun.attach())).toBe('resolved');
-  });
-
   it('has 256 handles a context with 4 KiB pages', async () => {
     const lun = await lunOf(machine({}, 4096));
     const context = await lun.attach();
@@ -149,35 +124,6 @@ describe('a flash adapter of the mock', () => {
       expect((await next.blockDevice().read(5, 1))[0]).toBe(writeSame ? 0 : 7);
       await next.release();
     }
-  });
-});
-
-describe('a failed recovery', () => {
-  it('lets RELEASE, DETACH and VLUN_RESIZE work', async () => {
-    const system = machine();
-    const context = await (await lunOf(system)).attach();
-    const resource = await context.openVirtual({ blocks: 1 });
-    system.flash.adapters[0]?.reset(10, 'fails');
-    expect(await codeOf(context.recover())).toBe('ENODEV');
-    expect(context.isHealthy()).toBe(false);
-    const lun = await lunOf(system, '/dev/sg2');
-    expect(await codeOf(lun.attach())).toBe('ENODEV');
-    expect(await codeOf(resource.verify())).toBe('ENODEV');
-    expect(await codeOf(resource.resize(0))).toBe('resolved');
-    expect(await codeOf(resource.release())).toBe('resolved');
-    expect(await codeOf(context.close())).toBe('resolved');
-    expect(system.counters.contexts).toBe(0);
-  });
-
-  it('fails the commands in flight with its reason', async () => {
-    const system = machine();
-    const context = await (await lunOf(system)).attach({ watchInterval: 10 });
-    const device = (await context.openVirtual({ blocks: 10 })).blockDevice();
-    system.flash.adapters[0]?.hold(true);
-    const codes = [...Array(8).keys()].map((i) => codeOf(device.write(i, new Uint8Array(4096))));
-    system.flash.adapters[0]?.reset(10, 'fails');
-    expect(await Promise.all(codes)).toEqual(codes.map(() => 'ENODEV'));
-    expect(await codeOf(device.write(0, new Uint8Array(4096)))).toBe('ENODEV');
   });
 });
 

@@ -2,6 +2,9 @@
 
 #include "adapter.h"
 
+#include <errno.h>
+#include <string.h>
+
 #include "../area.h"
 #include "../engine.h"
 #include "flash.h"
@@ -48,6 +51,23 @@ void flash_catch_up(void) {
     if (ended) context_detach(context);
   }
   if (ended) device_wake();
+}
+
+int flash_rebind(void) {
+  int error = 0;
+  flash_lock();
+  records_sweep(0);
+  for (int i = 0; i < FLASH_CONTEXTS; i++) {
+    if (flash->contexts[i].pid) error = -EBUSY;
+  }
+  if (!error && flash->state != ADAPTER_RESET) {
+    flash->state = ADAPTER_NORMAL;
+    flash->reset_fails = false;
+    memset(flash->superpipe, 0, sizeof flash->superpipe);
+    for (int i = 0; i < FLASH_LUNS; i++) flash->luns[i].ports = 0;
+  }
+  flash_unlock();
+  return error;
 }
 
 bool flash_busy(void) { return flash && flash->state == ADAPTER_RESET; }

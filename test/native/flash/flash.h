@@ -34,6 +34,9 @@ int flash_set_mode(const char* name);
 int flash_host_ioctl(unsigned long request, void* argument);
 // Runs the AFU of every context; true when it did something.
 bool flash_step(bool* attached);
+// The driver is unbound and bound again, which an adapter that has failed takes to work again. 0,
+// or -EBUSY while there is a context: the driver waits for those to go.
+int flash_rebind(void);
 // A reset is running.
 bool flash_busy(void);
 // In the child of a fork: the contexts are the parent's.

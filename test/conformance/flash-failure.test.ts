@@ -1,0 +1,99 @@
+import type { AttachOptions, BlockDevice, FlashContext, Lun, Resource } from 'node-cxl/flash';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  chunk,
+  codeOf,
+  commandModes,
+  type FlashTarget,
+  flashTarget,
+  provoke,
+} from './flash-target';
+
+const size = 4096;
+const watchInterval = 10;
+
+for (const mode of commandModes) {
+  describe(`an adapter whose reset failed, ${mode} mode`, () => {
+    let target: FlashTarget;
+    let lun: Lun;
+    let context: FlashContext;
+    let resource: Resource;
+
+    beforeEach(async () => {
+      target = await flashTarget(mode);
+      lun = await target.lun();
+    });
+
+    afterEach(async () => {
+      await context.close();
+      await target.close();
+      target.rebind();
+    });
+
+    async function attach(options: AttachOptions = {}): Promise<BlockDevice> {
+      context = await lun.attach({ watchInterval, ...options });
+      resource = await context.openVirtual({ blocks: chunk });
+      return resource.blockDevice();
+    }
+
+    function fail(milliseconds = 5): void {
+      provoke(context, 'resetFails', 1);
+      provoke(context, 'errorState', milliseconds);
+    }
+
+    it('is ENODEV to every call that does not let go', async () => {
+      await attach();
+      const other = await target.lun(1);
+      const contextId = context.id;
+      const rsrcHandle = BigInt(resource.handle);
+      fail();
+      const calls = [
+        lun.call('RECOVER_AFU', { contextId }),
+        lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }),
+        lun.call('USER_DIRECT', { contextId }),
+        lun.call('USER_VIRTUAL', { contextId, lunSize: 0n }),
+        lun.call('VERIFY', { contextId, rsrcHandle }),
+        lun.call('VLUN_CLONE', { contextIdSrc: contextId, contextIdDst: contextId }),
+      ];
+      expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'ENODEV'));
+      expect(await codeOf(context.recover())).toBe('ENODEV');
+      expect(await codeOf(other.attach())).toBe('ENODEV');
+      expect(await codeOf(context.openVirtual())).toBe('ENODEV');
+      expect(await codeOf(resource.verify())).toBe('ENODEV');
+      expect(context.isHealthy()).toBe(false);
+    });
+
+    it('lets VLUN_RESIZE, RELEASE, DETACH and MANAGE_LUN work', async () => {
+      await attach();
+      const second = await context.openVirtual({ blocks: 1 });
+      fail();
+      expect(await codeOf(context.recover())).toBe('ENODEV');
+      expect((await resource.resize(2n * chunk)).blocks).toBe(2n * chunk);
+      expect((await resource.resize(0)).blocks).toBe(0n);
+      expect(await codeOf(resource.release())).toBe('resolved');
+      // The other one goes with its context, which is held until then.
+      expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
+      expect(second.released).toBe(false);
+      const { id } = context;
+      expect(await codeOf(context.close())).toBe('resolved');
+      expect(await codeOf(lun.call('DETACH', { contextId: id }))).toBe('EINVAL');
+      expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+      expect(await codeOf(lun.enableSuperpipe())).toBe('resolved');
+    });
+
+    it('fails the commands in flight with its reason, each once, and all later ones', async () => {
+      const device = await attach({ queueDepth: 64 });
+      provoke(context, 'hold', 1);
+      let settled = 0;
+      const codes = [...Array(100).keys()].map((i) =>
+        codeOf(device.write(i, new Uint8Array(size)).finally(() => (settled += 1))),
+      );
+      fail();
+      expect(await Promise.all(codes)).toEqual(codes.map(() => 'ENODEV'));
+      expect(settled).toBe(100);
+      expect(context.statistics).toMatchObject({ completed: 0, failed: 100 });
+      expect(await codeOf(device.write(0, new Uint8Array(size)))).toBe('ENODEV');
+      await device.drained();
+    });
+  });
+}
