@@ -35,7 +35,7 @@ describe('the registers of a context in IOARRIN mode', () => {
   });
 
   afterEach(async () => {
-    if (context.isHealthy()) provoke(context, 'hold', 0);
+    if (page.mapped && context.isHealthy()) provoke(context, 'hold', 0);
     await context.close();
     await target.close();
   });
@@ -138,6 +138,35 @@ describe('the registers of a context in IOARRIN mode', () => {
     provoke(context, 'hold', 1);
     page.writeBlock(interruptMask, BigUint64Array.of(allOnes, 0x20000n));
     expect(page.read64(commandRoom)).toBe(mostCommands - 1n);
+  });
+
+  it('have the address of each IOARCB come back in the response ring', async () => {
+    const memory = target.system.allocate(4096);
+    const order = { endian: 'big' } as const;
+    const response = 2048;
+    page.write64(endianControl, 0x8000_0000_0000_0080n);
+    // A ring of one entry: every lap, the toggle bit changes.
+    const program = () => {
+      page.write64(rrqStart, memory.address + BigInt(response));
+      page.write64(rrqEnd, memory.address + BigInt(response));
+    };
+    const answered = async (offset: number) => {
+      memory.store64(response, allOnes, order);
+      page.write64(ioarrin, memory.address + BigInt(offset));
+      while (memory.load64(response, order) === allOnes) await new Promise(setImmediate);
+      return memory.load64(response, order) - memory.address;
+    };
+    program();
+    expect(await answered(0)).toBe(1n);
+    expect(await answered(256)).toBe(256n);
+    expect(await answered(384)).toBe(385n);
+    // Writing the end begins a new lap, whether or not it is another one.
+    program();
+    expect(await answered(512)).toBe(513n);
+    // What is no command is answered by its status, which follows it.
+    expect(new Uint8Array(memory.buffer)[512 + 64 + 1]).toBe(0x21);
+    await context.close();
+    memory.free();
   });
 
   it('take what a test provokes at once', () => {
