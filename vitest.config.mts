@@ -59,6 +59,24 @@ export default defineConfig({
         },
       },
       {
+        // A PSL9 card, where the memcpy AFU copies less.
+        test: {
+          name: 'mock-caia-2',
+          server,
+          include: ['test/conformance/memcpy.test.ts'],
+          env: { CXL_TARGET: 'mock', CXL_CAIA: '2' },
+        },
+      },
+      {
+        test: {
+          name: 'simulated-caia-2',
+          server,
+          include: ['test/conformance/memcpy.test.ts'],
+          pool: 'forks',
+          env: { CXL_TARGET: 'simulated', CXLSIM_CAIA: '2', LD_PRELOAD: simulatedDevice },
+        },
+      },
+      {
         // The device is preloaded: every process of this project starts with it.
         test: {
           name: 'simulated',

@@ -6,6 +6,7 @@ import {
   COMPARE_AND_SWAP,
   COMPLETE,
   COPY,
+  canCopy,
   INCREMENT,
   INTERRUPT,
   INVALID_SOURCE,
@@ -13,6 +14,7 @@ import {
   RESTART,
   registers,
   STOPPED,
+  startCopyJob,
   startJob,
   UNDEFINED_COMMAND,
   until,
@@ -23,7 +25,7 @@ const { system, afu } = target;
 let job: Job;
 
 beforeEach(async () => {
-  job = await startJob(system, `/dev/cxl/${afu}s`, { interrupts: 4, lines: 2 });
+  job = await startCopyJob(system, `/dev/cxl/${afu}s`, { interrupts: 4, lines: 2 });
 });
 
 afterEach(async () => {
@@ -116,10 +118,73 @@ describe('the memcpy AFU', () => {
     const { queue, regs } = job;
     const interrupt = queue.add({ command: INTERRUPT, length: 2000 });
     expect((await queue.finished(interrupt)) & INVALID_SOURCE).toBe(INVALID_SOURCE);
-    if ((regs.read64(registers.status) & STOPPED) !== 0n) regs.write64(registers.control, RESTART);
+    await stopped();
+    regs.write64(registers.control, RESTART);
     const undefinedCommand = queue.add({ command: 0x3f });
     expect((await queue.finished(undefinedCommand)) & UNDEFINED_COMMAND).toBe(UNDEFINED_COMMAND);
   });
+
+  row('stops for an invalid interrupt source as it does for a valid one', [], async () => {
+    const { queue, regs } = job;
+    const words = job.context.hold(Buffer.alloc(256));
+    const increment = { command: INCREMENT, source: system.addressOf(words), destination: 0n };
+    increment.destination = increment.source + 128n;
+    // 0 is no interrupt either.
+    for (const source of [0, 5]) {
+      const interrupt = queue.add({ command: INTERRUPT, length: source });
+      const next = queue.add(increment);
+      expect(await queue.finished(interrupt)).toBe(INVALID_SOURCE);
+      await stopped();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(queue.status(next)).toBe(0);
+      regs.write64(registers.control, RESTART);
+      expect(await queue.finished(next)).toBe(COMPLETE);
+    }
+  });
+
+  row(
+    'on CAIA 2 copies a cache line at most, for one process element in four',
+    ['caia-2'],
+    async () => {
+      const source = randomBytes(256);
+      const others: Job[] = [];
+      try {
+        while (others.length < 4) {
+          others.push(await startJob(system, `/dev/cxl/${afu}s`, { interrupts: 4, lines: 2 }));
+        }
+        const outcomes = new Map<number, number>();
+        for (const { context, queue } of [job, ...others]) {
+          const from = context.hold(source);
+          const to = context.hold(Buffer.alloc(256));
+          const copy = (length: number) =>
+            queue.finished(
+              queue.add({
+                command: COPY,
+                length,
+                source: system.addressOf(from),
+                destination: system.addressOf(to),
+              }),
+            );
+          const fit = canCopy(context.processElement);
+          outcomes.set(context.processElement! % 4, await copy(128));
+          expect(
+            to.subarray(0, 128).equals(fit ? source.subarray(0, 128) : Buffer.alloc(128)),
+          ).toBe(true);
+          expect(await copy(129)).toBe(UNDEFINED_COMMAND);
+          expect(to[128]).toBe(0);
+        }
+        expect([...outcomes].sort()).toEqual([
+          [0, UNDEFINED_COMMAND],
+          [1, COMPLETE],
+          [2, UNDEFINED_COMMAND],
+          [3, UNDEFINED_COMMAND],
+        ]);
+      } finally {
+        for (const other of others) await other.context.close();
+        for (const other of others) other.queue.memory.free({ force: true });
+      }
+    },
+  );
 
   row('a bad address is a data storage fault with that address', [], async () => {
     const { context, queue } = job;
@@ -163,5 +228,34 @@ describe('its atomics', () => {
     };
     expect(await swap(5n, 9n)).toBe(9n);
     expect(await swap(5n, 12n)).toBe(9n);
+  });
+
+  row('are of aligned words', [], async () => {
+    const word = job.context.hold(Buffer.alloc(128));
+    const element = job.queue.add({
+      command: COMPARE_AND_SWAP,
+      extra: 0x11,
+      atomicOperand: 0n,
+      source: 1n,
+      destination: system.addressOf(word) + 4n,
+    });
+    expect(await job.queue.finished(element)).toBe(UNDEFINED_COMMAND);
+    expect(word.equals(Buffer.alloc(128))).toBe(true);
+  });
+
+  row('fault as a store does, whether they would swap or not', ['provoke'], async () => {
+    const { context, queue } = job;
+    const wait = context.waitForEvent({ timeout: 15_000 });
+    const element = queue.add({
+      command: COMPARE_AND_SWAP,
+      extra: 0x11,
+      atomicOperand: 1n,
+      source: 2n,
+      destination: 0x80n,
+    });
+    const event = await wait;
+    expect(event).toMatchObject({ type: 'data-storage', address: 0x80n });
+    expect(event.type === 'data-storage' && (event.dsisr & 0x0200_0000n) !== 0n).toBe(true);
+    expect(await queue.finished(element)).toBe(ADDRESS_ERROR);
   });
 });

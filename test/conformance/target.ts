@@ -24,6 +24,8 @@ export type Need =
   | 'guest'
   /** Mappings are the processor's own, so that a fault is a true SIGBUS. */
   | 'native'
+  /** A card of CAIA 2, whose memcpy AFU copies less. */
+  | 'caia-2'
   /** Memory can be bound to a NUMA node. */
   | 'numa'
   /** mmap() knows MAP_HUGETLB. */

@@ -30,6 +30,9 @@ enum { VALID = 0x80, WRAP = 0x40, COMMAND = 0x3f };
 enum { CAS_NOT_EQUAL = 0x10, CAS_EQUAL = 0x11 };
 enum { COMPLETE = 0x80, ADDRESS_ERROR = 0x20, INVALID_SOURCE = 0x04, UNDEFINED = 0x01 };
 
+// What the image for CAIA 2 copies: a cache line, and for one process element in four.
+enum { CAIA2_LENGTH = 128, CAIA2_MODULUS = 4, CAIA2_REMAINDER = 1 };
+
 // Elements of one process before the next gets its turn.
 #define TURN 64
 
@@ -81,6 +84,10 @@ static uint8_t fault(struct context* context, uint64_t address, bool store) {
 static uint8_t copy(struct context* context, const struct element* element) {
   static uint8_t buffer[65536];  // guarded by the device lock
   size_t length = be16toh(element->length);
+  if (options.caia == 2 &&
+      (length > CAIA2_LENGTH || context->external_pe % CAIA2_MODULUS != CAIA2_REMAINDER)) {
+    return UNDEFINED;
+  }
   uint64_t source = be64toh(element->source), target = be64toh(element->target);
   size_t loaded = memory_load(buffer, source, length);
   size_t stored = memory_store(target, buffer, loaded);
@@ -102,7 +109,9 @@ static uint8_t increment(struct context* context, const struct element* element)
 static uint8_t compare_and_swap(struct context* context, const struct element* element) {
   uint64_t target = be64toh(element->target), value;
   if (element->extra != CAS_EQUAL && element->extra != CAS_NOT_EQUAL) return UNDEFINED;
-  if (memory_load(&value, target, 8) < 8) return fault(context, target, false);
+  if (target % sizeof value != 0) return UNDEFINED;
+  // Translated for a store, whether there will be one or not.
+  if (memory_load(&value, target, 8) < 8) return fault(context, target, true);
   bool equal = value == element->operand1;
   if (equal != (element->extra == CAS_EQUAL)) return COMPLETE;
   return memory_store(target, &element->source, 8) < 8 ? fault(context, target, true) : COMPLETE;

@@ -144,10 +144,15 @@ describe('the memcpy AFU', () => {
   it('marks what it cannot do', async () => {
     const mock = oneCard();
     const [queue, context] = await start(mock);
-    expect(await queue.run({ command: interrupt, length: 5 })).toBe(0x04);
-    expect(await queue.run({ command: interrupt, length: 0 })).toBe(0x04);
+    const registers = context.mapProblemState();
+    for (const length of [5, 0]) {
+      expect(await queue.run({ command: interrupt, length })).toBe(0x04);
+      expect(registers.read64(0x10) & stopped).toBe(stopped);
+      registers.write64(0x18, restart);
+    }
     expect(await queue.run({ command: 2 })).toBe(0x01);
     expect(await queue.run({ command: atomic, extra: 7 })).toBe(0x01);
+    expect(await queue.run({ command: atomic, extra: 0x11, target: 0x4004n })).toBe(0x01);
     await context.close();
   });
 

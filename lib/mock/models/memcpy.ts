@@ -205,11 +205,13 @@ class MemcpyProcess implements ProcessLogic {
     return status.complete;
   }
 
-  /** Raises it and stops: the program looks at the status register, and restarts. */
+  /**
+   * Raises it and stops: the program looks at the status register, and restarts. It stops for a
+   * source that is not there too, since the program waits for that in either case.
+   */
   #interrupt(source: number): number {
-    if (!this.#process.raiseInterrupt(source)) return status.invalidInterrupt;
     this.#stopped = true;
-    return status.complete;
+    return this.#process.raiseInterrupt(source) ? status.complete : status.invalidInterrupt;
   }
 
   #increment(view: DataView, at: number): number {
@@ -221,10 +223,11 @@ class MemcpyProcess implements ProcessLogic {
     return status.complete;
   }
 
-  /** Swaps in the second operand when the first does (or does not) equal what is there. */
+  /** Swaps in the second operand when the first does (or does not) equal the aligned word there. */
   #compareAndSwap(view: DataView, at: number): number {
     const variant = view.getUint8(at + 4);
     if (variant !== atomicEqual && variant !== atomicNotEqual) return status.undefinedCommand;
+    if (view.getUint8(at + 31) % 8 !== 0) return status.undefinedCommand;
     const target = this.#process.access(addressAt(view, at + 24), 8, 'write');
     if (target === undefined) return status.addressError;
     const memory = viewOf(target);

@@ -11,8 +11,10 @@ export async function mockTarget({
   flavour = process.env['CXL_FLAVOUR'] === 'guest' ? 'guest' : 'bare-metal',
 }: MockTargetOptions = {}): Promise<Target> {
   const guest = flavour === 'guest';
-  const directed = { afus: [{ model: provokingAfu() }] };
-  const dedicated = { afus: [{ model: provokingAfu({ modes: ['dedicated'] }) }] };
+  const caia2 = process.env['CXL_CAIA'] === '2';
+  const caiaVersion = caia2 ? '2.0' : '1.0';
+  const directed = { caiaVersion, afus: [{ model: provokingAfu() }] };
+  const dedicated = { caiaVersion, afus: [{ model: provokingAfu({ modes: ['dedicated'] }) }] };
   const mock = createMockCxl({ flavour, cards: guest ? [directed] : [directed, dedicated] });
   return {
     name: 'mock',
@@ -20,20 +22,11 @@ export async function mockTarget({
     afu: 'afu0.0',
     dedicatedAfu: 'afu1.0',
     processes: 511,
-    has: new Set<Need>(
-      guest
-        ? ['provoke', 'master', 'guest', 'device-side', 'few-processes', 'numa', 'hugetlb']
-        : [
-            'provoke',
-            'master',
-            'dedicated',
-            'bare-metal',
-            'device-side',
-            'few-processes',
-            'numa',
-            'hugetlb',
-          ],
-    ),
+    has: new Set<Need>([
+      ...(['provoke', 'master', 'device-side', 'few-processes', 'numa', 'hugetlb'] as const),
+      ...(guest ? (['guest'] as const) : (['dedicated', 'bare-metal'] as const)),
+      ...(caia2 ? (['caia-2'] as const) : []),
+    ]),
     device: {
       freeze: async (card) => mock.card(card).freeze(),
       linkDown: async (card) => {

@@ -1,6 +1,7 @@
 /** The true driver: in the emulated POWER machine, and on hardware. */
 import { type Afu, cxl } from 'node-cxl';
 import type { Need, Target } from '../target';
+import { isCaia2 } from './work-queue';
 
 const MEMCPY_VENDOR = 0x1014;
 const MEMCPY_DEVICE = 0x4350;
@@ -39,6 +40,7 @@ export async function rigTarget(): Promise<Target> {
       'native',
       'numa',
       'hugetlb',
+      ...((await isCaia2(cxl)) ? (['caia-2'] as const) : []),
       ...(process.env['NODE_CXL_PROCESSES'] ? (['few-processes'] as const) : []),
     ]),
     device: noDevice,
@@ -73,6 +75,7 @@ export async function hardwareTarget(): Promise<Target> {
       'numa',
       'hugetlb',
       bareMetal ? 'bare-metal' : 'guest',
+      ...((await adapter?.caiaVersion())?.startsWith('2.') ? (['caia-2'] as const) : []),
       // The target itself can be tried out on a mock.
       ...(cxl.backend === 'native' ? (['native'] as const) : []),
     ]),

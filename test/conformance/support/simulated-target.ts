@@ -2,6 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cxl } from 'node-cxl';
 import type { Need, Target } from '../target';
+import { isCaia2 } from './work-queue';
 
 const CONTROL = '/dev/cxl-sim';
 
@@ -50,6 +51,7 @@ export async function simulatedTarget(): Promise<Target> {
       'few-processes',
       // What an emulator under the simulated device may lack: mbind(), MAP_HUGETLB.
       ...(process.env['CXL_EMULATED'] === undefined ? (['numa', 'hugetlb'] as const) : []),
+      ...((await isCaia2(cxl)) ? (['caia-2'] as const) : []),
       ...(guest ? (['guest'] as const) : (['bare-metal', 'dedicated'] as const)),
     ]),
     device: {

@@ -100,11 +100,45 @@ export interface Job {
   end(): Promise<void>;
 }
 
-export async function startJob(
+/** Whether the first card is one of CAIA 2 (PSL9), whose memcpy AFU copies less. */
+export async function isCaia2(system: Cxl): Promise<boolean> {
+  const [adapter] = await system.adapters();
+  return (await adapter?.caiaVersion())?.startsWith('2.') ?? false;
+}
+
+/** On CAIA 2 these process elements have a port that can copy. */
+export function canCopy(processElement: number | undefined): boolean {
+  return processElement !== undefined && processElement % 4 === 1;
+}
+
+/** A job whose process element can copy, on whatever card. */
+export async function startCopyJob(
   system: Cxl,
   path: string,
-  options: { interrupts?: number; errFf?: boolean; lines?: number } = {},
+  options: JobOptions = {},
 ): Promise<Job> {
+  const caia2 = await isCaia2(system);
+  const unfit: Job[] = [];
+  try {
+    for (;;) {
+      const job = await startJob(system, path, options);
+      if (!caia2 || canCopy(job.context.processElement)) return job;
+      unfit.push(job);
+    }
+  } finally {
+    // Not before: the next open would get the same process element.
+    for (const job of unfit) await job.context.close();
+    for (const job of unfit) job.queue.memory.free({ force: true });
+  }
+}
+
+export interface JobOptions {
+  interrupts?: number;
+  errFf?: boolean;
+  lines?: number;
+}
+
+export async function startJob(system: Cxl, path: string, options: JobOptions = {}): Promise<Job> {
   const context = await system.open(path);
   const queue = new WorkQueue(system, options.lines);
   const { interrupts, errFf } = options;

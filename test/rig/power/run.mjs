@@ -20,8 +20,8 @@ const processes = [64, 3];
 const areaPages = processes.length * (2 + Math.max(...processes));
 
 const machines = [
-  { cpu: 'POWER8', processors: 1 },
-  { cpu: 'POWER9', processors: 2 },
+  { cpu: 'POWER8', processors: 1, caia: '0x100' },
+  { cpu: 'POWER9', processors: 2, caia: '0x200' },
 ];
 
 const isMachine = (word) => machines.some(({ cpu }) => cpu === word);
@@ -36,7 +36,6 @@ async function prepareShare(kernel) {
   fs.mkdirSync(share, { recursive: true });
   const passedOn = ['CXL_SEED', 'CXL_RUNS'].filter((name) => process.env[name] !== undefined);
   const settings = {
-    'module-parameters': `processes=${processes.join(',')} afus=${processes.length}`,
     'process-elements': String(processes[0]),
     'test-names': testNames.join(' '),
     environment: passedOn.map((name) => `export ${name}='${process.env[name]}'\n`).join(''),
@@ -64,8 +63,11 @@ await runRig(async () => {
   const initrd = await stage('initial file system', () => buildInitrd(kernel, module));
   const share = await prepareShare(kernel);
   const totals = { passed: 0, failed: 0 };
-  for (const { cpu, processors } of machines) {
+  for (const { cpu, processors, caia } of machines) {
     if (chosen.length > 0 && !chosen.includes(cpu)) continue;
+    const parameters = { processes: processes.join(','), afus: processes.length, caia };
+    const words = Object.entries(parameters).map(([name, value]) => `${name}=${value}`);
+    fs.writeFileSync(path.join(share, 'module-parameters'), words.join(' '));
     const { passed, failed } = await stage(`${cpu}, ${processors} processor(s)`, () =>
       runMachine(cpu, {
         ...machine({

@@ -39,6 +39,11 @@
 #define DONE_INVALID_SOURCE 0x04
 #define DONE_UNDEFINED 0x01
 
+/* What the image for CAIA 2 copies: a cache line, and for one process element in four. */
+#define CAIA2_LENGTH 128
+#define CAIA2_MODULUS 4
+#define CAIA2_REMAINDER 1
+
 /* Lets detach and the provoke block in between long batches. */
 #define BATCH 64
 
@@ -87,6 +92,13 @@ static int copy(struct rig_process *process, u64 from, u64 to, size_t length)
 	return 0;
 }
 
+static bool can_copy(const struct rig_process *process, size_t length)
+{
+	if (rig_caia >> 8 != 2)
+		return true;
+	return length <= CAIA2_LENGTH && process->token % CAIA2_MODULUS == CAIA2_REMAINDER;
+}
+
 static int increment(struct rig_process *process, u64 from, u64 to)
 {
 	__be32 value;
@@ -112,7 +124,7 @@ static int compare_and_swap(struct rig_process *process, const struct element *e
 	if (!*defined)
 		return 0;
 	/* Through the driver first; pinning would bring a page in behind its back. */
-	error = rig_read(process, address, &old, sizeof(old));
+	error = rig_read_for_store(process, address, &old, sizeof(old));
 	if (!error && pin_user_pages_fast(address & PAGE_MASK, 1, FOLL_WRITE, &page) != 1)
 		error = rig_write(process, address, &old, sizeof(old)) ?: -EFAULT;
 	if (error)
@@ -161,8 +173,11 @@ static int execute(struct rig_process *process, u64 address, const struct elemen
 
 	switch (element->command & ELEMENT_COMMAND) {
 	case COMMAND_COPY:
-		error = copy(process, be64_to_cpu(element->source), be64_to_cpu(element->destination),
-			     be16_to_cpu(element->length));
+		defined = can_copy(process, be16_to_cpu(element->length));
+		if (defined)
+			error = copy(process, be64_to_cpu(element->source),
+				     be64_to_cpu(element->destination),
+				     be16_to_cpu(element->length));
 		break;
 	case COMMAND_INTERRUPT:
 		return interrupt(process, address, be16_to_cpu(element->length));

@@ -231,19 +231,23 @@ unsigned long rig_psl_interrupt(struct rig_process *process, struct rig_fault fa
 	return READ_ONCE(process->response);
 }
 
-static bool copy(u64 address, void *data, size_t length, bool store)
+/* UPDATE loads what may be stored to next: its faults are those of a store. */
+enum access { LOAD, STORE, UPDATE };
+
+static bool copy(u64 address, void *data, size_t length, enum access access)
 {
 	void __user *there = (void __user *)(unsigned long)address;
 
-	if (store)
+	if (access == STORE)
 		return copy_to_user_nofault(there, data, length) == 0;
 	return copy_from_user_nofault(data, there, length) == 0;
 }
 
-static int copy_in_page(struct rig_process *process, u64 address, void *data, size_t length, bool store)
+static int copy_in_page(struct rig_process *process, u64 address, void *data, size_t length,
+			enum access access)
 {
 	const struct rig_fault fault = {
-		.dsisr = RIG_DSISR_PAGE | RIG_DSISR_NO_PTE | (store ? RIG_DSISR_STORE : 0),
+		.dsisr = RIG_DSISR_PAGE | RIG_DSISR_NO_PTE | (access == LOAD ? 0 : RIG_DSISR_STORE),
 		.dar = address,
 	};
 	unsigned int restarts;
@@ -253,7 +257,7 @@ static int copy_in_page(struct rig_process *process, u64 address, void *data, si
 
 		if (rig_halted(process))
 			return -EINTR;
-		if (copy(address, data, length, store))
+		if (copy(address, data, length, access))
 			return 0;
 		response = rig_psl_interrupt(process, fault);
 		if (!response)
@@ -264,11 +268,12 @@ static int copy_in_page(struct rig_process *process, u64 address, void *data, si
 	return -EFAULT;
 }
 
-static int reach(struct rig_process *process, u64 address, void *data, size_t length, bool store)
+static int reach(struct rig_process *process, u64 address, void *data, size_t length,
+		 enum access access)
 {
 	while (length > 0) {
 		size_t chunk = min_t(u64, length, PAGE_SIZE - (address & (PAGE_SIZE - 1)));
-		int error = copy_in_page(process, address, data, chunk, store);
+		int error = copy_in_page(process, address, data, chunk, access);
 
 		if (error)
 			return error;
@@ -281,10 +286,15 @@ static int reach(struct rig_process *process, u64 address, void *data, size_t le
 
 int rig_read(struct rig_process *process, u64 address, void *to, size_t length)
 {
-	return reach(process, address, to, length, false);
+	return reach(process, address, to, length, LOAD);
 }
 
 int rig_write(struct rig_process *process, u64 address, const void *from, size_t length)
 {
-	return reach(process, address, (void *)from, length, true);
+	return reach(process, address, (void *)from, length, STORE);
+}
+
+int rig_read_for_store(struct rig_process *process, u64 address, void *to, size_t length)
+{
+	return reach(process, address, to, length, UPDATE);
 }

@@ -142,6 +142,8 @@ bool rig_halted(struct rig_process *process);
 /* 0, -EFAULT after an address error, -EINTR when the process is being detached. */
 int rig_read(struct rig_process *process, u64 address, void *to, size_t length);
 int rig_write(struct rig_process *process, u64 address, const void *from, size_t length);
+/* A load that faults as the store that may follow it would. */
+int rig_read_for_store(struct rig_process *process, u64 address, void *to, size_t length);
 /* Interrupts the driver with a fault and waits; the driver's answer (TFC bits), 0 when halted. */
 unsigned long rig_psl_interrupt(struct rig_process *process, struct rig_fault fault);
 

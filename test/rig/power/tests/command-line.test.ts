@@ -45,7 +45,8 @@ describe('list', () => {
       const { backend, adapters } = await json('list');
       expect(backend).toBe('native');
       expect(adapters).toHaveLength(1);
-      expect(adapters[0]).toMatchObject({ name: 'card0', caiaVersion: '1.0', pslRevision: 1 });
+      expect(adapters[0].caiaVersion).toMatch(/^[12]\.0$/);
+      expect(adapters[0]).toMatchObject({ name: 'card0', pslRevision: 1 });
       const [first, second] = adapters[0].afus;
       expect(first).toMatchObject({ name: 'afu0.0', mode: 'afu_directed', identity: '1014:4350' });
       expect(first.nodes).toEqual(['/dev/cxl/afu0.0m', '/dev/cxl/afu0.0s']);
