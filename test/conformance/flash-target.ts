@@ -1,11 +1,17 @@
 /**
  * The flash adapters that the conformance tests run on: the one place that knows how the
- * backends differ. Both have three LUNs: 262144 blocks on two ports, 131072 on two, and 1000
- * on the first port only.
+ * backends differ. Both have four LUNs: 262144 blocks on two ports, 131072 on two, and on the
+ * first port only 1000, and 262144 of 512 bytes.
  */
 import { type Cxl, cxl } from 'node-cxl';
 import { type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
-import { createMockCxl, type MockCxl, provokeCommands, provokeRegisters } from 'node-cxl/mock';
+import {
+  createMockCxl,
+  type FlashLunOptions,
+  type MockCxl,
+  provokeCommands,
+  provokeRegisters,
+} from 'node-cxl/mock';
 import { type FlashChild, forkedChild, mockChild } from './support/flash-child';
 import { command } from './support/simulated-target';
 
@@ -13,7 +19,7 @@ const allOnes = (1n << 64n) - 1n;
 
 export type CommandMode = 'ioarrin' | 'sq';
 
-export const lunBlocks = [262144n, 131072n, 1000n] as const;
+export const lunBlocks = [262144n, 131072n, 1000n, 262144n] as const;
 export const chunk = 65536n;
 
 export interface FlashTarget {
@@ -78,8 +84,13 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
 }
 
 function mock(commandMode: CommandMode): Cxl {
-  const [first, second, third] = lunBlocks;
-  const luns = [{ blocks: first }, { blocks: second }, { blocks: third, ports: [0] }];
+  const [first, second, third, fourth] = lunBlocks;
+  const luns: FlashLunOptions[] = [
+    { blocks: first },
+    { blocks: second },
+    { blocks: third, ports: [0] },
+    { blocks: fourth, blockSize: 512, ports: [0] },
+  ];
   return createMockCxl({ cards: [], flash: [{ commandMode, luns }] });
 }
 

@@ -93,20 +93,6 @@ describe('a flash adapter of the mock', () => {
     expect(context.statistics?.resets).toBe(1);
   });
 
-  it('has blocks of 512 bytes too, sizes being told in 4 KiB', async () => {
-    const system = machine({ luns: [{ blocks: 4n * chunk, blockSize: 512 }] });
-    const lun = await lunOf(system);
-    const context = await lun.attach();
-    const raw = await lun.call('USER_VIRTUAL', { contextId: context.id, lunSize: 1n });
-    // A chunk of 65536 blocks of 512 bytes is 8192 of 4 KiB.
-    expect(raw.lastLba).toBe(8191n);
-    const resource = await context.openVirtual({ blocks: chunk + 1n });
-    expect(resource.blocks).toBe(2n * chunk);
-    const device = resource.blockDevice();
-    await device.write(2n * chunk - 1n, new Uint8Array(512).fill(3));
-    expect((await device.read(2n * chunk - 1n, 1))[511]).toBe(3);
-  });
-
   it('does not offer unmap unless it can', async () => {
     const context = await (await lunOf(machine({ unmap: false }))).attach();
     const device = (await context.openDirect()).blockDevice();

@@ -9,11 +9,11 @@
 #include "../engine.h"
 #include "flash.h"
 
-const char* const lun_names[FLASH_LUNS] = {"60050760000000000000000000000a01",
-                                           "60050760000000000000000000000a02",
-                                           "60050760000000000000000000000a03"};
+const char* const lun_names[FLASH_LUNS] = {
+    "60050760000000000000000000000a01", "60050760000000000000000000000a02",
+    "60050760000000000000000000000a03", "60050760000000000000000000000a04"};
 
-const struct flash_path flash_paths[FLASH_PATHS] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {2, 0}};
+const struct flash_path flash_paths[FLASH_PATHS] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {2, 0}, {3, 0}};
 
 // The reset takes every context from the AFU; its record waits for recovery.
 void flash_reset(uint64_t milliseconds) {

@@ -10,10 +10,11 @@
 
 #include "../context.h"
 
-#define FLASH_LUNS 3
-#define FLASH_PATHS 5
+#define FLASH_LUNS 4
+#define FLASH_PATHS 6
 #define FLASH_CONTEXTS 512
-#define BLOCK_SIZE 4096ull
+// The unit of sizes in the ioctls of virtual LUNs, whatever the LUN has for a block.
+#define SIZE_UNIT 4096ull
 #define CHUNK_BLOCKS 65536ull
 #define MOST_CHUNKS 8
 #define MOST_HANDLES 4096
@@ -27,6 +28,7 @@
 enum lun_mode { LUN_FREE, LUN_VIRTUAL, LUN_PHYSICAL };
 
 struct flash_lun {
+  uint32_t block_size;
   uint64_t blocks;  // as the medium has it
   uint64_t data;    // where in the shared memory its blocks are
   bool unreadable;
@@ -171,10 +173,11 @@ struct handle* find_handle(struct flash_context* context, uint64_t number, struc
 struct handle* check_out(struct flash_context* context, struct flash_lun* lun,
                          enum handle_kind kind);
 void check_in(struct handle* handle);
+// Of a virtual LUN, and the sizes of those: in SIZE_UNIT.
 uint64_t last_lba_of(struct handle* handle);
 // 0 or a negative errno.
 int resize_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle,
-                  uint64_t blocks);
+                  uint64_t size);
 int release_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle);
 // Those of the LUN.
 void release_handles(struct flash_context* context, struct flash_lun* lun);

@@ -66,7 +66,8 @@ void check_in(struct handle* handle) {
 }
 
 uint64_t last_lba_of(struct handle* handle) {
-  return (uint64_t)handle->chunk_count * CHUNK_BLOCKS - 1;
+  uint64_t blocks = (uint64_t)handle->chunk_count * CHUNK_BLOCKS;
+  return blocks * flash->luns[handle->lun].block_size / SIZE_UNIT - 1;
 }
 
 static int grow(struct flash_lun* lun, struct handle* handle, uint64_t wanted) {
@@ -92,7 +93,8 @@ static void shrink(struct flash_lun* lun, struct handle* handle, uint64_t wanted
 }
 
 int resize_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle,
-                  uint64_t blocks) {
+                  uint64_t size) {
+  uint64_t blocks = size * SIZE_UNIT / lun->block_size;
   uint64_t wanted = (blocks + CHUNK_BLOCKS - 1) / CHUNK_BLOCKS;
   uint64_t have = (uint64_t)handle->chunk_count;
   bool synced;

@@ -25,7 +25,8 @@ static void count_port(int port, uint64_t* luns, uint64_t* blocks) {
   for (int i = 0; i < FLASH_PATHS; i++) {
     if (flash_paths[i].port != port) continue;
     ++*luns;
-    *blocks += lun_of(&flash_paths[i])->blocks;
+    struct flash_lun* lun = lun_of(&flash_paths[i]);
+    *blocks += lun->blocks * lun->block_size / SIZE_UNIT;
   }
   for (int i = 0; i < MOST_MADE; i++) {
     if (!flash->made[i].blocks || flash->made[i].port != port) continue;

@@ -31,7 +31,10 @@ struct flash_here here;
 static int segment_fd = -1;
 static pid_t member;
 
-static const uint64_t capacities[FLASH_LUNS] = {262144, 131072, 1000};
+static const struct {
+  uint32_t block_size;
+  uint64_t blocks;
+} media[FLASH_LUNS] = {{4096, 262144}, {4096, 131072}, {4096, 1000}, {512, 262144}};
 
 // Another build of this library may lay the tables out otherwise.
 static const uint64_t version = 0xf1a5000000000000ull | sizeof(struct flash_adapter);
@@ -40,7 +43,7 @@ static size_t round_up(size_t size) { return (size + HOST_PAGE - 1) & ~(size_t)(
 
 static size_t segment_size(void) {
   size_t size = round_up(sizeof *flash);
-  for (int i = 0; i < FLASH_LUNS; i++) size += round_up(capacities[i] * BLOCK_SIZE);
+  for (int i = 0; i < FLASH_LUNS; i++) size += round_up(media[i].blocks * media[i].block_size);
   return size;
 }
 
@@ -130,9 +133,10 @@ static void create(void) {
   flash->handles = (int)(sysconf(_SC_PAGESIZE) / 16);
   uint64_t place = round_up(sizeof *flash);
   for (int i = 0; i < FLASH_LUNS; i++) {
-    flash->luns[i].blocks = capacities[i];
+    flash->luns[i].block_size = media[i].block_size;
+    flash->luns[i].blocks = media[i].blocks;
     flash->luns[i].data = place;
-    place += round_up(capacities[i] * BLOCK_SIZE);
+    place += round_up(media[i].blocks * media[i].block_size);
   }
   __atomic_store_n(&flash->version, version, __ATOMIC_RELEASE);
 }
@@ -209,8 +213,9 @@ void flash_forked(void) {
 }
 
 void lun_discard(struct flash_lun* lun, uint64_t lba, uint64_t blocks) {
-  off_t start = (off_t)(lun->data + lba * BLOCK_SIZE), length = (off_t)(blocks * BLOCK_SIZE);
+  uint64_t first = lba * lun->block_size;
+  off_t start = (off_t)(lun->data + first), length = (off_t)(blocks * lun->block_size);
   if (fallocate(segment_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, length)) {
-    memset(lun_data(lun) + lba * BLOCK_SIZE, 0, (size_t)length);
+    memset(lun_data(lun) + first, 0, (size_t)length);
   }
 }

@@ -134,10 +134,10 @@ static void on_medium(const struct ioarcb* command, struct handle* handle, uint6
     check(status, 0x05, 0x21);
     return;
   }
-  uint8_t* data = lun_data(lun) + place * BLOCK_SIZE;
+  uint8_t* data = lun_data(lun) + place * lun->block_size;
   uint8_t operation = command->cdb[0];
   if (operation != WRITE_SAME_16) {
-    transfer(command, data, blocks * BLOCK_SIZE, operation == WRITE_16, status);
+    transfer(command, data, blocks * lun->block_size, operation == WRITE_16, status);
   } else if (command->cdb[1] & UNMAP) {
     lun_discard(lun, place, blocks);
   } else {

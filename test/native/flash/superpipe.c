@@ -104,10 +104,10 @@ static int attach(const struct flash_path* path, struct cxlflash_attach* request
   request->hdr.return_flags = mode_flag(context) | (fd >= 0 ? CXLFLASH_APP_CLOSE_ADAP_FD : 0);
   request->context_id = context->id;
   request->mmio_size = HOST_PAGE;
-  request->block_size = BLOCK_SIZE;
+  request->block_size = lun->block_size;
   request->adap_fd = (uint64_t)(int64_t)fd;
   request->last_lba = lun->last_lba;
-  request->max_xfer = 16777216 / BLOCK_SIZE;
+  request->max_xfer = 16777216 / lun->block_size;
   return 0;
 }
 
