@@ -93,7 +93,9 @@ export class Attributes {
     const file = `${this.path}/${name}`;
     debug('write %s: %s', file, text);
     const answer = await this.#sysfs.write(file, text);
-    if (answer < 0) throw systemError(answer, 'write', file, writeHints[`${name}:${-answer}`]);
+    if (answer >= 0) return;
+    const hint = writeHints[`${name}:${-answer}`] ?? writeHints[-answer];
+    throw systemError(answer, 'write', file, hint);
   }
 
   async #parsed<T>(
@@ -139,6 +141,10 @@ function isAbsent(errno: number): boolean {
 
 const inUse = 'a context exists: close every context of this AFU first';
 const writeHints: Record<string, string> = {
+  // Whatever the attribute.
+  [errnos.EACCES]: 'attributes are written by root alone',
+  [errnos.ENOENT]:
+    'no such attribute here: older drivers and PowerVM guests have fewer, and a card that is gone has none',
   [`mode:${errnos.EBUSY}`]: inUse,
   [`reset:${errnos.EBUSY}`]: inUse,
   [`reset:${errnos.EINVAL}`]:

@@ -1,7 +1,7 @@
 import { Adapter } from './adapter';
 import { Afu } from './afu';
 import { Attributes } from './attributes';
-import type { Binding } from './binding';
+import type { AllocationRequest, Binding } from './binding';
 import { Context, type ContextOrigin } from './context';
 import { debug } from './debug';
 import {
@@ -137,7 +137,10 @@ export class Cxl {
    */
   allocate(size: number, options: AllocateOptions = {}): Memory {
     const request = checkAllocation(size, options, this.pageSize);
-    const region = unwrap(this.binding.allocate(request), 'mmap');
+    const region = this.binding.allocate(request);
+    if (typeof region === 'number') {
+      throw systemError(region, 'mmap', undefined, allocationHint(region, request));
+    }
     return new Memory(region, request.endian);
   }
 
@@ -193,4 +196,18 @@ export class Cxl {
       throw systemError('EPROTO', 'open', sysfsPath);
     }
   }
+}
+
+/** What to do about a refusal of allocate(): 'mmap' has other reasons where an area is mapped. */
+function allocationHint(errno: number, request: AllocationRequest): string | undefined {
+  if (errno === -errnos.EINVAL) {
+    return `this machine has no NUMA node ${request.numaNode} with memory: see /sys/devices/system/node`;
+  }
+  if (errno === -errnos.EOPNOTSUPP) {
+    return 'this runtime or kernel has no such memory to give: no buffers outside its heap, or no huge pages';
+  }
+  if (errno !== -errnos.ENOMEM) return undefined;
+  return request.hugePages === 'explicit'
+    ? 'the pool of huge pages has not enough of them left: raise /proc/sys/vm/nr_hugepages, or ask for transparent ones'
+    : 'ask for less, or free what is no longer used';
 }

@@ -55,6 +55,7 @@ const descriptions: Partial<Record<ErrnoName, string>> = {
   EBADMSG: 'malformed message',
   EBUSY: 'device or resource busy',
   ECANCELED: 'operation canceled',
+  EEXIST: 'file exists',
   EFAULT: 'bad address',
   EINVAL: 'invalid argument',
   EIO: 'input/output error',
@@ -92,9 +93,16 @@ const syscallHints: Record<string, string> = {
   'ioctl(START_WORK):EINVAL':
     'is the number of interrupts within irqs_min and irqs_max of the AFU?',
   'ioctl(START_WORK):EBUSY': 'the adapter is being reset, or the AFU does not answer: try again',
+  'ioctl(START_WORK):ENODEV': 'this processor or kernel cannot wake threads: attach without tid',
   'open:EIO': 'the link to the card is down: wait for its recovery',
+  'open:ENOENT':
+    'is the cxl driver loaded (it is part of Linux 3.18 to 6.14, on POWER8 and POWER9), and the AFU in the mode that has this node? NODE_CXL_BACKEND=mock runs the program without a card',
+  'adopt:ENODEV': 'this is no descriptor of a context on an AFU',
+  'adopt:EBADF': 'this process has no such descriptor open',
   'mmap:EIO': 'attach the context first; after a detach open a new one',
+  'mmap:EACCES': 'the descriptor was not opened for reading and writing',
   'mmap:EINVAL': 'the range passes the end of the problem state area (mmio_size)',
+  'read:EEXIST': 'another context of this thread waits on the same descriptor: adopt it once',
   'read:EIO': 'the context was detached (recovery, reset or unplug): close it and open a new one',
   'mmio:EIO': 'the mapping no longer leads to the AFU: ask linkState(), close and open again',
 };

@@ -1,7 +1,7 @@
 import { AbortError, checkWaitOptions } from './abort';
 import type { Binding } from './binding';
 import { debug } from './debug';
-import { checkBoolean, systemError, typeError, unwrap } from './errors';
+import { checkBoolean, errnos, systemError, typeError, unwrap } from './errors';
 
 export interface ImageProgress {
   readonly phase: 'download' | 'validate';
@@ -44,7 +44,11 @@ export async function downloadImage(
   // The caller's bytes may change between the two passes; what is validated must be what was sent.
   const bytes = image.slice();
   debug('open %s', path);
-  const card = unwrap(await binding.openCard(path), 'open', path);
+  const card = await binding.openCard(path);
+  if (typeof card === 'number') {
+    const hint = card === -errnos.ENOENT ? 'only PowerVM guests have this node' : undefined;
+    throw systemError(card, 'open', path, hint);
+  }
   try {
     for (const phase of ['download', 'validate'] as const) {
       const syscall = `ioctl(${phase.toUpperCase()}_IMAGE)`;

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { CxlError } from 'node-cxl';
+import { createMockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { errnoName, errnos, systemError, unwrap } from '../../dist/errors';
 
@@ -30,6 +31,30 @@ describe('CxlError', () => {
     expect(systemError('EPROTO', 'open').message).toContain('update');
     expect(systemError('ENOSPC', 'open').message).toContain('process elements');
     expect(systemError('EIO', 'open').message).toContain('link');
+  });
+
+  it('gives advice about the call that failed, and not about another one like it', async () => {
+    const told = async (call: () => unknown): Promise<string> => {
+      try {
+        await call();
+      } catch (error) {
+        return (error as Error).message;
+      }
+      return 'nothing';
+    };
+    const mock = createMockCxl({ cards: [{}] });
+    const [card] = await mock.adapters();
+    const [afu] = await mock.afus();
+    expect(await told(() => mock.allocate(1, { numaNode: 5 }))).toContain('NUMA node 5');
+    expect(await told(() => mock.allocate(1, { hugePages: 'explicit' }))).toContain('nr_hugepages');
+    expect(await told(() => mock.adopt(1))).toContain('no such descriptor');
+    expect(await told(() => mock.open('afu0.0d'))).toContain('the mode that has this node');
+    expect(await told(() => card?.downloadImage(new Uint8Array(1)))).toContain('PowerVM');
+    mock.inject({ name: 'sysfs-write', errno: 'EACCES' });
+    expect(await told(() => afu?.setIrqsMax(8))).toContain('written by root');
+    const guest = createMockCxl({ cards: [{}], flavour: 'guest' });
+    const [platform] = await guest.adapters();
+    expect(await told(() => platform?.setLoadImageOnPerst('user'))).toContain('no such attribute');
   });
 
   it('names an errno it does not know by its number', () => {
