@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { checkWaitOptions, type WaitOptions } from './abort';
 import { Attributes } from './attributes';
 import type { AfuFile, Binding, StartWork } from './binding';
@@ -466,12 +467,7 @@ function faultError(event: DataStorageEvent | AfuErrorEvent, path: string): Faul
 }
 
 function checkHoldable(name: string, view: unknown): Holdable {
-  if (
-    view instanceof Memory ||
-    ArrayBuffer.isView(view) ||
-    view instanceof ArrayBuffer ||
-    view instanceof SharedArrayBuffer
-  ) {
+  if (view instanceof Memory || ArrayBuffer.isView(view) || types.isAnyArrayBuffer(view)) {
     return view;
   }
   throw typeError(name, 'Memory, an ArrayBuffer or a view of one', view);

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { Adapter } from './adapter';
 import { Afu } from './afu';
 import { Attributes } from './attributes';
@@ -151,7 +152,7 @@ export class Cxl {
   addressOf(view: ArrayBufferView | ArrayBuffer | SharedArrayBuffer | Memory): bigint {
     if (view instanceof Memory) return view.address;
     const buffer = ArrayBuffer.isView(view) ? view.buffer : view;
-    if (!(buffer instanceof ArrayBuffer) && !(buffer instanceof SharedArrayBuffer)) {
+    if (!types.isAnyArrayBuffer(buffer)) {
       throw typeError('view', 'Memory, an ArrayBuffer or a view of one', view);
     }
     if (

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { AbortError, checkWaitOptions } from './abort';
 import type { Binding } from './binding';
 import { debug } from './debug';
@@ -32,7 +33,7 @@ export async function downloadImage(
   image: Uint8Array,
   options: ImageDownloadOptions,
 ): Promise<void> {
-  if (!(image instanceof Uint8Array)) throw typeError('image', 'a Buffer or Uint8Array', image);
+  if (!types.isUint8Array(image)) throw typeError('image', 'a Buffer or Uint8Array', image);
   if (image.length === 0) throw typeError('image', 'at least one byte', image);
   // All of it now: once the first chunk is sent, a failure costs the adapter its image.
   const { signal, needHeader = false, onProgress } = checkWaitOptions(options);

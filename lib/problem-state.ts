@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from './binding';
 import type { CxlError } from './errors';
 import { checkUint64, rangeError, stateError, systemError, typeError } from './errors';
@@ -118,10 +119,10 @@ export class ProblemState {
   #checkBlock(offset: number, name: string, block: BlockArray): void {
     if (
       !(
-        block instanceof BigUint64Array ||
-        block instanceof BigInt64Array ||
-        block instanceof Uint32Array ||
-        block instanceof Int32Array
+        types.isBigUint64Array(block) ||
+        types.isBigInt64Array(block) ||
+        types.isUint32Array(block) ||
+        types.isInt32Array(block)
       )
     ) {
       throw typeError(

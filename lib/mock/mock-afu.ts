@@ -1,4 +1,5 @@
 /** The device side of an AFU, and the in-kernel driver's. */
+import { types } from 'node:util';
 import type { WaitOptions } from '../abort';
 import { checkInteger, checkUint64, stateError, typeError, unwrap } from '../errors';
 import { expectHappening } from './expectations';
@@ -70,7 +71,7 @@ export class MockContext {
    */
   injectEvent(bytes: Uint8Array): void {
     this.#started();
-    if (!(bytes instanceof Uint8Array)) throw typeError('bytes', 'a Buffer or Uint8Array', bytes);
+    if (!types.isUint8Array(bytes)) throw typeError('bytes', 'a Buffer or Uint8Array', bytes);
     checkInteger('bytes.length', bytes.length, 1, 4096);
     this.#context.rawEvent(bytes);
   }

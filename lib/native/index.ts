@@ -1,5 +1,6 @@
 /** The seam over real devices: the addon, dressed as a Binding. */
 import { constants } from 'node:buffer';
+import { types } from 'node:util';
 import type {
   AfuFile,
   AllocationRequest,
@@ -221,8 +222,8 @@ function allocate(addon: Addon, request: AllocationRequest): MemoryRegion | Nega
 function addressOf(addon: Addon, view: ArrayBufferView | ArrayBuffer | SharedArrayBuffer): bigint {
   const isView = ArrayBuffer.isView(view);
   const buffer = isView ? view.buffer : view;
-  const isShared = buffer instanceof SharedArrayBuffer;
-  if (!isView && !isShared && !(buffer instanceof ArrayBuffer)) {
+  const isShared = types.isSharedArrayBuffer(buffer);
+  if (!types.isAnyArrayBuffer(buffer)) {
     throw typeError('view', 'an ArrayBuffer, a SharedArrayBuffer or a view of one', view);
   }
   const { resizable, growable } = buffer as { resizable?: boolean; growable?: boolean };

@@ -1,4 +1,5 @@
 /** Memory an AFU can reach. */
+import { runInNewContext } from 'node:vm';
 import type { Memory } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import * as differences from './differences';
@@ -181,6 +182,13 @@ describe('addressOf', () => {
     expect(system.addressOf(shared)).toBe(system.addressOf(shared.buffer) + 16n);
     const small = new Uint8Array(3);
     expect(system.addressOf(small)).toBe(system.addressOf(small));
+  });
+
+  row('of a buffer made in another realm', [], () => {
+    const bytes: Uint8Array = runInNewContext('new Uint8Array(64).subarray(8)');
+    expect(system.addressOf(bytes)).toBe(system.addressOf(bytes.buffer) + 8n);
+    const shared: SharedArrayBuffer = runInNewContext('new SharedArrayBuffer(64)');
+    expect(system.addressOf(shared)).toBe(system.addressOf(new Uint8Array(shared)));
   });
 
   row('of Memory and of a view of its buffer agree', [], () => {

@@ -1,4 +1,5 @@
 /** The AFU's registers: widths, byte order, blocks, bounds. */
+import { runInNewContext } from 'node:vm';
 import type { ProblemState } from 'node-cxl';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
@@ -77,6 +78,17 @@ describe('blocks', () => {
     const target32 = new Int32Array(4);
     job.regs.readBlock(VALUE, target32.subarray(1, 3));
     expect([...target32]).toEqual([0, 0x1122_3344, 0x5566_7788, 0]);
+  });
+
+  row('of arrays made in another realm, as a console of its own has', ['provoke'], () => {
+    const wide: BigUint64Array = runInNewContext('BigUint64Array.of(0x1122334455667788n)');
+    job.regs.writeBlock(VALUE, wide);
+    const narrow: Uint32Array = runInNewContext('new Uint32Array(2)');
+    job.regs.readBlock(VALUE, narrow);
+    expect([...narrow]).toEqual([0x1122_3344, 0x5566_7788]);
+    wide.fill(0n);
+    job.regs.readBlock(VALUE, wide);
+    expect(wide[0]).toBe(0x1122_3344_5566_7788n);
   });
 
   row('of no elements do nothing', ['provoke'], () => {

@@ -1,4 +1,5 @@
 /** A mapping of a problem state area: where a program's loads and stores meet the accelerator. */
+import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../../binding';
 import type { MmioWidth } from '../model';
 import type { Context } from './context';
@@ -66,7 +67,7 @@ export class MockMapping implements ProblemStateMapping {
       if (value === undefined) return index;
       // A typed array wraps what does not fit its sign.
       target[index] =
-        target instanceof BigUint64Array || target instanceof BigInt64Array ? value : Number(value);
+        types.isBigUint64Array(target) || types.isBigInt64Array(target) ? value : Number(value);
     }
     return target.length;
   }
