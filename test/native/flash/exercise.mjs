@@ -1,4 +1,5 @@
 // The flash part of what the sanitized addon is run through.
+import { writeFileSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { openFlashHost, openLun } from 'node-cxl/flash';
 
@@ -22,8 +23,12 @@ async function readAndWrite(completion) {
 }
 
 export async function flash() {
-  await readAndWrite('interrupt');
-  await readAndWrite('poll');
+  for (const mode of ['ioarrin', 'sq']) {
+    // For the whole process: another environment may be in between, and attach in its mode.
+    writeFileSync('/dev/cxl-sim', `flash-mode ${mode}`);
+    await readAndWrite('interrupt');
+    await readAndWrite('poll');
+  }
   const host = await openFlashHost('/dev/cxlflash/cxlflash0');
   const data = new Uint8Array(1000);
   await host.debug(new Uint8Array(12), data, { write: true });
