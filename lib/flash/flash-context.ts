@@ -4,11 +4,13 @@ import type { ProblemState } from '../problem-state';
 import { type AttachOptions, accessFlags, checkAttachOptions } from './attach-options';
 import type { AttachAnswer } from './binding';
 import { flashFlags } from './binding';
+import { type CloneToken, sourceOf } from './clone-token';
 import type { QueueOptions, QueueStatistics } from './command';
 import { CommandQueue } from './command-queue';
+import { type Geometry, geometryOf } from './geometry';
 import { flashOf, type Lun } from './lun';
 import { patiently } from './patience';
-import { type OpenVirtualOptions, Resource, type ResourceDescription } from './resource';
+import { type OpenVirtualOptions, Resource } from './resource';
 import { registers } from './sislite';
 
 /** What recover() found and did. */
@@ -21,25 +23,7 @@ export interface Recovery {
   readonly retries: number;
 }
 
-/** What a child process needs to clone a context: plain data, to be sent by IPC. */
-export interface CloneToken {
-  /** The cookie, in hexadecimal. */
-  readonly contextId: string;
-  readonly processId: number;
-  readonly resources: readonly ResourceDescription[];
-}
-
 const allOnes = (1n << 64n) - 1n;
-
-/** What ATTACH says of a LUN. */
-export interface Geometry {
-  /** Bytes. */
-  readonly blockSize: number;
-  /** Blocks of the whole LUN. */
-  readonly blocks: bigint;
-  /** Blocks a command can move. */
-  readonly maxTransfer: number;
-}
 
 /**
  * A context on a flash adapter. LUNs are joined to it, resources (handles) hang off it, and
@@ -72,7 +56,7 @@ export class FlashContext {
     const { context, page } = adopt(lun, answer.adapFd, answer.mmioSize, answer.returnFlags);
     this.#context = context;
     this.#page = page;
-    this.#luns.set(lun, geometry(answer));
+    this.#luns.set(lun, geometryOf(answer));
   }
 
   /** @internal Use Lun.attach(). */
@@ -138,7 +122,7 @@ export class FlashContext {
       numInterrupts: interrupts,
       contextId: this.#id,
     });
-    this.#luns.set(lun, geometry(answer));
+    this.#luns.set(lun, geometryOf(answer));
   }
 
   /**
@@ -264,17 +248,8 @@ export class FlashContext {
   async cloneFrom(token: CloneToken, lun: Lun = this.#onlyLun()): Promise<Resource[]> {
     this.#check();
     const shape = this.#geometry(lun);
-    if (typeof token?.contextId !== 'string' || !Array.isArray(token.resources)) {
-      throw typeError('token', 'what cloneToken() made', token);
-    }
-    const { parentProcessId } = flashOf(lun.system);
-    if (token.processId !== parentProcessId) {
-      throw stateError(
-        `process ${token.processId} made this token, and only its direct child can clone from it; the parent here is ${parentProcessId}`,
-      );
-    }
+    const contextIdSrc = sourceOf(token, flashOf(lun.system).parentProcessId);
     if (this.#resources.size > 0) throw stateError('cloneFrom() needs a context without resources');
-    const contextIdSrc = BigInt(`0x${token.contextId}`);
     await patiently(() => lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst: this.#id }));
     const clones: Resource[] = [];
     for (const { handle } of token.resources) {
@@ -410,14 +385,6 @@ export class FlashContext {
 
 function isGone(error: unknown): boolean {
   return error instanceof CxlError && error.code === 'ENODEV';
-}
-
-function geometry(answer: AttachAnswer): Geometry {
-  return {
-    blockSize: Number(answer.blockSize),
-    maxTransfer: Number(answer.maxXfer),
-    blocks: answer.lastLba + 1n,
-  };
 }
 
 function adopt(lun: Lun, adapFd: bigint, mmioSize: bigint, returnFlags: bigint) {

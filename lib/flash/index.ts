@@ -14,15 +14,12 @@ export {
   type MemorySlice,
   type TransferOptions,
 } from './block-device';
+export type { CloneToken } from './clone-token';
 export type { QueueStatistics } from './command';
 export type { CommandError, CommandFailure } from './command-status';
 export { type LunInfo, listLuns } from './discovery';
-export {
-  type CloneToken,
-  FlashContext,
-  type Geometry,
-  type Recovery,
-} from './flash-context';
+export { FlashContext, type Recovery } from './flash-context';
+export type { Geometry } from './geometry';
 export { FlashHost, openFlashHost, type PortCapacity, type ProvisionedLun } from './host';
 export { Lun, type OpenLunOptions, openLun, type SuperpipeOptions } from './lun';
 export {

@@ -1,7 +1,8 @@
 import { rangeError, stateError, typeError } from '../errors';
 import { flashFlags } from './binding';
 import { BlockDevice } from './block-device';
-import type { FlashContext, Geometry } from './flash-context';
+import type { FlashContext } from './flash-context';
+import type { Geometry } from './geometry';
 import type { Lun } from './lun';
 import { patiently } from './patience';
 import type { Sense } from './sense';

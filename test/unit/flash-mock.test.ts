@@ -114,6 +114,23 @@ describe('a flash adapter of the mock', () => {
 });
 
 describe('another process', () => {
+  it('clones from a token alone, as it was made', async () => {
+    const system = machine();
+    const token = (await (await lunOf(system)).attach()).cloneToken();
+    const child = await (await lunOf(system.flash.process())).attach();
+    const wrong = [
+      undefined,
+      { ...token, contextId: undefined },
+      { ...token, contextId: 'none' },
+      { ...token, contextId: '-1' },
+      { ...token, resources: undefined },
+    ];
+    for (const one of wrong) {
+      expect(await codeOf(child.cloneFrom(one as never))).toBe('ERR_INVALID_ARG_TYPE');
+    }
+    expect(await codeOf(child.cloneFrom(token))).not.toBe('ERR_INVALID_ARG_TYPE');
+  });
+
   it('can have any parent: only a direct child clones', async () => {
     const system = machine();
     const parent = await (await lunOf(system)).attach();
