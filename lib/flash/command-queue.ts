@@ -10,8 +10,9 @@ import type { Cxl } from '../cxl';
 import { CxlError, errnos, systemError } from '../errors';
 import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './command';
 import { commandError, judge } from './command-status';
+import { CompletionWatch, type WatchedQueue } from './completion-watch';
 import { Ring, type SlotCommand } from './ring';
-import { interruptStatus, registers, syncErrorInterrupt } from './sislite';
+import { registers } from './sislite';
 
 interface Pending {
   readonly command: Command;
@@ -26,7 +27,7 @@ interface Pending {
 const allOnes = (1n << 64n) - 1n;
 const longestDelay = 64;
 
-export class CommandQueue {
+export class CommandQueue implements WatchedQueue {
   readonly statistics: QueueStatistics = {
     issued: 0,
     completed: 0,
@@ -42,6 +43,7 @@ export class CommandQueue {
   unmapSupported: boolean;
   private readonly owner: QueueOwner;
   private readonly options: QueueOptions;
+  private readonly watch: CompletionWatch;
   private readonly flying: (Pending | undefined)[];
   private readonly freeSlots: number[] = [];
   private waiting: Pending[] = [];
@@ -51,15 +53,13 @@ export class CommandQueue {
   private paused = false;
   private ended: CxlError | undefined;
   private recovering = false;
-  private listening: AbortController | undefined;
-  private watch: NodeJS.Timeout | undefined;
-  private polling = false;
   private readonly idle: (() => void)[] = [];
 
   constructor(system: Cxl, owner: QueueOwner, options: QueueOptions) {
     this.owner = owner;
     this.options = options;
     this.ring = new Ring(system, options);
+    this.watch = new CompletionWatch(owner, options, this);
     this.flying = new Array(options.depth).fill(undefined);
     for (let slot = options.depth - 1; slot >= 0; slot -= 1) this.freeSlots.push(slot);
     this.unmapSupported = this.ring.program(owner.page);
@@ -92,7 +92,11 @@ export class CommandQueue {
     if (this.busy) await new Promise<void>((resolve) => this.idle.push(resolve));
   }
 
-  private get busy(): boolean {
+  get still(): boolean {
+    return this.paused || this.ended !== undefined;
+  }
+
+  get busy(): boolean {
     return this.inFlight > 0 || this.waiting.length > 0 || this.delayed.size > 0;
   }
 
@@ -112,7 +116,7 @@ export class CommandQueue {
   }
 
   private pump(): void {
-    if (this.paused || this.ended !== undefined) return;
+    if (this.still) return;
     try {
       let taken = 0;
       while (taken < this.waiting.length && this.freeSlots.length > 0 && this.hasRoom()) {
@@ -124,7 +128,7 @@ export class CommandQueue {
       this.lost(error);
       return;
     }
-    if (this.inFlight > 0 || this.waiting.length > 0) this.attend();
+    if (this.inFlight > 0 || this.waiting.length > 0) this.watch.start();
   }
 
   /** Room is asked for only when what was granted is used up. */
@@ -168,15 +172,11 @@ export class CommandQueue {
     };
   }
 
-  /** Takes what has completed; how many. */
-  private collect(): number {
-    let count = 0;
+  collect(): void {
     for (let slot = this.ring.response(); slot >= 0; slot = this.ring.response()) {
       const pending = this.flying[slot];
       if (pending !== undefined) this.complete(slot, pending);
-      count += 1;
     }
-    return count;
   }
 
   private complete(slot: number, pending: Pending): void {
@@ -224,86 +224,21 @@ export class CommandQueue {
 
   private settled(): void {
     if (this.busy) return;
-    this.rest();
+    this.watch.stop();
     for (const resolve of this.idle.splice(0)) resolve();
   }
 
-  /** Sees to it that completions are noticed while there is something to wait for. */
-  private attend(): void {
-    if (this.options.completion === 'poll') {
-      if (!this.polling) {
-        this.polling = true;
-        setImmediate(() => this.poll());
-      }
-    } else if (this.listening === undefined) {
-      this.listening = new AbortController();
-      void this.hear(this.listening);
-    }
-    this.watch ??= setInterval(() => this.look(), this.options.watchInterval);
+  interrupted(): void {
+    this.statistics.interrupts += 1;
   }
 
-  private rest(): void {
-    this.listening?.abort();
-    this.listening = undefined;
-    clearInterval(this.watch);
-    this.watch = undefined;
-  }
-
-  private poll(): void {
-    this.polling = false;
-    if (this.paused || this.ended !== undefined) return;
-    this.collect();
+  proceed(): void {
     this.pump();
     this.settled();
-    if (this.busy) this.attend();
-  }
-
-  private async hear(listening: AbortController): Promise<void> {
-    const { context } = this.owner;
-    try {
-      while (!listening.signal.aborted) {
-        const event = await context.waitForHardwareEvent({ signal: listening.signal });
-        this.statistics.interrupts += 1;
-        this.collect();
-        if (event.type === 'afu-interrupt' && event.irq === syncErrorInterrupt) this.syncError();
-        this.pump();
-        this.settled();
-      }
-    } catch (error) {
-      // Somebody else reads the events: the watch finds the completions, if more slowly.
-      if (listening.signal.aborted || !(error instanceof CxlError)) return;
-      if (this.listening === listening) this.listening = undefined;
-      this.lost(error);
-    }
-  }
-
-  /** Every so often: a completion whose interrupt was lost, an adapter in error. */
-  private look(): void {
-    if (this.paused || this.ended !== undefined) return;
-    try {
-      if (this.owner.page.read64(registers.endianControl) === allOnes) {
-        throw systemError('EIO', 'mmio');
-      }
-      this.collect();
-      this.pump();
-      this.settled();
-    } catch (error) {
-      this.lost(error);
-    }
-  }
-
-  /** The AFU could not reach a structure of ours: no command will tell which. */
-  private syncError(): void {
-    const status = this.owner.page.read64(registers.interruptStatus);
-    if (status === allOnes || status === 0n) return;
-    this.owner.page.write64(registers.interruptClear, status);
-    const names = Object.entries(interruptStatus).filter(([, bit]) => (status & bit) !== 0n);
-    const what = names.map(([name]) => name).join(', ');
-    this.end(systemError('EREMOTEIO', 'sislite', this.owner.context.path, `AFU error: ${what}`));
   }
 
   /** The context does not answer: recover it, and see to the commands. */
-  private lost(error: unknown): void {
+  lost(error: unknown): void {
     if (this.recovering || this.ended !== undefined) return;
     this.recovering = true;
     this.owner.recover().then(
@@ -322,7 +257,7 @@ export class CommandQueue {
   /** Before a recovery: nothing is issued until resume(). */
   pause(): void {
     this.paused = true;
-    this.rest();
+    this.watch.stop();
   }
 
   /**
@@ -344,8 +279,7 @@ export class CommandQueue {
       }
     }
     this.paused = false;
-    this.pump();
-    this.settled();
+    this.proceed();
   }
 
   private takeFlying(): Pending[] {
@@ -368,10 +302,10 @@ export class CommandQueue {
   }
 
   /** No command is taken any more; all unsettled ones fail with `error`. */
-  private end(error: CxlError): void {
+  end(error: CxlError): void {
     if (this.ended !== undefined) return;
     this.ended = error;
-    this.rest();
+    this.watch.stop();
     const left = [...this.takeFlying(), ...this.waiting.splice(0), ...this.delayed.keys()];
     for (const timer of this.delayed.values()) clearTimeout(timer);
     this.delayed.clear();
