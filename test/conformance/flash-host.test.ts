@@ -37,6 +37,8 @@ describe('the host ioctls', () => {
     for (const bad of [{ version: 1 }, { reserved: 1 }, { returnFlags: 1n }]) {
       const call = host.call('LUN_PROVISION', { subcmd: 3, port: 0, ...bad });
       expect(await codeOf(call)).toBe('EINVAL');
+      const debug = host.call('AFU_DEBUG', { afuSubcmd: new Uint8Array(12), ...bad });
+      expect(await codeOf(debug)).toBe('EINVAL');
     }
   });
 
