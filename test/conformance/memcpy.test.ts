@@ -243,6 +243,7 @@ describe('its atomics', () => {
     expect(word.equals(Buffer.alloc(128))).toBe(true);
   });
 
+  // The kind of access is the models' choice, so this is for targets that are models.
   row('fault as a store does, whether they would swap or not', ['provoke'], async () => {
     const { context, queue } = job;
     const wait = context.waitForEvent({ timeout: 15_000 });
