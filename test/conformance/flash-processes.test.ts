@@ -1,315 +1,327 @@
 import { type AttachOptions, type FlashContext, flashFlags, type Lun } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { chunk, codeOf, type FlashTarget, flashTarget, lunBlocks, provoke } from './flash-target';
+import {
+  chunk,
+  codeOf,
+  commandModes,
+  type FlashTarget,
+  flashTarget,
+  lunBlocks,
+  provoke,
+} from './flash-target';
 import type { FlashChild } from './support/flash-child';
 
 const chunks = lunBlocks[0] / chunk;
 
-describe('two processes on a flash adapter', () => {
-  let target: FlashTarget;
-  let lun: Lun;
-  let child: FlashChild;
-  let contexts: FlashContext[];
+for (const mode of commandModes) {
+  describe(`two processes on a flash adapter, ${mode} mode`, () => {
+    let target: FlashTarget;
+    let lun: Lun;
+    let child: FlashChild;
+    let contexts: FlashContext[];
 
-  beforeEach(async () => {
-    target = await flashTarget();
-    lun = await target.lun();
-    child = await target.child();
-    contexts = [];
+    beforeEach(async () => {
+      target = await flashTarget(mode);
+      lun = await target.lun();
+      child = await target.child();
+      contexts = [];
+    });
+
+    afterEach(async () => {
+      for (const context of contexts) await context.close();
+      await target.close();
+    });
+
+    async function attach(options: AttachOptions = {}): Promise<FlashContext> {
+      const context = await lun.attach({ watchInterval: 10, ...options });
+      contexts.push(context);
+      return context;
+    }
+
+    function block(value: number): Uint8Array {
+      return new Uint8Array(4096).fill(value);
+    }
+
+    describe('share it', () => {
+      it('but no process element, and no token: every call with the other’s is EINVAL', async () => {
+        const context = await attach();
+        const resource = await context.openVirtual({ blocks: 1n });
+        await child.attach();
+        const contextId = context.id;
+        const rsrcHandle = BigInt(resource.handle);
+        const flags = flashFlags.reuseContext | 2n;
+        const calls = [
+          child.call('ATTACH', { numInterrupts: 0n, flags, contextId }),
+          child.call('USER_DIRECT', { contextId }),
+          child.call('USER_VIRTUAL', { contextId, lunSize: 0n }),
+          child.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: 0n }),
+          child.call('VERIFY', { contextId, rsrcHandle }),
+          child.call('RELEASE', { contextId, rsrcHandle }),
+          child.call('RECOVER_AFU', { contextId }),
+          child.call('DETACH', { contextId }),
+        ];
+        expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
+        // The parent has lost nothing by it, and cannot use what is the child's either.
+        expect(await resource.verify()).toBe(false);
+        expect(resource.blocks).toBe(chunk);
+        const { contextId: childs } = await child.token();
+        const its = BigInt(`0x${childs}`);
+        expect(BigInt.asUintN(32, its)).not.toBe(BigInt.asUintN(32, contextId));
+        expect(await codeOf(lun.call('DETACH', { contextId: its }))).toBe('EINVAL');
+      });
+
+      it('with one mode a LUN, and superpipe while either has a resource', async () => {
+        await child.attach();
+        const opened = await child.openDirect();
+        const context = await attach();
+        expect(await codeOf(context.openVirtual())).toBe('EINVAL');
+        const direct = await context.openDirect();
+        await direct.release();
+        expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
+        await child.release(opened.handle);
+        expect(await codeOf(context.openVirtual())).toBe('resolved');
+      });
+
+      it('with one store of chunks: ENOSPC for one is what the other has', async () => {
+        await child.attach();
+        const first = await child.openVirtual({ blocks: lunBlocks[0] - chunk });
+        const context = await attach();
+        const rest = await context.openVirtual({ blocks: lunBlocks[0] });
+        expect(rest.blocks).toBe(chunk);
+        expect(await codeOf(child.resize(first.handle, lunBlocks[0]))).toBe('ENOSPC');
+        await child.close();
+        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+      });
+
+      it('with one medium: what one wrote the other reads', async () => {
+        await child.attach();
+        const { handle } = await child.openDirect();
+        const device = (await (await attach()).openDirect()).blockDevice();
+        await child.write(handle, 77, 5);
+        expect((await device.read(77, 1))[4095]).toBe(5);
+        await device.write(78, block(6));
+        expect(await child.read(handle, 77, 2)).toEqual([5, 6]);
+        await device.unmap(77, 1);
+        expect(await child.read(handle, 77, 2)).toEqual([0, 6]);
+      });
+
+      it('with one reset: it reaches the other’s context, which recovers by itself', async () => {
+        await child.attach({ watchInterval: 10 });
+        const { handle } = await child.openVirtual({ blocks: 10 });
+        await child.write(handle, 1, 1);
+        const context = await attach();
+        const before = (await child.token()).contextId;
+        expect(await child.isHealthy()).toBe(true);
+        provoke(context, 'errorState', 100);
+        // The child's mapping follows when its device next looks.
+        for (let turn = 0; turn < 1000 && (await child.isHealthy()); turn += 1);
+        expect(await child.isHealthy()).toBe(false);
+        const [own, its] = await Promise.all([context.recover(), child.recover()]);
+        expect([own.reset, its]).toEqual([true, true]);
+        expect((await child.token()).contextId).not.toBe(before);
+        expect(await child.isHealthy()).toBe(true);
+        expect(await child.read(handle, 1)).toEqual([1]);
+        expect(await child.recover()).toBe(false);
+      });
+    });
+
+    describe('VLUN_CLONE', () => {
+      it('gives the child the same handles and blocks, each process its own', async () => {
+        const context = await attach();
+        const gap = await context.openVirtual();
+        const resource = await context.openVirtual({ blocks: 2n * chunk });
+        await gap.release();
+        const device = resource.blockDevice();
+        await device.write(chunk + 1n, block(1));
+        await child.attach();
+        const clones = await child.cloneFrom(context.cloneToken());
+        expect(clones).toEqual([{ handle: resource.handle, blocks: 2n * chunk }]);
+        expect(await child.read(resource.handle, chunk + 1n)).toEqual([1]);
+        await child.write(resource.handle, chunk + 1n, 2);
+        expect((await device.read(chunk + 1n, 1))[0]).toBe(2);
+        // What one grows by is its own.
+        expect(await child.resize(resource.handle, 3n * chunk)).toBe(3n * chunk);
+        expect(await resource.verify()).toBe(false);
+        expect(await codeOf(device.read(2n * chunk, 1))).toBe('ERR_OUT_OF_RANGE');
+        expect((await context.openVirtual({ blocks: lunBlocks[0] })).blocks).toBe(
+          (chunks - 3n) * chunk,
+        );
+      });
+
+      it('leaves each its commands in flight, at the same time', async () => {
+        const context = await attach();
+        const resource = await context.openVirtual({ blocks: 1n });
+        await child.attach();
+        await child.cloneFrom(context.cloneToken());
+        const device = resource.blockDevice();
+        const work: Promise<unknown>[] = [];
+        for (let i = 0; i < 64; i += 1) {
+          work.push(device.write(2 * i, block(i)), child.write(resource.handle, 2 * i + 1, i));
+        }
+        await Promise.all(work);
+        const expected = Array.from({ length: 128 }, (_, lba) => lba >> 1);
+        expect(await child.read(resource.handle, 0, 128)).toEqual(expected);
+        const bytes = await device.read(0, 128);
+        expect(expected.map((_, lba) => bytes[lba * 4096])).toEqual(expected);
+      });
+
+      it('holds the chunks until both have let go, the parent first', async () => {
+        const context = await attach();
+        await context.openVirtual({ blocks: 2n * chunk });
+        await child.attach();
+        await child.cloneFrom(context.cloneToken());
+        await context.close();
+        const other = await attach();
+        const rest = await other.openVirtual({ blocks: lunBlocks[0] });
+        expect(rest.blocks).toBe((chunks - 2n) * chunk);
+        await child.close();
+        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+      });
+
+      it('holds the chunks until both have let go, the child first', async () => {
+        const context = await attach();
+        const resource = await context.openVirtual({ blocks: 2n * chunk });
+        await resource.blockDevice().write(chunk, block(4));
+        await child.attach();
+        await child.cloneFrom(context.cloneToken());
+        await child.close();
+        const other = await attach();
+        const rest = await other.openVirtual({ blocks: lunBlocks[0] });
+        expect(rest.blocks).toBe((chunks - 2n) * chunk);
+        expect((await resource.blockDevice().read(chunk, 1))[0]).toBe(4);
+        await resource.release();
+        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+      });
+
+      it('scrubs only with the last: not what the other still has', async () => {
+        const context = await attach();
+        const resource = await context.openVirtual({ blocks: 1n, writeSame: true });
+        await resource.blockDevice().write(9, block(7));
+        await child.attach();
+        await child.cloneFrom(context.cloneToken());
+        await resource.release();
+        expect(await child.read(resource.handle, 9)).toEqual([7]);
+        await child.close();
+        // Alone again, it is scrubbed.
+        const device = await context.openVirtual({ blocks: lunBlocks[0], writeSame: true });
+        await device.blockDevice().write(9, block(8));
+        await device.release();
+        const after = (await context.openVirtual({ blocks: lunBlocks[0] })).blockDevice();
+        for (let at = 0n; at < chunks; at += 1n) {
+          expect((await after.read(at * chunk + 9n, 1))[0]).toBe(0);
+        }
+      });
+
+      it('gives no more than both may: permissions are those of parent and child', async () => {
+        const context = await attach({ access: 'read' });
+        const { handle } = await context.openVirtual({ blocks: 1n });
+        await child.attach({ access: 'read-write' });
+        await child.cloneFrom(context.cloneToken());
+        expect(await child.read(handle, 0)).toEqual([0]);
+        await expect(child.write(handle, 0, 1)).rejects.toThrow('permission');
+        expect(await child.read(handle, 0)).toEqual([0]);
+      });
+
+      it('is tried again when the AFU is slow, which leaves the child’s context fresh', async () => {
+        const context = await attach();
+        const first = await context.openVirtual({ blocks: 1n });
+        const resource = await context.openVirtual({ blocks: 1n });
+        const contextIdDst = await child.attach();
+        provoke(context, 'slowSync', 0, 0n, 2);
+        const contextIdSrc = context.id;
+        expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc, contextIdDst }))).toBe(
+          'EAGAIN',
+        );
+        const clones = await child.cloneFrom(context.cloneToken());
+        expect(clones.map((clone) => clone.blocks)).toEqual([chunk, chunk]);
+        await child.close();
+        // What the attempts that failed had counted is not lost.
+        await first.release();
+        expect((await resource.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+      });
+
+      it('is for a child with a fresh context: the library says so before the driver', async () => {
+        const context = await attach();
+        await context.openVirtual({ blocks: 1n });
+        const sibling = await target.child();
+        await sibling.attach();
+        await sibling.openVirtual({ blocks: 1n });
+        await child.attach();
+        const refused = child.cloneFrom(await sibling.token());
+        await expect(refused).rejects.toMatchObject({ code: 'ERR_INVALID_STATE' });
+        await expect(refused).rejects.toThrow('only its direct child can clone from it');
+        await child.openVirtual();
+        const late = child.cloneFrom(context.cloneToken());
+        await expect(late).rejects.toMatchObject({ code: 'ERR_INVALID_STATE' });
+        await expect(late).rejects.toThrow('without resources');
+        expect(await codeOf(child.cloneFrom({} as never))).toBe('ERR_INVALID_ARG_TYPE');
+      });
+
+      it('is EINVAL: itself, not fresh, a sibling’s, gone, in error, direct', async () => {
+        const context = await attach();
+        await context.openVirtual({ blocks: 1n });
+        const contextIdDst = await child.attach();
+        const clone = (contextIdSrc: bigint) =>
+          codeOf(child.call('VLUN_CLONE', { contextIdSrc, contextIdDst }));
+        expect(await clone(contextIdDst)).toBe('EINVAL');
+        const sibling = await target.child();
+        const siblings = await sibling.attach();
+        await sibling.openVirtual({ blocks: 1n });
+        expect(await clone(siblings)).toBe('EINVAL');
+        const own = await child.openVirtual();
+        expect(await clone(context.id)).toBe('EINVAL');
+        await child.release(own.handle);
+        expect(await clone(context.id)).toBe('resolved');
+        const { id } = context;
+        await context.close();
+        await child.close();
+        const second = { contextIdDst: await child.attach() };
+        expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc: id, ...second }))).toBe(
+          'EINVAL',
+        );
+        // The sibling holds the LUN in virtual mode until here.
+        await sibling.close();
+        const direct = await attach();
+        await direct.openDirect();
+        const wrongMode = child.call('VLUN_CLONE', { contextIdSrc: direct.id, ...second });
+        expect(await codeOf(wrongMode)).toBe('EINVAL');
+      });
+
+      it('makes the parent’s other LUNs the child’s, even with nothing to clone', async () => {
+        const second = await target.lun(1);
+        const context = await attach();
+        await context.join(second);
+        // Someone has the LUN in virtual mode, without which nothing can be cloned.
+        await (await attach()).openVirtual();
+        const contextId = await child.attach();
+        await child.open(target.nodes[1]?.[0] ?? '');
+        const onSecond = () => child.call('USER_VIRTUAL', { contextId, lunSize: 1n });
+        expect(await codeOf(onSecond())).toBe('EINVAL');
+        const clone = { contextIdSrc: context.id, contextIdDst: contextId };
+        expect(await codeOf(lun.call('VLUN_CLONE', clone))).toBe('EINVAL');
+        await child.open(target.nodes[0]?.[0] ?? '');
+        expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('resolved');
+        await child.open(target.nodes[1]?.[0] ?? '');
+        const { rsrcHandle } = await onSecond();
+        // A clone holds no reference for the LUN: the last detach would leave this one behind.
+        await child.call('RELEASE', { contextId, rsrcHandle });
+      });
+
+      it('is EIO, and nothing done, where another LUN’s chunks are none of this one', async () => {
+        const second = await target.lun(1);
+        const context = await attach();
+        await context.join(second);
+        await context.openVirtual({ lun, blocks: 1n });
+        await context.openVirtual({ lun: second, blocks: 2n * chunk });
+        const contextIdDst = await child.attach();
+        const clone = { contextIdSrc: context.id, contextIdDst };
+        // The driver looks all chunks up in the LUN that it was called on.
+        expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('EIO');
+        const rest = await child.openVirtual({ blocks: lunBlocks[0] });
+        expect(rest).toEqual({ handle: 0, blocks: lunBlocks[0] - chunk });
+        await context.close();
+        expect(await child.resize(rest.handle, lunBlocks[0])).toBe(lunBlocks[0]);
+      });
+    });
   });
-
-  afterEach(async () => {
-    for (const context of contexts) await context.close();
-    await target.close();
-  });
-
-  async function attach(options: AttachOptions = {}): Promise<FlashContext> {
-    const context = await lun.attach({ watchInterval: 10, ...options });
-    contexts.push(context);
-    return context;
-  }
-
-  function block(value: number): Uint8Array {
-    return new Uint8Array(4096).fill(value);
-  }
-
-  describe('share it', () => {
-    it('but no process element, and no token: every call with the other’s is EINVAL', async () => {
-      const context = await attach();
-      const resource = await context.openVirtual({ blocks: 1n });
-      await child.attach();
-      const contextId = context.id;
-      const rsrcHandle = BigInt(resource.handle);
-      const flags = flashFlags.reuseContext | 2n;
-      const calls = [
-        child.call('ATTACH', { numInterrupts: 0n, flags, contextId }),
-        child.call('USER_DIRECT', { contextId }),
-        child.call('USER_VIRTUAL', { contextId, lunSize: 0n }),
-        child.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize: 0n }),
-        child.call('VERIFY', { contextId, rsrcHandle }),
-        child.call('RELEASE', { contextId, rsrcHandle }),
-        child.call('RECOVER_AFU', { contextId }),
-        child.call('DETACH', { contextId }),
-      ];
-      expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
-      // The parent has lost nothing by it, and cannot use what is the child's either.
-      expect(await resource.verify()).toBe(false);
-      expect(resource.blocks).toBe(chunk);
-      const { contextId: childs } = await child.token();
-      const its = BigInt(`0x${childs}`);
-      expect(BigInt.asUintN(32, its)).not.toBe(BigInt.asUintN(32, contextId));
-      expect(await codeOf(lun.call('DETACH', { contextId: its }))).toBe('EINVAL');
-    });
-
-    it('with one mode a LUN, and superpipe while either has a resource', async () => {
-      await child.attach();
-      const opened = await child.openDirect();
-      const context = await attach();
-      expect(await codeOf(context.openVirtual())).toBe('EINVAL');
-      const direct = await context.openDirect();
-      await direct.release();
-      expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
-      await child.release(opened.handle);
-      expect(await codeOf(context.openVirtual())).toBe('resolved');
-    });
-
-    it('with one store of chunks: ENOSPC for one is what the other has', async () => {
-      await child.attach();
-      const first = await child.openVirtual({ blocks: lunBlocks[0] - chunk });
-      const context = await attach();
-      const rest = await context.openVirtual({ blocks: lunBlocks[0] });
-      expect(rest.blocks).toBe(chunk);
-      expect(await codeOf(child.resize(first.handle, lunBlocks[0]))).toBe('ENOSPC');
-      await child.close();
-      expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
-    });
-
-    it('with one medium: what one wrote the other reads', async () => {
-      await child.attach();
-      const { handle } = await child.openDirect();
-      const device = (await (await attach()).openDirect()).blockDevice();
-      await child.write(handle, 77, 5);
-      expect((await device.read(77, 1))[4095]).toBe(5);
-      await device.write(78, block(6));
-      expect(await child.read(handle, 77, 2)).toEqual([5, 6]);
-      await device.unmap(77, 1);
-      expect(await child.read(handle, 77, 2)).toEqual([0, 6]);
-    });
-
-    it('with one reset: it reaches the other’s context, which recovers by itself', async () => {
-      await child.attach({ watchInterval: 10 });
-      const { handle } = await child.openVirtual({ blocks: 10 });
-      await child.write(handle, 1, 1);
-      const context = await attach();
-      const before = (await child.token()).contextId;
-      expect(await child.isHealthy()).toBe(true);
-      provoke(context, 'errorState', 100);
-      // The child's mapping follows when its device next looks.
-      for (let turn = 0; turn < 1000 && (await child.isHealthy()); turn += 1);
-      expect(await child.isHealthy()).toBe(false);
-      const [own, its] = await Promise.all([context.recover(), child.recover()]);
-      expect([own.reset, its]).toEqual([true, true]);
-      expect((await child.token()).contextId).not.toBe(before);
-      expect(await child.isHealthy()).toBe(true);
-      expect(await child.read(handle, 1)).toEqual([1]);
-      expect(await child.recover()).toBe(false);
-    });
-  });
-
-  describe('VLUN_CLONE', () => {
-    it('gives the child the same handles and blocks, each process its own', async () => {
-      const context = await attach();
-      const gap = await context.openVirtual();
-      const resource = await context.openVirtual({ blocks: 2n * chunk });
-      await gap.release();
-      const device = resource.blockDevice();
-      await device.write(chunk + 1n, block(1));
-      await child.attach();
-      const clones = await child.cloneFrom(context.cloneToken());
-      expect(clones).toEqual([{ handle: resource.handle, blocks: 2n * chunk }]);
-      expect(await child.read(resource.handle, chunk + 1n)).toEqual([1]);
-      await child.write(resource.handle, chunk + 1n, 2);
-      expect((await device.read(chunk + 1n, 1))[0]).toBe(2);
-      // What one grows by is its own.
-      expect(await child.resize(resource.handle, 3n * chunk)).toBe(3n * chunk);
-      expect(await resource.verify()).toBe(false);
-      expect(await codeOf(device.read(2n * chunk, 1))).toBe('ERR_OUT_OF_RANGE');
-      expect((await context.openVirtual({ blocks: lunBlocks[0] })).blocks).toBe(
-        (chunks - 3n) * chunk,
-      );
-    });
-
-    it('leaves each its commands in flight, at the same time', async () => {
-      const context = await attach();
-      const resource = await context.openVirtual({ blocks: 1n });
-      await child.attach();
-      await child.cloneFrom(context.cloneToken());
-      const device = resource.blockDevice();
-      const work: Promise<unknown>[] = [];
-      for (let i = 0; i < 64; i += 1) {
-        work.push(device.write(2 * i, block(i)), child.write(resource.handle, 2 * i + 1, i));
-      }
-      await Promise.all(work);
-      const expected = Array.from({ length: 128 }, (_, lba) => lba >> 1);
-      expect(await child.read(resource.handle, 0, 128)).toEqual(expected);
-      const bytes = await device.read(0, 128);
-      expect(expected.map((_, lba) => bytes[lba * 4096])).toEqual(expected);
-    });
-
-    it('holds the chunks until both have let go, the parent first', async () => {
-      const context = await attach();
-      await context.openVirtual({ blocks: 2n * chunk });
-      await child.attach();
-      await child.cloneFrom(context.cloneToken());
-      await context.close();
-      const other = await attach();
-      const rest = await other.openVirtual({ blocks: lunBlocks[0] });
-      expect(rest.blocks).toBe((chunks - 2n) * chunk);
-      await child.close();
-      expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
-    });
-
-    it('holds the chunks until both have let go, the child first', async () => {
-      const context = await attach();
-      const resource = await context.openVirtual({ blocks: 2n * chunk });
-      await resource.blockDevice().write(chunk, block(4));
-      await child.attach();
-      await child.cloneFrom(context.cloneToken());
-      await child.close();
-      const other = await attach();
-      const rest = await other.openVirtual({ blocks: lunBlocks[0] });
-      expect(rest.blocks).toBe((chunks - 2n) * chunk);
-      expect((await resource.blockDevice().read(chunk, 1))[0]).toBe(4);
-      await resource.release();
-      expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
-    });
-
-    it('scrubs only with the last: not what the other still has', async () => {
-      const context = await attach();
-      const resource = await context.openVirtual({ blocks: 1n, writeSame: true });
-      await resource.blockDevice().write(9, block(7));
-      await child.attach();
-      await child.cloneFrom(context.cloneToken());
-      await resource.release();
-      expect(await child.read(resource.handle, 9)).toEqual([7]);
-      await child.close();
-      // Alone again, it is scrubbed.
-      const device = await context.openVirtual({ blocks: lunBlocks[0], writeSame: true });
-      await device.blockDevice().write(9, block(8));
-      await device.release();
-      const after = (await context.openVirtual({ blocks: lunBlocks[0] })).blockDevice();
-      for (let at = 0n; at < chunks; at += 1n) {
-        expect((await after.read(at * chunk + 9n, 1))[0]).toBe(0);
-      }
-    });
-
-    it('gives no more than both may: permissions are those of parent and child', async () => {
-      const context = await attach({ access: 'read' });
-      const { handle } = await context.openVirtual({ blocks: 1n });
-      await child.attach({ access: 'read-write' });
-      await child.cloneFrom(context.cloneToken());
-      expect(await child.read(handle, 0)).toEqual([0]);
-      await expect(child.write(handle, 0, 1)).rejects.toThrow('permission');
-      expect(await child.read(handle, 0)).toEqual([0]);
-    });
-
-    it('is tried again when the AFU is slow, which leaves the child’s context fresh', async () => {
-      const context = await attach();
-      const first = await context.openVirtual({ blocks: 1n });
-      const resource = await context.openVirtual({ blocks: 1n });
-      const contextIdDst = await child.attach();
-      provoke(context, 'slowSync', 0, 0n, 2);
-      const contextIdSrc = context.id;
-      expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc, contextIdDst }))).toBe('EAGAIN');
-      const clones = await child.cloneFrom(context.cloneToken());
-      expect(clones.map((clone) => clone.blocks)).toEqual([chunk, chunk]);
-      await child.close();
-      // What the attempts that failed had counted is not lost.
-      await first.release();
-      expect((await resource.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
-    });
-
-    it('is for a child with a fresh context: the library says so before the driver', async () => {
-      const context = await attach();
-      await context.openVirtual({ blocks: 1n });
-      const sibling = await target.child();
-      await sibling.attach();
-      await sibling.openVirtual({ blocks: 1n });
-      await child.attach();
-      const refused = child.cloneFrom(await sibling.token());
-      await expect(refused).rejects.toMatchObject({ code: 'ERR_INVALID_STATE' });
-      await expect(refused).rejects.toThrow('only its direct child can clone from it');
-      await child.openVirtual();
-      const late = child.cloneFrom(context.cloneToken());
-      await expect(late).rejects.toMatchObject({ code: 'ERR_INVALID_STATE' });
-      await expect(late).rejects.toThrow('without resources');
-      expect(await codeOf(child.cloneFrom({} as never))).toBe('ERR_INVALID_ARG_TYPE');
-    });
-
-    it('is EINVAL: itself, not fresh, a sibling’s, gone, in error, direct', async () => {
-      const context = await attach();
-      await context.openVirtual({ blocks: 1n });
-      const contextIdDst = await child.attach();
-      const clone = (contextIdSrc: bigint) =>
-        codeOf(child.call('VLUN_CLONE', { contextIdSrc, contextIdDst }));
-      expect(await clone(contextIdDst)).toBe('EINVAL');
-      const sibling = await target.child();
-      const siblings = await sibling.attach();
-      await sibling.openVirtual({ blocks: 1n });
-      expect(await clone(siblings)).toBe('EINVAL');
-      const own = await child.openVirtual();
-      expect(await clone(context.id)).toBe('EINVAL');
-      await child.release(own.handle);
-      expect(await clone(context.id)).toBe('resolved');
-      const { id } = context;
-      await context.close();
-      await child.close();
-      const second = { contextIdDst: await child.attach() };
-      expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc: id, ...second }))).toBe(
-        'EINVAL',
-      );
-      // The sibling holds the LUN in virtual mode until here.
-      await sibling.close();
-      const direct = await attach();
-      await direct.openDirect();
-      const wrongMode = child.call('VLUN_CLONE', { contextIdSrc: direct.id, ...second });
-      expect(await codeOf(wrongMode)).toBe('EINVAL');
-    });
-
-    it('makes the parent’s other LUNs the child’s, even with nothing to clone', async () => {
-      const second = await target.lun(1);
-      const context = await attach();
-      await context.join(second);
-      // Someone has the LUN in virtual mode, without which nothing can be cloned.
-      await (await attach()).openVirtual();
-      const contextId = await child.attach();
-      await child.open(target.nodes[1]?.[0] ?? '');
-      const onSecond = () => child.call('USER_VIRTUAL', { contextId, lunSize: 1n });
-      expect(await codeOf(onSecond())).toBe('EINVAL');
-      const clone = { contextIdSrc: context.id, contextIdDst: contextId };
-      expect(await codeOf(lun.call('VLUN_CLONE', clone))).toBe('EINVAL');
-      await child.open(target.nodes[0]?.[0] ?? '');
-      expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('resolved');
-      await child.open(target.nodes[1]?.[0] ?? '');
-      const { rsrcHandle } = await onSecond();
-      // A clone holds no reference for the LUN: the last detach would leave this one behind.
-      await child.call('RELEASE', { contextId, rsrcHandle });
-    });
-
-    it('is EIO, and nothing done, where another LUN’s chunks are none of this one', async () => {
-      const second = await target.lun(1);
-      const context = await attach();
-      await context.join(second);
-      await context.openVirtual({ lun, blocks: 1n });
-      await context.openVirtual({ lun: second, blocks: 2n * chunk });
-      const contextIdDst = await child.attach();
-      const clone = { contextIdSrc: context.id, contextIdDst };
-      // The driver looks all chunks up in the LUN that it was called on.
-      expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('EIO');
-      const rest = await child.openVirtual({ blocks: lunBlocks[0] });
-      expect(rest).toEqual({ handle: 0, blocks: lunBlocks[0] - chunk });
-      await context.close();
-      expect(await child.resize(rest.handle, lunBlocks[0])).toBe(lunBlocks[0]);
-    });
-  });
-});
+}

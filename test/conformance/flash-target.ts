@@ -63,7 +63,7 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
       return lun;
     },
     async child(index = 0) {
-      const child = simulated ? await forkedChild() : mockChild(system as MockCxl);
+      const child = simulated ? await forkedChild(commandMode) : mockChild(system as MockCxl);
       children.push(child);
       await child.open(nodes[index]?.[0] ?? '');
       return child;

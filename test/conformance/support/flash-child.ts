@@ -51,8 +51,10 @@ export function mockChild(system: MockCxl): FlashChild {
 
 const program = path.resolve('test/conformance/support/flash-process.mjs');
 
-export async function forkedChild(): Promise<KillableChild> {
+/** `commandMode` is that of the contexts it attaches. */
+export async function forkedChild(commandMode = 'ioarrin'): Promise<KillableChild> {
   const child = fork(program, {
+    env: { ...process.env, CXLSIM_FLASH_MODE: commandMode },
     serialization: 'advanced',
     execPath: process.env['CXL_TEST_NODE'] ?? process.execPath,
     execArgv: [],

@@ -93,6 +93,8 @@ function serve() {
       process.send({ number, error: { code, message } });
     }
   });
+  // Its parent may have been killed.
+  process.on('disconnect', () => process.exit());
   process.send('ready');
 }
 
