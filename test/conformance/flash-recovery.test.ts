@@ -65,6 +65,22 @@ for (const mode of commandModes) {
       await other.close();
     });
 
+    it('lets MANAGE_LUN pass meanwhile, and no other call', async () => {
+      await device();
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      const order: string[] = [];
+      provoke(context, 'errorState', 500);
+      const waiting = other.attach().finally(() => order.push('ATTACH'));
+      const release = lun
+        .call('RELEASE', { contextId: context.id, rsrcHandle: 0n })
+        .finally(() => order.push('RELEASE'));
+      await lun.enableSuperpipe().finally(() => order.push('MANAGE_LUN'));
+      await release;
+      await (await waiting).close();
+      expect(order[0]).toBe('MANAGE_LUN');
+      expect(order.length).toBe(3);
+    });
+
     it('leaves an old id behind that is no good', async () => {
       await device();
       await context.join(await target.lun(1));
