@@ -12,18 +12,21 @@
 #include <unistd.h>
 
 #include "area.h"
+#include "memory.h"
 #include "next.h"
 #include "trapped_access.h"
 
 static struct sigaction previous;
 static bool installed;
 
+// No way to go on: the access can neither be carried out nor left out.
 static void refuse(const ucontext_t* state, const void* address) {
+  uint8_t bytes[4];
+  size_t known = memory_load(bytes, trapped_instruction(state), sizeof bytes);
   char text[320];
-  const uint8_t* bytes = (const uint8_t*)trapped_instruction(state);
   int size = snprintf(text, sizeof text, "cxlsim: access to the register at %p by an instruction",
                       address);
-  for (int i = 0; bytes && i < 4; i++) {
+  for (size_t i = 0; i < known; i++) {
     size += snprintf(text + size, sizeof text - (size_t)size, " %02x", bytes[i]);
   }
   size += snprintf(text + size, sizeof text - (size_t)size,
