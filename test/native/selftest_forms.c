@@ -107,4 +107,41 @@ void store_forms(uint8_t* page) {
 }
 
 void unknown_form(uint8_t* page) { asm volatile("stb %0, 0(%1)" ::"r"(1), "b"(page + VALUE)); }
+
+#elif defined(__aarch64__)
+#define COUNT_UP "\nadd %[count], %[count], #1"
+#define AT [at] "r"(at)
+#define INDEXED [at] "r"(page), [index] "r"((uint64_t)VALUE)
+
+void load_forms(uint8_t* page) {
+  uint8_t* at = page + VALUE;
+  *(volatile uint64_t*)(void*)at = STORED;
+  LOADS("x0", STORED, "ldr %x[got], [%[at]]", AT);
+  LOADS("x19", STORED, "ldr %x[got], [%[at], #0x1008]", [at] "r"(page));
+  LOADS("x30", STORED, "ldur %x[got], [%[at], #-8]", [at] "r"(at + 8));
+  LOADS("x9", STORED, "ldr %x[got], [%[at], %[index]]", INDEXED);
+  LOADS("x9", STORED,
+        "ldr %x[got], [%[at], %w[index], uxtw #3]", [at] "r"(page), [index] "r"(VALUE / 8));
+  LOADS("x0", 0, "ldr %w[got], [%[at]]", AT);
+  LOADS("x1", 0, "ldur %w[got], [%[at], #-8]", [at] "r"(at + 8));
+  LOADS("x2", 0, "ldr %w[got], [%[at], %[index]]", INDEXED);
+  asm volatile("ldr xzr, [%[at]]\nldr %[at], [%[at]]" : [at] "+r"(at));
+  check((uint64_t)at == STORED, "load: into the register of the address");
+}
+
+void store_forms(uint8_t* page) {
+  uint8_t* at = page + VALUE;
+  STORES("x0", STORED, "str %x[value], [%[at]]", AT);
+  STORES("x19", STORED, "str %x[value], [%[at], #0x1008]", [at] "r"(page));
+  STORES("x30", STORED, "stur %x[value], [%[at], #-8]", [at] "r"(at + 8));
+  STORES("x9", STORED, "str %x[value], [%[at], %[index]]", INDEXED);
+  STORES("x0", 0, "str %w[value], [%[at]]", AT);
+  STORES("x1", 0, "stur %w[value], [%[at], #-8]", [at] "r"(at + 8));
+  STORES("x2", 0, "str %w[value], [%[at], %[index]]", INDEXED);
+  poke(page, VALUE, STORED);
+  asm volatile("str xzr, [%[at]]" : : AT : "memory");
+  check(peek(page, VALUE) == 0, "store: the zero register");
+}
+
+void unknown_form(uint8_t* page) { asm volatile("strb %w0, [%1]" : : "r"(1), "r"(page + VALUE)); }
 #endif

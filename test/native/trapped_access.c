@@ -142,9 +142,53 @@ void trapped_complete(ucontext_t* state, const struct trapped_access* access, ui
   state->uc_mcontext.gp_regs[NEXT_INSTRUCTION] += access->length;
 }
 
+#elif defined(__aarch64__)
+
+const char trapped_forms[] = "ldr and str of 4 or 8 bytes, and ldur and stur";
+
+#define ZERO_REGISTER 31
+
+// Bit 30 makes it 8 bytes, and is in no mask.
+static const struct form {
+  uint32_t mask, value;
+  bool store;
+} forms[] = {
+    {0xbfc00000, 0xb9400000, false},  // ldr, at an offset
+    {0xbfc00000, 0xb9000000, true},   // str
+    {0xbfe00c00, 0xb8400000, false},  // ldur
+    {0xbfe00c00, 0xb8000000, true},   // stur
+    {0xbfe00c00, 0xb8600800, false},  // ldr, by an index
+    {0xbfe00c00, 0xb8200800, true},   // str
+};
+
+uintptr_t trapped_instruction(const ucontext_t* state) { return state->uc_mcontext.pc; }
+
+bool trapped_decode(const ucontext_t* state, struct trapped_access* access) {
+  uint32_t instruction = *(const uint32_t*)trapped_instruction(state);
+  for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+    if ((instruction & forms[i].mask) != forms[i].value) continue;
+    *access = (struct trapped_access){.store = forms[i].store,
+                                      .width = instruction >> 30 & 1 ? 8 : 4,
+                                      .target = (int)(instruction & 31),
+                                      .length = sizeof instruction};
+    bool zero = access->target == ZERO_REGISTER;
+    uint64_t value = zero ? 0 : state->uc_mcontext.regs[access->target];
+    access->bytes = access->width == 4 ? (uint32_t)value : value;
+    return true;
+  }
+  return false;
+}
+
+void trapped_complete(ucontext_t* state, const struct trapped_access* access, uint64_t bytes) {
+  if (!access->store && access->target != ZERO_REGISTER) {
+    state->uc_mcontext.regs[access->target] = access->width == 4 ? (uint32_t)bytes : bytes;
+  }
+  state->uc_mcontext.pc += access->length;
+}
+
 #else
 
-const char trapped_forms[] = "none on this processor: only those of x86-64 and ppc64 are known";
+const char trapped_forms[] = "none on this processor: those of x86-64, ppc64 and arm64 are known";
 
 uintptr_t trapped_instruction(const ucontext_t* state) {
   (void)state;

@@ -22,7 +22,8 @@ struct trapped_access {
 
 uintptr_t trapped_instruction(const ucontext_t* state);
 // False when it is an instruction that is none of: mov between a register, or a constant, and
-// memory (x86-64); lwz, ld, stw, std, their indexed forms and the byte-reversed ones (ppc64).
+// memory (x86-64); lwz, ld, stw, std, their indexed forms and the byte-reversed ones (ppc64);
+// ldr, str, ldur, stur (arm64). None is known on other processors.
 bool trapped_decode(const ucontext_t* state, struct trapped_access* access);
 // Goes on behind the instruction; `bytes` is what a load finds.
 void trapped_complete(ucontext_t* state, const struct trapped_access* access, uint64_t bytes);
