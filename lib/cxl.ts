@@ -19,7 +19,11 @@ import { type AllocateOptions, checkAllocation, Memory } from './memory';
 import { CLASS_DIRECTORY, classNames } from './sysfs-layout';
 
 export interface AdoptOptions {
-  /** Whether closing the context closes the descriptor too. Default false. */
+  /**
+   * Whether closing the context closes the descriptor too. Default false. Not for one that
+   * node:fs opened in a worker: Node closes that itself when the worker ends, whatever has its
+   * number by then (trackUnmanagedFds). Close the context, then close it with node:fs.
+   */
   owned?: boolean;
   /**
    * Bytes of the problem state area: needed to map what no AFU's sysfs tells of, such as the

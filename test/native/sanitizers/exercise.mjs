@@ -1,5 +1,6 @@
 // What the sanitized addon is run through: every class of it, several environments, events
 // under load, faults, collection, and ends at awkward moments. It prints one line a part.
+import { closeSync, openSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -70,6 +71,23 @@ const parts = {
     if (faults === 0) throw new Error('no fault');
     await context.close();
     queue.free({ force: true }); // another environment may be attached
+  },
+
+  async 'adopted descriptors that block'() {
+    const contexts = [];
+    for (let i = 0; i < 3; ++i) {
+      const fd = openSync(device, 'r+');
+      const context = cxl.adopt(fd, { mmioSize: 1 << 16 });
+      await context.attach({ wed: 0n, holds: [new ArrayBuffer(64)] });
+      contexts.push({ fd, context, area: context.mapProblemState({ endian: 'big' }) });
+    }
+    for (let i = 0; i < 20; ++i) {
+      const waits = contexts.map(({ context }) => context.waitForInterrupt(1));
+      for (const { area } of contexts) raise(area, 1n);
+      await Promise.all(waits);
+    }
+    await Promise.all(contexts.map(({ context }) => context.close()));
+    for (const { fd } of contexts) closeSync(fd);
   },
 
   async memory() {
