@@ -1,4 +1,4 @@
-import { AbortError } from '../abort';
+import { AbortError, onAbort } from '../abort';
 import { throwIfAborted } from './abort';
 
 /** A queue for one thing: first come, first served, and who gives up leaves the queue. */
@@ -24,16 +24,17 @@ export class Turns {
 
   #wait(signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
+      let unlisten: (() => void) | undefined;
       const proceed = () => {
-        signal?.removeEventListener('abort', giveUp);
+        unlisten?.();
         resolve();
       };
-      const giveUp = () => {
-        this.#waiting.splice(this.#waiting.indexOf(proceed), 1);
-        reject(new AbortError(signal as AbortSignal));
-      };
       this.#waiting.push(proceed);
-      signal?.addEventListener('abort', giveUp, { once: true });
+      if (signal === undefined) return;
+      unlisten = onAbort(signal, () => {
+        this.#waiting.splice(this.#waiting.indexOf(proceed), 1);
+        reject(new AbortError(signal));
+      });
     });
   }
 }

@@ -5,7 +5,7 @@
  * There is no order between commands in flight; one that must follow another is issued when
  * that one has settled. Retries, and a recovery, can swap any two.
  */
-import { AbortError } from '../abort';
+import { AbortError, onAbort } from '../abort';
 import type { Cxl } from '../cxl';
 import { CxlError, errnos, systemError } from '../errors';
 import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './command';
@@ -101,7 +101,7 @@ export class CommandQueue implements WatchedQueue {
   }
 
   private listen(pending: Pending, signal: AbortSignal): void {
-    const abort = () => {
+    pending.unlisten = onAbort(signal, () => {
       pending.abandoned = true;
       pending.reject(new AbortError(signal));
       // One that was not issued is simply gone.
@@ -110,9 +110,7 @@ export class CommandQueue implements WatchedQueue {
       if (timer !== undefined) clearTimeout(timer);
       this.delayed.delete(pending);
       this.settled();
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    pending.unlisten = () => signal.removeEventListener('abort', abort);
+    });
   }
 
   private pump(): void {

@@ -300,6 +300,30 @@ for (const mode of commandModes) {
       memory.free();
     });
 
+    it('one signal ends twenty commands, and Node warns of no leak', async () => {
+      const warnings: string[] = [];
+      const onWarning = (warning: Error) => warnings.push(warning.message);
+      process.on('warning', onWarning);
+      try {
+        const device = await direct();
+        provoke(context, 'hold', 1);
+        const controller = new AbortController();
+        const { signal } = controller;
+        const reads = Array.from({ length: 20 }, (_, lba) =>
+          failure(device.read(lba, 1, { signal })),
+        );
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        controller.abort();
+        const names = (await Promise.all(reads)).map(({ name }) => name);
+        expect(new Set(names)).toEqual(new Set(['AbortError']));
+        provoke(context, 'hold', 0);
+        await device.drained();
+        expect(warnings).toEqual([]);
+      } finally {
+        process.off('warning', onWarning);
+      }
+    });
+
     it('drops an aborted command that was not issued', async () => {
       const device = await direct({ queueDepth: 1, completion: 'poll' });
       provoke(context, 'hold', 1);

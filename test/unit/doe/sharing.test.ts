@@ -59,6 +59,28 @@ describe('one mailbox, many callers', () => {
     expect(device.requests.map((object) => object.readUInt32LE(8))).toEqual([3]);
   });
 
+  it('one signal takes twenty callers out of the queue, and Node warns of no leak', async () => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning.message);
+    process.on('warning', onWarning);
+    try {
+      const doe = twoMailboxes();
+      const [mailbox] = await doe.mailboxes(address);
+      const controller = new AbortController();
+      const { signal } = controller;
+      const calls = Array.from({ length: 20 }, () =>
+        mailbox!.exchange(echoProtocol, number(dropped), { signal }).catch(({ name }) => name),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      controller.abort();
+      expect(new Set(await Promise.all(calls))).toEqual(new Set(['AbortError']));
+      expect((await mailbox!.exchange(echoProtocol, number(3))).readUInt32LE()).toBe(3);
+      expect(warnings).toEqual([]);
+    } finally {
+      process.off('warning', onWarning);
+    }
+  });
+
   it('does not keep the callers of another waiting', async () => {
     const doe = twoMailboxes();
     const [slow, quick] = await doe.mailboxes(address);
