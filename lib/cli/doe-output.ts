@@ -9,6 +9,7 @@ import type {
   FunctionScan,
   Owner,
 } from '../doe';
+import { present } from './output';
 
 /** JSON with 64-bit values as hexadecimal strings and bytes in hexadecimal. */
 export function json(value: unknown): string {
@@ -42,20 +43,25 @@ export function ownerText({ driver, kernelFeatures, kernelTables }: Owner): stri
   return parts.join(', ') || 'nobody known';
 }
 
-export function mailboxData(mailbox: DoeMailbox) {
-  const { address, offset, version, interrupt, owner } = mailbox;
-  return { address, offset, version, interrupt, owner };
+/** Absent values are null, so that every object has the same keys. */
+function ownerData({ driver, kernelFeatures, kernelTables }: Owner) {
+  return { driver: present(driver), kernelFeatures, kernelTables };
+}
+
+function mailboxData({ address, offset, version, interrupt, owner }: DoeMailbox) {
+  return { address, offset, version, interrupt, owner: ownerData(owner) };
 }
 
 export function listJson(scans: readonly FunctionScan[]): string {
   const found = scans.filter(({ mailboxes, problem }) => mailboxes.length > 0 || problem);
   return json(
-    found.map(({ problem, mailboxes, ...rest }) => ({
-      ...rest,
+    found.map(({ address, vendorId, deviceId, owner, mailboxes, problem }) => ({
+      address,
+      vendorId: present(vendorId),
+      deviceId: present(deviceId),
+      owner: ownerData(owner),
       mailboxes: mailboxes.map(mailboxData),
-      ...(problem === undefined
-        ? {}
-        : { problem: { code: problem.code, message: problem.message } }),
+      problem: problem === undefined ? null : { code: problem.code, message: problem.message },
     })),
   );
 }
@@ -78,6 +84,17 @@ export function listText(scans: readonly FunctionScan[]): string {
 export interface Discovered {
   readonly mailbox: DoeMailbox;
   readonly protocols: readonly DiscoveredProtocol[];
+}
+
+export function discoveredJson(found: readonly Discovered[]): string {
+  return json(
+    found.map(({ mailbox, protocols }) => ({
+      ...mailboxData(mailbox),
+      protocols: protocols.map(({ index, vendorId, type, name }) => {
+        return { index, vendorId, type, name: present(name) };
+      }),
+    })),
+  );
 }
 
 export function discoveredText(found: readonly Discovered[]): string {

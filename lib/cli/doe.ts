@@ -1,5 +1,8 @@
 /** `node-cxl doe`: the DOE mailboxes of PCI functions, from the command line. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { Command, InvalidArgumentError } from 'commander';
 import {
   Compliance,
@@ -18,19 +21,22 @@ import {
   capabilitiesText,
   cdatText,
   type Discovered,
+  discoveredJson,
   discoveredText,
   dumpText,
   json,
   listJson,
   listText,
-  mailboxData,
   ownerText,
 } from './doe-output';
+import { failureLine } from './failure';
 
 interface CommonOptions {
   readonly json?: boolean;
   readonly force?: boolean;
   readonly timeout?: number;
+  /** Ctrl-C. */
+  readonly signal?: AbortSignal;
 }
 
 /** Prints what a command returns; what it throws is told by the program. */
@@ -62,8 +68,8 @@ function milliseconds(text: string): number {
   return value;
 }
 
-function exchangeOptions({ force, timeout }: CommonOptions): ExchangeOptions {
-  return { force, timeoutMs: timeout };
+function exchangeOptions({ force, timeout, signal }: CommonOptions): ExchangeOptions {
+  return { force, timeoutMs: timeout, signal };
 }
 
 /** Whoever forces its way is told whose mailbox it is. */
@@ -82,7 +88,7 @@ async function list(
   process.stdout.write(`${options.json === true ? listJson(scans) : listText(scans)}\n`);
   // What could be read has been told; the first of what could not decides how it ends.
   const [first, ...others] = scans.flatMap(({ problem }) => problem ?? []);
-  for (const { message } of others) process.stderr.write(`${message}\n`);
+  for (const problem of others) process.stderr.write(`${failureLine(problem)}\n`);
   if (first !== undefined) throw first;
 }
 
@@ -101,7 +107,7 @@ async function discover(where: string, options: CommonOptions): Promise<string> 
     found.push({ mailbox, protocols: await mailbox.discover(exchangeOptions(options)) });
   }
   if (options.json !== true) return discoveredText(found);
-  return json(found.map(({ mailbox, protocols }) => ({ ...mailboxData(mailbox), protocols })));
+  return discoveredJson(found);
 }
 
 async function cdat(
@@ -144,7 +150,7 @@ async function raw(
   file: string,
   options: CommonOptions & { mailbox?: number; output?: string },
 ): Promise<string> {
-  const payload = readFileSync(file === '-' ? 0 : file);
+  const payload = await payloadOf(file, options.signal);
   const found = await mailboxesOf(where, options);
   const exchange = exchangeOptions(options);
   const mailbox =
@@ -158,9 +164,16 @@ async function raw(
   const answer = await mailbox.exchange({ vendorId, type }, payload, exchange);
   if (options.output !== undefined) {
     writeFileSync(options.output, answer);
-    return `${answer.length} bytes`;
+    const told = { bytes: answer.length, output: options.output };
+    return options.json === true ? json(told) : `${told.bytes} bytes`;
   }
   return options.json === true ? json({ answer }) : dumpText(answer);
+}
+
+/** Not read synchronously: a terminal would hold Ctrl-C back. */
+function payloadOf(file: string, signal: AbortSignal | undefined): Promise<Buffer> {
+  if (file !== '-') return readFile(file, signal === undefined ? {} : { signal });
+  return buffer(signal === undefined ? process.stdin : addAbortSignal(signal, process.stdin));
 }
 
 /** A lone mailbox may be sent anything; of several, the one that says it speaks the protocol. */
@@ -178,19 +191,15 @@ function common(command: Command): Command {
     .option('--json', 'as JSON')
     .option('--mock', 'a modelled device instead of real ones')
     .option('--force', 'use the mailbox although a driver is bound to the device')
-    .option('--timeout <ms>', 'how long the device may take to answer', milliseconds, 1000);
+    .option('--timeout <ms>', 'milliseconds the device may take to answer', milliseconds, 1000);
 }
 
-/** The `doe` command with its sub-commands. */
-export function doeCommand(): Command {
+/** The `doe` command with its sub-commands; `signal` ends what they are at. */
+export function doeCommand(signal?: AbortSignal): Command {
   const command = new Command('doe')
     .description('PCI Data Object Exchange mailboxes: find them and talk over them')
-    .exitOverride()
-    .configureOutput({
-      outputError: (text, write) => write(`node-cxl: ${text.replace(/^error: /, '')}`),
-    })
     .hook('preAction', (_, chosen) => {
-      if (chosen.opts()['mock'] === true) process.env['NODE_CXL_BACKEND'] ??= 'mock';
+      chosen.setOptionValue('signal', signal);
     });
   command
     .command('list')

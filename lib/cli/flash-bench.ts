@@ -10,6 +10,8 @@ export interface BenchOptions {
   /** Writes instead of reads: what was there is lost. */
   readonly write?: boolean;
   readonly poll?: boolean;
+  /** Ends it early, with nothing to tell. */
+  readonly signal?: AbortSignal;
 }
 
 export interface BenchResult extends Record<string, unknown> {
@@ -23,6 +25,7 @@ export interface BenchResult extends Record<string, unknown> {
 
 export async function bench(device: BlockDevice, options: BenchOptions): Promise<BenchResult> {
   const { depth, blocks } = options;
+  const transfer = options.signal === undefined ? {} : { signal: options.signal };
   const span = device.blocks / BigInt(blocks);
   const end = performance.now() + options.seconds * 1000;
   let commands = 0;
@@ -33,8 +36,8 @@ export async function bench(device: BlockDevice, options: BenchOptions): Promise
       // Lanes stride through the LUN, so that no two touch the same blocks at once.
       const lba = (BigInt(turn * depth + number) % span) * BigInt(blocks);
       const start = performance.now();
-      if (options.write === true) await device.write(lba, buffer);
-      else await device.read(lba, buffer);
+      if (options.write === true) await device.write(lba, buffer, transfer);
+      else await device.read(lba, buffer, transfer);
       latency += performance.now() - start;
       commands += 1;
     }
@@ -50,6 +53,11 @@ export async function bench(device: BlockDevice, options: BenchOptions): Promise
     mibPerSecond: round(mebibytes / seconds, 1),
     meanLatency: round((latency / Math.max(commands, 1)) * 1000, 1),
   };
+}
+
+export function benchText(result: BenchResult): string {
+  const { commands, seconds, iops, mibPerSecond, meanLatency } = result;
+  return `${commands} commands in ${seconds} s: ${iops} a second, ${mibPerSecond} MiB/s, mean latency ${meanLatency} µs`;
 }
 
 function round(value: number, digits: number): number {

@@ -1,20 +1,30 @@
 /** `node-cxl flash`: LUNs of CAPI flash adapters, from the command line. */
 
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import type { Cxl } from '../cxl';
 import { cxl } from '../default-system';
-import { rangeError, stateError, valueError } from '../errors';
-import { type AttachOptions, type BlockDevice, type Lun, listLuns, openLun } from '../flash';
+import { checkInteger, rangeError, stateError, systemError, valueError } from '../errors';
+import {
+  type AttachOptions,
+  type BlockDevice,
+  type Lun,
+  type LunInfo,
+  listLuns,
+  openLun,
+} from '../flash';
 import { mountsOf } from '../flash/discovery';
-import { type BenchOptions, bench } from './flash-bench';
+import { UsageError } from './failure';
+import { type BenchOptions, bench, benchText } from './flash-bench';
+import { inline, present, print, printJson, words } from './output';
 
 interface Common {
   readonly json?: boolean;
+  /** Ctrl-C, or nobody to read what is printed any more. */
+  readonly signal?: AbortSignal;
 }
 
 interface AccessOptions extends Common {
@@ -36,10 +46,18 @@ interface WriteOptions extends AccessOptions {
 
 /** Blocks moved by one call; the device splits them further. */
 const pieceBlocks = 256;
+const mostDepth = 4096;
 
-/** The `flash` command with its sub-commands; `system` is the one `cxl` stands for unless given. */
-export function flashCommand(system: Cxl = cxl): Command {
-  const command = new Command('flash').description('LUNs of CAPI flash adapters (cxlflash)');
+/**
+ * The `flash` command with its sub-commands; `system` is the one `cxl` stands for unless given,
+ * `signal` ends what they are at.
+ */
+export function flashCommand(system: Cxl = cxl, signal?: AbortSignal): Command {
+  const command = new Command('flash')
+    .description('LUNs of CAPI flash adapters (cxlflash)')
+    .hook('preAction', (_, chosen) => {
+      chosen.setOptionValue('signal', signal);
+    });
   command
     .command('list')
     .description('LUNs, a row for each path to one')
@@ -48,7 +66,7 @@ export function flashCommand(system: Cxl = cxl): Command {
   command
     .command('status')
     .description('what is known of a LUN, and of its capacity once superpipe is enabled')
-    .argument('<lun>', '/dev/sdX or /dev/sgX')
+    .argument('<lun>', '/dev/sdX or /dev/sgX, or a link to one')
     .option('--json', 'as JSON')
     .action((lun: string, options: Common) => status(system, lun, options));
   accessOptions(command.command('read'))
@@ -67,7 +85,7 @@ export function flashCommand(system: Cxl = cxl): Command {
     .description('measure commands a second; reads, unless told to write')
     .option('--depth <n>', 'commands in flight', number, 16)
     .option('--seconds <n>', 'for so long', number, 5)
-    .option('--blocks <n>', 'blocks a command', number, 1)
+    .option('--blocks <n>', 'blocks a command, up to what one can move', number, 1)
     .option('--write', 'overwrite the LUN with a pattern')
     .option('--poll', 'look for completions instead of waiting for interrupts')
     .action((lun: string, options: AccessOptions & BenchOptions) => run(system, lun, options));
@@ -76,53 +94,73 @@ export function flashCommand(system: Cxl = cxl): Command {
 
 function accessOptions(command: Command): Command {
   return command
-    .argument('<lun>', '/dev/sdX or /dev/sgX')
+    .argument('<lun>', '/dev/sdX or /dev/sgX, or a link to one')
     .option('--json', 'the outcome as JSON')
     .option('--superpipe', 'take the LUN from the block layer meanwhile, if it is not in superpipe')
     .option('--force', 'even if it is mounted');
 }
 
+/** Absent attributes are null, so that every object has the same keys. */
+function lunData(lun: LunInfo) {
+  const { address, host, port, block, generic, wwid, mode, vendor, model } = lun;
+  return {
+    ...{ address, host, port, block: present(block), generic: present(generic) },
+    ...{ wwid: present(wwid), mode: present(mode), vendor: present(vendor), model: present(model) },
+  };
+}
+
 async function list(system: Cxl, { json }: Common): Promise<void> {
-  const luns = await listLuns({ system });
+  const luns = (await listLuns({ system })).map(lunData);
   if (json === true) {
-    print(JSON.stringify(luns, undefined, 2));
+    printJson(luns);
     return;
   }
   if (luns.length === 0) {
-    process.stderr.write('no flash LUN found: is the cxlflash driver loaded?\n');
+    process.stderr.write(
+      'no flash LUN found: is the cxlflash driver loaded (POWER8 and POWER9)? --mock shows modelled ones\n',
+    );
     return;
   }
   const table = new Table({
     head: ['address', 'port', 'block', 'generic', 'mode', 'wwid'],
     style: { head: [], border: [] },
   });
-  for (const lun of luns) {
-    const row = [lun.address, lun.port, lun.block, lun.generic, lun.mode, lun.wwid];
-    table.push(row.map((cell) => String(cell ?? '-')));
+  for (const { address, port, block, generic, mode, wwid } of luns) {
+    table.push([address, port, block, generic, mode, wwid].map((cell) => inline(cell)));
   }
   print(table.toString());
 }
 
 async function describe(system: Cxl, node: string) {
   const luns = await listLuns({ system });
-  const found = luns.find((lun) => lun.block === node || lun.generic === node);
-  if (found === undefined) throw valueError('lun', 'a LUN that `flash list` shows', node);
+  // Names that last, as of /dev/disk/by-id, are links.
+  const real = await system.binding.sysfs.realpath(node);
+  const found = luns.find(({ block, generic }) =>
+    [block, generic].some((each) => each !== undefined && (each === node || each === real)),
+  );
+  if (found === undefined) {
+    const hint = 'no LUN of a flash adapter; `node-cxl flash list` shows those that there are';
+    throw systemError('ENOENT', 'find', node, hint);
+  }
   const paths = luns.filter((lun) => lun.wwid !== undefined && lun.wwid === found.wwid);
   const blocks = paths.flatMap((lun) => (lun.block === undefined ? [] : [lun.block]));
   const mounts = await Promise.all(blocks.map((block) => mountsOf(system.binding.sysfs, block)));
-  return { ...found, ports: paths.map((lun) => lun.port), mounts: mounts.flat() };
+  return { ...lunData(found), ports: paths.map((lun) => lun.port), mounts: mounts.flat() };
 }
+
+/** What nobody can tell before superpipe is enabled. */
+const noCapacity = { blocks: null, blockSize: null, maxTransfer: null, link: null };
 
 async function status(system: Cxl, node: string, { json }: Common): Promise<void> {
   const about = await describe(system, node);
-  const capacity = about.mode === 'superpipe' ? await capacityOf(system, node) : undefined;
+  const capacity = about.mode === 'superpipe' ? await capacityOf(system, node) : noCapacity;
   const data = { ...about, ...capacity };
   if (json === true) {
-    print(JSON.stringify(data, undefined, 2));
+    printJson(data);
     return;
   }
   for (const [key, value] of Object.entries(data)) {
-    print(`${key.padEnd(12)} ${Array.isArray(value) ? value.join(', ') || '-' : (value ?? '-')}`);
+    print(`${words(key).padEnd(12)} ${inline(value)}`);
   }
 }
 
@@ -188,61 +226,86 @@ async function withContext<T>(
 
 async function read(system: Cxl, node: string, options: ReadOptions): Promise<void> {
   const { lba, count, out } = options;
-  const bytes = await withDevice(system, node, options, { access: 'read' }, async (device) => {
-    if (lba + BigInt(count) > device.blocks) {
-      throw rangeError('lba', `with ${count} blocks from it below ${device.blocks}`, lba);
-    }
-    const target = out === undefined ? process.stdout : createWriteStream(out);
-    await overPieces('read', count, async (done, blocks) => {
-      const data = await device.read(lba + BigInt(done), blocks);
-      if (!target.write(data)) await once(target, 'drain');
+  // Before the LUN is taken from anybody.
+  const file = out === undefined ? undefined : await open(out, 'w');
+  try {
+    const bytes = await withDevice(system, node, options, { access: 'read' }, async (device) => {
+      checkRange(device, lba, count);
+      await overPieces('read', count, options, async (done, blocks) => {
+        const data = await device.read(lba + BigInt(done), blocks, transfer(options));
+        if (file === undefined) await toStandardOutput(data, options);
+        else await file.writeFile(data);
+      });
+      return count * device.blockSize;
     });
-    if (target !== process.stdout) {
-      target.end();
-      await once(target, 'close');
-    }
-    return count * device.blockSize;
-  });
-  if (out !== undefined) report({ read: bytes, blocks: count, file: out }, options);
+    if (out === undefined) return;
+    const text = `${bytes} bytes, ${count} blocks, read to ${out}`;
+    report({ read: bytes, blocks: count, file: out }, text, options);
+  } finally {
+    await file?.close();
+  }
+}
+
+async function toStandardOutput(data: Uint8Array, options: Common): Promise<void> {
+  if (!process.stdout.write(data)) await once(process.stdout, 'drain', transfer(options));
 }
 
 async function write(system: Cxl, node: string, options: WriteOptions): Promise<void> {
   const file = await open(options.in, 'r');
   try {
-    const { size } = await file.stat();
+    const stat = await file.stat();
+    if (!stat.isFile()) {
+      throw new UsageError(`--in ${options.in} is no regular file: its length is not known`);
+    }
+    const { size } = stat;
     const blocks = await withDevice(system, node, options, {}, async (device) => {
       const count = Math.ceil(size / device.blockSize);
       if (size % device.blockSize !== 0 && options.pad !== true) {
         const whole = `whole blocks of ${device.blockSize} bytes, or --pad`;
         throw valueError(options.in, whole, `${size} bytes`);
       }
-      if (options.lba + BigInt(count) > device.blocks) {
-        throw rangeError('lba', `with ${count} blocks from it below ${device.blocks}`, options.lba);
-      }
-      await overPieces('write', count, async (done, part) => {
+      checkRange(device, options.lba, count);
+      await overPieces('write', count, options, async (done, part) => {
         const data = new Uint8Array(part * device.blockSize);
         await file.read(data, 0, data.length, done * device.blockSize);
-        await device.write(options.lba + BigInt(done), data);
+        await device.write(options.lba + BigInt(done), data, transfer(options));
       });
       return count;
     });
-    report({ written: size, blocks, file: options.in }, options);
+    const text = `${size} bytes, ${blocks} blocks, written from ${options.in}`;
+    report({ written: size, blocks, file: options.in }, text, options);
   } finally {
     await file.close();
   }
 }
 
+function checkRange(device: BlockDevice, lba: bigint, count: number): void {
+  if (lba + BigInt(count) <= device.blocks) return;
+  throw rangeError('lba', `with ${count} blocks from it below ${device.blocks}`, lba);
+}
+
+function transfer({ signal }: Common): { signal?: AbortSignal } {
+  return signal === undefined ? {} : { signal };
+}
+
 async function overPieces(
   phase: string,
   count: number,
+  { signal }: Common,
   move: (done: number, blocks: number) => Promise<void>,
 ): Promise<void> {
   const bar = process.stderr.isTTY
-    ? new SingleBar({ format: `${phase} [{bar}] {percentage}%`, stream: process.stderr })
+    ? new SingleBar({
+        format: `${phase} [{bar}] {percentage}%`,
+        stream: process.stderr,
+        // Ctrl-C is handled where the LUN is given back.
+        gracefulExit: false,
+      })
     : undefined;
   bar?.start(count, 0);
   try {
     for (let done = 0; done < count; done += pieceBlocks) {
+      signal?.throwIfAborted();
       await move(done, Math.min(pieceBlocks, count - done));
       bar?.update(Math.min(count, done + pieceBlocks));
     }
@@ -259,21 +322,18 @@ async function run(
   const attach: AttachOptions = {
     access: options.write === true ? 'read-write' : 'read',
     completion: options.poll === true ? 'poll' : 'interrupt',
-    queueDepth: Math.max(options.depth, 1),
+    queueDepth: checkInteger('--depth', options.depth, 1, mostDepth),
   };
-  const result = await withDevice(system, node, options, attach, (device) =>
-    bench(device, options),
-  );
-  report(result, options);
+  const result = await withDevice(system, node, options, attach, (device) => {
+    const most = Math.min(device.resource.maxTransfer, Number(device.blocks));
+    checkInteger('--blocks', options.blocks, 1, most);
+    return bench(device, options);
+  });
+  report(result, benchText(result), options);
 }
 
-function report(data: Record<string, unknown>, { json }: Common): void {
-  const words = Object.entries(data).map(([key, value]) => `${key} ${value}`);
-  print(json === true ? JSON.stringify(data) : words.join(', '));
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+function report(data: Record<string, unknown>, text: string, { json }: Common): void {
+  print(json === true ? JSON.stringify(data) : text);
 }
 
 function number(text: string): number {

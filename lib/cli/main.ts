@@ -46,7 +46,8 @@ function printTable(data: { readonly [key: string]: DataValue }): void {
         : inline(value);
     table.push([words(key), lines === '' ? '-' : lines]);
   }
-  print(table.toString());
+  // The library fills the last column up with blanks.
+  print(table.toString().replaceAll(/ +$/gm, ''));
 }
 
 async function list({ json }: { json?: boolean }): Promise<void> {
@@ -71,7 +72,8 @@ async function info(name: string, { json }: { json?: boolean }): Promise<void> {
 const exitCodeHelp = `
 Exit codes: 0 done, 1 failure, 2 usage, 3 no such device or driver, 4 permission,
 5 busy (all process elements or interrupts taken), 130 interrupted.
-Environment: NODE_CXL_BACKEND=mock or mock:FILE.json stands in for the real system.`;
+Environment: NODE_CXL_BACKEND=mock or mock:FILE.json stands in for the real system;
+NODE_DEBUG=cxl traces calls.`;
 
 /** What holds for every command, also those made elsewhere. */
 function settle(command: Command): Command {
@@ -91,7 +93,7 @@ function newProgram(): Command {
     .description('Coherent accelerators (IBM CAPI, the Linux cxl driver)')
     // biome-ignore lint/suspicious/noExplicitAny: JSON without a type of its own
     .version((require('../../package.json') as any).version)
-    .addHelpText('after', exitCodeHelp);
+    .addHelpText('afterAll', exitCodeHelp);
   program
     .command('list')
     .description('cards and their AFUs, as a tree')
@@ -148,8 +150,8 @@ function newProgram(): Command {
     .action((name: string, options: ImageOptions) =>
       image(cxl, name, options, interruption.signal),
     );
-  program.addCommand(doeCommand());
-  program.addCommand(flashCommand(cxl));
+  program.addCommand(doeCommand(interruption.signal));
+  program.addCommand(flashCommand(cxl, interruption.signal));
   return settle(program).hook('preAction', (_, command) => {
     if (command.opts()['mock'] === true && !process.env['NODE_CXL_BACKEND']?.startsWith('mock')) {
       process.env['NODE_CXL_BACKEND'] = 'mock';
@@ -158,10 +160,13 @@ function newProgram(): Command {
 }
 
 async function main(): Promise<number> {
-  // Whoever reads us has heard enough (`| head`): nothing is wrong.
+  let heardEnough = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(exitCodes.ok);
-    throw error;
+    if (error.code !== 'EPIPE') throw error;
+    // Whoever reads us (`| head`) wants no more. Nothing is wrong, but what is open gets closed,
+    // and a LUN goes back to where it was taken from.
+    heardEnough = true;
+    interruption.abort();
   });
   process.once('SIGINT', () => {
     interruption.abort();
@@ -174,9 +179,15 @@ async function main(): Promise<number> {
     if (error instanceof CommanderError) {
       return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     }
-    if (!interruption.signal.aborted) process.stderr.write(`${failureLine(error)}\n`);
-    return exitCodeOf(error);
+    const code = exitCodeOf(error);
+    if (heardEnough && (code === exitCodes.interrupted || isBrokenPipe(error))) return exitCodes.ok;
+    if (code !== exitCodes.interrupted) process.stderr.write(`${failureLine(error)}\n`);
+    return code;
   }
+}
+
+function isBrokenPipe(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === 'EPIPE';
 }
 
 main().then((code) => {

@@ -39,9 +39,9 @@ describe('node-cxl flash', () => {
   it('tells what it knows of a LUN', async () => {
     const status = JSON.parse((await run('status', '/dev/sg1', '--json')).out);
     expect(status).toMatchObject({ mode: 'legacy', ports: [0, 1], mounts: [] });
-    expect(status.blocks).toBe(undefined);
+    expect(status).toMatchObject({ blocks: null, blockSize: null, maxTransfer: null, link: null });
     const wrong = await run('status', '/dev/sg7');
-    expect([wrong.code, wrong.err.includes('flash list')]).toEqual([2, true]);
+    expect([wrong.code, wrong.err.includes('flash list')]).toEqual([3, true]);
   });
 
   it('writes a file and reads it back in another process', async () => {
@@ -60,6 +60,32 @@ describe('node-cxl flash', () => {
     expect(after.subarray(0, before.length).equals(before)).toBe(true);
   });
 
+  it('refuses files that cannot be written to, or have no length', async () => {
+    const absent = path.join(folder, 'no/such/folder');
+    const read = await run('read', '/dev/sg1', '--superpipe', '--count', '1', '--out', absent);
+    expect([read.code, read.err.split('\n').length]).toEqual([1, 2]);
+    expect(read.err).toMatch(/^node-cxl: ENOENT.*no\/such\/folder/);
+    const write = await run('write', '/dev/sg1', '--superpipe', '--in', folder);
+    expect([write.code, write.err.includes('no regular file')]).toEqual([2, true]);
+  });
+
+  it('gives the LUN back when it is interrupted', async () => {
+    const env = {
+      ...process.env,
+      NODE_CXL_BACKEND: `mock:${config}`,
+      NODE_DEBUG: 'cxl',
+    };
+    const words = ['flash', 'bench', '/dev/sg1', '--superpipe', '--seconds', '600'];
+    const child = execFile(process.execPath, [program, ...words], { env });
+    let said = '';
+    child.stderr?.on('data', (text) => {
+      if (!said.includes('mmap') && String(text).includes('mmap')) child.kill('SIGINT');
+      said += text;
+    });
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    expect([code, said.includes('close')]).toEqual([130, true]);
+  });
+
   it('refuses a LUN of the block layer, and blocks that there are not', async () => {
     const legacy = await run('read', '/dev/sg1', '--count', '1');
     expect([legacy.code, legacy.err.includes('not in superpipe mode')]).toEqual([1, true]);
@@ -70,5 +96,8 @@ describe('node-cxl flash', () => {
   it('measures', async () => {
     const result = await run('bench', '/dev/sg1', '--superpipe', '--seconds', '1', '--json');
     expect(JSON.parse(result.out).iops).toBeGreaterThan(0);
+    expect(result.err).toBe('');
+    const large = await run('bench', '/dev/sg1', '--superpipe', '--blocks', '1001');
+    expect([large.code, large.err.includes('from 1 to 1000')]).toEqual([2, true]);
   });
 });

@@ -42,7 +42,8 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     expect(table.stdout).toContain('message 3');
     const { stdout } = await nodeCxl('list', device, '--json');
     const [fn] = JSON.parse(stdout);
-    expect(fn).toMatchObject({ address: '0000:0d:00.0', vendorId: 0x8086 });
+    expect(fn).toMatchObject({ address: '0000:0d:00.0', vendorId: 0x8086, problem: null });
+    expect(fn.owner).toEqual({ driver: null, kernelFeatures: [], kernelTables: [] });
     expect(fn.mailboxes.map(({ offset }: { offset: number }) => offset)).toEqual([
       0x190, 0x1b0, 0x1d0,
     ]);
@@ -102,11 +103,28 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     writeFileSync(file, Buffer.from([0x10, 0x84, 0, 0]));
     const answer = await nodeCxl('raw', device, '1', '1', file, '--json');
     expect(JSON.parse(answer.stdout)).toEqual({ answer: '100400000003001000110012' });
+    const output = path.join(folder, 'answer');
+    const told = await nodeCxl('raw', device, '1', '1', file, '--output', output, '--json');
+    expect(JSON.parse(told.stdout)).toEqual({ bytes: 12, output });
+    expect(readFileSync(output, 'hex')).toBe('100400000003001000110012');
     const named = await nodeCxl('raw', device, '0x0001', '01', file, '--mailbox', '1d0');
     expect(named.stdout).toContain('0000  10 04 00 00');
     const wrong = await nodeCxl('raw', device, '1', '1', file, '--mailbox', '1c0');
     expect(wrong.code).toBe(3);
     expect(wrong.stderr).toContain('190, 1b0, 1d0');
+  });
+
+  it('raw: Ctrl-C ends the wait for an answer', async () => {
+    const config = path.join(folder, 'slow.json');
+    const payload = path.join(folder, 'payload');
+    writeFileSync(payload, Buffer.alloc(4));
+    const mailboxes = [{ protocols: ['spdm'], faults: { delayMs: 600_000 } }];
+    writeFileSync(config, JSON.stringify({ doe: [{ mailboxes }] }));
+    const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}`, NODE_DEBUG: 'cxl' };
+    const words = ['doe', 'raw', device, '1', '1', payload, '--timeout', '600000'];
+    const child = spawn(process.execPath, [program, ...words], { env });
+    child.stderr.once('data', () => setTimeout(() => child.kill('SIGINT'), 300));
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
   });
 
   it('failures: one line, and an exit code that tells them apart', async () => {
