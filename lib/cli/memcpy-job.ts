@@ -47,15 +47,18 @@ const looksATurn = 64;
 /** Configuration record of a card with the memcpy AFU. */
 export const memcpyIdentity = { vendor: 0x1014, device: 0x4350 } as const;
 
-/** The first AFU whose configuration record says that it is the memcpy AFU. */
+/** Whether an AFU's configuration record says that it is the memcpy AFU. */
+export async function isMemcpyAfu(afu: Afu): Promise<boolean> {
+  const [record] = await afu.configurationRecords();
+  return (
+    (await record?.vendor()) === memcpyIdentity.vendor &&
+    (await record?.device()) === memcpyIdentity.device
+  );
+}
+
+/** The first AFU that is one by its configuration record. */
 export async function findMemcpyAfu(system: Cxl): Promise<Afu | undefined> {
-  for (const afu of await system.afus()) {
-    const [record] = await afu.configurationRecords();
-    const matches =
-      (await record?.vendor()) === memcpyIdentity.vendor &&
-      (await record?.device()) === memcpyIdentity.device;
-    if (matches) return afu;
-  }
+  for (const afu of await system.afus()) if (await isMemcpyAfu(afu)) return afu;
   return undefined;
 }
 

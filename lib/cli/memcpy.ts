@@ -6,7 +6,7 @@ import { errnos } from '../errors';
 import { type Cxl, CxlError, type Memory } from '../index';
 import { findAfu } from './devices';
 import { UsageError } from './failure';
-import { findMemcpyAfu, MemcpyJob } from './memcpy-job';
+import { findMemcpyAfu, isMemcpyAfu, MemcpyJob } from './memcpy-job';
 import { bytes, print, printJson } from './output';
 
 export interface MemcpyCommandOptions {
@@ -70,6 +70,12 @@ export async function memcpy(
   if (afu === undefined) {
     const hint = 'no AFU here has the configuration record 1014:4350; name one with --afu';
     throw new CxlError(-errnos.ENODEV, 'find', 'memcpy AFU', hint);
+  }
+  if (options.afu !== undefined && !(await isMemcpyAfu(afu))) {
+    // Images of one's own may lack the record: a word of warning, no refusal.
+    process.stderr.write(
+      `note: ${afu.name} does not say that it is the memcpy AFU (configuration record 1014:4350)\n`,
+    );
   }
   const job = await MemcpyJob.start(system, afu, {
     poll: options.poll === true,
