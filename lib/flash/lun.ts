@@ -28,6 +28,8 @@ export function flashOf(system: Cxl): FlashBinding {
   return flash;
 }
 
+const slowAfu = 'the AFU was slow to take the changed table: try again';
+
 /** What to do about refusals, where cxlflash means something of its own. */
 const hints: Record<string, string> = {
   'MANAGE_LUN:EBUSY': 'a context still holds a resource on the LUN: release it first',
@@ -36,15 +38,20 @@ const hints: Record<string, string> = {
   'ATTACH:ENODEV':
     'the capacity of the LUN cannot be read, the adapter has no context left, or it has failed',
   'ATTACH:ENOSPC': 'the adapter has no interrupts left',
+  'ATTACH:EAGAIN': 'the context was closed before the AFU knew of it: try again',
+  'USER_DIRECT:EAGAIN': slowAfu,
   'USER_DIRECT:EINVAL': 'the LUN is in use as virtual, or the context does not reach it',
   'USER_DIRECT:EMFILE': 'the resource handle table of the context is full',
+  'USER_VIRTUAL:EAGAIN': slowAfu,
   'USER_VIRTUAL:EINVAL': 'the LUN is in use as physical, or the context does not reach it',
   'USER_VIRTUAL:EMFILE': 'the resource handle table of the context is full',
   'USER_VIRTUAL:ENOMEM': 'the LUN is smaller than one chunk of 65536 blocks',
   'USER_VIRTUAL:ENOSPC': 'no chunk of the LUN is free',
   'VLUN_RESIZE:EINVAL': 'only a virtual LUN can be resized',
   'VLUN_RESIZE:ENOSPC': 'no chunk of the LUN is free',
-  'VLUN_RESIZE:EAGAIN': 'the AFU was slow to take the new table: try again',
+  'VLUN_RESIZE:EAGAIN': slowAfu,
+  'RELEASE:EAGAIN': slowAfu,
+  'VLUN_CLONE:EAGAIN': slowAfu,
   'VLUN_CLONE:EINVAL':
     'the source must belong to the living parent process, the destination be fresh, the LUN virtual',
   'RECOVER_AFU:ENODEV': 'the adapter is gone: release and detach, or close the context',

@@ -26,7 +26,10 @@ describe('a slow AFU', () => {
     const contextId = context.id;
     // The handle is taken back by a second one.
     slow(2);
-    expect(await codeOf(lun.call('USER_DIRECT', { contextId }))).toBe('EAGAIN');
+    await expect(lun.call('USER_DIRECT', { contextId })).rejects.toMatchObject({
+      code: 'EAGAIN',
+      message: expect.stringContaining('slow to take the changed table'),
+    });
     expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
     await lun.enableSuperpipe();
     slow(5);

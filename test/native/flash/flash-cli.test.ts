@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type LunInfo, listLuns } from 'node-cxl/flash';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget } from '../../conformance/flash-target';
+import { type FlashTarget, flashTarget, provoke } from '../../conformance/flash-target';
+import { command } from '../../conformance/support/simulated-target';
 
 const program = path.resolve('dist/cli/main.js');
 const timeout = 60_000;
@@ -83,6 +84,23 @@ describe('node-cxl flash on the simulated device', { timeout }, () => {
     expect((await run(['write', node, '--in', source, '--superpipe'])).code).toBe(0);
     const after = (await listLuns()).find(({ generic }) => generic === node);
     expect(after?.mode).toBe('legacy');
+  });
+
+  it('says what is the matter with an adapter that has failed, until the driver is bound anew', async () => {
+    const lun = await target.lun();
+    const context = await lun.attach();
+    provoke(context, 'resetFails', 1);
+    provoke(context, 'errorState', 5);
+    const failed = await run(['read', about.block ?? '', '--count', '1']);
+    expect([failed.code, failed.err.includes('or it has failed')]).toEqual([3, true]);
+    // As unbind waits for the contexts to go.
+    expect(() => command('flash-rebind')).toThrow(/EBUSY/);
+    await context.close();
+    command('flash-rebind');
+    expect((await listLuns()).map(({ mode }) => mode)).toEqual(Array(6).fill('legacy'));
+    const read = await run(['read', about.block ?? '', '--count', '1', '--superpipe']);
+    expect(read.code).toBe(0);
+    await lun.enableSuperpipe();
   });
 
   it('refuses a LUN that is mounted, by whatever port or partition, unless forced', async () => {
