@@ -1,35 +1,15 @@
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { nodeCxl, type Outcome } from '../../program';
 import { devices } from './devices';
 
-const program = '/app/node_modules/node-cxl/dist/cli/main.js';
-
-interface Outcome {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function nodeCxl(args: string[], input = Buffer.alloc(0)): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [program, 'doe', ...args]);
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (data) => {
-      stdout += data;
-    });
-    child.stderr.on('data', (data) => {
-      stderr += data;
-    });
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
-    child.stdin.end(input);
-  });
+function doe(args: string[], input?: Buffer): Promise<Outcome> {
+  return nodeCxl(['doe', ...args], input);
 }
 
 describe('node-cxl doe on a device', () => {
   it('list: every mailbox and who uses it', async () => {
-    const { code, stdout } = await nodeCxl(['list', '--json']);
+    const { code, stdout } = await doe(['list', '--json']);
     expect(code).toBe(0);
     const found = JSON.parse(stdout) as { address: string; mailboxes: { offset: number }[] }[];
     expect(found.map((each) => each.address)).toEqual(Object.values(devices));
@@ -37,15 +17,15 @@ describe('node-cxl doe on a device', () => {
       owner: { driver: 'cxl_pci' },
       mailboxes: [{ offset: 0x190 }],
     });
-    const table = await nodeCxl(['list']);
+    const table = await doe(['list']);
     expect(table.stdout).toContain('driver cxl_pci, kernel reads CDAT');
   });
 
   it('discover: refused while a driver is bound, told whose it is when forced', async () => {
-    const refused = await nodeCxl(['discover', devices.default]);
+    const refused = await doe(['discover', devices.default]);
     expect(refused.code).toBe(5);
     expect(refused.stderr).toContain('cxl_pci');
-    const { code, stdout, stderr } = await nodeCxl(['discover', '0d:00.0', '--force', '--json']);
+    const { code, stdout, stderr } = await doe(['discover', '0d:00.0', '--force', '--json']);
     expect(code).toBe(0);
     expect(stderr).toContain('shared with: driver cxl_pci');
     expect(JSON.parse(stdout)[0].protocols).toHaveLength(2);
@@ -53,35 +33,35 @@ describe('node-cxl doe on a device', () => {
 
   it('cdat: decoded, and written as it is', async () => {
     const args = ['cdat', devices.whole, '--force', '--output', '/tmp/table'];
-    const { code, stdout } = await nodeCxl(args);
+    const { code, stdout } = await doe(args);
     expect(code).toBe(0);
     expect(stdout).toContain('non-volatile, 128 MiB at 0x8000000');
     expect(readFileSync('/tmp/table').equals(readFileSync('/tables/whole'))).toBe(true);
   });
 
   it('cdat: a wrong checksum is a failure, unless it is wanted', async () => {
-    const refused = await nodeCxl(['cdat', devices.badChecksum, '--force']);
+    const refused = await doe(['cdat', devices.badChecksum, '--force']);
     expect([refused.code, refused.stdout]).toEqual([1, '']);
     expect(refused.stderr.trim().split('\n').at(-1)).toContain('checksum');
-    const taken = await nodeCxl(['cdat', devices.badChecksum, '--force', '--no-verify']);
+    const taken = await doe(['cdat', devices.badChecksum, '--force', '--no-verify']);
     expect(taken.code).toBe(0);
     expect(taken.stdout).toContain('checksum WRONG');
   });
 
   it('compliance: the device has none', async () => {
-    const { code, stderr } = await nodeCxl(['compliance', devices.default, 'caps', '--force']);
+    const { code, stderr } = await doe(['compliance', devices.default, 'caps', '--force']);
     expect(code).toBe(1);
     expect(stderr).toContain('EOPNOTSUPP');
   });
 
   it('raw: an answer, silence, and a payload that is no whole number of dwords', async () => {
     const where = [devices.default, '0001', '00', '-', '--force'];
-    const answered = await nodeCxl(['raw', ...where, '--json'], Buffer.from([1, 0, 0, 0]));
+    const answered = await doe(['raw', ...where, '--json'], Buffer.from([1, 0, 0, 0]));
     expect(answered.code).toBe(0);
     expect(JSON.parse(answered.stdout)).toEqual({ answer: '981e0200' });
-    const odd = await nodeCxl(['raw', ...where], Buffer.from([1, 0, 0]));
+    const odd = await doe(['raw', ...where], Buffer.from([1, 0, 0]));
     expect(odd.code).toBe(2);
-    const silent = await nodeCxl(
+    const silent = await doe(
       ['raw', devices.default, '1e98', '77', '-', '--force', '--timeout', '100'],
       Buffer.alloc(4),
     );

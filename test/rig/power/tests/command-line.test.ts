@@ -1,35 +1,16 @@
 /** The command-line program against the true driver, on a real file. */
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { nodeCxl } from '../../program';
 
-const require = createRequire(import.meta.url);
-const program = path.join(path.dirname(require.resolve('node-cxl')), 'cli/main.js');
 const input = '/tmp/rig-input';
 const output = '/tmp/rig-output';
 // Starting Node takes seconds here.
 const patience = 60_000;
 
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-function run(...args: string[]): Promise<Outcome> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [program, ...args], (error, stdout, stderr) => {
-      const code = error === null ? 0 : Number(error.code);
-      resolve({ code, stdout, stderr });
-    });
-  });
-}
-
 async function json(...args: string[]) {
-  const { code, stdout, stderr } = await run(...args, '--json');
+  const { code, stdout, stderr } = await nodeCxl([...args, '--json']);
   expect(`${code} ${stderr}`).toBe('0 ');
   return JSON.parse(stdout);
 }
@@ -58,7 +39,7 @@ describe('list', () => {
   it(
     'draws them as a tree',
     async () => {
-      const { code, stdout } = await run('list');
+      const { code, stdout } = await nodeCxl(['list']);
       expect(code).toBe(0);
       expect(stdout).toMatch(/^card0 /);
       expect(stdout).toContain('/dev/cxl/afu0.1s');
@@ -95,7 +76,7 @@ describe('info', () => {
   it(
     'exits with 3 for what is not there',
     async () => {
-      expect((await run('info', 'afu7.0')).code).toBe(3);
+      expect((await nodeCxl(['info', 'afu7.0'])).code).toBe(3);
     },
     patience,
   );
