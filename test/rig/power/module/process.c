@@ -184,8 +184,9 @@ long rig_attach(struct rig_afu *afu, const u8 *element, unsigned long *result)
 
 static void end_process(struct rig_process *process)
 {
-	publish(process->afu, process->slot, NULL);
+	/* First: the driver asks for the process of an interrupt that its thread is just raising. */
 	kthread_stop(process->thread);
+	publish(process->afu, process->slot, NULL);
 	mmdrop(process->mm);
 	kfree(process);
 }
