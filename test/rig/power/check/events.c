@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "check.h"
 
@@ -45,6 +46,19 @@ static void order(struct context* context) {
   check(read_event(context->fd, &event) == -EAGAIN, "then nothing", 0);
 }
 
+// The AFU is interrupting the driver all the time; what a close then does wrong is on the console.
+static void closes_amid_faults(void) {
+  for (unsigned round = 0; round < 100; round++) {
+    struct context context = attached(SLAVE, 0, 0);
+    store(&context, PROVOKE_VALUE, 0x1000);
+    store(&context, PROVOKE_COUNT, 1000000);
+    store(&context, PROVOKE_COMMAND, (uint64_t)PROVOKE_DATA_STORAGE << 56);
+    usleep(round * 200);
+    end(&context);
+  }
+  check(true, "a hundred contexts closed amid faults", 0);
+}
+
 void check_events(void) {
   struct context context = attached(SLAVE, 0, 0);
   int mapped = 1;
@@ -65,4 +79,5 @@ void check_events(void) {
   check(took >= 0.6, "the next attach is slow", (long)(took * 1000));
   end(&slow);
   end(&other);
+  closes_amid_faults();
 }
