@@ -71,6 +71,7 @@ export class Adapter {
     return this.#attributes.oneOf('image_loaded', ['user', 'factory']);
   }
 
+  /** Which image a reset loads into the card; 'none': it goes on with the one it has. */
   loadImageOnPerst(): Promise<LoadImageOnPerst | undefined> {
     return this.#attributes.oneOf('load_image_on_perst', PERST_CHOICES);
   }

@@ -95,6 +95,7 @@ export class Afu {
     return this.#attributes.number('mmio_size');
   }
 
+  /** The programming model now; 'none': no context can be opened. */
   mode(): Promise<AfuMode | undefined> {
     return this.#attributes.oneOf('mode', MODES);
   }
@@ -107,10 +108,12 @@ export class Afu {
     await this.#attributes.write('mode', mode);
   }
 
+  /** The programming models that setMode() takes. */
   modesSupported(): Promise<AfuMode[] | undefined> {
     return this.#attributes.words('modes_supported', MODES);
   }
 
+  /** What is faulted in when a context is attached. */
   prefaultMode(): Promise<PrefaultMode | undefined> {
     return this.#attributes.oneOf('prefault_mode', PREFAULT_MODES);
   }

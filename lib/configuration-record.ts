@@ -6,7 +6,9 @@ import type { SysFs } from './binding';
  * how a program tells which accelerator a card holds.
  */
 export class ConfigurationRecord {
+  /** The N of crN. */
   readonly index: number;
+  /** Its directory in sysfs. */
   readonly path: string;
   readonly #attributes: Attributes;
 
@@ -23,6 +25,7 @@ export class ConfigurationRecord {
     return this.#attributes.hex('vendor');
   }
 
+  /** Device id, such as 0x4350 for the memcpy AFU. */
   device(): Promise<number | undefined> {
     return this.#attributes.hex('device');
   }

@@ -38,7 +38,7 @@ export interface AttachOptions {
    * ones instead of faulting. Default false.
    */
   errFf?: boolean;
-  /** Kept alive until the context is closed. */
+  /** Kept alive until the context is closed, even when nothing refers to the context any more. */
   holds?: readonly Holdable[];
 }
 
@@ -55,8 +55,11 @@ export interface MapOptions {
 export interface AfuId {
   /** Whether this is a slave context's file. */
   readonly slave: boolean;
+  /** The X of afuX.Y. */
   readonly adapterNumber: number;
+  /** The Y of afuX.Y. */
   readonly slice: number;
+  /** The AFU's programming model. */
   readonly mode: 'dedicated_process' | 'afu_directed' | 'unknown';
 }
 
@@ -129,6 +132,7 @@ export class Context<Decoded = undefined> {
     return this.#closing === undefined ? this.#file.fd : -1;
   }
 
+  /** True from the call of close() on. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -213,6 +217,10 @@ export class Context<Decoded = undefined> {
   /**
    * Maps the problem state area: shared, readable and writable.
    *
+   * The first mapping of the process installs a SIGBUS handler, which turns a faulting access
+   * into EIO and hands any other SIGBUS to the handler that was there. One that is installed
+   * later (process.on('SIGBUS')) takes its place, and faults then: install yours first.
+   *
    * @throws EIO before attach, once detached, or while the link is down; EINVAL past the end of
    *   the area, or when the AFU has none; EBUSY AFU not enabled. Source: cxl_context_iomap.
    */
@@ -237,7 +245,10 @@ export class Context<Decoded = undefined> {
     return state;
   }
 
-  /** Keeps something the AFU may reach alive until the context is closed. Returns it. */
+  /**
+   * Keeps something the AFU may reach alive until the context is closed, even when nothing
+   * refers to the context any more. Returns it.
+   */
   hold<T extends Holdable>(view: T): T {
     this.#open();
     this.#keep(checkHoldable('view', view));

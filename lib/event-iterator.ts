@@ -19,6 +19,12 @@ export class EventIterator<Event> implements AsyncIterableIterator<Event> {
     this.#take = take;
   }
 
+  /**
+   * The next event; done once the context is closed or return() was called.
+   *
+   * @throws AbortError; EIO detached; ERR_INVALID_STATE before attach, once closed, or while
+   *   somebody else waits. Any but the last ends the iterator.
+   */
   async next(): Promise<IteratorResult<Event, undefined>> {
     if (this.#done) return { done: true, value: undefined };
     this.#reader ??= this.#claim();
@@ -33,6 +39,7 @@ export class EventIterator<Event> implements AsyncIterableIterator<Event> {
     }
   }
 
+  /** Ends it, and a next() that waits, and makes way for the next reader. */
   async return(): Promise<IteratorResult<Event, undefined>> {
     if (!this.#done) {
       this.#end();

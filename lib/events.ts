@@ -16,6 +16,7 @@ interface EventBase {
 /** The AFU raised an interrupt. Raised twice before it is read, it is told once. */
 export interface AfuInterruptEvent extends EventBase {
   readonly type: 'afu-interrupt';
+  /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
   /** 1 to the number of interrupts attached with. */
   readonly irq: number;
@@ -24,7 +25,9 @@ export interface AfuInterruptEvent extends EventBase {
 /** The AFU touched an address that cannot be translated. A later one replaces an unread one. */
 export interface DataStorageEvent extends EventBase {
   readonly type: 'data-storage';
+  /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
+  /** The effective address that was touched. */
   readonly address: bigint;
   /** The DSISR: why the translation failed. */
   readonly dsisr: bigint;
@@ -33,8 +36,9 @@ export interface DataStorageEvent extends EventBase {
 /** The AFU reported an error. While one is unread, a later one is dropped. */
 export interface AfuErrorEvent extends EventBase {
   readonly type: 'afu-error';
+  /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
-  /** AFU-specific. */
+  /** 64 bits whose meaning is the AFU's. */
   readonly error: bigint;
 }
 

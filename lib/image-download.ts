@@ -5,15 +5,18 @@ import { debug } from './debug';
 import { checkBoolean, errnos, systemError, typeError, unwrap } from './errors';
 
 export interface ImageProgress {
+  /** The whole image is sent in each. */
   readonly phase: 'download' | 'validate';
   /** Bytes of the image sent in this phase. */
   readonly sent: number;
+  /** Bytes of the image. */
   readonly total: number;
 }
 
 export interface ImageDownloadOptions {
   /** The image lacks the adapter image header; the driver puts one before it. Default false. */
   needHeader?: boolean;
+  /** Called after each chunk. What it throws ends the download, as an abort does. */
   onProgress?: (progress: ImageProgress) => void;
   /** Looked at between chunks. An abort leaves the adapter without a complete image, and reset. */
   signal?: AbortSignal;

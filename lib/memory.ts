@@ -85,7 +85,11 @@ export class Memory {
     return this.#freed;
   }
 
-  /** Byte at `offset` (bytes, 0 to size - 1). */
+  /**
+   * Byte at `offset` (bytes, 0 to size - 1).
+   *
+   * @throws ERR_OUT_OF_RANGE; ERR_INVALID_STATE once freed. So do all loads and stores.
+   */
   load8(offset: number): number {
     return this.#region.load(this.#at(offset, 1), 1, this.#endian);
   }
@@ -105,21 +109,25 @@ export class Memory {
     return this.#region.load64(this.#at(offset, 8), this.#order(options));
   }
 
+  /** Stores a byte (0 to 255) at `offset` (bytes, 0 to size - 1). */
   store8(offset: number, value: number): void {
     checkInteger('value', value, 0, 0xff);
     this.#region.store(this.#at(offset, 1), 1, value, this.#endian);
   }
 
+  /** Stores 16 bits (0 to 65535) at `offset` (bytes, a multiple of 2). */
   store16(offset: number, value: number, options?: AccessOptions): void {
     checkInteger('value', value, 0, 0xffff);
     this.#region.store(this.#at(offset, 2), 2, value, this.#order(options));
   }
 
+  /** Stores 32 bits (0 to 2^32 - 1) at `offset` (bytes, a multiple of 4). */
   store32(offset: number, value: number, options?: AccessOptions): void {
     checkInteger('value', value, 0, 0xffff_ffff);
     this.#region.store(this.#at(offset, 4), 4, value, this.#order(options));
   }
 
+  /** Stores 64 bits (0n to 2^64 - 1) at `offset` (bytes, a multiple of 8). */
   store64(offset: number, value: bigint, options?: AccessOptions): void {
     checkUint64('value', value);
     this.#region.store64(this.#at(offset, 8), value, this.#order(options));

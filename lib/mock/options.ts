@@ -27,16 +27,22 @@ export interface MockCardOptions {
   readonly afus?: readonly MockAfuOptions[];
   /** '1.0': POWER8, PSL8. '2.0': POWER9, PSL9. Default '1.0'. */
   readonly caiaVersion?: string;
+  /** Default 1. */
   readonly pslRevision?: number;
+  /** Default 0. */
   readonly baseImage?: number;
+  /** Default 'user'. */
   readonly imageLoaded?: 'user' | 'factory';
   /**
    * What a reset loads. Default 'none': the card recovers as what it was. With 'user' or
    * 'factory', and perstReloadsSameImage false, it is probed from nothing.
    */
   readonly loadImageOnPerst?: PerstImage;
+  /** Default false. */
   readonly perstReloadsSameImage?: boolean;
+  /** Default true. */
   readonly timebaseSynced?: boolean;
+  /** Default false. */
   readonly tunneledOps?: boolean;
   /** AFU interrupts for all contexts of the card together. Default 2037. */
   readonly interrupts?: number;
