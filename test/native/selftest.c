@@ -311,5 +311,6 @@ int main(void) {
   memcpy_afu();
   device_rules();
   trap_rules();
+  flash_rules();
   return failures != 0;
 }

@@ -38,3 +38,5 @@ bool faults(uint8_t* place);
 void device_rules(void);
 // Those of registers that act on access.
 void trap_rules(void);
+// A flash adapter and the children of a fork.
+void flash_rules(void);

@@ -67,7 +67,7 @@ void records_sweep(int ended) {
 }
 
 void flash_context_closed(struct context* closed) {
-  if (!flash || closed->foreign) return;
+  if (!flash) return;
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
     if (here.contexts[i] != closed) continue;
     flash_lock();
