@@ -35,10 +35,15 @@ const leftOut = {
 };
 
 /**
- * Of test/native, what the processor has a say in. The rest is about threads and lifetimes, the
- * same code everywhere, and takes many minutes in emulation.
+ * Of test/native, what the processor has a say in: faults, trapped accesses, C structures. The rest
+ * is about threads and lifetimes, the same code everywhere, and takes many minutes in emulation.
  */
-const ofTheProcessor = ['test/native/addon-receivers.test.ts', 'test/native/fault-guard.test.ts'];
+const ofTheProcessor = [
+  'test/native/addon-receivers.test.ts',
+  'test/native/fault-guard.test.ts',
+  'test/native/simulated-device.test.ts',
+  'test/native/flash/flash-trap.test.ts',
+];
 
 /**
  * The suites, as vitest.config.mts has them. Conformance runs on the addon: over the mock it would
