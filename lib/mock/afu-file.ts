@@ -19,6 +19,8 @@ export class MockAfuFile implements AfuFile {
   readonly #ownsFd: boolean;
   readonly #wait: EventWait;
   #fd: number;
+  /** close() has been carried out, not only asked for. */
+  #closed = false;
   /** What can block is done in order, as on one control thread. */
   #control: Promise<unknown> = Promise.resolve();
 
@@ -41,8 +43,11 @@ export class MockAfuFile implements AfuFile {
   }
 
   startWork(work: StartWork): Promise<number> {
+    const fd = this.#fd;
     return this.#onControl(async () => {
-      const start = this.#prepare(work);
+      // A close() asked for later comes after it.
+      const open = !this.#closed && this.#kernel.files.get(fd) === this.#file;
+      const start = open ? this.#prepare(work) : -errnos.EBADF;
       if (typeof start === 'number') return start;
       const delay = this.#attachDelay();
       await later(Math.min(delay, this.#kernel.options.attachTimeout));
@@ -51,7 +56,7 @@ export class MockAfuFile implements AfuFile {
   }
 
   startWorkSync(work: StartWork): number {
-    const start = this.#prepare(work);
+    const start = this.#open ? this.#prepare(work) : -errnos.EBADF;
     if (typeof start === 'number') return start;
     const delay = this.#attachDelay();
     block(Math.min(delay, this.#kernel.options.attachTimeout));
@@ -59,7 +64,6 @@ export class MockAfuFile implements AfuFile {
   }
 
   #prepare(work: StartWork): PreparedStart | number {
-    if (!this.#open) return -errnos.EBADF;
     return this.#kernel.faults.refusal('start-work') || this.#context.prepareStart(work);
   }
 
@@ -111,6 +115,7 @@ export class MockAfuFile implements AfuFile {
     if (fd < 0) return Promise.resolve(0);
     return this.#onControl(async () => {
       await later(this.#kernel.faults.delay('close'));
+      this.#closed = true;
       const closed = this.#ownsFd ? this.#kernel.closeFd(fd) : 0;
       return this.#kernel.faults.refusal('close') || closed;
     });

@@ -52,6 +52,15 @@ describe('nothing is left behind', () => {
     expect(openDescriptors()).toBe(before);
   });
 
+  row('an attach that was asked for before close() comes before it', [], async () => {
+    const context = await system.open(slave);
+    const attaching = context.attach({ wed: 0n });
+    const closing = context.close();
+    expect(await attaching).toBe(undefined);
+    expect(context.attached).toBe(false);
+    await closing;
+  });
+
   row('closing while opening, attaching and waiting go on', [], async () => {
     for (let n = 0; n < 10; n += 1) {
       const context = await system.open(slave);
