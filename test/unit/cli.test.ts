@@ -299,6 +299,21 @@ describe('failures', () => {
   );
 
   it(
+    'an AFU that is no memcpy AFU gets its time, and a word of warning',
+    async () => {
+      const args = ['memcpy', '--mock', '--in', manifest, '--out', file('copy')];
+      const { code, stderr } = await run([...args, '--afu', 'afu1.0', '--timeout', '200']);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(
+        /^note: afu1\.0 does not say that it is the memcpy AFU.*\n.*ETIMEDOUT/,
+      );
+      const right = await run([...args, '--afu', 'afu0.0']);
+      expect([right.code, right.stderr]).toEqual([0, '']);
+    },
+    timeout,
+  );
+
+  it(
     'a reader that has heard enough is no failure',
     async () => {
       const child = spawn(
