@@ -7,9 +7,47 @@ import {
   type cxl,
   type Memory,
 } from 'node-cxl';
-import { doe } from 'node-cxl/doe';
-import * as flash from 'node-cxl/flash';
-import { createMockCxl, type MockCxl, memcpyAfu } from 'node-cxl/mock';
+import {
+  type CdatStructure,
+  Compliance,
+  ComplianceError,
+  complianceProtocol,
+  type DiscoveredProtocol,
+  type Doe,
+  type DoeMailbox,
+  doe,
+  readCdat,
+  tableAccessProtocol,
+} from 'node-cxl/doe';
+import {
+  type BlockDevice,
+  type CommandError,
+  type FlashContext,
+  type Geometry,
+  type Lun,
+  listLuns,
+  openLun,
+  type Recovery,
+  type Resource,
+} from 'node-cxl/flash';
+import {
+  type AfuLogic,
+  type AfuModel,
+  type AfuProcess,
+  createMockCxl,
+  createMockDoe,
+  echoAfu,
+  type MockContext,
+  type MockCxl,
+  type MockDoe,
+  type MockFlashAdapter,
+  memcpyAfu,
+  memoryDevice,
+  mockDoeFromConfig,
+  mockFromConfig,
+  type ProcessLogic,
+  Registers,
+} from 'node-cxl/mock';
 
 const mock: MockCxl = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu() }] }] });
 const system: typeof cxl = mock;
@@ -40,4 +78,97 @@ export async function program(signal: AbortSignal): Promise<bigint> {
   }
 }
 
-export const parts: object[] = [doe, flash];
+/** Events of an AFU driver have the type that the context's decoder gives them. */
+export async function decoded(context: Context): Promise<number | undefined> {
+  const typed: Context<{ code: number }> = context.registerAfuDriver((data, processElement) => ({
+    code: (data[0] ?? 0) + processElement,
+  }));
+  const event = await typed.waitForEvent({ timeout: 1000 });
+  // @ts-expect-error: only an event of the driver is decoded
+  console.log(event.decoded);
+  return event.type === 'afu-driver' ? event.decoded.code : undefined;
+}
+
+export async function store(records: readonly Uint8Array[], signal: AbortSignal): Promise<bigint> {
+  const adapter: MockFlashAdapter = mock.flash.add({ luns: [{ blocks: 262144n }], ports: 1 });
+  const node: string | undefined = (await listLuns({ system: mock }))[0]?.generic;
+  const lun: Lun = await openLun(node ?? '/dev/sg1', { system: mock });
+  await lun.enableSuperpipe();
+  const context: FlashContext = await lun.attach({ endian: 'big', onReset: 'fail' });
+  try {
+    const { blockSize, blocks }: Geometry = context.geometry();
+    const resource: Resource = await context.openVirtual({ blocks: 65536 });
+    const device: BlockDevice = resource.blockDevice();
+    await device.writev(0, records, { signal });
+    const bytes: Uint8Array = await device.read(0n, 1);
+    const memory: Memory = mock.allocate(blockSize);
+    const same: Memory = await device.read(0, memory);
+    // @ts-expect-error: blocks are counted, not named
+    await device.read('0', 1);
+    adapter.reset(10);
+    const { reset, id }: Recovery = await context.recover();
+    console.log(bytes.length, same.size, reset, id);
+    return blocks;
+  } catch (error) {
+    const { status, sense, attempts } = error as CommandError;
+    console.log(status.afuCode, sense?.key, attempts);
+    throw error;
+  } finally {
+    await context.close();
+    await lun.close();
+  }
+}
+
+export async function mailboxes(signal: AbortSignal): Promise<readonly CdatStructure[]> {
+  const modelled: MockDoe = createMockDoe({ functions: [memoryDevice({ driver: 'cxl_pci' })] });
+  const systems: Doe[] = [doe, modelled, mockDoeFromConfig('mock.json')];
+  for (const { address, owner, problem } of await systems[0]!.scan()) {
+    console.log(address, owner.driver, problem?.code);
+  }
+  const mailbox: DoeMailbox = await modelled.find('0d:00.0', tableAccessProtocol);
+  const protocols: DiscoveredProtocol[] = await mailbox.discover({ signal, force: true });
+  const answer: Uint8Array = await mailbox.exchange(protocols[0]!, new Uint8Array(4), {
+    timeoutMs: 100,
+  });
+  // @ts-expect-error: a protocol has a vendor, too
+  await mailbox.exchange({ type: 2 }, answer);
+  try {
+    await new Compliance(await modelled.find('0d:00.0', complianceProtocol)).status();
+  } catch (error) {
+    if (error instanceof ComplianceError) console.log(error.request, error.statusName);
+  }
+  for (const structure of (await readCdat(mailbox)).structures) {
+    if (structure.kind === 'DSMAS') console.log(structure.dpaLength + 1n);
+  }
+  return (await readCdat(mailbox, { verify: false })).structures;
+}
+
+/** An AFU of one's own, and the device's side of a test. */
+export async function device(): Promise<MockContext> {
+  class Process implements ProcessLogic {
+    readonly #registers: Registers;
+    constructor(process: AfuProcess) {
+      this.#registers = new Registers({ 0: { read: () => process.wed } });
+    }
+    mmioRead(offset: number, width: 4 | 8): bigint {
+      return this.#registers.read(offset, width);
+    }
+    mmioWrite(): void {}
+  }
+  const model: AfuModel = {
+    ...echoAfu(),
+    powerOn: (): AfuLogic => ({ attach: (process) => new Process(process) }),
+  };
+  const system: MockCxl = createMockCxl({
+    cards: [{ afus: [{ model, apiVersion: 2 }], caiaVersion: '2.0' }],
+    faults: [{ name: 'open', errno: 'EACCES', probability: 0.5 }],
+    latency: { open: [1, 5] },
+    seed: 7,
+  });
+  // @ts-expect-error: no fault of that name
+  system.inject({ name: 'frob' });
+  const attached: Promise<MockContext> = system.card(0).afu(0).expectAttach({ timeout: 1000 });
+  const { files }: { files: number } = mockFromConfig().counters;
+  console.log(files);
+  return attached;
+}
