@@ -2,7 +2,7 @@
 import { type Context, CxlError } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
-import { provoke, provoked } from './support/provoke';
+import { mappingGone, provoke, provoked } from './support/provoke';
 import { type Job, startJob, until, WorkQueue } from './support/work-queue';
 import { row, target } from './target';
 
@@ -287,6 +287,7 @@ describe('a detach by the kernel', () => {
     const { context, regs } = await started();
     provoke(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
+    await mappingGone(regs);
     const error = await failure(() => regs.read64(0));
     expect(error.code).toBe('EIO');
     expect(error.syscall).toBe('mmio');
@@ -298,6 +299,7 @@ describe('a detach by the kernel', () => {
     const { context, regs } = await started({ errFf: true });
     provoke(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
+    await mappingGone(regs);
     expect(regs.read64(0x10)).toBe((1n << 64n) - 1n);
     regs.write64(0x10, 5n);
     expect(regs.read64(0x10)).toBe(5n);

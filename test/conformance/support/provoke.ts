@@ -1,6 +1,6 @@
 /** Drives the provoke block (test/README.md) of a context's own problem state area. */
 import type { ProblemState } from 'node-cxl';
-import { until } from './work-queue';
+import { registers, until } from './work-queue';
 
 const COMMAND = 0x1000;
 const VALUE = 0x1008;
@@ -45,6 +45,20 @@ export async function provoked(
   const before = regs.read64(DONE);
   provoke(regs, what, options);
   await until(() => regs.read64(DONE) !== before, `provoked ${what}`);
+}
+
+/**
+ * Waits until the driver has taken a mapping away, or made it all ones (ERR_FF). It marks the
+ * context detached first, and then the AFU has to let go.
+ */
+export async function mappingGone(regs: ProblemState): Promise<void> {
+  await until(() => {
+    try {
+      return regs.read64(registers.processHandle) === 0xffff_ffff_ffff_ffffn;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'EIO';
+    }
+  }, 'the mapping to be taken away');
 }
 
 /** Argument of `interrupt`: bit n-1 is interrupt n. */

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import type { Context, CxlEvent, ProblemState } from 'node-cxl';
 import type { Target } from '../target';
-import { interrupts, provoke, provoked } from './provoke';
+import { interrupts, mappingGone, provoke, provoked } from './provoke';
 import { until } from './work-queue';
 
 /** Contexts are named by slot; an operation on an empty slot is left out. */
@@ -249,12 +249,16 @@ export async function runSequence(
         const { regs } = used;
         if (regs === undefined || !regs.mapped) return 'not mapped';
         if (context.linkState() !== 'up') return 'detached';
+        const others = slots.filter((other) => other?.afu === used.afu) as Slot[];
+        const mapped = others.filter(
+          (other) => other.regs?.mapped && other.context.linkState() === 'up',
+        );
         provoke(regs, 'detachAll');
         // Every context of the AFU goes; which order they go in is not part of the contract.
-        for (const other of slots) {
-          if (other === undefined || other.afu !== used.afu) continue;
+        for (const other of others) {
           await until(() => other.context.linkState() !== 'up', 'the detach');
         }
+        for (const { regs: area } of mapped) await mappingGone(area!);
         return undefined;
       }
       case 'close':

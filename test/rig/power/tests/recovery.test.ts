@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { type Context, cxl, type ProblemState } from 'node-cxl';
 import { afterEach, describe, expect, it } from 'vitest';
-import { provoke, provoked } from '../../../conformance/support/provoke';
+import { mappingGone, provoke, provoked } from '../../../conformance/support/provoke';
 import { until } from '../../../conformance/support/work-queue';
 
 const slave = '/dev/cxl/afu0.0s';
@@ -58,14 +58,7 @@ describe('error state', () => {
       const seen = await codeOf(() => expect(regs.read64(0x08)).toBe(allOnes));
       expect([undefined, 'EIO']).toContain(seen);
       expect(await waiting).toBe('EIO');
-      await until(() => {
-        try {
-          regs.read64(0x08);
-          return false;
-        } catch (error) {
-          return (error as NodeJS.ErrnoException).code === 'EIO';
-        }
-      }, 'the mapping to be taken away');
+      await mappingGone(regs);
       const again = await reopened();
       open.push(again);
       await again.attach({ wed: 0n });
