@@ -30,7 +30,7 @@ enum lun_mode { LUN_FREE, LUN_VIRTUAL, LUN_PHYSICAL };
 struct flash_lun {
   uint32_t block_size;
   uint64_t blocks;  // as the medium has it
-  uint64_t data;    // where in the shared memory its blocks are
+  uint64_t data;    // where in the memory file its blocks are
   bool unreadable;
   uint64_t last_lba;  // as the driver knows it
   enum lun_mode mode;
@@ -126,7 +126,6 @@ static inline struct flash_lun* lun_of(const struct flash_path* path) {
   return &flash->luns[path->lun];
 }
 static inline int lun_index(const struct flash_lun* lun) { return (int)(lun - flash->luns); }
-static inline uint8_t* lun_data(const struct flash_lun* lun) { return (uint8_t*)flash + lun->data; }
 static inline int record_index(const struct flash_context* record) {
   return (int)(record - flash->contexts);
 }
@@ -147,8 +146,11 @@ static inline struct command_queue* queue_of(const struct flash_context* record)
 void flash_lock(void);
 void flash_unlock(void);
 bool segment_alive(int pid);
-// Blocks read as zeros again, and take no memory.
-void lun_discard(struct flash_lun* lun, uint64_t lba, uint64_t blocks);
+// Bytes read as zeros again, and take no memory.
+void lun_discard(const struct flash_lun* lun, uint64_t byte, uint64_t size);
+// From the medium into the program's memory, and back: how many bytes of it could be moved.
+size_t lun_read(const struct flash_lun* lun, uint64_t byte, uint64_t address, size_t size);
+size_t lun_write(const struct flash_lun* lun, uint64_t byte, uint64_t address, size_t size);
 
 // Records of contexts.
 struct flash_context* record_new(int pid);

@@ -85,8 +85,9 @@ static int grow(struct flash_lun* lun, struct handle* handle, uint64_t wanted) {
 static void shrink(struct flash_lun* lun, struct handle* handle, uint64_t wanted) {
   while ((uint64_t)handle->chunk_count > wanted) {
     int chunk = handle->chunks[--handle->chunk_count];
+    uint64_t size = CHUNK_BLOCKS * lun->block_size;
     if (handle->scrub && lun->owners[chunk] == 1) {
-      lun_discard(lun, (uint64_t)chunk * CHUNK_BLOCKS, CHUNK_BLOCKS);
+      lun_discard(lun, (uint64_t)chunk * size, size);
     }
     if (lun->owners[chunk]) lun->owners[chunk]--;
   }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The memory that holds the adapter: its tables, then the blocks of its LUNs. A process takes
-// the one of its nearest ancestor that has one, or else makes its own. A name in the environment
-// would do as well, but a library that sets one races with the program's own threads.
+// The memory file that holds the adapter: its tables, which are mapped, then the blocks of its
+// LUNs, which are read and written. A process takes the one of its nearest ancestor that has
+// one, or else makes its own. A name in the environment would do as well, but a library that
+// sets one races with the program's own threads.
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +30,7 @@ struct flash_adapter* flash;
 struct flash_here here;
 
 static int segment_fd = -1;
-static pid_t member;
+static bool member;
 
 static const struct {
   uint32_t block_size;
@@ -49,7 +50,7 @@ static size_t segment_size(void) {
 
 static struct flash_adapter* map(int fd) {
   void* at =
-      NEXT(mmap)(NULL, segment_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+      NEXT(mmap)(NULL, sizeof *flash, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   return at == MAP_FAILED ? NULL : at;
 }
 
@@ -72,7 +73,7 @@ static bool join(const char* descriptor) {
     flash = adapter;
     return true;
   }
-  if (adapter) NEXT(munmap)(adapter, segment_size());
+  if (adapter) NEXT(munmap)(adapter, sizeof *adapter);
   NEXT(close)(fd);
   return false;
 }
@@ -178,7 +179,7 @@ bool segment_alive(int pid) {
 static void become_member(void) {
   struct flock byte = byte_of(getpid());
   if (NEXT(fcntl)(segment_fd, F_SETLK, &byte)) abort();
-  member = getpid();
+  member = true;
 }
 
 static void open_segment(void) {
@@ -191,7 +192,7 @@ void flash_lock(void) {
   open_segment();
   // What its owner was at when it died are counts at most, and they go with its records.
   if (pthread_mutex_lock(&flash->lock) == EOWNERDEAD) pthread_mutex_consistent(&flash->lock);
-  if (member != getpid()) {
+  if (!member) {
     // A program before this one in the process, or a process that had the number before.
     records_sweep(getpid());
     become_member();
@@ -203,6 +204,7 @@ void flash_unlock(void) { pthread_mutex_unlock(&flash->lock); }
 
 void flash_forked(void) {
   if (!flash) return;
+  member = false;
   for (int pe = 0; pe < FLASH_CONTEXTS; pe++) {
     if (here.afu.contexts[pe]) here.afu.contexts[pe]->foreign = true;
   }
@@ -212,10 +214,26 @@ void flash_forked(void) {
   area_forked(&here.afu);
 }
 
-void lun_discard(struct flash_lun* lun, uint64_t lba, uint64_t blocks) {
-  uint64_t first = lba * lun->block_size;
-  off_t start = (off_t)(lun->data + first), length = (off_t)(blocks * lun->block_size);
-  if (fallocate(segment_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, length)) {
-    memset(lun_data(lun) + first, 0, (size_t)length);
+// The kernel moves the bytes: it minds the program's addresses, and what was never written takes
+// no memory by being read.
+size_t lun_read(const struct flash_lun* lun, uint64_t byte, uint64_t address, size_t size) {
+  off_t place = (off_t)(lun->data + byte);
+  ssize_t done = NEXT(pread)(segment_fd, (void*)(uintptr_t)address, size, place);
+  return done > 0 ? (size_t)done : 0;
+}
+
+size_t lun_write(const struct flash_lun* lun, uint64_t byte, uint64_t address, size_t size) {
+  off_t place = (off_t)(lun->data + byte);
+  ssize_t done = NEXT(pwrite)(segment_fd, (const void*)(uintptr_t)address, size, place);
+  return done > 0 ? (size_t)done : 0;
+}
+
+void lun_discard(const struct flash_lun* lun, uint64_t byte, uint64_t size) {
+  static const uint8_t zeros[HOST_PAGE];
+  off_t start = (off_t)(lun->data + byte), length = (off_t)size;
+  if (!fallocate(segment_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, length)) return;
+  for (uint64_t done = 0; done < size; done += sizeof zeros) {
+    size_t left = size - done < sizeof zeros ? (size_t)(size - done) : sizeof zeros;
+    if (lun_write(lun, byte + done, (uintptr_t)zeros, left) < left) abort();
   }
 }

@@ -91,15 +91,15 @@ static void bad_address(struct ioasa* status) {
   status->afu_extra = 0x0b;
 }
 
-static void transfer(const struct ioarcb* command, uint8_t* data, uint64_t bytes, bool writing,
-                     struct ioasa* status) {
+static void transfer(const struct ioarcb* command, const struct flash_lun* lun, uint64_t byte,
+                     uint64_t bytes, bool writing, struct ioasa* status) {
   uint64_t moved = command->data_length < bytes ? command->data_length : bytes;
   if (command->data & 15) {
     bad_address(status);
     return;
   }
-  size_t done =
-      writing ? memory_load(data, command->data, moved) : memory_store(command->data, data, moved);
+  size_t done = writing ? lun_write(lun, byte, command->data, moved)
+                        : lun_read(lun, byte, command->data, moved);
   if (done < moved) {
     bad_address(status);
   } else if (command->data_length < bytes) {
@@ -134,12 +134,12 @@ static void on_medium(const struct ioarcb* command, struct handle* handle, uint6
     check(status, 0x05, 0x21);
     return;
   }
-  uint8_t* data = lun_data(lun) + place * lun->block_size;
+  uint64_t byte = place * lun->block_size, bytes = (uint64_t)blocks * lun->block_size;
   uint8_t operation = command->cdb[0];
   if (operation != WRITE_SAME_16) {
-    transfer(command, data, blocks * lun->block_size, operation == WRITE_16, status);
+    transfer(command, lun, byte, bytes, operation == WRITE_16, status);
   } else if (command->cdb[1] & UNMAP) {
-    lun_discard(lun, place, blocks);
+    lun_discard(lun, byte, bytes);
   } else {
     check(status, 0x05, 0x24);
   }
