@@ -115,7 +115,7 @@ export class Cxl {
    * parent process. Its flags are not touched; it counts as attached.
    *
    * @throws EBADF; ENODEV when it is no cxl descriptor (GET_AFU_ID, else the file system's
-   *   magic, decides)
+   *   magic, decides), so also for a node's whose context was detached
    */
   adopt(fd: number, options: AdoptOptions = {}): Context {
     checkInteger('fd', fd, 0, 2 ** 31 - 1);

@@ -97,7 +97,7 @@ const syscallHints: Record<string, string> = {
   'open:EIO': 'the link to the card is down: wait for its recovery',
   'open:ENOENT':
     'is the cxl driver loaded (it is part of Linux 3.18 to 6.14, on POWER8 and POWER9), and the AFU in the mode that has this node? NODE_CXL_BACKEND=mock runs the program without a card',
-  'adopt:ENODEV': 'this is no descriptor of a context on an AFU',
+  'adopt:ENODEV': 'this is no descriptor of a context on an AFU, or of one that was detached',
   'adopt:EBADF': 'this process has no such descriptor open',
   'mmap:EIO': 'attach the context first; after a detach open a new one',
   'mmap:EACCES': 'the descriptor was not opened for reading and writing',

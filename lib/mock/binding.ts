@@ -49,7 +49,7 @@ export class MockBinding implements Binding {
     // The dedicated node uses the master's file operations.
     const context = afu.open(match[3] !== 's');
     if (typeof context === 'number') return context;
-    return this.#install(OpenFile.ofContext(context));
+    return this.#install(OpenFile.ofContext(context, false));
   }
 
   #install(file: OpenFile): AfuFile | NegativeErrno {
@@ -65,6 +65,9 @@ export class MockBinding implements Binding {
     const file = this.#kernel.files.get(fd);
     if (file === undefined) return -errnos.EBADF;
     if (file.context === undefined) return -errnos.ENODEV;
+    // Without GET_AFU_ID (detached, the link down) the file system decides.
+    const identified = typeof file.context.ioctlAfuId() !== 'number';
+    if (!identified && !file.anonymous) return -errnos.ENODEV;
     return new MockAfuFile(this.#kernel, file, fd, owned);
   }
 

@@ -94,6 +94,14 @@ describe('adopt', () => {
     }
   });
 
+  row('ENODEV: a node’s descriptor whose context was detached', ['provoke'], async () => {
+    const job = await startJob(system, slave);
+    provoke(job.regs, 'detachAll');
+    expect(await codeOf(() => job.context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
+    expect(await codeOf(() => system.adopt(job.context.fd))).toBe('ENODEV');
+    await job.context.close();
+  });
+
   row('what is not owned stays open', [], async () => {
     const job = await startJob(system, slave);
     const adopted = system.adopt(job.context.fd);

@@ -99,7 +99,7 @@ export class KernelContext {
   /** cxl_get_fd: a descriptor that adopt() takes. -EEXIST the second time; closing it ends the context. */
   getFd(): number {
     if (this.#fd !== undefined) return -errnos.EEXIST;
-    const fd = this.context.afu.kernel.install(OpenFile.ofContext(this.context));
+    const fd = this.context.afu.kernel.install(OpenFile.ofContext(this.context, true));
     if (fd >= 0) this.#fd = fd;
     return fd;
   }
