@@ -309,7 +309,8 @@ export class Context<Decoded = undefined> {
    * events of an AFU driver, stay pending for the next reader.
    *
    * @throws as waitForEvent(); and on a data storage fault (EFAULT) or an AFU error
-   *   (EREMOTEIO), with the event as `event` of the error
+   *   (EREMOTEIO), with the event as `event` of the error; ERR_OUT_OF_RANGE beyond the number
+   *   that attach() was told
    */
   async waitForInterrupt(irq: number, options: WaitOptions = {}): Promise<void> {
     // One that the context does not have would be waited for without end.

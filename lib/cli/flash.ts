@@ -281,7 +281,7 @@ async function write(system: Cxl, node: string, options: WriteOptions): Promise<
 
 function checkRange(device: BlockDevice, lba: bigint, count: number): void {
   if (lba + BigInt(count) <= device.blocks) return;
-  throw rangeError('lba', `with ${count} blocks from it below ${device.blocks}`, lba);
+  throw rangeError('lba', `so that ${count} blocks from it end below ${device.blocks}`, lba);
 }
 
 function transfer({ signal }: Common): { signal?: AbortSignal } {

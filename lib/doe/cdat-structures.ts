@@ -10,6 +10,7 @@ export interface CdatHeader {
   /** Bytes of the whole table, this header included. */
   readonly length: number;
   readonly revision: number;
+  /** Such that all bytes of the table sum up to 0 modulo 256. */
   readonly checksum: number;
   /** Changes whenever the table does. */
   readonly sequence: number;
@@ -23,7 +24,9 @@ export interface Dsmas {
   readonly flags: number;
   /** Flag bit 2. */
   readonly nonVolatile: boolean;
+  /** First device physical address of the range. */
   readonly dpaBase: bigint;
+  /** Bytes. */
   readonly dpaLength: bigint;
 }
 
@@ -45,6 +48,7 @@ export interface Dslbis {
   readonly dataType: LatencyBandwidthType;
   /** What one of `entries` stands for: picoseconds, or MB/s. */
   readonly entryBaseUnit: bigint;
+  /** 16 bits each: 0 not given, 0xffff unreachable. */
   readonly entries: readonly [number, number, number];
 }
 
@@ -71,7 +75,9 @@ export interface Dsemts {
   readonly kind: 'DSEMTS';
   readonly handle: number;
   readonly efiMemoryType: 'conventional' | 'specific purpose' | 'reserved memory' | 'reserved';
+  /** Bytes from the start of the DSMAS range that `handle` names. */
   readonly dpaOffset: bigint;
+  /** Bytes. */
   readonly dpaLength: bigint;
 }
 

@@ -18,10 +18,12 @@ export interface MultipleWriteStreaming extends ProtocolOption {
   readonly increments: number;
   readonly sets: number;
   readonly loops: number;
+  /** 64 bits each. */
   readonly startAddress: bigint;
   readonly writeAddress: bigint;
   readonly writebackAddress: bigint;
   readonly byteMask: bigint;
+  /** 32 bits each. */
   readonly addressIncrement: number;
   readonly setOffset: number;
   readonly pattern: number;
@@ -30,13 +32,16 @@ export interface MultipleWriteStreaming extends ProtocolOption {
 
 /** A producer writes and a consumer checks the order. */
 export interface ProducerConsumer extends ProtocolOption {
+  /** 8 bits each. */
   readonly increments: number;
   readonly sets: number;
   readonly loops: number;
   /** 8 bits. */
   readonly writeSemantics: number;
+  /** 64 bits each. */
   readonly startAddress: bigint;
   readonly byteMask: bigint;
+  /** 32 bits each. */
   readonly addressIncrement: number;
   readonly setOffset: number;
   readonly pattern: number;

@@ -12,7 +12,10 @@ import { SysfsPci } from './sysfs';
  */
 export const doe = new Doe(() => chooseBus(process.env['NODE_CXL_BACKEND'] ?? ''));
 
-/** The functions of a file that `lspci -xxxx` made: to be looked at, not talked to. */
+/**
+ * The functions of a file that `lspci -xxxx` made: to be looked at, not talked to (EROFS).
+ * @throws what fs.readFileSync() throws; ERR_INVALID_ARG_VALUE when it is no such dump
+ */
 export function doeFromDump(file: string): Doe {
   return new Doe(new DumpPci(readFileSync(file, 'latin1')));
 }

@@ -8,6 +8,7 @@ import { type Owner, type PciBus, parseAddress } from './pci';
 /** One PCI function as a scan found it. */
 export interface FunctionScan {
   readonly address: string;
+  /** PCI ids, 16 bits each; absent where nothing could be read. */
   readonly vendorId?: number;
   readonly deviceId?: number;
   readonly owner: Owner;
@@ -16,6 +17,7 @@ export interface FunctionScan {
   readonly problem?: CxlError;
 }
 
+/** The PCI functions of a machine, a mock or a dump, and the DOE mailboxes that they have. */
 export class Doe {
   readonly #makeBus: () => PciBus;
   #bus: PciBus | undefined;
@@ -26,12 +28,13 @@ export class Doe {
     this.#makeBus = typeof bus === 'function' ? bus : () => bus;
   }
 
+  /** Where the functions are. */
   get bus(): PciBus {
     this.#bus ??= this.#makeBus();
     return this.#bus;
   }
 
-  /** Addresses of every PCI function. */
+  /** Addresses of every PCI function, in full, ascending. @throws ENOENT without a PCI bus */
   async functions(): Promise<string[]> {
     return unwrap(await this.bus.functions(), 'readdir', this.bus.path(''));
   }
@@ -43,6 +46,11 @@ export class Doe {
     return scans;
   }
 
+  /**
+   * One PCI function with its mailboxes; what cannot be read is told as its `problem`.
+   * @param address `0000:0d:00.0`, or without the domain
+   * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+   */
   async scanFunction(address: string): Promise<FunctionScan> {
     const full = parseAddress(address);
     const path = this.bus.path(full);

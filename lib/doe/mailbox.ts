@@ -30,11 +30,14 @@ const lockTimeoutMs = 10_000;
 export interface ExchangeOptions {
   /** Gives up: the exchange is aborted, the mailbox left idle, and the call rejects (AbortError). */
   readonly signal?: AbortSignal | undefined;
-  /** How long the device may take to answer, in milliseconds, 1 to 2^31 - 1; 1000. */
+  /** Milliseconds the device may take to answer, 1 to 2^31 - 1. Default 1000 (PCIe 6.0 §6.30.2). */
   readonly timeoutMs?: number | undefined;
-  /** Use the mailbox although a driver is bound to the device. */
+  /** Use the mailbox although a driver is bound to the device. Default false. */
   readonly force?: boolean | undefined;
-  /** Bytes of payload an answer may have; a longer one is drained and refused. */
+  /**
+   * Bytes of payload an answer may have, 0 to 2^20 - 8; a longer one is drained and refused.
+   * Default: all that a data object can have.
+   */
   readonly maxLength?: number | undefined;
 }
 
@@ -46,12 +49,15 @@ export class MailboxState {
   dead: CxlError | undefined;
 }
 
+/** A DOE mailbox of a PCI function, found by Doe: data objects in, data objects out. */
 export class DoeMailbox {
   /** PCI address of the function, in full: `0000:0d:00.0`. */
   readonly address: string;
-  /** Of the capability in configuration space. */
+  /** Of the capability in configuration space, in bytes. */
   readonly offset: number;
+  /** Capability version: 2 and later speak discovery version 2. */
   readonly version: number;
+  /** Whether the device could interrupt, and by which message; user space polls all the same. */
   readonly interrupt: DoeCapability['interrupt'];
   /** Who else may be using the mailbox, as of when it was found. */
   readonly owner: Owner;
@@ -128,7 +134,10 @@ export class DoeMailbox {
     }
   }
 
-  /** The protocols the mailbox speaks, in the device's order. */
+  /**
+   * The protocols the mailbox speaks, in the device's order: an exchange each.
+   * @throws what exchange() throws; EBADMSG when the device's list makes no sense
+   */
   discover(options: ExchangeOptions = {}): Promise<DiscoveredProtocol[]> {
     return discover(this, options);
   }

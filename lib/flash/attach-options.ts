@@ -25,7 +25,7 @@ export interface AttachOptions {
    * `interrupt`.
    */
   completion?: 'interrupt' | 'poll';
-  /** How often a command that may be retried is issued again. Default 5. */
+  /** How often a command that may be retried is issued again, 0 to 1000. Default 5. */
   retries?: number;
   /**
    * Commands that an adapter reset took: `retry` issues them again once the context is
@@ -33,9 +33,9 @@ export interface AttachOptions {
    * harm unless something else wrote the same blocks meanwhile. Default `retry`.
    */
   onReset?: 'retry' | 'fail';
-  /** Milliseconds between looks at the adapter while commands are in flight. Default 250. */
+  /** Milliseconds between looks at the adapter while commands are in flight, 1 to 60000. Default 250. */
   watchInterval?: number;
-  /** Seconds the AFU gives a command, 1 to 65535. Default 30. */
+  /** Seconds the AFU gives a command (IOARCB timeout), 1 to 65535. Default 30. */
   commandTimeout?: number;
 }
 

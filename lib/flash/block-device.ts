@@ -25,12 +25,15 @@ export interface TransferOptions {
   signal?: AbortSignal;
 }
 
+/** Counts of this block device's calls, however many commands each took. */
 export interface BlockStatistics {
+  /** Calls that succeeded. */
   reads: number;
   writes: number;
   unmaps: number;
   bytesRead: number;
   bytesWritten: number;
+  /** Calls that failed or were aborted. */
   errors: number;
 }
 
@@ -54,6 +57,10 @@ const dataAlignment = 16;
  * JavaScript's own buffers go through bounce buffers, copied when the command is issued and
  * when it has completed: a write's data must stay as it is until then. A Memory is given to the
  * AFU as it is: until the promise settles, it is the AFU's.
+ *
+ * A reset of the adapter is noticed while commands are in flight, and recovered from without
+ * the program's doing (FlashContext.recover()); the commands it took are treated as the
+ * context's `onReset` says.
  */
 export class BlockDevice {
   readonly resource: Resource;
@@ -71,10 +78,12 @@ export class BlockDevice {
     this.resource = resource;
   }
 
+  /** Blocks of blockSize bytes; changes with Resource.resize(). */
   get blocks(): bigint {
     return this.resource.blocks;
   }
 
+  /** Bytes. */
   get blockSize(): number {
     return this.resource.blockSize;
   }
@@ -93,7 +102,8 @@ export class BlockDevice {
    * Reads blocks from `lba`: a number of them into a new buffer, or as many as `into` holds.
    *
    * @throws ERR_OUT_OF_RANGE past the end, ERR_INVALID_ARG_VALUE not whole blocks; EIO with
-   *   `status`, `sense` and `attempts` as the AFU, the link and the LUN said; AbortError
+   *   `status`, `sense` and `attempts` as the AFU, the link and the LUN said (CommandError);
+   *   ECANCELED taken by a reset under `onReset: 'fail'`, or the context closed; AbortError
    */
   async read(lba: number | bigint, count: number, options?: TransferOptions): Promise<Uint8Array>;
   async read<T extends BlockBuffer>(
@@ -310,7 +320,7 @@ export class BlockDevice {
     const { blocks } = this.resource;
     if (count < 1n) throw rangeError('count', 'at least 1', count);
     if (start + count > blocks) {
-      throw rangeError('lba', `with ${count} blocks from it below ${blocks}`, start);
+      throw rangeError('lba', `so that ${count} blocks from it end below ${blocks}`, start);
     }
   }
 }

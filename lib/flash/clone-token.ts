@@ -6,7 +6,9 @@ import type { ResourceDescription } from './resource';
 export interface CloneToken {
   /** The cookie, in hexadecimal. */
   readonly contextId: string;
+  /** Of the process that made it: the child's parent. */
   readonly processId: number;
+  /** What the context had at the time. */
   readonly resources: readonly ResourceDescription[];
 }
 

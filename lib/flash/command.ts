@@ -32,18 +32,25 @@ export interface Command {
   readonly data: Uint8Array | undefined;
 }
 
+/** Counts since the context was attached. */
 export interface QueueStatistics {
   /** Commands issued, each retry counted. */
   issued: number;
+  /** Commands that succeeded, whose promises were still waited for. */
   completed: number;
+  /** Commands that failed for good. */
   failed: number;
+  /** Times a command was issued again because of its status. */
   retried: number;
   /** Issued again because a reset took them. */
   reissued: number;
+  /** Resets of the adapter that were recovered from. */
   resets: number;
+  /** Response interrupts received. */
   interrupts: number;
   /** Times the AFU had no room for a command. */
   roomExhausted: number;
+  /** Most commands that the AFU had at once. */
   mostInFlight: number;
 }
 

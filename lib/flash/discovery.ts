@@ -6,7 +6,9 @@ import { cxl } from '../default-system';
 export interface LunInfo {
   /** SCSI address, host:channel:target:lun; the channel is the port. */
   readonly address: string;
+  /** SCSI host number: of the adapter. */
   readonly host: number;
+  /** 0 to 3. */
   readonly port: number;
   /** /dev/sdX, where there is one. */
   readonly block: string | undefined;
@@ -16,13 +18,19 @@ export interface LunInfo {
   readonly wwid: string | undefined;
   /** `superpipe`, or `legacy` while the block layer has it. */
   readonly mode: string | undefined;
+  /** As INQUIRY has them. */
   readonly vendor: string | undefined;
   readonly model: string | undefined;
 }
 
 const scsiDevices = '/sys/class/scsi_device';
 
-/** By SCSI address. None when the driver is not loaded. */
+/**
+ * Every path to a LUN of a flash adapter, by SCSI address: a LUN that two ports reach is told
+ * twice, with one `wwid`. None when the driver is not loaded. Reads sysfs alone, as any user.
+ *
+ * @param options.system default: `cxl`, the real system or as NODE_CXL_BACKEND says
+ */
 export async function listLuns(options: { system?: Cxl } = {}): Promise<LunInfo[]> {
   const { sysfs } = (options.system ?? cxl).binding;
   const names = await sysfs.readdir(scsiDevices);

@@ -5,16 +5,21 @@ import { flashFlags, provisionSubcommands } from './binding';
 import { flashOf, type OpenLunOptions } from './lun';
 import { Resource } from './resource';
 
-/** A port's LUNs and capacity (4 KiB blocks). */
+/** A port's LUNs and capacity. */
 export interface PortCapacity {
+  /** LUNs there are, and may be. */
   readonly luns: bigint;
   readonly maxLuns: bigint;
+  /** Capacity that LUNs have taken, and all there is, in blocks of 4 KiB. */
   readonly blocks: bigint;
   readonly maxBlocks: bigint;
 }
 
+/** A LUN that createLun() made. */
 export interface ProvisionedLun {
+  /** What deleteLun() takes. */
   readonly lunId: bigint;
+  /** 16 bytes, NAA 6. */
   readonly wwid: Uint8Array;
 }
 
@@ -24,7 +29,12 @@ const mostDebugBytes = 262144;
 /** ENOTSUPP, a number of the kernel's own that this driver lets out. */
 const unsupported = -524;
 
-/** Opens a flash adapter's own node, /dev/cxlflash/cxlflashN. */
+/**
+ * Opens a flash adapter's own node.
+ *
+ * @param path /dev/cxlflash/cxlflashN
+ * @throws ENOENT, EACCES; ENOSYS when the backend has no cxlflash. Source: cxlflash_chr_open.
+ */
 export async function openFlashHost(path: string, options: OpenLunOptions = {}) {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
   const file = await flashOf(options.system ?? cxl).openHost(path);
@@ -47,7 +57,8 @@ export class FlashHost {
   /**
    * Makes a LUN of `blocks` 4 KiB blocks on a port (0 to 3). It appears after a rescan.
    *
-   * @throws EOPNOTSUPP the AFU does not provision; EINVAL no such port; EIO it refused
+   * @throws EOPNOTSUPP the AFU does not provision; EINVAL no such port; EIO it refused. Source:
+   *   cxlflash_lun_provision.
    */
   async createLun(port: number, blocks: number | bigint): Promise<ProvisionedLun> {
     const size = Resource.sizeOf('blocks', blocks, { blockSize: 4096 });
@@ -55,12 +66,13 @@ export class FlashHost {
     return { lunId, wwid };
   }
 
-  /** Deletes a LUN with all that is on it. */
+  /** Deletes a LUN of a port (0 to 3) with all that is on it. @throws as createLun() */
   async deleteLun(port: number, lunId: bigint): Promise<void> {
     if (typeof lunId !== 'bigint') throw typeError('lunId', 'a bigint', lunId);
     await this.#provision('delete', port, { lunId });
   }
 
+  /** What a port (0 to 3) has, and has room for. @throws as createLun() */
   async queryPort(port: number): Promise<PortCapacity> {
     const answer = await this.#provision('queryPort', port, {});
     return {
@@ -84,7 +96,7 @@ export class FlashHost {
    * An AFU debug command: 12 bytes, passed through. `data` (up to 256 KiB) goes to the AFU with
    * `write`, else is filled by it, and must be left alone meanwhile.
    *
-   * @throws EOPNOTSUPP the AFU has none; EIO it refused
+   * @throws EOPNOTSUPP the AFU has none; EIO it refused. Source: cxlflash_afu_debug.
    */
   async debug(
     command: Uint8Array,

@@ -108,7 +108,8 @@ export class Lun {
    * Sets the LUN aside for user space: MANAGE_LUN with ENABLE_SUPERPIPE. Needed before any
    * other call; doing it again is harmless. Whoever else uses the disk is not asked.
    *
-   * @throws ENODATA when sysfs has no NAA 6 id and none was given
+   * @throws ENODATA when sysfs has no NAA 6 id and none was given. Source:
+   *   cxlflash_manage_lun.
    */
   async enableSuperpipe(options: SuperpipeOptions = {}): Promise<void> {
     const all = options.allPorts === true ? flashFlags.allPortsAccessible : 0n;

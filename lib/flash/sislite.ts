@@ -141,15 +141,24 @@ export const writeSameUnmap = 0x08;
 /** Blocks of a virtual LUN that lie together on the medium. */
 export const chunkBlocks = 65536n;
 
+/** A command's IOASA: what each part on its way said, 0 for no complaint (sislite.h). */
 export interface CommandStatus {
+  /** Bits: 0x80 sense data, 0x40 a response code, 0x20 overrun, 0x10 underrun. */
   readonly flags: number;
+  /** SISL_AFU_RC_…: the AFU. */
   readonly afuCode: number;
+  /** SISL_SCSI_RC_…: the target's SCSI status. */
   readonly scsiCode: number;
+  /** SISL_FC_RC_…: the link. */
   readonly fcCode: number;
+  /** Bytes that were not moved, or that were too many, by `flags`. */
   readonly residual: number;
+  /** The port that the command went by. */
   readonly port: number;
+  /** More of `afuCode`, by its kind: ports, or why memory was not reached. */
   readonly afuExtra: number;
   readonly scsiExtra: number;
   readonly fcExtra: number;
+  /** 20 bytes; sense data where `flags` says so, which the error has decoded. */
   readonly sense: Uint8Array;
 }

@@ -129,14 +129,17 @@ export class MockAfu {
     return new MockContext(context);
   }
 
+  /** MockContext.raiseInterrupt() of the context with that process element. */
   raiseInterrupt(index: number, ...irqs: number[]): void {
     this.context(index).raiseInterrupt(...irqs);
   }
 
+  /** MockContext.dataStorageFault() of the context with that process element. */
   dataStorageFault(index: number, address: bigint, dsisr?: bigint): void {
     this.context(index).dataStorageFault(address, dsisr);
   }
 
+  /** MockContext.afuError() of the context with that process element. */
   afuError(index: number, error: bigint): void {
     this.context(index).afuError(error);
   }

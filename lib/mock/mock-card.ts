@@ -40,6 +40,7 @@ export class MockCard {
     return this.#adapter.bound;
   }
 
+  /** Of the link to the card, whatever the driver has noticed. */
   get link(): Link {
     return this.#adapter.link;
   }

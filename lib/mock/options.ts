@@ -44,11 +44,11 @@ export interface MockCardOptions {
   readonly timebaseSynced?: boolean;
   /** Default false. */
   readonly tunneledOps?: boolean;
-  /** AFU interrupts for all contexts of the card together. Default 2037. */
+  /** AFU interrupts for all contexts of the card together, 0 to 65535. Default 2037. */
   readonly interrupts?: number;
   /** Default '0000:01:00.0' and so on. */
   readonly pciAddress?: string;
-  /** PCI ids of the card. Default 0x1014, 0x0477. */
+  /** PCI ids of the card, 16 bits each. Default 0x1014, 0x0477. */
   readonly vendor?: number;
   readonly device?: number;
   /** Milliseconds a reset takes the link down for. Default 10. */

@@ -20,7 +20,10 @@ export { provokeCommands, provokeRegisters } from './provoke';
 export interface MockFlashAdapter {
   /** /dev/sgN of every path, in the order of LUNs and ports. */
   readonly nodes: readonly string[];
-  /** The adapter is in error for so many milliseconds; then it is back, or has failed. */
+  /**
+   * The adapter is in error for so many milliseconds, registers all ones; then it is back with
+   * contexts that wait for recovery, or has failed for good. Default outcome: 'recovers'.
+   */
   reset(milliseconds: number, outcome?: 'recovers' | 'fails'): void;
   /** The card's link is in error for so many milliseconds; the driver notices by itself. */
   enterErrorState(milliseconds: number): void;
@@ -62,7 +65,11 @@ export class MockFlash {
     for (const options of adapters) this.add(options);
   }
 
-  /** Plugs in a flash adapter. */
+  /**
+   * Plugs in a flash adapter.
+   *
+   * @throws TypeError or RangeError naming the option that is wrong
+   */
   add(options: FlashAdapterOptions = {}): MockFlashAdapter {
     const adapter = new FlashAdapter(
       this.#kernel,
@@ -79,7 +86,7 @@ export class MockFlash {
     return this.#adapters.map(deviceSide);
   }
 
-  /** Lines of /proc/self/mounts from now on. */
+  /** Lines of /proc/self/mounts from now on, such as `/dev/sdb1 /srv ext4 rw 0 0`. */
   setMounts(lines: readonly string[]): void {
     this.#mounts.splice(0, this.#mounts.length, ...lines);
   }

@@ -2,15 +2,15 @@
 import { checkInteger, typeError, valueError } from '../../errors';
 
 export interface FlashLunOptions {
-  /** Blocks of blockSize. */
+  /** Blocks of blockSize, 1 to 2^40. */
   readonly blocks: number | bigint;
   /** Bytes, 512 or 4096. Default 4096. */
   readonly blockSize?: 512 | 4096;
   /** 32 hexadecimal digits. Default: made up. */
   readonly wwid?: string;
-  /** A file behind the LUN, so that its data outlives the mock. Default: memory. */
+  /** A file behind the LUN, so that its data outlives the mock; made when absent. Default: memory. */
   readonly file?: string;
-  /** Ports it is reached by. Default: all. */
+  /** Ports it is reached by, from 0. Default: all. */
   readonly ports?: readonly number[];
 }
 
@@ -21,11 +21,11 @@ export interface FlashAdapterOptions {
   readonly ports?: number;
   /** Contexts, 1 to 512. Default 512. */
   readonly contexts?: number;
-  /** irqs_min. Default 2. */
+  /** irqs_min, 0 to 4. Default 2. */
   readonly interruptsMinimum?: number;
   /** How commands are issued. Default `ioarrin`. */
   readonly commandMode?: 'ioarrin' | 'sq';
-  /** Commands a context's AFU takes in at once. Default 128. */
+  /** Commands a context's AFU takes in at once, 1 to 4096. Default 128. */
   readonly commandRoom?: number;
   /** WRITE SAME unmaps. Default true. */
   readonly unmap?: boolean;

@@ -52,6 +52,31 @@ const bytesPerStep = 4 * 1024 * 1024;
 /** The POWER timebase counts at 512 MHz. */
 const timebasePerNanosecond = { numerator: 64n, denominator: 125n };
 
+/**
+ * A model of the memcpy AFU. What a program needs to know of it, all of it big-endian:
+ *
+ * | register | meaning (64 bits, byte offset in the problem state area) |
+ * | --- | --- |
+ * | 0x08 | process handle: bits 63:48 are the process element |
+ * | 0x10 | status: bit 59 says that the AFU has stopped, as it does after an interrupt element |
+ * | 0x18 | control: storing bit 63 restarts it |
+ *
+ * The work element descriptor is the address of a page-aligned queue, its low 12 bits the
+ * queue's length in cache lines of 128 bytes. An element has 32 bytes:
+ *
+ * | byte | meaning |
+ * | --- | --- |
+ * | 0 | 0x80 valid, 0x40 wrap (the other way round at each pass), 5:0 command: 0 copy, 1 interrupt, 4 increment, 5 compare and swap |
+ * | 1 | status, written by the AFU: 0x80 complete, 0x20 no such address, 0x04 no such interrupt, 0x01 no such command, or more than 128 bytes on CAIA 2 |
+ * | 2, 3 | bytes to copy, or the interrupt to raise |
+ * | 4 | of compare and swap: 0x10 to swap when not equal, 0x11 when equal |
+ * | 8-15 | its operand |
+ * | 16-23 | source address; of compare and swap, the other operand |
+ * | 24-31 | target address |
+ *
+ * The byte 0 is stored last, after a barrier. On CAIA 2 only process elements whose number is 1
+ * modulo 4 can copy.
+ */
 export function memcpyAfu(options: MemcpyAfuOptions = {}): AfuModel {
   const processes = options.processes ?? 511;
   return {
