@@ -8,7 +8,11 @@ const preloaded = { ...process.env, LD_PRELOAD: path.join(build, 'libcxlsim.so')
 
 // The self-test walks the life table in C, without Node or the addon in between; each line it
 // prints is a rule.
-const walk = spawnSync(path.join(build, 'selftest'), { env: preloaded, encoding: 'utf8' });
+const walk = spawnSync(path.join(build, 'selftest'), {
+  env: preloaded,
+  encoding: 'utf8',
+  timeout: 300_000,
+});
 
 function inNode(program: string, env: NodeJS.ProcessEnv = {}): string {
   const arguments_ = ['-e', program];

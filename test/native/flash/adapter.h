@@ -76,6 +76,7 @@ struct flash_context {
 struct flash_adapter {
   uint64_t version;  // set last: the rest is there
   pthread_mutex_t lock;
+  int owner;  // the process that has the lock, 0 while none has
   enum { ADAPTER_NORMAL, ADAPTER_RESET, ADAPTER_FAILED } state;
   uint32_t transitions;  // odd while a reset runs
   int64_t reset_ends;

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../area.h"
@@ -189,10 +190,34 @@ static void open_segment(void) {
   prepare_here();
 }
 
+// An emulator may not know of robust locks: a dead owner's is then made anew, by one of those
+// who wait for it.
+static void release_of_dead(void) {
+  int owner = __atomic_load_n(&flash->owner, __ATOMIC_ACQUIRE);
+  if (!owner || segment_alive(owner)) return;
+  if (__atomic_compare_exchange_n(&flash->owner, &owner, 0, false, __ATOMIC_ACQ_REL,
+                                  __ATOMIC_ACQUIRE)) {
+    create_lock();
+  }
+}
+
+static void take_lock(void) {
+  struct timespec until;
+  for (;;) {
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    int error = pthread_mutex_timedlock(&flash->lock, &until);
+    // What its owner was at when it died are counts at most, and they go with its records.
+    if (error == EOWNERDEAD) pthread_mutex_consistent(&flash->lock);
+    if (error != ETIMEDOUT) break;
+    release_of_dead();
+  }
+  __atomic_store_n(&flash->owner, getpid(), __ATOMIC_RELEASE);
+}
+
 void flash_lock(void) {
   open_segment();
-  // What its owner was at when it died are counts at most, and they go with its records.
-  if (pthread_mutex_lock(&flash->lock) == EOWNERDEAD) pthread_mutex_consistent(&flash->lock);
+  take_lock();
   if (!member) {
     // A program before this one in the process, or a process that had the number before.
     records_sweep(getpid());
@@ -201,7 +226,10 @@ void flash_lock(void) {
   flash_catch_up();
 }
 
-void flash_unlock(void) { pthread_mutex_unlock(&flash->lock); }
+void flash_unlock(void) {
+  __atomic_store_n(&flash->owner, 0, __ATOMIC_RELEASE);
+  pthread_mutex_unlock(&flash->lock);
+}
 
 void flash_forked(void) {
   if (!flash) return;
