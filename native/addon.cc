@@ -84,6 +84,8 @@ bool DefineAll(napi_env env, napi_value exports) {
       {"openFlash", nullptr, OpenFlash, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"writeAttribute", nullptr, WriteAttribute, nullptr, nullptr, nullptr, napi_enumerable,
        nullptr},
+      {"readAttribute", nullptr, ReadAttribute, nullptr, nullptr, nullptr, napi_enumerable,
+       nullptr},
       {"allocate", nullptr, Allocate, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"addressOf", nullptr, AddressOf, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
       {"memoryBarrier", nullptr, MemoryBarrier, nullptr, nullptr, nullptr, napi_enumerable,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -13,6 +14,50 @@
 namespace cxl {
 namespace {
 
+int OpenFile(const char* path, int mode) {
+  int fd;
+  do {
+    fd = open(path, mode | O_CLOEXEC);
+  } while (fd < 0 && errno == EINTR);
+  return fd < 0 ? -errno : fd;
+}
+
+class Contents {
+ public:
+  Contents() = default;
+  ~Contents() { free(bytes_); }
+  Contents(const Contents&) = delete;
+  Contents& operator=(const Contents&) = delete;
+
+  // 0 or a negative errno.
+  int Read(int fd) {
+    for (;;) {
+      if (length_ == capacity_) Grow();
+      ssize_t count = read(fd, bytes_ + length_, capacity_ - length_);
+      if (count == 0) return 0;
+      if (count > 0) {
+        length_ += static_cast<size_t>(count);
+      } else if (errno != EINTR) {
+        return -errno;
+      }
+    }
+  }
+
+  const char* bytes() const { return bytes_; }
+  size_t length() const { return length_; }
+
+ private:
+  void Grow() {
+    capacity_ = capacity_ == 0 ? 8192 : capacity_ * 2;
+    bytes_ = static_cast<char*>(realloc(bytes_, capacity_));
+    if (bytes_ == nullptr) abort();
+  }
+
+  char* bytes_ = nullptr;
+  size_t length_ = 0;
+  size_t capacity_ = 0;
+};
+
 class WriteOperation : public Operation {
  public:
   bool Read(napi_env env, napi_value path, napi_value data) {
@@ -20,12 +65,9 @@ class WriteOperation : public Operation {
   }
 
   void Run() override {
-    int fd;
-    do {
-      fd = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
+    int fd = OpenFile(path_.c_str(), O_WRONLY);
     if (fd < 0) {
-      result_ = -errno;
+      result_ = fd;
       return;
     }
     ssize_t written;
@@ -61,6 +103,22 @@ napi_value WriteAttribute(napi_env env, napi_callback_info info) {
   }
   environment->control().Submit(env, operation, arguments[2]);
   return nullptr;
+}
+
+napi_value ReadAttribute(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  Text path;
+  if (!path.Read(env, arguments[0])) return nullptr;
+  int fd = OpenFile(path.c_str(), O_RDONLY);
+  if (fd < 0) return Integer(env, fd);
+  Contents contents;
+  int error = contents.Read(fd);
+  close(fd);
+  if (error != 0) return Integer(env, error);
+  napi_value bytes = nullptr;
+  bool copied = Succeeded(
+      env, napi_create_buffer_copy(env, contents.length(), contents.bytes(), nullptr, &bytes));
+  return copied ? bytes : nullptr;
 }
 
 }  // namespace cxl

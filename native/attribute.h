@@ -10,6 +10,11 @@ namespace cxl {
 // wants it (`reset` can block). settle(0 or a negative errno).
 napi_value WriteAttribute(napi_env env, napi_callback_info info);
 
+// readAttribute(path): the whole file as a Buffer, or a negative errno. At once: what the kernel
+// prints of itself does not block. In one step, since a worker may be terminated between any two
+// steps of JavaScript, and Node's own reads then leave their descriptor open.
+napi_value ReadAttribute(napi_env env, napi_callback_info info);
+
 }  // namespace cxl
 
 #endif  // NODE_CXL_ATTRIBUTE_H_

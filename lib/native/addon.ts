@@ -78,6 +78,7 @@ export interface Addon {
   openCard(path: string, settle: Settle<AddonCardFile | number>): void;
   openFlash(path: string, settle: Settle<AddonFlashFile | number>): void;
   writeAttribute(path: string, data: string, settle: Settle<number>): void;
+  readAttribute(path: string): Uint8Array | number;
   /** `hugePages`: 0 none, 1 transparent, 2 explicit. `numaNode`: -1 for any. */
   allocate(
     size: number,

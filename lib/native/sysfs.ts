@@ -1,5 +1,5 @@
 /** The attributes of /sys/class/cxl through the file system. */
-import { promises as files, readFileSync } from 'node:fs';
+import { promises as files } from 'node:fs';
 import type { NegativeErrno, SysFs } from '../binding';
 import { errnos } from '../errors';
 import type { Addon } from './addon';
@@ -28,26 +28,22 @@ async function part(path: string, offset: number, length: number): Promise<Uint8
 }
 
 export function nativeSysFs(addon: Addon): SysFs {
+  // A path with a zero byte would end there.
+  const whole = (path: string) =>
+    path.includes('\0') ? -errnos.EINVAL : addon.readAttribute(path);
   return {
     readdir: (path) => files.readdir(path).catch(errnoOf),
     async read(path, offset, length) {
       try {
-        if (offset === undefined && length === undefined) return await files.readFile(path);
+        if (offset === undefined && length === undefined) return whole(path);
         if (length !== undefined) return await part(path, offset ?? 0, length);
         return (await files.readFile(path)).subarray(offset);
       } catch (error) {
         return errnoOf(error);
       }
     },
-    readSync(path) {
-      try {
-        return readFileSync(path);
-      } catch (error) {
-        return errnoOf(error);
-      }
-    },
+    readSync: whole,
     write: (path, data) =>
-      // A path with a zero byte would end there.
       path.includes('\0')
         ? Promise.resolve(-errnos.EINVAL)
         : new Promise((settle) => addon.writeAttribute(path, data, settle)),
