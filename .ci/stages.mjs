@@ -17,7 +17,7 @@ const stages = [
   { name: 'sanitizers', command: 'npm run -s test:sanitizers', limit: 10 },
   { name: 'prebuilds', command: 'npm run -s prebuild', limit: 10 },
   { name: 'tarball', command: 'npm run -s test:pack', limit: 10 },
-  { name: 'ppc64le in user mode', command: 'npm run -s test:ppc64', limit: 40 },
+  { name: 'ppc64le in user mode', command: 'npm run -s test:ppc64', limit: 50 },
   { name: 'POWER machine', command: 'npm run -s test:rig', limit: 30 },
   { name: 'Compute Express Link machine', command: 'npm run -s test:rig:doe', limit: 15 },
   { name: 'benchmarks', command: 'npm run -s bench', limit: 5 },
