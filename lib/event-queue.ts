@@ -161,11 +161,13 @@ export class EventQueue {
   }
 
   #batch(bytes: Uint8Array, length: number, errno: number): void {
-    const known = new Set(
-      this.#pending.map((event) => event.type === 'afu-interrupt' && event.irq),
-    );
+    // Mostly nothing is left over, and there is nothing to compare with.
+    const known =
+      this.#pending.length === 0
+        ? undefined
+        : new Set(this.#pending.map((event) => event.type === 'afu-interrupt' && event.irq));
     const take = (event: CxlEvent) => {
-      if (event.type === 'afu-interrupt' && known.has(event.irq)) return;
+      if (event.type === 'afu-interrupt' && known?.has(event.irq)) return;
       this.#pending.push(event);
     };
     this.#malformed = parseEvents(bytes, length, take, this.#path);
