@@ -9,18 +9,11 @@
 #include "arguments.h"
 #include "control_thread.h"
 #include "environment.h"
+#include "open_file.h"
 #include "text.h"
 
 namespace cxl {
 namespace {
-
-int OpenFile(const char* path, int mode) {
-  int fd;
-  do {
-    fd = open(path, mode | O_CLOEXEC);
-  } while (fd < 0 && errno == EINTR);
-  return fd < 0 ? -errno : fd;
-}
 
 class Contents {
  public:
@@ -67,7 +60,7 @@ class WriteOperation : public Operation {
   void Run() override {
     int fd = OpenFile(path_.c_str(), O_WRONLY);
     if (fd < 0) {
-      result_ = fd;
+      result_ = -errno;
       return;
     }
     ssize_t written;
@@ -110,7 +103,7 @@ napi_value ReadAttribute(napi_env env, napi_callback_info info) {
   Text path;
   if (!path.Read(env, arguments[0])) return nullptr;
   int fd = OpenFile(path.c_str(), O_RDONLY);
-  if (fd < 0) return Integer(env, fd);
+  if (fd < 0) return Integer(env, -errno);
   Contents contents;
   int error = contents.Read(fd);
   close(fd);

@@ -13,6 +13,7 @@
 #include "card_file.h"
 #include "control_thread.h"
 #include "environment.h"
+#include "open_file.h"
 #include "text.h"
 
 namespace cxl {
@@ -54,9 +55,7 @@ class OpenOperation : public Operation {
   bool Read(napi_env env, napi_value path) { return path_.Read(env, path); }
 
   void Run() override {
-    do {
-      fd_ = open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    } while (fd_ < 0 && errno == EINTR);
+    fd_ = OpenFile(path_.c_str(), O_RDWR | O_NONBLOCK);
     error_ = fd_ < 0 ? -errno : 0;
     if (kNode == Node::kAfu && error_ == 0) {
       error_ = CheckNode(fd_);

@@ -11,6 +11,7 @@
 #include "abi/cxlflash.h"
 #include "arguments.h"
 #include "flash_calls.h"
+#include "open_file.h"
 #include "text.h"
 #include "wrapped.h"
 
@@ -205,9 +206,7 @@ class OpenFlashOperation : public Operation {
   bool Read(napi_env env, napi_value path) { return path_.Read(env, path); }
 
   void Run() override {
-    do {
-      fd_ = open(path_.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    } while (fd_ < 0 && errno == EINTR);
+    fd_ = OpenFile(path_.c_str(), O_RDWR | O_NONBLOCK);
     error_ = fd_ < 0 ? -errno : 0;
   }
 
