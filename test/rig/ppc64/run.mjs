@@ -57,7 +57,7 @@ const ofTheProcessor = [
 ];
 
 /**
- * The suites, as vitest.config.mts has them. Conformance runs on the addon: over the mock it would
+ * The suites, as vitest.config.ts has them. Conformance runs on the addon: over the mock it would
  * show nothing of the processor that the unit tests do not.
  */
 function suitesToRun() {
