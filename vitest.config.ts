@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-const simulatedDevice = path.resolve('test/native/build/libcxlsim.so');
+const simulatedDevice = path.resolve('test/simulated-device/build/libcxlsim.so');
 
 /** What concerns the cxl driver alone, whose backends differ; not flash, not mailboxes. */
 const driverConformance = [
@@ -83,7 +83,11 @@ export default defineConfig({
         test: {
           name: 'simulated',
           server,
-          include: ['test/conformance/**/*.test.ts', 'test/native/**/*.test.ts'],
+          include: [
+            'test/conformance/**/*.test.ts',
+            'test/addon/**/*.test.ts',
+            'test/simulated-device/**/*.test.ts',
+          ],
           pool: 'forks',
           env: { CXL_TARGET: 'simulated', LD_PRELOAD: simulatedDevice },
         },

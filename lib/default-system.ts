@@ -1,7 +1,7 @@
 import type { Binding } from './binding';
-import { Cxl } from './cxl';
-import { debug } from './debug';
-import { valueError } from './errors';
+import { Cxl } from './device/cxl';
+import { debug } from './shared/debug';
+import { valueError } from './shared/errors';
 
 /**
  * The real system, unless NODE_CXL_BACKEND says otherwise: `mock`, or `mock:FILE.json` for one
@@ -16,7 +16,7 @@ function chooseBinding(choice: string): Binding {
     return (require('./native') as typeof import('./native')).nativeBinding();
   }
   if (choice === 'mock' || /^mock:./.test(choice)) {
-    const { mockFromConfig } = require('./mock/config') as {
+    const { mockFromConfig } = require('./mock/config/config') as {
       mockFromConfig(file: string | undefined): { binding: Binding };
     };
     return mockFromConfig(choice === 'mock' ? undefined : choice.slice('mock:'.length)).binding;

@@ -3,11 +3,11 @@
  *
  * @packageDocumentation
  */
-export { AbortError, type WaitOptions } from './abort';
-export { Adapter, type LoadImageOnPerst } from './adapter';
-export { Afu, type AfuMode, type ContextKind, type PrefaultMode } from './afu';
+
 export type { BlockArray } from './binding';
-export { ConfigurationRecord } from './configuration-record';
+export { cxl } from './default-system';
+export { Adapter, type LoadImageOnPerst } from './device/adapter';
+export { Afu, type AfuMode, type ContextKind, type PrefaultMode } from './device/afu';
 export {
   type AfuId,
   type AttachOptions,
@@ -15,12 +15,11 @@ export {
   type FaultError,
   type Holdable,
   type MapOptions,
-} from './context';
-export { type AdoptOptions, Cxl } from './cxl';
-export { cxl } from './default-system';
-export type { Endian } from './endian';
-export { CxlError } from './errors';
-export type { EventIterator } from './event-iterator';
+} from './device/context';
+export { type AdoptOptions, Cxl } from './device/cxl';
+export type { ImageDownloadOptions, ImageProgress } from './device/image-download';
+export { type AccessOptions, type AllocateOptions, Memory } from './device/memory';
+export { ProblemState } from './device/problem-state';
 export type {
   AfuDriverEvent,
   AfuErrorEvent,
@@ -28,7 +27,9 @@ export type {
   CxlEvent,
   DataStorageEvent,
   UnknownEvent,
-} from './events';
-export type { ImageDownloadOptions, ImageProgress } from './image-download';
-export { type AccessOptions, type AllocateOptions, Memory } from './memory';
-export { ProblemState } from './problem-state';
+} from './events/events';
+export type { EventIterator } from './events/iterator';
+export { AbortError, type WaitOptions } from './shared/abort';
+export type { Endian } from './shared/endian';
+export { CxlError } from './shared/errors';
+export { ConfigurationRecord } from './sysfs/configuration-record';

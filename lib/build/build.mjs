@@ -86,9 +86,9 @@ async function cli() {
 }
 
 function simulatedDevice() {
-  const makefile = path.join(root, 'test/native/Makefile');
+  const makefile = path.join(root, 'test/simulated-device/Makefile');
   if (process.platform !== 'linux' || !existsSync(makefile)) return;
-  run('make', ['-s', '-C', path.join(root, 'test/native')]);
+  run('make', ['-s', '-C', path.join(root, 'test/simulated-device')]);
 }
 
 if (wanted('addon')) addon();

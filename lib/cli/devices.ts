@@ -1,6 +1,7 @@
 /** What `list` and `info` tell of cards and AFUs. */
-import { errnos } from '../errors';
+
 import { type Adapter, type Afu, type Cxl, CxlError } from '../index';
+import { errnos } from '../shared/errors';
 import { UsageError } from './failure';
 import { type Data, hex, present } from './output';
 

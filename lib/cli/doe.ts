@@ -16,7 +16,7 @@ import {
   readCdat,
   tableAccessProtocol,
 } from '../doe';
-import { systemError } from '../errors';
+import { systemError } from '../shared/errors';
 import {
   capabilitiesText,
   cdatText,

@@ -5,9 +5,8 @@ import { open } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
-import type { Cxl } from '../cxl';
 import { cxl } from '../default-system';
-import { checkInteger, rangeError, stateError, systemError, valueError } from '../errors';
+import type { Cxl } from '../device/cxl';
 import {
   type AttachOptions,
   type BlockDevice,
@@ -17,6 +16,7 @@ import {
   openLun,
 } from '../flash';
 import { mountsOf } from '../flash/discovery';
+import { checkInteger, rangeError, stateError, systemError, valueError } from '../shared/errors';
 import { UsageError } from './failure';
 import { type BenchOptions, bench, benchText } from './flash-bench';
 import { inline, present, print, printJson, words } from './output';

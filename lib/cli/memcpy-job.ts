@@ -2,9 +2,10 @@
  * A whole job through the memcpy AFU: a queue of work elements in memory the AFU reaches,
  * published, executed, and told finished by an interrupt or by polling.
  */
-import { errnos } from '../errors';
+
 import type { Memory, ProblemState } from '../index';
 import { AbortError, type Afu, type Context, type Cxl, CxlError } from '../index';
+import { errnos } from '../shared/errors';
 
 /** The AFU's registers in the per-process area: byte offsets, 64 bits, big-endian. */
 const register = { processHandle: 0x08, status: 0x10, control: 0x18 } as const;

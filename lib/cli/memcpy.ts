@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
-import { errnos } from '../errors';
 import { type Cxl, CxlError, type Memory } from '../index';
+import { errnos } from '../shared/errors';
 import { findAfu } from './devices';
 import { UsageError } from './failure';
 import { findMemcpyAfu, isMemcpyAfu, MemcpyJob } from './memcpy-job';

@@ -2,7 +2,7 @@
  * The Coherent Device Attribute Table (CDAT 1.03), decoded: what a memory device or a switch
  * tells of its ranges, and how fast they are reached.
  */
-import { type CxlError, systemError } from '../errors';
+import { type CxlError, systemError } from '../shared/errors';
 
 export const cdatHeaderLength = 16;
 

@@ -1,5 +1,5 @@
 /** Reading a device's CDAT over its mailbox (CXL 3.0 §8.1.11): table access, entry by entry. */
-import { type CxlError, systemError } from '../errors';
+import { type CxlError, systemError } from '../shared/errors';
 import {
   type CdatHeader,
   type CdatStructure,

@@ -1,5 +1,5 @@
 /** Compliance mode (CXL 2.0 §14.16.4): test modes a device can be put into over its mailbox. */
-import { CxlError, type ErrnoName, errnos, systemError } from '../errors';
+import { CxlError, type ErrnoName, errnos, systemError } from '../shared/errors';
 import {
   type ComplianceRequest,
   type ComplianceRequestName,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { debug } from '../debug';
-import { valueError } from '../errors';
+import { debug } from '../shared/debug';
+import { valueError } from '../shared/errors';
 import { Doe } from './doe';
 import { DumpPci } from './dump';
 import type { PciBus } from './pci';

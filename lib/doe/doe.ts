@@ -1,5 +1,5 @@
 /** The DOE mailboxes of a machine. */
-import { CxlError, systemError, unwrap } from '../errors';
+import { CxlError, systemError, unwrap } from '../shared/errors';
 import { walkCapabilities } from './capability';
 import type { Protocol } from './exchange';
 import { DoeMailbox, type ExchangeOptions, MailboxState } from './mailbox';

@@ -6,7 +6,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CxlError, type ErrnoName, systemError } from '../errors';
+import { CxlError, type ErrnoName, systemError } from '../shared/errors';
 import { throwIfAborted } from './abort';
 import type { MailboxRegisters } from './registers';
 

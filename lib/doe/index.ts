@@ -15,8 +15,8 @@
  *
  * @packageDocumentation
  */
-export { AbortError } from '../abort';
-export { CxlError } from '../errors';
+export { AbortError } from '../shared/abort';
+export { CxlError } from '../shared/errors';
 export type { DoeCapability } from './capability';
 export {
   type CdatOptions,

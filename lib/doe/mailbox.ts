@@ -8,7 +8,7 @@ import {
   systemError,
   typeError,
   valueError,
-} from '../errors';
+} from '../shared/errors';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
 import {

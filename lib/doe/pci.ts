@@ -3,7 +3,7 @@
  * reached. As at the other seam, a refusal is a negative errno; what it means is told above.
  */
 import type { NegativeErrno } from '../binding';
-import { typeError, valueError } from '../errors';
+import { typeError, valueError } from '../shared/errors';
 
 /** The configuration space of one function, opened. One call is one access of the device. */
 export interface ConfigSpace {

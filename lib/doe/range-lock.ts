@@ -1,6 +1,6 @@
 import type { NegativeErrno } from '../binding';
-import { errnos } from '../errors';
 import { loadAddon } from '../native/addon';
+import { errnos } from '../shared/errors';
 
 /**
  * Takes (or lets go of) the exclusive lock of a byte range of a file, without waiting. The

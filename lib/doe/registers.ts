@@ -1,7 +1,7 @@
 /** The registers of one DOE capability (PCIe 6.0 §7.9.24), reached through an open space. */
 import { performance } from 'node:perf_hooks';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { systemError } from '../errors';
+import { systemError } from '../shared/errors';
 import { throwIfAborted } from './abort';
 import type { ConfigSpace } from './pci';
 

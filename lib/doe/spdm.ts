@@ -2,7 +2,7 @@
  * Component measurement and authentication: SPDM messages over a mailbox (DMTF DSP0274 over
  * PCIe 6.0 §6.31). The mailbox carries them as they are; versions() shows that it does.
  */
-import { type CxlError, systemError } from '../errors';
+import { type CxlError, systemError } from '../shared/errors';
 import type { Protocol } from './exchange';
 import { type DoeMailbox, type ExchangeOptions, requireProtocol } from './mailbox';
 

@@ -1,4 +1,4 @@
-import { AbortError, onAbort } from '../abort';
+import { AbortError, onAbort } from '../shared/abort';
 import { throwIfAborted } from './abort';
 
 /** A queue for one thing: first come, first served, and who gives up leaves the queue. */

@@ -1,5 +1,5 @@
-import { type Endian, resolveEndian } from '../endian';
-import { checkInteger, valueError } from '../errors';
+import { type Endian, resolveEndian } from '../shared/endian';
+import { checkInteger, valueError } from '../shared/errors';
 import type { QueueOptions } from './command';
 
 export interface AttachOptions {

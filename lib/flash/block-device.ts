@@ -1,5 +1,5 @@
-import { checkInteger, rangeError, systemError, typeError, valueError } from '../errors';
-import { Memory } from '../memory';
+import { Memory } from '../device/memory';
+import { checkInteger, rangeError, systemError, typeError, valueError } from '../shared/errors';
 import type { Command, QueueStatistics } from './command';
 import type { Resource } from './resource';
 import { chunkBlocks, opcodes, writeSameUnmap } from './sislite';

@@ -1,5 +1,5 @@
 /** What a parent process hands to a child that is to clone one of its contexts. */
-import { stateError, typeError } from '../errors';
+import { stateError, typeError } from '../shared/errors';
 import type { ResourceDescription } from './resource';
 
 /** What a child process needs to clone a context: plain data, to be sent by IPC. */

@@ -5,9 +5,10 @@
  * There is no order between commands in flight; one that must follow another is issued when
  * that one has settled. Retries, and a recovery, can swap any two.
  */
-import { AbortError, onAbort } from '../abort';
-import type { Cxl } from '../cxl';
-import { CxlError, errnos, systemError } from '../errors';
+
+import type { Cxl } from '../device/cxl';
+import { AbortError, onAbort } from '../shared/abort';
+import { CxlError, errnos, systemError } from '../shared/errors';
 import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './command';
 import { commandError, judge } from './command-status';
 import { CompletionWatch, type WatchedQueue } from './completion-watch';

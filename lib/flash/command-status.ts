@@ -1,5 +1,5 @@
 /** What became of a command: decoded from its IOASA, judged by the retry rules, reported. */
-import { type CxlError, type ErrnoName, systemError } from '../errors';
+import { type CxlError, type ErrnoName, systemError } from '../shared/errors';
 import { decodeSense, type Sense } from './sense';
 import {
   afuCodes,

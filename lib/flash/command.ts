@@ -1,6 +1,6 @@
 /** A command as a caller hands it to a context's queue, and what a queue is made with. */
-import type { Context } from '../context';
-import type { ProblemState } from '../problem-state';
+import type { Context } from '../device/context';
+import type { ProblemState } from '../device/problem-state';
 import type { RingOptions } from './ring';
 
 export interface QueueOptions extends RingOptions {

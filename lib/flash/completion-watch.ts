@@ -2,7 +2,7 @@
  * How a queue notices completions while it has commands under way: by the context's interrupts
  * or by polling, and besides by a look every so often, for what neither tells.
  */
-import { CxlError, systemError } from '../errors';
+import { CxlError, systemError } from '../shared/errors';
 import type { QueueOptions, QueueOwner } from './command';
 import { interruptStatus, registers, syncErrorInterrupt } from './sislite';
 

@@ -1,7 +1,7 @@
 /** Which LUNs flash adapters have, and what is known of them without opening one. */
 import type { SysFs } from '../binding';
-import type { Cxl } from '../cxl';
 import { cxl } from '../default-system';
+import type { Cxl } from '../device/cxl';
 
 export interface LunInfo {
   /** SCSI address, host:channel:target:lun; the channel is the port. */

@@ -1,9 +1,9 @@
-import type { Context } from '../context';
-import { CxlError, stateError, systemError, typeError } from '../errors';
-import type { ProblemState } from '../problem-state';
+import type { AttachAnswer } from '../binding/flash';
+import { flashFlags } from '../binding/flash';
+import type { Context } from '../device/context';
+import type { ProblemState } from '../device/problem-state';
+import { CxlError, stateError, systemError, typeError } from '../shared/errors';
 import { type AttachOptions, accessFlags, checkAttachOptions } from './attach-options';
-import type { AttachAnswer } from './binding';
-import { flashFlags } from './binding';
 import { type CloneToken, sourceOf } from './clone-token';
 import type { QueueOptions, QueueStatistics } from './command';
 import { CommandQueue } from './command-queue';

@@ -1,4 +1,4 @@
-import type { AttachAnswer } from './binding';
+import type { AttachAnswer } from '../binding/flash';
 
 /** What ATTACH says of a LUN. */
 export interface Geometry {

@@ -4,9 +4,10 @@
  *
  * @packageDocumentation
  */
+
+export type { CallAnswer, CallHeader, HostCalls, LunCalls } from '../binding/flash';
+export { flashFlags, provisionSubcommands } from '../binding/flash';
 export type { AttachOptions } from './attach-options';
-export type { CallAnswer, CallHeader, HostCalls, LunCalls } from './binding';
-export { flashFlags, provisionSubcommands } from './binding';
 export {
   type BlockBuffer,
   BlockDevice,

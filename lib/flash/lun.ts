@@ -1,9 +1,9 @@
-import type { Cxl } from '../cxl';
+import type { FlashBinding, LunCalls, LunFile } from '../binding/flash';
+import { flashFlags } from '../binding/flash';
 import { cxl } from '../default-system';
-import { errnos, stateError, systemError, typeError } from '../errors';
+import type { Cxl } from '../device/cxl';
+import { errnos, stateError, systemError, typeError } from '../shared/errors';
 import type { AttachOptions } from './attach-options';
-import type { FlashBinding, LunCalls, LunFile } from './binding';
-import { flashFlags } from './binding';
 import { FlashContext } from './flash-context';
 import { parseWwid, readWwid } from './wwid';
 

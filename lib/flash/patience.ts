@@ -1,4 +1,4 @@
-import { CxlError } from '../errors';
+import { CxlError } from '../shared/errors';
 
 const tries = 20;
 const longestPause = 100;

@@ -1,5 +1,5 @@
-import { rangeError, stateError, typeError } from '../errors';
-import { flashFlags } from './binding';
+import { flashFlags } from '../binding/flash';
+import { rangeError, stateError, typeError } from '../shared/errors';
 import { BlockDevice } from './block-device';
 import type { FlashContext } from './flash-context';
 import type { Geometry } from './geometry';

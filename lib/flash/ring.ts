@@ -3,9 +3,9 @@
  * response ring (RRQ), the submission ring (SQ mode) and a bounce buffer a slot. JavaScript
  * writes a slot only while it owns it; the MMIO store that hands it over is the barrier.
  */
-import type { Cxl } from '../cxl';
-import type { Memory } from '../memory';
-import type { ProblemState } from '../problem-state';
+import type { Cxl } from '../device/cxl';
+import type { Memory } from '../device/memory';
+import type { ProblemState } from '../device/problem-state';
 import { readStatus } from './command-status';
 import {
   type CommandStatus,

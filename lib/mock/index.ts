@@ -2,8 +2,9 @@
  * `node-cxl/mock`: accelerators without hardware. createMockCxl() gives a system that the
  * program under test uses as it would use `cxl`, and the device side that its test plays.
  */
+
+import type { MockOptions } from './config/options';
 import { MockCxl } from './mock-cxl';
-import type { MockOptions } from './options';
 
 /**
  * Makes a system of modelled cards.
@@ -15,10 +16,34 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
   return new MockCxl(options);
 }
 
-export { mockFromConfig } from './config';
+export { mockFromConfig } from './config/config';
+export type { MockAfuOptions, MockCardOptions, MockOptions } from './config/options';
+export type {
+  FaultName,
+  FaultSpec,
+  Latency,
+  Mishap,
+  RefusableCall,
+  SlowCall,
+} from './device/faults';
+export type { MockAfu, MockContext } from './device/mock-afu';
+export type { MockCard } from './device/mock-card';
+export type {
+  AfuDescriptor,
+  AfuLogic,
+  AfuModel,
+  AfuPort,
+  AfuProcess,
+  ConfigRecord,
+  ContextRole,
+  MmioWidth,
+  ProcessLogic,
+} from './device/model';
+export { echoAfu } from './device/models/echo';
+export { type MemcpyAfuOptions, memcpyAfu } from './device/models/memcpy';
+export { type Register, Registers } from './device/registers';
 export * from './doe';
 export { mockDoeFromConfig } from './doe/config';
-export type { FaultName, FaultSpec, Latency, Mishap, RefusableCall, SlowCall } from './faults';
 export {
   type FlashAdapterOptions,
   type FlashLunOptions,
@@ -32,21 +57,4 @@ export type { AfuMode } from './kernel/afu';
 export type { ContextStatus } from './kernel/context';
 export type { AfuDriverOps } from './kernel/events';
 export type { KernelContext, KernelStartWork } from './kernel/kernel-context';
-export type { MockAfu, MockContext } from './mock-afu';
-export type { MockCard } from './mock-card';
 export { type MockCounters, MockCxl } from './mock-cxl';
-export type {
-  AfuDescriptor,
-  AfuLogic,
-  AfuModel,
-  AfuPort,
-  AfuProcess,
-  ConfigRecord,
-  ContextRole,
-  MmioWidth,
-  ProcessLogic,
-} from './model';
-export { echoAfu } from './models/echo';
-export { type MemcpyAfuOptions, memcpyAfu } from './models/memcpy';
-export type { MockAfuOptions, MockCardOptions, MockOptions } from './options';
-export { type Register, Registers } from './registers';

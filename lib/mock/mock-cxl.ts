@@ -1,14 +1,14 @@
 /** The mock as a system of its own: what a program sees, and the device side for its tests. */
-import { Cxl } from '../cxl';
-import { rangeError, unwrap } from '../errors';
+import { Cxl } from '../device/cxl';
+import { rangeError, unwrap } from '../shared/errors';
 import { MockBinding } from './binding';
-import type { FaultName, FaultSpec } from './faults';
+import { adapterSetup, defaultCards, kernelOptions, type MockOptions } from './config/options';
+import type { FaultName, FaultSpec } from './device/faults';
+import { MockCard } from './device/mock-card';
 import { MockFlash } from './flash';
 import { Kernel } from './kernel/kernel';
 import { fileTree } from './kernel/sysfs';
 import { resolve } from './kernel/virtual-files';
-import { MockCard } from './mock-card';
-import { adapterSetup, defaultCards, kernelOptions, type MockOptions } from './options';
 
 /** What is open or held in a mock: all zero when nothing leaked. */
 export interface MockCounters {

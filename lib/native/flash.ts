@@ -1,6 +1,7 @@
 /** The flash part of the seam over real devices. */
-import { errnos } from '../errors';
-import type { FlashBinding, FlashFile, HostCalls, LunCalls } from '../flash/binding';
+
+import type { FlashBinding, FlashFile, HostCalls, LunCalls } from '../binding/flash';
+import { errnos } from '../shared/errors';
 import type { Addon, AddonFlashFile } from './addon';
 
 export function nativeFlash(addon: Addon): FlashBinding {

@@ -13,7 +13,7 @@ import type {
   RawAfuId,
   StartWork,
 } from '../binding';
-import { errnos, typeError, valueError } from '../errors';
+import { errnos, typeError, valueError } from '../shared/errors';
 import {
   type Addon,
   type AddonAfuFile,

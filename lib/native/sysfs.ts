@@ -1,7 +1,7 @@
 /** The attributes of /sys/class/cxl through the file system. */
 import { promises as files } from 'node:fs';
 import type { NegativeErrno, SysFs } from '../binding';
-import { errnos } from '../errors';
+import { errnos } from '../shared/errors';
 import type { Addon } from './addon';
 
 /** Node's own errors carry the negative errno already, and this is Linux. */

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const library = path.join(root, 'test/native/build/libcxlsim.so');
+const library = path.join(root, 'test/simulated-device/build/libcxlsim.so');
 const node = '/dev/sg90';
 const seconds = Number(process.argv[2] ?? 3);
 
@@ -19,7 +19,7 @@ if (process.env.LD_PRELOAD !== library) {
 }
 
 const { openLun } = await import('node-cxl/flash');
-const loop = path.join(root, 'test/native/build/flash-loop');
+const loop = path.join(root, 'test/simulated-device/build/flash-loop');
 execFileSync(process.env.CC ?? 'cc', [
   ...['-O2', '-std=gnu11', '-Wall', '-Wextra', '-o', loop],
   path.join(root, 'test/bench/flash-loop.c'),

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const simulatedDevice = path.join(root, 'test/native/build/libcxlsim.so');
+const simulatedDevice = path.join(root, 'test/simulated-device/build/libcxlsim.so');
 const hardware = process.env.CXL_TARGET === 'hardware';
 
 if (!hardware && process.env.LD_PRELOAD !== simulatedDevice) {

@@ -155,7 +155,7 @@ check('the prebuilt addon loads with no compiler', () => {
   must(/^native .*prebuilds\/linux-[a-z0-9]+\/node-cxl\.node$/m.test(stdout), stdout);
 });
 
-const simulatedDevice = path.join(root, 'test/native/build/libcxlsim.so');
+const simulatedDevice = path.join(root, 'test/simulated-device/build/libcxlsim.so');
 check('it copies a file on the simulated device', () => {
   execFileSync(process.execPath, [path.join(root, 'lib/build/build.mjs'), 'simulated-device']);
   const args = [program, 'memcpy', '--in', path.join(installed, 'dist/cli/main.js')];

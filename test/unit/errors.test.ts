@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { CxlError } from 'node-cxl';
 import { createMockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { errnoName, errnos, systemError, unwrap } from '../../dist/errors';
+import { errnoName, errnos, systemError, unwrap } from '../../dist/shared/errors';
 
 describe('CxlError', () => {
   it('has what Node’s own system errors have', () => {

@@ -1,7 +1,7 @@
 /** Decoding of the kernel's event bytes: struct cxl_event, native-endian. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CxlEvent, parseEvents } from '../../dist/events';
+import { type CxlEvent, parseEvents } from '../../dist/events/events';
 
 function header(type: number, size: number, processElement = 3): Uint8Array {
   return new Uint8Array(Uint16Array.of(type, size, processElement, 0).buffer);

@@ -1,6 +1,6 @@
 /** DOE devices described in the JSON file of NODE_CXL_BACKEND=mock:FILE, under `doe`. */
-import { valueError } from '../../errors';
-import { byName, knownObject, list, placeOf, readConfig } from '../config-file';
+import { valueError } from '../../shared/errors';
+import { byName, knownObject, list, placeOf, readConfig } from '../config/config-file';
 import { encodeCdat } from './cdat';
 import type { MockFunctionOptions } from './function';
 import { createMockDoe, type MockDoe, memoryDevice, memoryDeviceTable } from './index';

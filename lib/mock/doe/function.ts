@@ -2,7 +2,7 @@
 import type { NegativeErrno } from '../../binding';
 import { type ConfigSpace, type Owner, parseAddress } from '../../doe/pci';
 import { registersLength } from '../../doe/registers';
-import { checkInteger, errnos, valueError } from '../../errors';
+import { checkInteger, errnos, valueError } from '../../shared/errors';
 import { MockMailbox, type MockMailboxOptions } from './mailbox';
 
 export interface MockFunctionOptions {

@@ -3,7 +3,7 @@ import type { NegativeErrno } from '../../binding';
 import type { CdatStructure } from '../../doe/cdat-structures';
 import { Doe } from '../../doe/doe';
 import { type ConfigSpace, type Owner, type PciBus, parseAddress } from '../../doe/pci';
-import { errnos, valueError } from '../../errors';
+import { errnos, valueError } from '../../shared/errors';
 import { encodeCdat } from './cdat';
 import { MockFunction, type MockFunctionOptions } from './function';
 import { complianceMode, spdm, tableAccess } from './protocols';

@@ -1,11 +1,11 @@
 /** A flash adapter in the mock: the card, the driver bound to it, its LUNs and their nodes. */
 import { randomBytes } from 'node:crypto';
-import { errnos, stateError } from '../../errors';
-import type { HostCalls, LunCalls } from '../../flash/binding';
+import type { HostCalls, LunCalls } from '../../binding/flash';
+import { errnos, stateError } from '../../shared/errors';
+import { adapterSetup } from '../config/options';
 import type { Adapter } from '../kernel/adapter';
 import type { Kernel } from '../kernel/kernel';
 import { KernelContext } from '../kernel/kernel-context';
-import { adapterSetup } from '../options';
 import { FlashAdapterState, type GlobalLuns } from './adapter-state';
 import { HostCallsModel, type Provisioner } from './host-calls';
 import { type LunPath, Medium } from './lun';

@@ -1,8 +1,8 @@
 /** The host ioctls (main.c): provisioning, and the AFU's debug commands. */
 
-import { errnos } from '../../errors';
-import type { CallAnswer, DebugInput, ProvisionAnswer, ProvisionInput } from '../../flash/binding';
-import { flashFlags, provisionSubcommands } from '../../flash/binding';
+import type { CallAnswer, DebugInput, ProvisionAnswer, ProvisionInput } from '../../binding/flash';
+import { flashFlags, provisionSubcommands } from '../../binding/flash';
+import { errnos } from '../../shared/errors';
 
 const mostDebugBytes = 262144;
 /** ENOTSUPP: the kernel's own, let out by the driver. */

@@ -1,12 +1,12 @@
 /** cxlflash in the mock: adapters, and the processes that use them. */
 import type { Binding, SysFs } from '../../binding';
-import { Cxl } from '../../cxl';
-import { errnos } from '../../errors';
-import type { FlashBinding, FlashFile, HostCalls, LunCalls } from '../../flash/binding';
+import type { FlashBinding, FlashFile, HostCalls, LunCalls } from '../../binding/flash';
+import { Cxl } from '../../device/cxl';
+import { errnos } from '../../shared/errors';
+import { later } from '../binding/sysfs';
 import type { Kernel } from '../kernel/kernel';
 import type { KernelContext } from '../kernel/kernel-context';
 import { resolve } from '../kernel/virtual-files';
-import { later } from '../sysfs-binding';
 import { FlashAdapter } from './adapter';
 import { GlobalLuns } from './adapter-state';
 import { flashFiles } from './files';

@@ -2,7 +2,7 @@
  * The AFU image of a flash adapter as the mock's kernel loads it. Contexts get their logic
  * from the flash driver, which announces each before it starts it.
  */
-import type { AfuModel, AfuProcess, ProcessLogic } from '../model';
+import type { AfuModel, AfuProcess, ProcessLogic } from '../device/model';
 import type { ContextDevice } from './platform';
 import type { ContextPort } from './sislite-afu';
 

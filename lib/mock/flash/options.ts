@@ -1,5 +1,5 @@
 /** What a flash adapter of a mock is made of. */
-import { checkInteger, typeError, valueError } from '../../errors';
+import { checkInteger, typeError, valueError } from '../../shared/errors';
 
 export interface FlashLunOptions {
   /** Blocks of blockSize, 1 to 2^40. */

@@ -3,7 +3,6 @@
  * instance an adapter. Virtual LUNs are in virtual-luns.ts.
  */
 
-import { errnos } from '../../errors';
 import type {
   AttachAnswer,
   AttachInput,
@@ -18,9 +17,10 @@ import type {
   RecoverInput,
   SizeAnswer,
   VerifyInput,
-} from '../../flash/binding';
-import { flashFlags } from '../../flash/binding';
+} from '../../binding/flash';
+import { flashFlags } from '../../binding/flash';
 import { chunkBlocks } from '../../flash/sislite';
+import { errnos } from '../../shared/errors';
 import type { FlashAdapterState } from './adapter-state';
 import type { LocalLun, LunPath } from './lun';
 import type { Caller, ContextDevice, FlashPlatform } from './platform';

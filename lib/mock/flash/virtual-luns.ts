@@ -1,6 +1,5 @@
 /** Virtual LUNs (vlun.c): chunks of a LUN given to a resource handle, and cloned. */
 
-import { errnos } from '../../errors';
 import type {
   CallAnswer,
   CloneInput,
@@ -8,9 +7,10 @@ import type {
   ResizeInput,
   SizeAnswer,
   VirtualInput,
-} from '../../flash/binding';
-import { flashFlags } from '../../flash/binding';
+} from '../../binding/flash';
+import { flashFlags } from '../../binding/flash';
 import { chunkBlocks } from '../../flash/sislite';
+import { errnos } from '../../shared/errors';
 import { ChunkAllocator } from './chunks';
 import type { LocalLun, LunPath } from './lun';
 import type { Caller } from './platform';

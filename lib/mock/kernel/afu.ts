@@ -1,6 +1,13 @@
 /** An AFU (slice): its mode, limits and contexts. The model of struct cxl_afu. */
-import { errnos } from '../../errors';
-import type { AfuDescriptor, AfuLogic, AfuModel, AfuPort, MmioWidth, ProcessLogic } from '../model';
+import { errnos } from '../../shared/errors';
+import type {
+  AfuDescriptor,
+  AfuLogic,
+  AfuModel,
+  AfuPort,
+  MmioWidth,
+  ProcessLogic,
+} from '../device/model';
 import type { Adapter } from './adapter';
 import { Context } from './context';
 import type { Kernel } from './kernel';

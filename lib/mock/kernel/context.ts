@@ -4,8 +4,8 @@
  * do: a value, or a negative errno.
  */
 import type { RawAfuId, StartWork } from '../../binding';
-import { errnos } from '../../errors';
-import type { ContextRole } from '../model';
+import { errnos } from '../../shared/errors';
+import type { ContextRole } from '../device/model';
 import type { Afu } from './afu';
 import { readMinimum } from './event-bytes';
 import { type AfuDriverOps, PendingEvents } from './events';

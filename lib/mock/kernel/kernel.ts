@@ -1,10 +1,10 @@
 /** The modelled kernel: the cards it knows, its open files, its log. */
-import { errnos } from '../../errors';
-import { AddressSpace } from '../address-space';
-import { type FaultOptions, Faults } from '../faults';
-import { MemoryPool } from '../memory';
-import { Scheduler } from '../scheduler';
+import { errnos } from '../../shared/errors';
+import { MemoryPool } from '../binding/memory';
+import { type FaultOptions, Faults } from '../device/faults';
+import { Scheduler } from '../device/scheduler';
 import { Adapter, type AdapterSetup } from './adapter';
+import { AddressSpace } from './address-space';
 import type { Afu } from './afu';
 import type { Context } from './context';
 import type { OpenFile } from './files';

@@ -1,7 +1,7 @@
 /** A mapping of a problem state area: where a program's loads and stores meet the accelerator. */
 import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../../binding';
-import type { MmioWidth } from '../model';
+import type { MmioWidth } from '../device/model';
 import type { Context } from './context';
 import type { OpenFile } from './files';
 

@@ -1,6 +1,6 @@
 /** A process element: what the accelerator knows of an attached context. */
-import type { AfuProcess, ContextRole, ProcessLogic } from '../model';
-import type { Runner } from '../scheduler';
+import type { AfuProcess, ContextRole, ProcessLogic } from '../device/model';
+import type { Runner } from '../device/scheduler';
 import type { Context } from './context';
 
 /** Bits of the data storage interrupt status register, as a reader of the fault finds them. */

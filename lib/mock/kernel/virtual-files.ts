@@ -1,6 +1,6 @@
 /** A tree of directories, links and attributes, made anew from the kernel's state at each look. */
 import path from 'node:path';
-import { errnos } from '../../errors';
+import { errnos } from '../../shared/errors';
 
 export interface Directory {
   readonly kind: 'directory';

@@ -1,4 +1,4 @@
-/** The addon on the simulated device (test/native), which is preloaded into this process. */
+/** The addon on the simulated device (test/simulated-device), which is preloaded into this process. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cxl } from 'node-cxl';
 import type { Need, Target } from '../target';
@@ -16,7 +16,7 @@ interface Status {
   cards: { attached: number }[];
 }
 
-/** A command to the device; test/native/README.md lists them. */
+/** A command to the device; test/simulated-device/README.md lists them. */
 export function command(line: string): void {
   writeFileSync(CONTROL, line);
 }
@@ -33,7 +33,7 @@ function override(path: string, text: string | undefined): void {
 export async function simulatedTarget(): Promise<Target> {
   if (!existsSync(CONTROL)) {
     throw new Error(
-      'the simulated device is not preloaded: LD_PRELOAD=test/native/build/libcxlsim.so',
+      'the simulated device is not preloaded: LD_PRELOAD=test/simulated-device/build/libcxlsim.so',
     );
   }
   const guest = status().flavour === 'guest';

@@ -46,14 +46,14 @@ function longestFirst(files) {
 }
 
 /**
- * Of test/native, what the processor has a say in: faults, trapped accesses, C structures. The rest
+ * Of test/addon and test/simulated-device, what the processor has a say in: faults, trapped accesses, C structures. The rest
  * is about threads and lifetimes, the same code everywhere, and takes many minutes in emulation.
  */
 const ofTheProcessor = [
-  'test/native/addon-receivers.test.ts',
-  'test/native/fault-guard.test.ts',
-  'test/native/simulated-device.test.ts',
-  'test/native/flash/flash-trap.test.ts',
+  'test/addon/addon-receivers.test.ts',
+  'test/addon/fault-guard.test.ts',
+  'test/simulated-device/simulated-device.test.ts',
+  'test/simulated-device/trap/trap.test.ts',
 ];
 
 /**
@@ -61,7 +61,7 @@ const ofTheProcessor = [
  * show nothing of the processor that the unit tests do not.
  */
 function suitesToRun() {
-  const device = path.join(app, 'test/native/build/libcxlsim.so');
+  const device = path.join(app, 'test/simulated-device/build/libcxlsim.so');
   // qemu's user mode has no mbind(), and not all of mmap().
   const simulated = { CXL_TARGET: 'simulated', LD_PRELOAD: device, CXL_EMULATED: 'qemu-user' };
   return [
@@ -95,9 +95,9 @@ async function prepareApp() {
       filter: (name) => !name.endsWith('.ts'),
     });
   }
-  const build = path.join(app, 'test/native/build');
+  const build = path.join(app, 'test/simulated-device/build');
   run('make', [
-    ...['-s', '-j2', '-C', path.join(root, 'test/native'), `BUILD=${build}`],
+    ...['-s', '-j2', '-C', path.join(root, 'test/simulated-device'), `BUILD=${build}`],
     ...['CC=powerpc64le-linux-gnu-gcc', 'CFLAGS=-O2 -g -mcpu=power8'],
   ]);
   return bundled.length;

@@ -1,0 +1,181 @@
+import type { MemoryRegion } from '../binding';
+import { type Endian, resolveEndian } from '../shared/endian';
+import {
+  checkBoolean,
+  checkInteger,
+  checkOptions,
+  checkUint64,
+  rangeError,
+  stateError,
+  systemError,
+  typeError,
+  valueError,
+} from '../shared/errors';
+
+export interface AllocateOptions {
+  /** Bytes, a power of two up to 1 GiB. Default: the system's page size. */
+  alignment?: number;
+  /**
+   * `transparent` asks the kernel to back the memory with huge pages where it can;
+   * `explicit` takes them from the hugetlb pool (ENOMEM when it is empty). Default `none`.
+   */
+  hugePages?: 'none' | 'transparent' | 'explicit';
+  /** NUMA node to bind the pages to. Default: the kernel's choice. */
+  numaNode?: number;
+  /** Byte order of load and store unless a call names one. Default `host`. */
+  endian?: Endian;
+}
+
+export interface AccessOptions {
+  /** Byte order of this access. */
+  endian?: Endian;
+}
+
+/** @internal */
+export function checkAllocation(size: unknown, options: AllocateOptions, pageSize: number) {
+  const { alignment = pageSize, hugePages = 'none', numaNode = -1 } = checkOptions(options);
+  checkInteger('size', size, 1, 2 ** 40);
+  checkInteger('options.alignment', alignment, 1, 2 ** 30);
+  if ((alignment & (alignment - 1)) !== 0) {
+    throw rangeError('options.alignment', 'a power of two', alignment);
+  }
+  if (hugePages !== 'none' && hugePages !== 'transparent' && hugePages !== 'explicit') {
+    throw valueError('options.hugePages', "'none', 'transparent' or 'explicit'", hugePages);
+  }
+  checkInteger('options.numaNode', numaNode, -1, 1023);
+  const endian = resolveEndian('options.endian', options.endian ?? 'host');
+  return { size: size as number, alignment, hugePages, numaNode, endian };
+}
+
+/**
+ * Memory an AFU can reach by its effective address: zeroed, aligned, outside V8's heap.
+ *
+ * Loads have acquire and stores release order, so a store that publishes work is seen after
+ * everything stored before it. The collector never frees one while a context of this process
+ * is attached: the AFU may hold its address.
+ */
+export class Memory {
+  /** Effective address of the first byte. */
+  readonly address: bigint;
+  /** Bytes. */
+  readonly size: number;
+  readonly #region: MemoryRegion;
+  readonly #endian: 'big' | 'little';
+  #freed = false;
+
+  /** @internal Use Cxl.allocate(). */
+  constructor(region: MemoryRegion, endian: 'big' | 'little') {
+    this.#region = region;
+    this.#endian = endian;
+    this.address = region.address;
+    this.size = region.size;
+  }
+
+  /**
+   * The bytes, as an ArrayBuffer that cannot be transferred. JavaScript's own accesses to it
+   * are unordered: publish through store and memoryBarrier().
+   */
+  get buffer(): ArrayBuffer {
+    this.#alive();
+    return this.#region.buffer;
+  }
+
+  /** True once free() succeeded. */
+  get freed(): boolean {
+    return this.#freed;
+  }
+
+  /**
+   * Byte at `offset` (bytes, 0 to size - 1).
+   *
+   * @throws ERR_OUT_OF_RANGE; ERR_INVALID_STATE once freed. So do all loads and stores.
+   */
+  load8(offset: number): number {
+    return this.#region.load(this.#at(offset, 1), 1, this.#endian);
+  }
+
+  /** 16 bits at `offset` (bytes, a multiple of 2). */
+  load16(offset: number, options?: AccessOptions): number {
+    return this.#region.load(this.#at(offset, 2), 2, this.#order(options));
+  }
+
+  /** 32 bits at `offset` (bytes, a multiple of 4). */
+  load32(offset: number, options?: AccessOptions): number {
+    return this.#region.load(this.#at(offset, 4), 4, this.#order(options));
+  }
+
+  /** 64 bits at `offset` (bytes, a multiple of 8). */
+  load64(offset: number, options?: AccessOptions): bigint {
+    return this.#region.load64(this.#at(offset, 8), this.#order(options));
+  }
+
+  /** Stores a byte (0 to 255) at `offset` (bytes, 0 to size - 1). */
+  store8(offset: number, value: number): void {
+    checkInteger('value', value, 0, 0xff);
+    this.#region.store(this.#at(offset, 1), 1, value, this.#endian);
+  }
+
+  /** Stores 16 bits (0 to 65535) at `offset` (bytes, a multiple of 2). */
+  store16(offset: number, value: number, options?: AccessOptions): void {
+    checkInteger('value', value, 0, 0xffff);
+    this.#region.store(this.#at(offset, 2), 2, value, this.#order(options));
+  }
+
+  /** Stores 32 bits (0 to 2^32 - 1) at `offset` (bytes, a multiple of 4). */
+  store32(offset: number, value: number, options?: AccessOptions): void {
+    checkInteger('value', value, 0, 0xffff_ffff);
+    this.#region.store(this.#at(offset, 4), 4, value, this.#order(options));
+  }
+
+  /** Stores 64 bits (0n to 2^64 - 1) at `offset` (bytes, a multiple of 8). */
+  store64(offset: number, value: bigint, options?: AccessOptions): void {
+    checkUint64('value', value);
+    this.#region.store64(this.#at(offset, 8), value, this.#order(options));
+  }
+
+  /**
+   * Gives the pages back and detaches `buffer`. Idempotent.
+   *
+   * @throws EBUSY while a context of this process is attached, unless `force`: with it, the
+   *   caller vouches that no AFU reaches these pages any more.
+   */
+  free(options: { force?: boolean } = {}): void {
+    const { force = false } = checkOptions(options);
+    checkBoolean('options.force', force);
+    if (this.#freed) return;
+    const errno = this.#region.free(force);
+    if (errno < 0) {
+      throw systemError(
+        errno,
+        'munmap',
+        undefined,
+        'a context of this process is attached and its AFU may reach this memory: close the contexts first, or free({ force: true })',
+        this.free,
+      );
+    }
+    this.#freed = true;
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
+
+  #order(options: AccessOptions | undefined): 'big' | 'little' {
+    const endian = options?.endian;
+    return endian === undefined ? this.#endian : resolveEndian('options.endian', endian);
+  }
+
+  #alive(): void {
+    if (this.#freed) throw stateError('this Memory has been freed');
+  }
+
+  #at(offset: number, width: number): number {
+    this.#alive();
+    if (typeof offset !== 'number') throw typeError('offset', 'a number', offset);
+    // Written so that NaN and fractions fail.
+    if (!(offset >= 0 && offset <= this.size - width && offset % width === 0)) {
+      throw rangeError('offset', `a multiple of ${width} from 0 to ${this.size - width}`, offset);
+    }
+    return offset;
+  }
+}

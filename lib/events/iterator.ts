@@ -1,0 +1,63 @@
+import type { CxlError } from '../shared/errors';
+import type { EventQueue } from './queue';
+
+/**
+ * Context.events(): the reader of a context from its first next() until it ends. Ending it
+ * (`break`, return(), closing the context) ends a next() that waits, too.
+ */
+export class EventIterator<Event> implements AsyncIterableIterator<Event> {
+  readonly #queue: EventQueue;
+  readonly #claim: () => symbol;
+  readonly #take: () => Promise<Event>;
+  #reader: symbol | undefined;
+  #done = false;
+
+  /** @internal Use Context.events(). */
+  constructor(queue: EventQueue, claim: () => symbol, take: () => Promise<Event>) {
+    this.#queue = queue;
+    this.#claim = claim;
+    this.#take = take;
+  }
+
+  /**
+   * The next event; done once the context is closed or return() was called.
+   *
+   * @throws AbortError; EIO detached; ERR_INVALID_STATE before attach, once closed, or while
+   *   somebody else waits. Any but the last ends the iterator.
+   */
+  async next(): Promise<IteratorResult<Event, undefined>> {
+    if (this.#done) return { done: true, value: undefined };
+    this.#reader ??= this.#claim();
+    try {
+      return { done: false, value: await this.#take() };
+    } catch (error) {
+      const ended = this.#done || (error as CxlError).code === 'ECANCELED';
+      // A second next() at once is the caller's mistake; the first still waits.
+      if ((error as { code?: string }).code !== 'ERR_INVALID_STATE') this.#end();
+      if (ended) return { done: true, value: undefined };
+      throw error;
+    }
+  }
+
+  /** Ends it, and a next() that waits, and makes way for the next reader. */
+  async return(): Promise<IteratorResult<Event, undefined>> {
+    if (!this.#done) {
+      this.#end();
+      if (this.#reader !== undefined) this.#queue.cancel();
+    }
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  #end(): void {
+    this.#done = true;
+    if (this.#reader !== undefined) this.#queue.release(this.#reader);
+  }
+}

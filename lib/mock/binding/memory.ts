@@ -1,0 +1,141 @@
+/** allocate(): memory that lives in the mock's effective-address space. */
+import { markAsUntransferable } from 'node:worker_threads';
+import type { MemoryRegion } from '../../binding';
+import { errnos } from '../../shared/errors';
+import type { AddressSpace } from '../kernel/address-space';
+
+/** What the memory of a process shares. */
+export interface MemoryHost {
+  readonly addressSpace: AddressSpace;
+  /** Lets the AFUs run: they see each store as hardware would. */
+  poke(): void;
+  /** Whether a context of this process is attached. */
+  attached(): boolean;
+}
+
+/**
+ * Counts what is allocated, and keeps it alive while a context is attached: an AFU may write
+ * through an address that no JavaScript object refers to any more.
+ */
+export class MemoryPool {
+  bytes = 0;
+  readonly #host: MemoryHost;
+  readonly #live = new Set<WeakRef<ArrayBuffer>>();
+  readonly #pinned = new Set<ArrayBuffer>();
+  readonly #collected = new FinalizationRegistry<{ ref: WeakRef<ArrayBuffer>; size: number }>(
+    ({ ref, size }) => this.#drop(ref, size),
+  );
+  readonly #records = new WeakMap<ArrayBuffer, WeakRef<ArrayBuffer>>();
+
+  constructor(host: MemoryHost) {
+    this.#host = host;
+  }
+
+  allocate(size: number, alignment: number): MemoryRegion {
+    const buffer = new ArrayBuffer(size);
+    const address = this.#host.addressSpace.addressOf(buffer, alignment);
+    const ref = new WeakRef(buffer);
+    this.#live.add(ref);
+    this.#records.set(buffer, ref);
+    this.#collected.register(buffer, { ref, size }, buffer);
+    this.bytes += size;
+    if (this.#host.attached()) this.#pinned.add(buffer);
+    return new MockMemory(this.#host, this, buffer, BigInt(address), size);
+  }
+
+  /** The first context of the process was attached. */
+  pin(): void {
+    for (const ref of this.#live) {
+      const buffer = ref.deref();
+      if (buffer !== undefined) this.#pinned.add(buffer);
+    }
+  }
+
+  /** The last context was detached. */
+  unpin(): void {
+    this.#pinned.clear();
+  }
+
+  release(buffer: ArrayBuffer, size: number): void {
+    this.#host.addressSpace.remove(buffer);
+    this.#pinned.delete(buffer);
+    this.#collected.unregister(buffer);
+    const ref = this.#records.get(buffer);
+    if (ref !== undefined) this.#drop(ref, size);
+    // Detached, as the addon's is, where a buffer marked untransferable can be (Node 22);
+    // elsewhere the bytes stay with whoever still has the buffer.
+    try {
+      (buffer as { transfer?: () => ArrayBuffer }).transfer?.();
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
+  }
+
+  #drop(ref: WeakRef<ArrayBuffer>, size: number): void {
+    if (!this.#live.delete(ref)) return;
+    this.bytes -= size;
+  }
+}
+
+class MockMemory implements MemoryRegion {
+  readonly address: bigint;
+  readonly size: number;
+  readonly buffer: ArrayBuffer;
+  readonly #host: MemoryHost;
+  readonly #pool: MemoryPool;
+  readonly #view: DataView;
+  #freed = false;
+
+  constructor(
+    host: MemoryHost,
+    pool: MemoryPool,
+    buffer: ArrayBuffer,
+    address: bigint,
+    size: number,
+  ) {
+    this.#host = host;
+    this.#pool = pool;
+    this.buffer = buffer;
+    this.address = address;
+    this.size = size;
+    this.#view = new DataView(buffer);
+    // Transferred, it would leave this memory without its bytes while an AFU reaches them.
+    // (The addon's buffer is external: Node refuses to transfer those by itself, and marked
+    // so, it could not detach them at its end on Node 24.)
+    markAsUntransferable(buffer);
+  }
+
+  load(offset: number, width: 1 | 2 | 4, endian: 'big' | 'little'): number {
+    this.#host.poke();
+    const little = endian === 'little';
+    if (width === 1) return this.#view.getUint8(offset);
+    if (width === 2) return this.#view.getUint16(offset, little);
+    return this.#view.getUint32(offset, little);
+  }
+
+  load64(offset: number, endian: 'big' | 'little'): bigint {
+    this.#host.poke();
+    return this.#view.getBigUint64(offset, endian === 'little');
+  }
+
+  store(offset: number, width: 1 | 2 | 4, value: number, endian: 'big' | 'little'): void {
+    const little = endian === 'little';
+    if (width === 1) this.#view.setUint8(offset, value);
+    else if (width === 2) this.#view.setUint16(offset, value, little);
+    else this.#view.setUint32(offset, value, little);
+    this.#host.poke();
+  }
+
+  store64(offset: number, value: bigint, endian: 'big' | 'little'): void {
+    this.#view.setBigUint64(offset, value, endian === 'little');
+    this.#host.poke();
+  }
+
+  free(force: boolean): number {
+    if (this.#freed) return 0;
+    if (!force && this.#host.attached()) return -errnos.EBUSY;
+    this.#freed = true;
+    this.#pool.release(this.buffer, this.size);
+    return 0;
+  }
+}

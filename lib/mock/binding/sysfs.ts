@@ -1,0 +1,77 @@
+/** The SysFs part of the seam, over the modelled kernel's tree. */
+import type { SysFs } from '../../binding';
+import { errnos } from '../../shared/errors';
+import type { Kernel } from '../kernel/kernel';
+import { fileTree } from '../kernel/sysfs';
+import { resolve } from '../kernel/virtual-files';
+
+/** Long enough for whoever waits to be somewhere else, as after a turn on another thread. */
+export function later(milliseconds = 0): Promise<void> {
+  return new Promise((done) => {
+    if (milliseconds > 0) setTimeout(done, milliseconds);
+    else setImmediate(done);
+  });
+}
+
+export class MockSysFs implements SysFs {
+  readonly #kernel: Kernel;
+
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
+  }
+
+  async readdir(path: string): Promise<string[] | number> {
+    await later();
+    const found = resolve(fileTree(this.#kernel), path);
+    if (typeof found === 'number') return found;
+    if (found.entry.kind !== 'directory') return -errnos.ENOTDIR;
+    const prefix = found.real === '/' ? '' : found.real;
+    return [...found.entry.entries.keys()]
+      .filter((name) => !this.#isTakenAway(`${prefix}/${name}`))
+      .sort();
+  }
+
+  async read(path: string, offset?: number, length?: number): Promise<Uint8Array | number> {
+    await later(this.#kernel.faults.delay('sysfs-read'));
+    return this.#read(path, offset, length);
+  }
+
+  readSync(path: string): Uint8Array | number {
+    this.#kernel.faults.pause('sysfs-read');
+    return this.#read(path);
+  }
+
+  #read(path: string, offset = 0, length?: number): Uint8Array | number {
+    const found = resolve(fileTree(this.#kernel), path);
+    if (typeof found === 'number') return found;
+    if (this.#isTakenAway(found.real)) return -errnos.ENOENT;
+    if (found.entry.kind === 'directory') return -errnos.EISDIR;
+    if (found.entry.kind === 'link' || found.entry.read === undefined) return -errnos.EACCES;
+    const refused = this.#kernel.faults.refusal('sysfs-read');
+    if (refused) return refused;
+    const odd = this.#kernel.oddAttributes.get(found.real);
+    const bytes = odd === undefined ? found.entry.read() : Buffer.from(odd, 'latin1');
+    return bytes.slice(offset, length === undefined ? undefined : offset + length);
+  }
+
+  async write(path: string, data: string): Promise<number> {
+    await later(this.#kernel.faults.delay('sysfs-write'));
+    const found = resolve(fileTree(this.#kernel), path);
+    if (typeof found === 'number') return found;
+    if (this.#isTakenAway(found.real)) return -errnos.ENOENT;
+    if (found.entry.kind === 'directory') return -errnos.EISDIR;
+    if (found.entry.kind === 'link' || found.entry.write === undefined) return -errnos.EACCES;
+    return this.#kernel.faults.refusal('sysfs-write') || found.entry.write(data);
+  }
+
+  #isTakenAway(real: string): boolean {
+    const { oddAttributes } = this.#kernel;
+    return oddAttributes.has(real) && oddAttributes.get(real) === undefined;
+  }
+
+  async realpath(path: string): Promise<string | number> {
+    await later();
+    const found = resolve(fileTree(this.#kernel), path);
+    return typeof found === 'number' ? found : found.real;
+  }
+}

@@ -1,0 +1,154 @@
+import type { SysFs } from '../binding';
+import { debug } from '../shared/debug';
+import { errnos, systemError } from '../shared/errors';
+
+/** From an AFU's own device up to the PCI device: slave, AFU, card, PCI. */
+const LEVELS = 4;
+
+const decoder = new TextDecoder('latin1');
+
+/**
+ * The attributes of one sysfs directory. An absent attribute is a normal outcome (older
+ * drivers, guests, radix) and reads as undefined; text that is not as the ABI has it is EBADMSG.
+ */
+export class Attributes {
+  readonly #sysfs: SysFs;
+  readonly #levels: number;
+  readonly path: string;
+
+  /** `levels`: how many directories to look in, this one and those above it. */
+  constructor(sysfs: SysFs, path: string, levels = LEVELS) {
+    this.#sysfs = sysfs;
+    this.#levels = levels;
+    this.path = path;
+  }
+
+  /** The text, trimmed. Follows `device/` upwards until the attribute is found, as libcxl does. */
+  async text(name: string): Promise<string | undefined> {
+    let directory = this.path;
+    for (let level = 0; level < this.#levels; level += 1) {
+      const file = `${directory}/${name}`;
+      const answer = await this.#sysfs.read(file);
+      if (typeof answer !== 'number') return decoder.decode(answer).trim();
+      if (!isAbsent(answer)) throw systemError(answer, 'read', file);
+      directory = `${directory}/device`;
+    }
+    return undefined;
+  }
+
+  /** As number(), of this directory alone, at once. */
+  numberSync(name: string): number | undefined {
+    const file = `${this.path}/${name}`;
+    const answer = this.#sysfs.readSync(file);
+    if (typeof answer !== 'number') {
+      return parse(decoder.decode(answer).trim(), /^\d+$/, 'a decimal number', file, Number);
+    }
+    if (isAbsent(answer)) return undefined;
+    throw systemError(answer, 'read', file);
+  }
+
+  async number(name: string): Promise<number | undefined> {
+    return this.#parsed(name, /^\d+$/, 'a decimal number', Number);
+  }
+
+  async hex(name: string): Promise<number | undefined> {
+    return this.#parsed(name, /^0x[0-9a-f]+$/i, 'a hexadecimal number', Number);
+  }
+
+  async flag(name: string): Promise<boolean | undefined> {
+    return this.#parsed(name, /^[01]$/, '0 or 1', (text) => text === '1');
+  }
+
+  async matching(name: string, pattern: RegExp, expected: string): Promise<string | undefined> {
+    return this.#parsed(name, pattern, expected, (text) => text);
+  }
+
+  async oneOf<T extends string>(name: string, words: readonly T[]): Promise<T | undefined> {
+    const pattern = new RegExp(`^(?:${words.join('|')})$`);
+    return this.#parsed(name, pattern, words.join(', '), (text) => text as T);
+  }
+
+  /** One word a line; an empty attribute is an empty list. */
+  async words<T extends string>(name: string, words: readonly T[]): Promise<T[] | undefined> {
+    const pattern = new RegExp(`^(?:(?:${words.join('|')})\\s*)*$`);
+    return this.#parsed(name, pattern, words.join(', '), (text) =>
+      text === '' ? [] : (text.split(/\s+/) as T[]),
+    );
+  }
+
+  /** A binary attribute of this directory alone, or a part of it (bytes). */
+  async bytes(name: string, offset?: number, length?: number): Promise<Uint8Array | undefined> {
+    const file = `${this.path}/${name}`;
+    const answer = await this.#sysfs.read(file, offset, length);
+    if (typeof answer !== 'number') return answer;
+    if (isAbsent(answer)) return undefined;
+    throw systemError(answer, 'read', file);
+  }
+
+  /**
+   * Writes an attribute of this directory, never of one above: a `reset` sought upwards could
+   * reach the card.
+   */
+  async write(name: string, text: string): Promise<void> {
+    const file = `${this.path}/${name}`;
+    debug('write %s: %s', file, text);
+    const answer = await this.#sysfs.write(file, text);
+    if (answer >= 0) return;
+    const hint = writeHints[`${name}:${-answer}`] ?? writeHints[-answer];
+    throw systemError(answer, 'write', file, hint);
+  }
+
+  async #parsed<T>(
+    name: string,
+    pattern: RegExp,
+    expected: string,
+    convert: (text: string) => T,
+  ): Promise<T | undefined> {
+    const text = await this.text(name);
+    if (text === undefined) return undefined;
+    return parse(text, pattern, expected, `${this.path}/${name}`, convert);
+  }
+}
+
+/** The values of an object of promises, under the same names. */
+export async function together<T extends object>(
+  values: {
+    [K in keyof T]: Promise<T[K]>;
+  },
+): Promise<T> {
+  const entries = Object.entries<Promise<unknown>>(values);
+  const settled = await Promise.all(entries.map(async ([name, value]) => [name, await value]));
+  return Object.fromEntries(settled) as T;
+}
+
+function parse<T>(
+  text: string,
+  pattern: RegExp,
+  expected: string,
+  file: string,
+  convert: (text: string) => T,
+): T {
+  if (!pattern.test(text)) {
+    const shown = text === '' ? 'nothing' : JSON.stringify(text.slice(0, 60));
+    throw systemError('EBADMSG', 'read', file, `expected ${expected}; it says ${shown}`);
+  }
+  return convert(text);
+}
+
+function isAbsent(errno: number): boolean {
+  return errno === -errnos.ENOENT || errno === -errnos.ENOTDIR;
+}
+
+const inUse = 'a context exists: close every context of this AFU first';
+const writeHints: Record<string, string> = {
+  // Whatever the attribute.
+  [errnos.EACCES]: 'attributes are written by root alone',
+  [errnos.ENOENT]:
+    'no such attribute here: older drivers and PowerVM guests have fewer, and a card that is gone has none',
+  [`mode:${errnos.EBUSY}`]: inUse,
+  [`reset:${errnos.EBUSY}`]: inUse,
+  [`reset:${errnos.EINVAL}`]:
+    'refused while perst_reloads_same_image is 1: the card would come back with the same image',
+  [`irqs_max:${errnos.EINVAL}`]: 'below irqs_min, or more than the adapter has',
+  [`prefault_mode:${errnos.EINVAL}`]: 'there is no prefaulting with a radix MMU',
+};

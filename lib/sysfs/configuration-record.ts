@@ -1,0 +1,42 @@
+import type { SysFs } from '../binding';
+import { Attributes } from './attributes';
+
+/**
+ * One of an AFU's configuration records (crN/): what a PCI function would say of itself, and
+ * how a program tells which accelerator a card holds.
+ */
+export class ConfigurationRecord {
+  /** The N of crN. */
+  readonly index: number;
+  /** Its directory in sysfs. */
+  readonly path: string;
+  readonly #attributes: Attributes;
+
+  /** @internal Use Afu.configurationRecords(). */
+  constructor(sysfs: SysFs, afuPath: string, index: number) {
+    this.index = index;
+    this.path = `${afuPath}/cr${index}`;
+    // `device` is an attribute here, not a link upwards.
+    this.#attributes = new Attributes(sysfs, this.path, 1);
+  }
+
+  /** Vendor id, such as 0x1014 for IBM. */
+  vendor(): Promise<number | undefined> {
+    return this.#attributes.hex('vendor');
+  }
+
+  /** Device id, such as 0x4350 for the memcpy AFU. */
+  device(): Promise<number | undefined> {
+    return this.#attributes.hex('device');
+  }
+
+  /** 24-bit class code. */
+  class(): Promise<number | undefined> {
+    return this.#attributes.hex('class');
+  }
+
+  /** The whole record, or a part of it (bytes). */
+  config(offset?: number, length?: number): Promise<Uint8Array | undefined> {
+    return this.#attributes.bytes('config', offset, length);
+  }
+}

@@ -1,0 +1,151 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const build = path.resolve('test/simulated-device/build');
+const preloaded = { ...process.env, LD_PRELOAD: path.join(build, 'libcxlsim.so') };
+
+// The self-test walks the life table in C, without Node or the addon in between; each line it
+// prints is a rule.
+const walk = spawnSync(path.join(build, 'selftest'), {
+  env: preloaded,
+  encoding: 'utf8',
+  timeout: 300_000,
+});
+
+function inNode(program: string, env: NodeJS.ProcessEnv = {}): string {
+  const arguments_ = ['-e', program];
+  return execFileSync(process.execPath, arguments_, {
+    env: { ...preloaded, ...env },
+    encoding: 'utf8',
+  });
+}
+
+describe('the simulated device, from C', () => {
+  for (const line of walk.stdout.trim().split('\n')) {
+    it(line.replace(/^(not )?ok /, ''), () => {
+      expect(line).toMatch(/^ok /);
+    });
+  }
+
+  it('walked to its end', () => {
+    // An emulator may remark on the children that are meant to die of a signal.
+    const stderr = walk.stderr.replace(/^qemu: uncaught target signal .*\n/gm, '');
+    expect({ status: walk.status, signal: walk.signal, stderr }).toEqual({
+      status: 0,
+      signal: null,
+      stderr: '',
+    });
+  });
+});
+
+describe('the simulated device, from Node', () => {
+  it('lists its nodes and classes', () => {
+    const out = inNode(`
+      const fs = require('fs');
+      console.log(fs.readdirSync('/dev/cxl').join(' '));
+      console.log(fs.readdirSync('/sys/class/cxl').join(' '));
+      console.log(fs.realpathSync('/sys/class/cxl/afu0.0s/device/device/device'));
+      console.log(fs.statSync('/dev/cxl/afu0.0').isCharacterDevice());`);
+    expect(out.split('\n')).toEqual([
+      'afu0.0 afu0.0m afu0.0s afu1.0 afu1.0d',
+      'afu0.0 afu0.0m afu0.0s afu1.0 afu1.0d card0 card1',
+      '/sys/devices/pci0006:00/0006:00:00.0',
+      'true',
+      '',
+    ]);
+  });
+
+  it('has fewer attributes and a card node in a guest', () => {
+    const out = inNode(
+      `const fs = require('fs');
+      console.log(fs.readdirSync('/dev/cxl').join(' '));
+      console.log(fs.existsSync('/sys/class/cxl/card0/base_image'));`,
+      { CXLSIM_FLAVOUR: 'guest' },
+    );
+    expect(out.split('\n')[0]).toBe('afu0.0 afu0.0m afu0.0s afu1.0 afu1.0m afu1.0s card0 card1');
+    expect(out.split('\n')[1]).toBe('false');
+  });
+
+  it('changes and hides attributes on command, and unplugs a card', () => {
+    const out = inNode(`
+      const fs = require('fs');
+      const irqs = '/sys/class/cxl/afu0.0/irqs_max';
+      const device = (line) => fs.writeFileSync('/dev/cxl-sim', line);
+      fs.writeFileSync(irqs, '100');
+      console.log(fs.readFileSync(irqs, 'utf8').trim());
+      device('set-attr ' + irqs + ' nonsense'); console.log(fs.readFileSync(irqs)[0]);
+      device('set-attr ' + irqs + ' absent'); console.log(fs.existsSync(irqs));
+      device('set-attr ' + irqs + ' normal'); console.log(fs.readFileSync(irqs, 'utf8').trim());
+      device('unplug card1'); console.log(fs.existsSync('/dev/cxl/afu1.0d'));
+      device('plug card1'); console.log(fs.existsSync('/dev/cxl/afu1.0d'));
+      try { device('no-such-command'); } catch (error) { console.log(error.code); }`);
+    expect(out.trim().split('\n')).toEqual(['100', '1', 'false', '100', 'false', 'true', 'EINVAL']);
+  });
+
+  it('brings a foreign SIGBUS to the handler that was there first', () => {
+    const out = inNode(`
+      const fs = require('fs');
+      fs.writeFileSync('/dev/cxl-sim', 'foreign-sigbus\\nforeign-sigbus thread\\n');
+      console.log(JSON.parse(fs.readFileSync('/dev/cxl-sim', 'utf8')).foreignSigbus);`);
+    expect(out.trim()).toBe('2');
+  });
+
+  it('leaves nothing behind', () => {
+    const left = () =>
+      ['/dev/shm', '/tmp'].flatMap((folder) => {
+        try {
+          return readdirSync(folder).filter((name) => name.startsWith('cxlsim-'));
+        } catch {
+          return [];
+        }
+      });
+    const pid = inNode(`
+      require('fs').readdirSync('/dev/cxl');
+      console.log(process.pid);
+      process.exit(0);`).trim();
+    expect(left().filter((name) => name.startsWith(`cxlsim-${pid}-`))).toEqual([]);
+  });
+
+  it('is a POWER9 on request, where an attach gives a thread id', () => {
+    const out = inNode(
+      `const { cxl } = require('node-cxl');
+      (async () => {
+        const context = await cxl.open('/dev/cxl/afu0.0s');
+        console.log(context.attachSync({ wed: 0n, tid: true }).tid > 0);
+        await context.close();
+        const [adapter] = await cxl.adapters();
+        console.log(await adapter.caiaVersion());
+        const [afu] = await adapter.afus();
+        await afu.setPrefaultMode('all').catch((error) => console.log(error.code));
+      })();`,
+      { CXLSIM_CAIA: '2' },
+    );
+    expect(out.trim().split('\n')).toEqual(['true', '2.0', 'EINVAL']);
+  });
+
+  it('loses its AFUs with a validated image, and has them again after the reset', () => {
+    const out = inNode(
+      `const { cxl } = require('node-cxl');
+      const fs = require('fs');
+      (async () => {
+        const [adapter] = await cxl.adapters();
+        const held = await cxl.open('/dev/cxl/afu0.0s');
+        await held.attach({ wed: 0n });
+        const there = [];
+        await adapter.downloadImage(Buffer.alloc(3_000_000), {
+          onProgress: () => there.push(fs.existsSync('/dev/cxl/afu0.0s')),
+        });
+        console.log(there[0], fs.existsSync('/dev/cxl/afu0.0s'));
+        await held.waitForEvent().catch((error) => console.log(error.code));
+      })();`,
+      { CXLSIM_FLAVOUR: 'guest' },
+    );
+    expect(out.trim().split('\n')).toEqual(['true true', 'EIO']);
+  });
+
+  it('is preloaded in the tests themselves', () => {
+    expect(JSON.parse(readFileSync('/dev/cxl-sim', 'utf8')).openContexts).toBe(0);
+  });
+});
