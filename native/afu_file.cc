@@ -28,7 +28,7 @@ bool IsStarted(int fd) {
   return true;
 }
 
-bool ReadStartWork(const Arguments<5>& arguments, abi::StartWork* work) {
+bool ReadStartWork(const Arguments<5>& arguments, cxl_ioctl_start_work* work) {
   int32_t interrupts;
   memset(work, 0, sizeof *work);
   if (!arguments.Uint64(0, &work->flags) || !arguments.Uint64(1, &work->work_element_descriptor) ||
@@ -41,13 +41,13 @@ bool ReadStartWork(const Arguments<5>& arguments, abi::StartWork* work) {
 
 class StartOperation : public Operation {
  public:
-  StartOperation(AfuFile* file, const abi::StartWork& work) : file_(file), work_(work) {}
+  StartOperation(AfuFile* file, const cxl_ioctl_start_work& work) : file_(file), work_(work) {}
   void Run() override { result_ = file_->Start(&work_); }
   napi_value Answer(napi_env env) override { return Integer(env, result_); }
 
  private:
   Ref<AfuFile> file_;
-  abi::StartWork work_;
+  cxl_ioctl_start_work work_;
   int result_ = 0;
 };
 
@@ -94,11 +94,11 @@ napi_value AfuFile::New(napi_env env, int fd, bool owned, bool adopted) {
   return object;
 }
 
-int AfuFile::Start(abi::StartWork* work) {
+int AfuFile::Start(cxl_ioctl_start_work* work) {
   if (closed_) return -EBADF;
   ++attached_;
   ContextAttaches();
-  if (ioctl(fd, abi::kIoctlStartWork, work) >= 0) return 0;
+  if (ioctl(fd, CXL_IOCTL_START_WORK, work) >= 0) return 0;
   const int error = -errno;
   --attached_;
   ContextsDetached(1);
@@ -159,7 +159,7 @@ napi_value AfuFile::Fd(napi_env env, napi_callback_info info) {
 // startWork(flags, wed, amr, interrupts, settle)
 napi_value AfuFile::StartWork(napi_env env, napi_callback_info info) {
   Arguments<5> arguments(env, info);
-  abi::StartWork work;
+  cxl_ioctl_start_work work;
   AfuFile* file = Wrapped<AfuFile>::Receiver(env, arguments.self());
   if (file == nullptr || !ReadStartWork(arguments, &work)) return nullptr;
   file->environment_->control().Submit(env, new StartOperation(file, work), arguments[4]);
@@ -169,12 +169,12 @@ napi_value AfuFile::StartWork(napi_env env, napi_callback_info info) {
 // startWorkSync(flags, wed, amr, interrupts)
 napi_value AfuFile::StartWorkSync(napi_env env, napi_callback_info info) {
   Arguments<5> arguments(env, info);
-  abi::StartWork work;
+  cxl_ioctl_start_work work;
   AfuFile* file = Wrapped<AfuFile>::Receiver(env, arguments.self());
   if (file == nullptr || !ReadStartWork(arguments, &work)) return nullptr;
   const int error = file->leaving_ ? -EBADF : file->Start(&work);
   if (error != 0) return Integer(env, error);
-  return Integer(env, (work.flags & abi::kStartWorkTid) != 0 ? work.tid : 0);
+  return Integer(env, (work.flags & CXL_START_WORK_TID) != 0 ? work.tid : 0);
 }
 
 napi_value AfuFile::ProcessElement(napi_env env, napi_callback_info info) {
@@ -183,7 +183,7 @@ napi_value AfuFile::ProcessElement(napi_env env, napi_callback_info info) {
   if (file == nullptr) return nullptr;
   uint32_t element = 0;
   if (file->leaving_) return Integer(env, -EBADF);
-  if (ioctl(file->fd, abi::kIoctlGetProcessElement, &element) < 0) return Integer(env, -errno);
+  if (ioctl(file->fd, CXL_IOCTL_GET_PROCESS_ELEMENT, &element) < 0) return Integer(env, -errno);
   return Integer(env, element);
 }
 
@@ -191,9 +191,9 @@ napi_value AfuFile::AfuId(napi_env env, napi_callback_info info) {
   Arguments<0> arguments(env, info);
   AfuFile* file = Wrapped<AfuFile>::Receiver(env, arguments.self());
   if (file == nullptr) return nullptr;
-  abi::AfuId id = {};
+  cxl_afu_id id = {};
   if (file->leaving_) return Integer(env, -EBADF);
-  if (ioctl(file->fd, abi::kIoctlGetAfuId, &id) < 0) return Integer(env, -errno);
+  if (ioctl(file->fd, CXL_IOCTL_GET_AFU_ID, &id) < 0) return Integer(env, -errno);
   napi_value answer;
   if (!Succeeded(env, napi_create_object(env, &answer))) return nullptr;
   const auto visible =

@@ -28,7 +28,7 @@ class AfuFile : public Counted<AfuFile> {
   static napi_value New(napi_env env, int fd, bool owned, bool adopted);
 
   // START_WORK, on any thread. 0 or a negative errno.
-  int Start(abi::StartWork* work);
+  int Start(cxl_ioctl_start_work* work);
   // Closes the descriptor, or lets go of it, on any thread. What comes later does nothing.
   int Close();
 

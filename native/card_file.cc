@@ -25,7 +25,7 @@ class TransferOperation : public Operation {
     chunk_ = malloc(length > 0 ? length : 1);
     if (chunk_ == nullptr) abort();
     if (length > 0) memcpy(chunk_, data, length);
-    image_.flags = needs_header ? abi::kImageNeedsHeader : 0;
+    image_.flags = needs_header ? CXL_AI_NEED_HEADER : 0;
     image_.data = reinterpret_cast<uintptr_t>(chunk_);
     image_.len_data = length;
     image_.len_image = image_length;
@@ -38,7 +38,7 @@ class TransferOperation : public Operation {
       return;
     }
     const int status =
-        ioctl(card_->fd, validate_ ? abi::kIoctlValidateImage : abi::kIoctlDownloadImage, &image_);
+        ioctl(card_->fd, validate_ ? CXL_IOCTL_VALIDATE_IMAGE : CXL_IOCTL_DOWNLOAD_IMAGE, &image_);
     result_ = status < 0 ? -errno : status;
   }
 
@@ -48,7 +48,7 @@ class TransferOperation : public Operation {
   Ref<CardFile> card_;
   const bool validate_;
   void* chunk_ = nullptr;
-  abi::AdapterImage image_ = {};
+  cxl_adapter_image image_ = {};
   int result_ = 0;
 };
 
@@ -110,7 +110,7 @@ napi_value CardFile::Transfer(napi_env env, napi_callback_info info) {
       !arguments.Int64(3, &image_length)) {
     return nullptr;
   }
-  if (type != napi_uint8_array || length > abi::kImageChunk) {
+  if (type != napi_uint8_array || length > CXL_AI_MAX_CHUNK_SIZE) {
     ThrowRangeError(env, "a chunk of an image is at most 1 MiB, as a Uint8Array");
     return nullptr;
   }

@@ -20,8 +20,8 @@ namespace cxl {
 namespace {
 
 int AskAfuId(int fd) {
-  abi::AfuId id = {};
-  return ioctl(fd, abi::kIoctlGetAfuId, &id) < 0 ? -errno : 0;
+  cxl_afu_id id = {};
+  return ioctl(fd, CXL_IOCTL_GET_AFU_ID, &id) < 0 ? -errno : 0;
 }
 
 // A node that was opened by its path. 0 or a negative errno.
@@ -30,7 +30,7 @@ int CheckNode(int fd) {
   if (error != -EINVAL) return error == -ENOTTY ? -ENODEV : error;
   // The first drivers had no GET_AFU_ID, but this they had.
   uint32_t element;
-  return ioctl(fd, abi::kIoctlGetProcessElement, &element) < 0 ? -ENODEV : 0;
+  return ioctl(fd, CXL_IOCTL_GET_PROCESS_ELEMENT, &element) < 0 ? -ENODEV : 0;
 }
 
 // A descriptor from elsewhere. 0 or a negative errno.
@@ -40,7 +40,7 @@ int CheckDescriptor(int fd) {
   struct statfs file_system;
   if (fstatfs(fd, &file_system) != 0) return -errno;
   const auto magic = static_cast<unsigned long>(file_system.f_type);
-  return magic == abi::kCxlFileSystem || magic == abi::kOcxlFlashFileSystem ? 0 : -ENODEV;
+  return magic == CXL_PSEUDO_FS_MAGIC || magic == OCXLFLASH_FS_MAGIC ? 0 : -ENODEV;
 }
 
 enum class Node { kAfu, kCard };

@@ -247,7 +247,7 @@ void EventThread::Read(AfuFile* file) {
   EventSource& source = file->source;
   source.length_ = 0;
   source.error_ = 0;
-  while (EventSource::kCapacity - source.length_ >= abi::kReadMinimum) {
+  while (EventSource::kCapacity - source.length_ >= CXL_READ_MIN_SIZE) {
     uint8_t* rest = source.bytes_ + source.length_;
     const size_t room = EventSource::kCapacity - source.length_;
     const ssize_t count =
