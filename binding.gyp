@@ -4,9 +4,15 @@
       "target_name": "node_cxl",
       "conditions": [
         ["OS=='linux'", {
-          "sources": ["<!@(node -p \"require('fs').readdirSync('native').filter(f=>f.endsWith('.cc')).map(f=>'native/'+f).join(' ')\")"],
-          "include_dirs": ["native"],
-          "defines": ["NAPI_VERSION=8"],
+          "sources": ["<!@(find native -name '*.cc' | sort)"],
+          "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+          "defines": [
+            "NAPI_VERSION=8",
+            "NAPI_DISABLE_CPP_EXCEPTIONS",
+            # Where the environment may be ending, an exception can no longer be thrown.
+            "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS",
+            "NODE_ADDON_API_DISABLE_DEPRECATED"
+          ],
           # Warnings are errors in a clone, not where a user's newer compiler knows more of them.
           "cflags": [
             "-fvisibility=hidden", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections",
@@ -14,7 +20,10 @@
           ],
           "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-frtti"],
           "cflags_cc": ["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fvisibility-inlines-hidden"],
-          "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--gc-sections", "-static-libstdc++", "-static-libgcc"]
+          "ldflags": [
+            "-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--gc-sections",
+            "-Wl,--version-script=<(module_root_dir)/native/exports.map"
+          ]
         }, {
           "type": "none"
         }],

@@ -1,71 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "environment.h"
 
-#include "errors.h"
-
 namespace cxl {
 
-bool Environment::Create(napi_env env) {
-  Ref<Environment> environment(new Environment(env));
-  auto finalize = [](napi_env, void* data, void*) { static_cast<Environment*>(data)->Release(); };
-  if (!Succeeded(env, napi_set_instance_data(env, environment.get(), finalize, nullptr))) {
-    return false;
-  }
-  environment->Retain();
-  return Succeeded(env, napi_add_env_cleanup_hook(env, Stop, environment.get()));
+Environment::Environment(Napi::Env env)
+    : env_(env), operands_(env), events_(*this), control_(*this), pool_(*this) {
+  HookStop();
 }
 
-Environment* Environment::Of(napi_env env) {
-  void* data = nullptr;
-  if (!Succeeded(env, napi_get_instance_data(env, &data))) return nullptr;
-  return static_cast<Environment*>(data);
-}
+void Environment::HookStop() { stop_hook_ = env_.AddCleanupHook(&Environment::Stop, this); }
 
 bool Environment::Start() {
-  if (wake_ != nullptr) return true;
-  napi_value name;
-  if (!Succeeded(env_, napi_create_string_utf8(env_, "node-cxl", NAPI_AUTO_LENGTH, &name))) {
-    return false;
-  }
-  // One call queued is enough, whatever the number of things to hand over.
-  if (!Succeeded(env_, napi_create_threadsafe_function(env_, nullptr, nullptr, name, 1, 1, nullptr,
-                                                       nullptr, this, Deliver, &wake_))) {
-    return false;
-  }
-  napi_unref_threadsafe_function(env_, wake_);
-  // Hooks run last in, first out: the threads shall be gone before what they call is.
-  napi_remove_env_cleanup_hook(env_, Stop, this);
-  return Succeeded(env_, napi_add_env_cleanup_hook(env_, Stop, this));
+  if (wake_) return true;
+  // One queued call is enough, however many things there are to hand over.
+  auto wake = WakeFunction::New(env_, "node-cxl", 1, 1, this);
+  if (env_.IsExceptionPending()) return false;
+  wake.Unref(env_);
+  wake_ = wake;
+  // Cleanup hooks run last in, first out: the threads must end before the function that they call.
+  stop_hook_.Remove(env_);
+  HookStop();
+  return true;
 }
 
-void Environment::Hold() {
-  if (held_++ == 0 && !stopped_) napi_ref_threadsafe_function(env_, wake_);
+void Environment::Ref() {
+  if (references_++ == 0 && !stopped_) wake_->Ref(env_);
 }
 
-void Environment::Let() {
-  if (--held_ == 0 && !stopped_) napi_unref_threadsafe_function(env_, wake_);
+void Environment::Unref() {
+  if (--references_ == 0 && !stopped_) wake_->Unref(env_);
 }
 
 void Environment::Wake() {
-  // A full queue is as good: Deliver has yet to begin.
-  napi_call_threadsafe_function(wake_, nullptr, napi_tsfn_nonblocking);
+  // When the queue is full, a call of Deliver() that has not begun yet is in it.
+  wake_->NonBlockingCall();
 }
 
-void Environment::Stop(void* data) {
-  auto self = static_cast<Environment*>(data);
+void Environment::Stop(Environment* self) {
   self->stopped_ = true;
   self->events_.Stop();
-  self->control_.Stop(self->env_);
-  self->flash_.Stop(self->env_);
-  if (self->wake_ != nullptr) napi_release_threadsafe_function(self->wake_, napi_tsfn_release);
+  self->control_.Stop();
+  self->pool_.Stop();
+  for (Closable* closable : self->open_) closable->CloseNow();
+  self->open_.clear();
+  if (self->wake_) self->wake_->Release();
 }
 
-void Environment::Deliver(napi_env env, napi_value, void* data, void*) {
-  auto self = static_cast<Environment*>(data);
-  // Without an environment it is being torn down.
-  if (env == nullptr || self->stopped_) return;
+void Environment::Deliver(Napi::Env env, Napi::Function, Environment* self, void*) {
+  if (self->stopped_) return;
   self->control_.Deliver(env);
-  self->flash_.Deliver(env);
+  self->pool_.Deliver(env);
   self->events_.Deliver(env);
 }
 

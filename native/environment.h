@@ -1,63 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0
-// What belongs to one Node environment (the main thread or a worker): its event thread, its
-// control thread, and the way back from them to JavaScript.
+// What belongs to one Node environment (the main thread or a worker): its threads, the way back
+// from them to JavaScript, and what has to be closed when it ends.
 #ifndef NODE_CXL_ENVIRONMENT_H_
 #define NODE_CXL_ENVIRONMENT_H_
 
-#include <node_api.h>
+#include <napi.h>
 
-#include "control_thread.h"
-#include "event_thread.h"
-#include "flash_workers.h"
-#include "reference.h"
+#include <optional>
+#include <set>
+
+#include "mmio/operands.h"
+#include "threads/event_thread.h"
+#include "threads/operation_pool.h"
+#include "threads/operation_thread.h"
 
 namespace cxl {
 
-// The classes of the addon; see wrapped.h.
-enum class Class { kAfuFile, kProblemStateMapping, kMemoryRegion, kCardFile, kFlashFile, kCount };
+// The classes of the addon; see wrap.h.
+enum class Class { kAfuFile, kDeviceFile, kProblemState, kMemoryRegion, kCount };
 
-class Environment : public Counted<Environment> {
+// What an environment closes at its end, since the collector no longer runs then.
+class Closable {
  public:
-  // Makes it the instance data of the addon. False with an exception pending.
-  static bool Create(napi_env env);
-  static Environment* Of(napi_env env);
+  virtual ~Closable() = default;
+  // On JavaScript's thread, after the other threads have ended.
+  virtual void CloseNow() = 0;
+};
 
-  // Gets the way back ready. False with an exception pending. JavaScript's thread.
+class Environment {
+ public:
+  explicit Environment(Napi::Env env);
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  static Environment& Of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+
+  // All of these on JavaScript's thread, but for Wake().
+
+  // Prepares for Wake(). False with an exception pending.
   bool Start();
-
-  // The process stays alive while anything is held. JavaScript's thread.
-  void Hold();
-  void Let();
-
-  // Has Deliver run on JavaScript's thread. Any thread.
+  // As ref() and unref() of a libuv handle, counted: the process stays alive meanwhile.
+  void Ref();
+  void Unref();
+  // Has Deliver() run on JavaScript's thread. Any thread.
   void Wake();
 
-  // After the threads were stopped: the environment is going away.
+  void Add(Closable* closable) { open_.insert(closable); }
+  void Remove(Closable* closable) { open_.erase(closable); }
+
+  // The environment is ending, and its threads have ended.
   bool stopped() const { return stopped_; }
 
   EventThread& events() { return events_; }
-  ControlThread& control() { return control_; }
-  FlashWorkers& flash() { return flash_; }
+  OperationThread& control() { return control_; }
+  OperationPool& pool() { return pool_; }
+  OperandBuffer& operands() { return operands_; }
 
-  napi_ref constructors[static_cast<size_t>(Class::kCount)] = {};
-  // What the constructor that is about to be called shall wrap.
-  void* constructing = nullptr;
+  Napi::FunctionReference constructors[static_cast<size_t>(Class::kCount)];
 
  private:
-  friend class Counted<Environment>;
-  explicit Environment(napi_env env) : env_(env), events_(this), control_(this), flash_(this) {}
-  ~Environment() = default;
+  static void Deliver(Napi::Env env, Napi::Function callback, Environment* self, void* data);
+  using WakeFunction = Napi::TypedThreadSafeFunction<Environment, void, Deliver>;
+  using StopHook = Napi::Env::CleanupHook<void (*)(Environment*), Environment>;
 
-  static void Stop(void* self);
-  static void Deliver(napi_env env, napi_value callback, void* self, void* data);
+  static void Stop(Environment* self);
+  void HookStop();
 
-  napi_env env_;
-  napi_threadsafe_function wake_ = nullptr;
-  unsigned held_ = 0;
+  Napi::Env env_;
+  std::optional<WakeFunction> wake_;
+  StopHook stop_hook_;
+  unsigned references_ = 0;
   bool stopped_ = false;
+  std::set<Closable*> open_;
+  OperandBuffer operands_;
   EventThread events_;
-  ControlThread control_;
-  FlashWorkers flash_;
+  OperationThread control_;
+  OperationPool pool_;
 };
 
 }  // namespace cxl

@@ -6,7 +6,8 @@
  * recovery can wait for the adapter. The descriptor that ATTACH and RECOVER_AFU answer is
  * taken over with Binding.adoptAfu().
  */
-import type { NegativeErrno } from '.';
+import type { NegativeErrno } from './errno';
+import type { DeviceFile } from './files';
 
 /** Fields of the header every ioctl carries. All zero unless given. */
 export interface CallHeader {
@@ -140,20 +141,11 @@ export interface HostCalls {
   AFU_DEBUG: { input: DebugInput; answer: CallAnswer };
 }
 
-/** An open node that takes the calls of `Calls`. */
-export interface FlashFile<Calls> {
-  /** -1 once closed. */
-  readonly fd: number;
-  call<Name extends keyof Calls>(
-    name: Name,
-    input: Calls[Name] extends { input: infer Input } ? Input : never,
-  ): Promise<(Calls[Name] extends { answer: infer Answer } ? Answer : never) | NegativeErrno>;
-  /** Idempotent. 0 or -errno. Calls under way finish first. */
-  close(): Promise<number>;
-}
-
-export type LunFile = FlashFile<LunCalls>;
-export type HostFile = FlashFile<HostCalls>;
+/** The node of a LUN. Its ioctls run several at a time: one that recovers need not wait behind one
+ * that waits for the recovery. */
+export type LunFile = DeviceFile<LunCalls>;
+/** The node of a flash adapter. */
+export type HostFile = DeviceFile<HostCalls>;
 
 /** What a backend that knows cxlflash adds to its Binding. */
 export interface FlashBinding {

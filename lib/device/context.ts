@@ -1,5 +1,7 @@
 import { types } from 'node:util';
-import type { AfuFile, Binding, StartWork } from '../binding';
+import type { AfuFile, Binding } from '../binding';
+import { AFU_ID_FLAGS, START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
+import { operandsOf } from '../binding/operands';
 import type { AfuErrorEvent, CxlEvent, DataStorageEvent } from '../events/events';
 import { EventIterator } from '../events/iterator';
 import { EventQueue } from '../events/queue';
@@ -80,7 +82,6 @@ const abandoned = new FinalizationRegistry<{ file: AfuFile; held: Held }>(({ fil
 });
 
 const NO_PROCESS_ELEMENT = 0xffff_ffff;
-const ID_SLAVE = 1n;
 const afuModes = { 1: 'dedicated_process', 2: 'afu_directed' } as const;
 
 /** @internal What Cxl knows of the file when it makes a Context. */
@@ -123,7 +124,9 @@ export class Context<Decoded = undefined> {
     this.path = origin.path;
     this.#attached = origin.adopted;
     // What somebody else opened may never have been started.
-    const present = origin.adopted ? () => file.processElement() !== -errnos.EIO : undefined;
+    const present = origin.adopted
+      ? () => file.ioctlSync('GET_PROCESS_ELEMENT', {}) !== -errnos.EIO
+      : undefined;
     this.#events = new EventQueue(file, origin.path, present);
   }
 
@@ -148,8 +151,10 @@ export class Context<Decoded = undefined> {
    */
   get processElement(): number | undefined {
     if (this.closed) return undefined;
-    const answer = this.#file.processElement();
-    return answer < 0 || answer === NO_PROCESS_ELEMENT ? undefined : answer;
+    const answer = this.#file.ioctlSync('GET_PROCESS_ELEMENT', {});
+    if (typeof answer === 'number' || answer.processElement === NO_PROCESS_ELEMENT)
+      return undefined;
+    return answer.processElement;
   }
 
   /**
@@ -160,9 +165,9 @@ export class Context<Decoded = undefined> {
    */
   afuId(): AfuId {
     this.#open();
-    const raw = unwrap(this.#file.afuId(), 'ioctl(GET_AFU_ID)', this.path);
+    const raw = unwrap(this.#file.ioctlSync('GET_AFU_ID', {}), 'ioctl(GET_AFU_ID)', this.path);
     return {
-      slave: (raw.flags & ID_SLAVE) !== 0n,
+      slave: (raw.flags & AFU_ID_FLAGS.SLAVE) !== 0n,
       adapterNumber: raw.cardId,
       slice: raw.afuOffset,
       mode: afuModes[raw.afuMode as 1 | 2] ?? 'unknown',
@@ -181,13 +186,13 @@ export class Context<Decoded = undefined> {
     const work = this.#checkAttach(options);
     const release = this.#holdAll(options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
-    const answer = await this.#file.startWork(work);
-    if (answer < 0) {
+    const answer = await this.#file.ioctl('START_WORK', work);
+    if (typeof answer === 'number') {
       release();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
-    this.#interrupts = work.interrupts;
+    this.#interrupts = work.numInterrupts;
   }
 
   /**
@@ -201,17 +206,17 @@ export class Context<Decoded = undefined> {
   attachSync(options: AttachOptions & { tid?: boolean }): { tid: number | undefined } {
     const checked = this.#checkAttach(options);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
-    const work: StartWork = { ...checked, tid };
+    const work = tid ? { ...checked, flags: checked.flags | START_WORK_FLAGS.TID } : checked;
     const release = this.#holdAll(options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
-    const answer = this.#file.startWorkSync(work);
-    if (answer < 0) {
+    const answer = this.#file.ioctlSync('START_WORK', work);
+    if (typeof answer === 'number') {
       release();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
-    this.#interrupts = work.interrupts;
-    return { tid: tid ? answer : undefined };
+    this.#interrupts = work.numInterrupts;
+    return { tid: tid ? answer.tid : undefined };
   }
 
   /**
@@ -240,7 +245,9 @@ export class Context<Decoded = undefined> {
     if (length <= 0) throw systemError('EINVAL', 'mmap', this.path);
     debug('mmap %s: %d bytes at %d', this.path, length, offset);
     const mapping = unwrap(this.#file.map(offset, length, endian), 'mmap', this.path);
-    const state = new ProblemState(mapping, this.path, (gone) => this.#mappings.delete(gone));
+    const state = new ProblemState(mapping, operandsOf(this.#binding.operands), this.path, (gone) =>
+      this.#mappings.delete(gone),
+    );
     this.#mappings.add(state);
     return state;
   }
@@ -262,8 +269,8 @@ export class Context<Decoded = undefined> {
    */
   linkState(): 'up' | 'down' | 'unknown' {
     this.#open();
-    const answer = this.#file.processElement();
-    if (answer >= 0) return this.#events.detached ? 'down' : 'up';
+    const answer = this.#file.ioctlSync('GET_PROCESS_ELEMENT', {});
+    if (typeof answer !== 'number') return this.#events.detached ? 'down' : 'up';
     return answer === -errnos.EIO ? 'down' : 'unknown';
   }
 
@@ -401,7 +408,11 @@ export class Context<Decoded = undefined> {
       if (!Array.isArray(holds)) throw typeError('options.holds', 'an array', holds);
       for (const view of holds) checkHoldable('options.holds', view);
     }
-    return { wed, interrupts, amr, errFf };
+    const flags =
+      (amr === undefined ? 0n : START_WORK_FLAGS.AMR) |
+      (interrupts === undefined ? 0n : START_WORK_FLAGS.NUM_IRQS) |
+      (errFf === true ? START_WORK_FLAGS.ERR_FF : 0n);
+    return { flags, workElementDescriptor: wed, amr, numInterrupts: interrupts };
   }
 
   /** Held before the kernel knows of the work, and let go again when it refuses. */

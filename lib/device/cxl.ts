@@ -1,5 +1,8 @@
+import { constants } from 'node:buffer';
 import { types } from 'node:util';
 import type { AllocationRequest, Binding } from '../binding';
+import { AFU_ID_FLAGS } from '../binding/cxl-ioctls';
+import { operandsOf } from '../binding/operands';
 import { debug } from '../shared/debug';
 import {
   checkBoolean,
@@ -37,7 +40,6 @@ const NODE = /^afu(\d+)\.(\d+)([dms])$/;
 const SYMLINK = /^afu\d+\.\d+$/;
 /** The interface this library speaks; a driver that no longer serves it is EPROTO. */
 const API_VERSION = 1;
-const ID_SLAVE = 1n;
 const MODE_DEDICATED = 1;
 
 /**
@@ -125,10 +127,11 @@ export class Cxl {
       checkInteger('options.mmioSize', mmioSize, 1, Number.MAX_SAFE_INTEGER);
     }
     const file = unwrap(this.binding.adoptAfu(fd, owned), 'adopt', `fd ${fd}`);
-    const id = file.afuId();
+    const id = file.ioctlSync('GET_AFU_ID', {});
     const origin: ContextOrigin = { path: `fd ${fd}`, mmioSize, adopted: true };
     if (typeof id === 'number') return new Context(this.binding, file, origin);
-    const letter = id.afuMode === MODE_DEDICATED ? 'd' : (id.flags & ID_SLAVE) !== 0n ? 's' : 'm';
+    const letter =
+      id.afuMode === MODE_DEDICATED ? 'd' : (id.flags & AFU_ID_FLAGS.SLAVE) !== 0n ? 's' : 'm';
     const sysfsPath = `${CLASS_DIRECTORY}/afu${id.cardId}.${id.afuOffset}${letter}`;
     return new Context(this.binding, file, { ...origin, sysfsPath });
   }
@@ -142,11 +145,12 @@ export class Cxl {
    */
   allocate(size: number, options: AllocateOptions = {}): Memory {
     const request = checkAllocation(size, options, this.pageSize);
-    const region = this.binding.allocate(request);
+    // Node makes no larger buffer.
+    const region = size > constants.MAX_LENGTH ? -errnos.ENOMEM : this.binding.allocate(request);
     if (typeof region === 'number') {
       throw systemError(region, 'mmap', undefined, allocationHint(region, request));
     }
-    return new Memory(region, request.endian);
+    return new Memory(region, operandsOf(this.binding.operands), request.endian);
   }
 
   /**
@@ -165,7 +169,7 @@ export class Cxl {
     ) {
       throw valueError('view', 'over a buffer of fixed length: a resizable one can move', view);
     }
-    return this.binding.addressOf(view);
+    return this.binding.addressOf(ArrayBuffer.isView(view) ? view : new Uint8Array(view));
   }
 
   /**

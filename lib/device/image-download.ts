@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import type { Binding } from '../binding';
+import { ADAPTER_IMAGE_FLAGS } from '../binding/cxl-ioctls';
 import { AbortError, checkWaitOptions } from '../shared/abort';
 import { debug } from '../shared/debug';
 import { checkBoolean, errnos, systemError, typeError, unwrap } from '../shared/errors';
@@ -55,7 +56,8 @@ export async function downloadImage(
   }
   try {
     for (const phase of ['download', 'validate'] as const) {
-      const syscall = `ioctl(${phase.toUpperCase()}_IMAGE)`;
+      const ioctl = phase === 'download' ? 'DOWNLOAD_IMAGE' : 'VALIDATE_IMAGE';
+      const syscall = `ioctl(${ioctl})`;
       let sent = 0;
       let more = 1;
       while (sent < bytes.length) {
@@ -63,7 +65,12 @@ export async function downloadImage(
         const headed = sent === 0 && needHeader;
         const chunk = bytes.subarray(sent, sent + (headed ? CHUNK - HEADER : CHUNK));
         debug('%s %s: %d bytes at %d', syscall, path, chunk.length, sent);
-        more = unwrap(await card.transfer(phase, headed, chunk, bytes.length), syscall, path);
+        const answer = await card.ioctl(ioctl, {
+          flags: headed ? ADAPTER_IMAGE_FLAGS.NEED_HEADER : 0n,
+          data: chunk,
+          lenImage: BigInt(bytes.length),
+        });
+        more = unwrap(answer, syscall, path).result;
         sent += chunk.length;
         onProgress?.({ phase, sent, total: bytes.length });
         if (more === 0) break;

@@ -1,4 +1,5 @@
 import type { MemoryRegion } from '../binding';
+import type { Operands } from '../binding/operands';
 import { type Endian, resolveEndian } from '../shared/endian';
 import {
   checkBoolean,
@@ -60,13 +61,19 @@ export class Memory {
   /** Bytes. */
   readonly size: number;
   readonly #region: MemoryRegion;
-  readonly #endian: 'big' | 'little';
+  readonly #operands: Operands;
+  readonly #littleEndian: boolean;
   #freed = false;
 
   /** @internal Use Cxl.allocate(). */
-  constructor(region: MemoryRegion, endian: 'big' | 'little') {
+  constructor(region: MemoryRegion, operands: Operands, endian: 'big' | 'little') {
     this.#region = region;
-    this.#endian = endian;
+    this.#operands = operands;
+    this.#littleEndian = endian === 'little';
+    // A new owner of the bytes would not know when the memory is freed.
+    for (const method of ['transfer', 'transferToFixedLength']) {
+      Object.defineProperty(region.buffer, method, { value: refuseTransfer });
+    }
     this.address = region.address;
     this.size = region.size;
   }
@@ -91,46 +98,68 @@ export class Memory {
    * @throws ERR_OUT_OF_RANGE; ERR_INVALID_STATE once freed. So do all loads and stores.
    */
   load8(offset: number): number {
-    return this.#region.load(this.#at(offset, 1), 1, this.#endian);
+    this.#at(offset, 1);
+    this.#region.load8();
+    return this.#operands.bytes.getUint8(0);
   }
 
   /** 16 bits at `offset` (bytes, a multiple of 2). */
   load16(offset: number, options?: AccessOptions): number {
-    return this.#region.load(this.#at(offset, 2), 2, this.#order(options));
+    const littleEndian = this.#order(options);
+    this.#at(offset, 2);
+    this.#region.load16();
+    return this.#operands.bytes.getUint16(0, littleEndian);
   }
 
   /** 32 bits at `offset` (bytes, a multiple of 4). */
   load32(offset: number, options?: AccessOptions): number {
-    return this.#region.load(this.#at(offset, 4), 4, this.#order(options));
+    const littleEndian = this.#order(options);
+    this.#at(offset, 4);
+    this.#region.load32();
+    return this.#operands.bytes.getUint32(0, littleEndian);
   }
 
   /** 64 bits at `offset` (bytes, a multiple of 8). */
   load64(offset: number, options?: AccessOptions): bigint {
-    return this.#region.load64(this.#at(offset, 8), this.#order(options));
+    const littleEndian = this.#order(options);
+    this.#at(offset, 8);
+    this.#region.load64();
+    return this.#operands.bytes.getBigUint64(0, littleEndian);
   }
 
   /** Stores a byte (0 to 255) at `offset` (bytes, 0 to size - 1). */
   store8(offset: number, value: number): void {
     checkInteger('value', value, 0, 0xff);
-    this.#region.store(this.#at(offset, 1), 1, value, this.#endian);
+    this.#at(offset, 1);
+    this.#operands.bytes.setUint8(0, value);
+    this.#region.store8();
   }
 
   /** Stores 16 bits (0 to 65535) at `offset` (bytes, a multiple of 2). */
   store16(offset: number, value: number, options?: AccessOptions): void {
     checkInteger('value', value, 0, 0xffff);
-    this.#region.store(this.#at(offset, 2), 2, value, this.#order(options));
+    const littleEndian = this.#order(options);
+    this.#at(offset, 2);
+    this.#operands.bytes.setUint16(0, value, littleEndian);
+    this.#region.store16();
   }
 
   /** Stores 32 bits (0 to 2^32 - 1) at `offset` (bytes, a multiple of 4). */
   store32(offset: number, value: number, options?: AccessOptions): void {
     checkInteger('value', value, 0, 0xffff_ffff);
-    this.#region.store(this.#at(offset, 4), 4, value, this.#order(options));
+    const littleEndian = this.#order(options);
+    this.#at(offset, 4);
+    this.#operands.bytes.setUint32(0, value, littleEndian);
+    this.#region.store32();
   }
 
   /** Stores 64 bits (0n to 2^64 - 1) at `offset` (bytes, a multiple of 8). */
   store64(offset: number, value: bigint, options?: AccessOptions): void {
     checkUint64('value', value);
-    this.#region.store64(this.#at(offset, 8), value, this.#order(options));
+    const littleEndian = this.#order(options);
+    this.#at(offset, 8);
+    this.#operands.bytes.setBigUint64(0, value, littleEndian);
+    this.#region.store64();
   }
 
   /**
@@ -160,22 +189,31 @@ export class Memory {
     this.free();
   }
 
-  #order(options: AccessOptions | undefined): 'big' | 'little' {
+  /** Whether an access is little-endian. */
+  #order(options: AccessOptions | undefined): boolean {
     const endian = options?.endian;
-    return endian === undefined ? this.#endian : resolveEndian('options.endian', endian);
+    if (endian === undefined) return this.#littleEndian;
+    return resolveEndian('options.endian', endian) === 'little';
   }
 
   #alive(): void {
     if (this.#freed) throw stateError('this Memory has been freed');
   }
 
-  #at(offset: number, width: number): number {
+  /** Checks an offset and makes it the operand of the access. */
+  #at(offset: number, width: number): void {
     this.#alive();
     if (typeof offset !== 'number') throw typeError('offset', 'a number', offset);
     // Written so that NaN and fractions fail.
     if (!(offset >= 0 && offset <= this.size - width && offset % width === 0)) {
       throw rangeError('offset', `a multiple of ${width} from 0 to ${this.size - width}`, offset);
     }
-    return offset;
+    this.#operands.offset[0] = offset;
   }
+}
+
+function refuseTransfer(): never {
+  throw Object.assign(new TypeError('the buffer of a Memory cannot be transferred'), {
+    code: 'ERR_INVALID_STATE',
+  });
 }

@@ -1,5 +1,6 @@
 import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../binding';
+import type { Operands } from '../binding/operands';
 import type { CxlError } from '../shared/errors';
 import { checkUint64, rangeError, stateError, systemError, typeError } from '../shared/errors';
 
@@ -14,13 +15,20 @@ export class ProblemState {
   /** Bytes mapped. */
   readonly length: number;
   readonly #mapping: ProblemStateMapping;
+  readonly #operands: Operands;
   readonly #path: string;
   readonly #onUnmap: (state: ProblemState) => void;
   #mapped = true;
 
   /** @internal Use Context.mapProblemState(). */
-  constructor(mapping: ProblemStateMapping, path: string, onUnmap: (state: ProblemState) => void) {
+  constructor(
+    mapping: ProblemStateMapping,
+    operands: Operands,
+    path: string,
+    onUnmap: (state: ProblemState) => void,
+  ) {
     this.#mapping = mapping;
+    this.#operands = operands;
     this.#path = path;
     this.#onUnmap = onUnmap;
     this.length = mapping.length;
@@ -38,17 +46,17 @@ export class ProblemState {
    */
   read32(offset: number): number {
     this.#check(offset, 4, 4);
-    const value = this.#mapping.read32(offset);
-    if (value === undefined) throw this.#fault(this.read32);
-    return value;
+    this.#operands.offset[0] = offset;
+    if (!this.#mapping.read32()) throw this.#fault(this.read32);
+    return this.#operands.value32[0]!;
   }
 
   /** The 64-bit register at `offset` (bytes, a multiple of 8). Errors as read32. */
   read64(offset: number): bigint {
     this.#check(offset, 8, 8);
-    const value = this.#mapping.read64(offset);
-    if (value === undefined) throw this.#fault(this.read64);
-    return value;
+    this.#operands.offset[0] = offset;
+    if (!this.#mapping.read64()) throw this.#fault(this.read64);
+    return this.#operands.value64[0]!;
   }
 
   /** Stores 32 bits (0 to 2^32 - 1). Errors as read32. */
@@ -56,14 +64,18 @@ export class ProblemState {
     this.#check(offset, 4, 4);
     if (typeof value !== 'number') throw typeError('value', 'a number', value);
     if (value >>> 0 !== value) throw rangeError('value', 'an integer from 0 to 2^32 - 1', value);
-    if (!this.#mapping.write32(offset, value)) throw this.#fault(this.write32);
+    this.#operands.offset[0] = offset;
+    this.#operands.value32[0] = value;
+    if (!this.#mapping.write32()) throw this.#fault(this.write32);
   }
 
   /** Stores 64 bits (0n to 2^64 - 1). Errors as read32. */
   write64(offset: number, value: bigint): void {
     this.#check(offset, 8, 8);
     checkUint64('value', value);
-    if (!this.#mapping.write64(offset, value)) throw this.#fault(this.write64);
+    this.#operands.offset[0] = offset;
+    this.#operands.value64[0] = value;
+    if (!this.#mapping.write64()) throw this.#fault(this.write64);
   }
 
   /**

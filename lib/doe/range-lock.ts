@@ -1,5 +1,5 @@
 import type { NegativeErrno } from '../binding';
-import { loadAddon } from '../native/addon';
+import { nativeBinding } from '../native';
 import { errnos } from '../shared/errors';
 
 /**
@@ -15,14 +15,13 @@ export type RangeLock = (
   exclusive: boolean,
 ) => number | NegativeErrno;
 
-let addon: { ofdLock: RangeLock } | undefined;
-
 /** The addon's; -ENOSYS where there is no addon. */
 export const ofdLock: RangeLock = (fd, offset, length, exclusive) => {
+  let native: { lockRange: RangeLock };
   try {
-    addon ??= loadAddon();
+    native = nativeBinding();
   } catch {
     return -errnos.ENOSYS;
   }
-  return addon.ofdLock(fd, offset, length, exclusive);
+  return native.lockRange(fd, offset, length, exclusive);
 };

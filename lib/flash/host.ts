@@ -119,7 +119,7 @@ export class FlashHost {
     input: HostCalls[Name]['input'],
   ): Promise<HostCalls[Name]['answer']> {
     if (this.#closing !== undefined) throw stateError(`${this.path}: closed`);
-    const answer = await this.#file.call(name, input as never);
+    const answer = await this.#file.ioctl(name, input as never);
     if (typeof answer === 'number') {
       const errno = answer === unsupported ? 'EOPNOTSUPP' : answer;
       throw systemError(errno, `ioctl(${name})`, this.path);

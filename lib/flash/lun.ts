@@ -147,7 +147,7 @@ export class Lun {
     input: LunCalls[Name]['input'],
   ): Promise<LunCalls[Name]['answer']> {
     if (this.closed) throw stateError(`${this.path}: this LUN is closed`);
-    const answer = await this.#file.call(name, input as never);
+    const answer = await this.#file.ioctl(name, input as never);
     if (typeof answer === 'number') {
       const error = systemError(answer, `ioctl(${name})`, this.path);
       const hint = hints[`${name}:${error.code}`];

@@ -53,15 +53,17 @@ describe('an adopted descriptor', () => {
     const child = await runNode(
       `${blocking}
       const first = addon.adoptAfu(fd, false);
-      const free = () => addon.allocate(4096, 4096, 0, -1).free(false);
+      const free = () => addon.allocate({
+        size: 4096, alignment: 4096, hugePages: 'none', numaNode: -1,
+      }).free(false);
       console.log(free());
-      await settled((settle) => first.startWork(0n, 1n, 0n, 0, settle));
+      await first.ioctl('START_WORK', { flags: 0n, workElementDescriptor: 1n });
       console.log(free());
-      await settled((settle) => first.close(settle));
+      await first.close();
       console.log(free());
       const second = addon.adoptAfu(fd, true);
       console.log(free());
-      await settled((settle) => second.close(settle));
+      await second.close();
       console.log(free(), open());
       `,
     );

@@ -94,8 +94,10 @@ describe('memory', () => {
         regions.push(memory);
       }
       for (const memory of regions) memory.free();
-      console.log(addon.allocate(2 ** 21, 4096, 1, -1).size, addon.allocate(2 ** 40, 4096, 2, -1) < 0);
-      console.log(addon.allocate(4096, 4096, 0, 1023) < 0, typeof addon.allocate(4096, 4096, 0, 0));
+      const take = (size, hugePages, numaNode = -1) =>
+        addon.allocate({ size, alignment: 4096, hugePages, numaNode });
+      console.log(take(2 ** 21, 'transparent').size, take(2 ** 40, 'explicit') < 0);
+      console.log(take(4096, 'none', 1023) < 0, typeof take(4096, 'none', 0));
       `,
     );
     expect(child).toEqual(ended('2097152 true\ntrue object\n'));

@@ -1,30 +1,32 @@
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { constants, tmpdir } from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type * as addonModule from '../../lib/native/addon';
+import type { AfuFile, DeviceFile, MemoryRegion, ProblemStateMapping } from '../../lib/binding';
+import type { LunCalls } from '../../lib/binding/flash';
+import type * as nativeModule from '../../lib/native';
 
 const require = createRequire(import.meta.url);
-const { loadAddon } = require('../../dist/native/addon.js') as typeof addonModule;
-const addon = loadAddon();
+const { nativeBinding } = require('../../dist/native') as typeof nativeModule;
+const addon = nativeBinding();
+const request = { size: 4096, alignment: 4096, hugePages: 'none', numaNode: -1 } as const;
+const work = { flags: 0n, workElementDescriptor: 1n };
+const offset = new Float64Array(addon.operands, 0, 1);
 
 type Methods = Record<string, (...args: unknown[]) => unknown>;
 
-function opened(): Promise<addonModule.AddonAfuFile> {
-  return new Promise((resolve, reject) =>
-    addon.openAfu('/dev/cxl/afu0.0s', (file) =>
-      typeof file === 'number' ? reject(new Error(`open: ${file}`)) : resolve(file),
-    ),
+/** The methods of its class. Accesses are its own, bound to it, and look at no receiver. */
+function methodsOf(object: object): string[] {
+  return Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter(
+    (name) => name !== 'constructor',
   );
 }
 
-/** Its class' methods, and those of its own (an access is bound to its object). */
-function methodsOf(object: object): string[] {
-  const inherited = Object.getOwnPropertyNames(Object.getPrototypeOf(object)).filter(
-    (name) => name !== 'constructor',
-  );
-  const own = Object.getOwnPropertyNames(object).filter(
+function accessesOf(object: object): string[] {
+  return Object.getOwnPropertyNames(object).filter(
     (name) => typeof (object as Methods)[name] === 'function',
   );
-  return [...inherited, ...own];
 }
 
 /** Calls a method, or a getter, on another receiver. */
@@ -35,19 +37,24 @@ function callOn(object: object, name: string, receiver: unknown): unknown {
 }
 
 describe('objects of the addon', () => {
-  let file: addonModule.AddonAfuFile;
-  const objects: Record<string, object> = {};
+  let file: AfuFile;
+  let lun: DeviceFile<LunCalls>;
+  let mapping: ProblemStateMapping;
+  let memory: MemoryRegion;
+  let objects: Record<string, object>;
 
   beforeAll(async () => {
-    file = await opened();
-    await new Promise<number>((settle) => file.startWork(0n, 1n, 0n, 0, settle));
-    objects['AfuFile'] = file;
-    objects['ProblemStateMapping'] = file.map(0, 4096, true) as addonModule.AddonMapping;
-    objects['MemoryRegion'] = addon.allocate(4096, 4096, 0, -1) as addonModule.AddonMemory;
+    file = (await addon.openAfu('/dev/cxl/afu0.0s')) as AfuFile;
+    lun = (await addon.flash!.openLun('/dev/sg90')) as DeviceFile<LunCalls>;
+    expect(await file.ioctl('START_WORK', work)).toEqual({ tid: 0 });
+    mapping = file.map(0, 4096, 'big') as ProblemStateMapping;
+    memory = addon.allocate(request) as MemoryRegion;
+    objects = { AfuFile: file, DeviceFile: lun, ProblemState: mapping, MemoryRegion: memory };
   });
 
   afterAll(async () => {
-    await new Promise<number>((settle) => file.close(settle));
+    await lun.close();
+    await file.close();
   });
 
   it('refuse a receiver of another class', () => {
@@ -55,7 +62,7 @@ describe('objects of the addon', () => {
       const strangers = Object.entries(objects)
         .filter(([other]) => other !== name)
         .map(([, other]) => other);
-      expect(methodsOf(object).length).toBeGreaterThan(3);
+      expect(methodsOf(object).length, name).toBeGreaterThan(0);
       for (const method of methodsOf(object)) {
         for (const stranger of strangers) {
           expect(() => callOn(object, method, stranger), `${name}.${method}`).toThrow(TypeError);
@@ -84,59 +91,150 @@ describe('objects of the addon', () => {
     }
   });
 
-  it('refuse another object of the same class where a method is bound to its own', () => {
-    const [one, two] = [0, 4096].map((offset) => file.map(offset, 4096, true)) as [
-      addonModule.AddonMapping,
-      addonModule.AddonMapping,
-    ];
-    expect(() => one.read64.call(two, 0)).toThrow(TypeError);
-    expect(() => Reflect.construct(one.read64, [0])).toThrow(TypeError);
-    expect(typeof two.read64(0)).toBe('bigint');
+  it('of another copy of the addon in the process are refused', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-copy-'));
+    const copy = path.join(folder, 'node_cxl.node');
+    const loaded = Object.keys(require.cache).find((name) => name.endsWith('.node'));
+    const original = loaded ?? path.resolve('build/Release/node_cxl.node');
+    copyFileSync(process.env['CXL_TEST_ADDON'] ?? original, copy);
+    const module = { exports: {} as typeof addon };
+    process.dlopen(module, copy, constants.dlopen.RTLD_NOW);
+    rmSync(folder, { recursive: true });
+    expect(module.exports.openAfu).not.toBe(addon.openAfu);
+    const other = (await module.exports.openAfu('/dev/cxl/afu0.0s')) as AfuFile;
+    expect(other.fd).toBeGreaterThan(0);
+    for (const method of methodsOf(file)) {
+      expect(() => callOn(file, method, other), method).toThrow(TypeError);
+      expect(() => callOn(other, method, file), method).toThrow(TypeError);
+    }
+    expect(await other.close()).toBe(0);
+  });
+
+  it('bind their accesses: the receiver is not looked at', () => {
+    const other = file.map(4096, 4096, 'big') as ProblemStateMapping;
+    expect(accessesOf(mapping)).toEqual(['read32', 'read64', 'write32', 'write64']);
+    expect(accessesOf(memory)).toHaveLength(8);
+    offset[0] = 8;
+    for (const receiver of [other, undefined, {}]) {
+      expect(Reflect.apply(mapping.read64, receiver, [])).toBe(true);
+    }
+    expect(() => Reflect.construct(mapping.read64, [])).not.toThrow();
+    other.unmap();
+    expect(other.read64()).toBe(false);
+    expect(mapping.read64()).toBe(true);
+  });
+
+  it('keep what an access needs out of reach', () => {
+    for (const [object, access] of [
+      [mapping, mapping.read64],
+      [memory, memory.load64],
+    ] as const) {
+      const property = Object.getOwnPropertyDescriptor(access, 'object');
+      expect(property).toMatchObject({ value: object, writable: false, configurable: false });
+    }
+    // Unlike an ArrayBuffer, this one cannot lose its bytes.
+    expect(addon.operands).toBeInstanceOf(SharedArrayBuffer);
   });
 
   it('cannot be constructed', () => {
     for (const object of Object.values(objects)) {
-      const Constructor = object.constructor as new () => unknown;
+      const Constructor = object.constructor as new (...args: unknown[]) => unknown;
       expect(() => new Constructor()).toThrow(TypeError);
+      expect(() => new Constructor(object)).toThrow(TypeError);
       expect(() => Reflect.construct(Object, [], Constructor)).not.toThrow();
       expect(() => Reflect.construct(Constructor, [], Object)).toThrow(TypeError);
     }
   });
 
   it('refuse arguments of another type without touching the device', () => {
-    const mapping = objects['ProblemStateMapping'] as unknown as Methods;
-    const memory = objects['MemoryRegion'] as unknown as Methods;
+    const calls = { mapping, memory, file, lun, addon } as unknown as Record<string, Methods>;
     for (const call of [
-      () => mapping['read64']?.(),
-      () => mapping['read64']?.('0'),
-      () => mapping['write64']?.(0, 1),
-      () => mapping['write32']?.(0, 1n),
-      () => mapping['readBlock']?.(0, new Uint8Array(8)),
-      () => mapping['readBlock']?.(0, new Float64Array(8)),
-      () => mapping['writeBlock']?.(0, {}),
-      () => memory['load']?.(0, 3, true),
-      () => memory['store']?.(0, 8, 0, true),
-      () => memory['load64']?.(0n, true),
-      () => memory['free']?.(),
-      () => addon.addressOf({} as ArrayBuffer),
-      () => (file as unknown as Methods)['map']?.(0, 0, true),
-      () => (file as unknown as Methods)['startWorkSync']?.(1, 2, 3, 4),
+      () => calls['mapping']!['readBlock']?.(0, new Uint8Array(8)),
+      () => calls['mapping']!['readBlock']?.(0, new Float64Array(8)),
+      () => calls['mapping']!['writeBlock']?.(0, {}),
+      () => calls['memory']!['free']?.(),
+      () => calls['addon']!['addressOf']?.({}),
+      () => calls['addon']!['addressOf']?.(new ArrayBuffer(8)),
+      () => calls['addon']!['allocate']?.(),
+      () => calls['addon']!['allocate']?.({ ...request, size: Symbol('size') }),
+      () => calls['addon']!['adoptAfu']?.('3', true),
+      () => calls['addon']!['openAfu']?.(3),
+      () => calls['addon']!['lockRange']?.(0, 0),
+      () => calls['file']!['map']?.(0, 0, 'big'),
+      () => calls['file']!['map']?.(-4096, 4096, 'big'),
+      () => calls['file']!['map']?.(0, 4096),
+      () => calls['file']!['ioctlSync']?.('START_WORK'),
+      () => calls['file']!['ioctlSync']?.('START_WORK', { ...work, flags: 1 }),
+      () => calls['file']!['ioctlSync']?.('START_WORK', { ...work, numInterrupts: 1n }),
+      () => calls['file']!['ioctlSync']?.('FORMAT', {}),
+      () => calls['file']!['ioctlSync']?.(0, {}),
+      () => calls['file']!['ioctl']?.('START_WORK', 1),
+      () => calls['lun']!['ioctl']?.('START_WORK', work),
     ]) {
-      expect(call).toThrow();
+      expect(call, String(call)).toThrow();
     }
   });
 
+  it('pass on what a getter of an input throws', () => {
+    const input = {
+      get flags(): bigint {
+        throw new RangeError('from the getter');
+      },
+    };
+    expect(() => file.ioctlSync('START_WORK', input as never)).toThrow('from the getter');
+    expect(() => file.ioctl('START_WORK', input as never)).toThrow('from the getter');
+  });
+
   it('refuse accesses outside their range', () => {
-    const mapping = objects['ProblemStateMapping'] as addonModule.AddonMapping;
-    const memory = objects['MemoryRegion'] as addonModule.AddonMemory;
-    for (const offset of [-8, 4, 4092, 4096, 2 ** 53 - 8, -(2 ** 40)]) {
-      expect(() => mapping.read64(offset), `read64 ${offset}`).toThrow(RangeError);
-      expect(() => mapping.write64(offset, 0n), `write64 ${offset}`).toThrow(RangeError);
-      expect(() => memory.load64(offset, true), `load64 ${offset}`).toThrow(RangeError);
-      expect(() => memory.store64(offset, 0n, true), `store64 ${offset}`).toThrow(RangeError);
+    for (const wrong of [-8, 4, 4092, 4096, 2 ** 53 - 8, -(2 ** 40), 2 ** 70, Number.NaN]) {
+      offset[0] = wrong;
+      for (const access of [mapping.read64, mapping.write64, memory.load64, memory.store64]) {
+        expect(access, `${access.name} ${wrong}`).toThrow(RangeError);
+      }
     }
     expect(() => mapping.readBlock(8, new BigUint64Array(512))).toThrow(RangeError);
     expect(() => mapping.writeBlock(4, new BigUint64Array(1))).toThrow(RangeError);
     expect(mapping.readBlock(4088, new BigUint64Array(1))).toBe(1);
+  });
+
+  it('do nothing once closed, unmapped or freed', async () => {
+    const closed = (await addon.openAfu('/dev/cxl/afu0.0s')) as AfuFile;
+    expect(await closed.ioctl('START_WORK', work)).toEqual({ tid: 0 });
+    const area = closed.map(0, 4096, 'big') as ProblemStateMapping;
+    const closing = closed.close();
+    expect(closed.close()).toBe(closing);
+    expect(closed.fd).toBe(-1);
+    expect(await closing).toBe(0);
+    offset[0] = 0;
+    for (const access of [area.read32, area.read64, area.write32, area.write64]) {
+      expect(access()).toBe(false);
+    }
+    expect(area.readBlock(0, new Uint32Array(1))).toBe(0);
+    expect(closed.ioctlSync('GET_AFU_ID', {})).toBe(-9);
+    expect(await closed.ioctl('GET_AFU_ID', {})).toBe(-9);
+    expect(closed.map(0, 4096, 'big')).toBe(-9);
+    closed.arm();
+    closed.disarm();
+    const freed = addon.allocate(request) as MemoryRegion;
+    expect(freed.free(true)).toBe(0);
+    expect(freed.free(true)).toBe(0);
+    expect(freed.load8).toThrow('freed');
+    expect(freed.store64).toThrow('freed');
+  });
+
+  it('close after the ioctls that are under way', async () => {
+    const slow = (await addon.openAfu('/dev/cxl/afu0.0s')) as AfuFile;
+    const done: string[] = [];
+    const started = slow.ioctl('START_WORK', work).then((answer) => {
+      done.push('START_WORK');
+      return answer;
+    });
+    const closing = slow.close().then((answer) => {
+      done.push('close');
+      return answer;
+    });
+    expect(await slow.ioctl('GET_AFU_ID', {})).toBe(-9);
+    expect([await started, await closing]).toEqual([{ tid: 0 }, 0]);
+    expect(done).toEqual(['START_WORK', 'close']);
   });
 });

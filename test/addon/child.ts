@@ -70,10 +70,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cxl } from 'node-cxl';
 const require = createRequire(process.cwd() + '/package.json');
-const addon = require('./dist/native/addon.js').loadAddon();
+const addon = require('./dist/native').nativeBinding();
 const device = '/dev/cxl/afu0.0s';
 const descriptors = () => readdirSync('/proc/self/fd').length;
-const settled = (start) => new Promise((settle) => start(settle));
 async function attached() {
   const context = await cxl.open(device);
   const queue = cxl.allocate(cxl.pageSize);

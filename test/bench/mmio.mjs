@@ -24,7 +24,7 @@ if (!hardware && process.env.LD_PRELOAD !== simulatedDevice) {
 }
 
 const require = createRequire(import.meta.url);
-const { loadAddon } = require(path.join(root, 'dist/native/addon.js'));
+const { nativeBinding } = require(path.join(root, 'dist/native'));
 const { cxl } = require('node-cxl');
 
 const rounds = 60;
@@ -47,7 +47,7 @@ function measure(cases) {
   return fastest;
 }
 
-const { nothing } = loadAddon();
+const { nothing } = nativeBinding();
 const context = await cxl.open(process.env.CXL_DEVICE ?? '/dev/cxl/afu0.0s');
 const queue = cxl.allocate(4096, { alignment: 4096 });
 try {

@@ -1,5 +1,7 @@
 import { createMockCxl, type MockCxl, type MockOptions, memcpyAfu } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
+import type { DeviceFile } from '../../lib/binding';
+import type { CardIoctls } from '../../lib/binding/cxl-ioctls';
 import { attached, codeOf, oneCard, slave, thrownCode, until } from './mock-support';
 
 /** As the emulated POWER machine has it: eight processes, 64 KiB each. */
@@ -13,22 +15,24 @@ function guest(options: MockOptions = {}): MockCxl {
   });
 }
 
-interface CardFile {
-  readonly fd: number;
-  transfer(
-    operation: 'download' | 'validate',
-    needHeader: boolean,
-    data: Uint8Array,
-    imageLength: number,
-  ): Promise<number>;
-  close(): Promise<number>;
-}
-
-function openCard(mock: MockCxl): Promise<CardFile> {
+function openCard(mock: MockCxl): Promise<DeviceFile<CardIoctls>> {
   const { binding } = mock as unknown as {
-    binding: { openCard(path: string): Promise<CardFile> };
+    binding: { openCard(path: string): Promise<DeviceFile<CardIoctls>> };
   };
   return binding.openCard('/dev/cxl/card0');
+}
+
+/** Sends one chunk: what the driver answers. */
+async function send(
+  card: DeviceFile<CardIoctls>,
+  operation: 'DOWNLOAD_IMAGE' | 'VALIDATE_IMAGE',
+  data: Uint8Array,
+  imageLength: number,
+  needHeader = false,
+): Promise<number> {
+  const flags = needHeader ? 1n : 0n;
+  const answer = await card.ioctl(operation, { flags, data, lenImage: BigInt(imageLength) });
+  return typeof answer === 'number' ? answer : answer.result;
 }
 
 describe('a PowerVM guest', () => {
@@ -204,8 +208,10 @@ describe('/dev/cxl/cardN of a guest', () => {
   it('refuses a chunk over 1 MiB with its header, and resets the card', async () => {
     const mock = guest();
     const card = await openCard(mock);
-    expect(await card.transfer('download', false, new Uint8Array(1024 * 1024), 2 ** 21)).toBe(1);
-    expect(await card.transfer('download', true, new Uint8Array(1024 * 1024), 2 ** 21)).toBe(-22);
+    expect(await send(card, 'DOWNLOAD_IMAGE', new Uint8Array(1024 * 1024), 2 ** 21)).toBe(1);
+    expect(await send(card, 'DOWNLOAD_IMAGE', new Uint8Array(1024 * 1024), 2 ** 21, true)).toBe(
+      -22,
+    );
     expect(mock.card(0).link).toBe('frozen');
     await card.close();
     await until(() => mock.card(0).link === 'ok');
@@ -214,9 +220,9 @@ describe('/dev/cxl/cardN of a guest', () => {
   it('refuses to validate what was not downloaded', async () => {
     const mock = guest();
     const card = await openCard(mock);
-    expect(await card.transfer('download', false, Uint8Array.of(1, 2, 3), 3)).toBe(0);
-    expect(await card.transfer('validate', false, Uint8Array.of(1, 2), 3)).toBe(1);
-    expect(await card.transfer('validate', false, Uint8Array.of(4), 3)).toBe(-22);
+    expect(await send(card, 'DOWNLOAD_IMAGE', Uint8Array.of(1, 2, 3), 3)).toBe(0);
+    expect(await send(card, 'VALIDATE_IMAGE', Uint8Array.of(1, 2), 3)).toBe(1);
+    expect(await send(card, 'VALIDATE_IMAGE', Uint8Array.of(4), 3)).toBe(-22);
     await card.close();
     await until(() => mock.card(0).link === 'ok');
   });

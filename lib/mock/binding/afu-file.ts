@@ -1,5 +1,6 @@
-/** The AfuFile part of the seam: a descriptor of a modelled context. */
-import type { AfuFile, EventSink, ProblemStateMapping, RawAfuId, StartWork } from '../../binding';
+/** The AfuFile part of the seam: a descriptor of a modeled context. */
+import type { AfuFile, EventSink, NegativeErrno, ProblemStateMapping } from '../../binding';
+import type { AfuIoctls, StartWork } from '../../binding/cxl-ioctls';
 import { errnos } from '../../shared/errors';
 import { block } from '../device/faults';
 import type { Context, PreparedStart } from '../kernel/context';
@@ -7,6 +8,7 @@ import { readMinimum } from '../kernel/event-bytes';
 import type { OpenFile } from '../kernel/files';
 import type { Kernel } from '../kernel/kernel';
 import { MockMapping } from '../kernel/problem-state';
+import { MockDeviceFile } from './device-file';
 import { later } from './sysfs';
 
 /** Bytes of events in a batch at most: what is left stays in the kernel, which coalesces. */
@@ -16,54 +18,84 @@ export class MockAfuFile implements AfuFile {
   readonly #kernel: Kernel;
   readonly #file: OpenFile;
   readonly #context: Context;
-  readonly #ownsFd: boolean;
+  readonly #fd: number;
   readonly #wait: EventWait;
-  #fd: number;
-  /** close() has been carried out, not only asked for. */
-  #closed = false;
-  /** What can block is done in order, as on one control thread. */
-  #control: Promise<unknown> = Promise.resolve();
+  readonly #device: MockDeviceFile<AfuIoctls>;
+  /** The ioctls that do not block, and START_WORK where it may. */
+  readonly #ioctls: {
+    readonly [Name in keyof AfuIoctls]: (
+      input: AfuIoctls[Name]['input'],
+    ) => AfuIoctls[Name]['answer'] | NegativeErrno;
+  };
 
   constructor(kernel: Kernel, file: OpenFile, fd: number, ownsFd: boolean) {
+    const { faults } = kernel;
+    const context = file.context!;
     this.#kernel = kernel;
     this.#file = file;
-    this.#context = file.context!;
+    this.#context = context;
     this.#fd = fd;
-    this.#ownsFd = ownsFd;
-    this.#wait = new EventWait(this.#context, () => this.#read);
+    this.#wait = new EventWait(context, () => this.#read);
+    this.#ioctls = {
+      START_WORK: (work) => this.#startWorkSync(work),
+      GET_PROCESS_ELEMENT: () => faults.refusal('process-element') || context.ioctlProcessElement(),
+      GET_AFU_ID: () => faults.refusal('afu-id') || context.ioctlAfuId(),
+    };
+    this.#device = new MockDeviceFile<AfuIoctls>(
+      fd,
+      (name, input) =>
+        name === 'START_WORK' ? this.#startWork(input as StartWork) : this.#ioctls[name](input),
+      'in-order',
+      async () => {
+        await later(faults.delay('close'));
+        const closed = ownsFd ? kernel.closeFd(fd) : 0;
+        return faults.refusal('close') || closed;
+      },
+    );
   }
 
   get fd(): number {
-    return this.#fd;
+    return this.#device.fd;
   }
 
   /** A descriptor that is not owned can be closed by its owner. */
   get #open(): boolean {
-    return this.#fd >= 0 && this.#kernel.files.get(this.#fd) === this.#file;
+    return this.fd >= 0 && this.#kernel.files.get(this.#fd) === this.#file;
   }
 
-  startWork(work: StartWork): Promise<number> {
-    const fd = this.#fd;
-    return this.#onControl(async () => {
-      // A close() asked for later comes after it.
-      const open = !this.#closed && this.#kernel.files.get(fd) === this.#file;
-      const start = open ? this.#prepare(work) : -errnos.EBADF;
-      if (typeof start === 'number') return start;
-      const delay = this.#attachDelay();
-      await later(Math.min(delay, this.#kernel.options.attachTimeout));
-      return this.#finish(start, delay);
-    });
+  async ioctl<Name extends keyof AfuIoctls>(
+    name: Name,
+    input: AfuIoctls[Name]['input'],
+  ): Promise<AfuIoctls[Name]['answer'] | NegativeErrno> {
+    return this.#open ? this.#device.ioctl(name, input) : -errnos.EBADF;
   }
 
-  startWorkSync(work: StartWork): number {
-    const start = this.#open ? this.#prepare(work) : -errnos.EBADF;
+  ioctlSync<Name extends keyof AfuIoctls>(
+    name: Name,
+    input: AfuIoctls[Name]['input'],
+  ): AfuIoctls[Name]['answer'] | NegativeErrno {
+    return this.#open ? this.#ioctls[name](input) : -errnos.EBADF;
+  }
+
+  async #startWork(work: StartWork): Promise<AfuIoctls['START_WORK']['answer'] | NegativeErrno> {
+    // Its owner may have closed the descriptor meanwhile.
+    const open = this.#kernel.files.get(this.#fd) === this.#file;
+    const start = open ? this.#prepare(work) : -errnos.EBADF;
+    if (typeof start === 'number') return start;
+    const delay = this.#attachDelay();
+    await later(Math.min(delay, this.#kernel.options.attachTimeout));
+    return this.#finish(start, delay);
+  }
+
+  #startWorkSync(work: StartWork): AfuIoctls['START_WORK']['answer'] | NegativeErrno {
+    const start = this.#prepare(work);
     if (typeof start === 'number') return start;
     const delay = this.#attachDelay();
     block(Math.min(delay, this.#kernel.options.attachTimeout));
     return this.#finish(start, delay);
   }
 
-  #prepare(work: StartWork): PreparedStart | number {
+  #prepare(work: StartWork): PreparedStart | NegativeErrno {
     return this.#kernel.faults.refusal('start-work') || this.#context.prepareStart(work);
   }
 
@@ -71,23 +103,17 @@ export class MockAfuFile implements AfuFile {
     return this.#context.afu.takeAttachDelay() + this.#kernel.faults.delay('start-work');
   }
 
-  #finish(start: PreparedStart, delay: number): number {
+  #finish(start: PreparedStart, delay: number): AfuIoctls['START_WORK']['answer'] | NegativeErrno {
     if (delay <= this.#kernel.options.attachTimeout) return this.#context.finishStart(start);
     this.#context.abandonStart(start);
     return -errnos.EBUSY;
   }
 
-  processElement(): number {
-    if (!this.#open) return -errnos.EBADF;
-    return this.#kernel.faults.refusal('process-element') || this.#context.ioctlProcessElement();
-  }
-
-  afuId(): RawAfuId | number {
-    if (!this.#open) return -errnos.EBADF;
-    return this.#kernel.faults.refusal('afu-id') || this.#context.ioctlAfuId();
-  }
-
-  map(offset: number, length: number, endian: 'big' | 'little'): ProblemStateMapping | number {
+  map(
+    offset: number,
+    length: number,
+    endian: 'big' | 'little',
+  ): ProblemStateMapping | NegativeErrno {
     if (!this.#open) return -errnos.EBADF;
     const refused = this.#kernel.faults.refusal('map') || this.#context.checkMap(offset, length);
     return refused || new MockMapping(this.#context, this.#file, offset, length, endian);
@@ -98,7 +124,7 @@ export class MockAfuFile implements AfuFile {
   }
 
   arm(): void {
-    if (this.#fd >= 0) this.#wait.arm();
+    if (this.fd >= 0) this.#wait.arm();
   }
 
   disarm(): void {
@@ -110,21 +136,7 @@ export class MockAfuFile implements AfuFile {
 
   close(): Promise<number> {
     this.#wait.disarm();
-    const fd = this.#fd;
-    this.#fd = -1;
-    if (fd < 0) return Promise.resolve(0);
-    return this.#onControl(async () => {
-      await later(this.#kernel.faults.delay('close'));
-      this.#closed = true;
-      const closed = this.#ownsFd ? this.#kernel.closeFd(fd) : 0;
-      return this.#kernel.faults.refusal('close') || closed;
-    });
-  }
-
-  #onControl<T>(action: () => Promise<T>): Promise<T> {
-    const done = this.#control.then(() => later()).then(action);
-    this.#control = done.catch(() => undefined);
-    return done;
+    return this.#device.close();
   }
 }
 

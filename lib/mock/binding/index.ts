@@ -1,12 +1,13 @@
-/** The mock as a backend: the seam of lib/binding.ts over the modelled kernel. */
+/** The mock as a backend: the seam of lib/binding over the modeled kernel. */
 import type {
   AfuFile,
   AllocationRequest,
   Binding,
-  CardFile,
+  DeviceFile,
   MemoryRegion,
   NegativeErrno,
 } from '../../binding';
+import { ADAPTER_IMAGE_FLAGS, type AdapterImage, type CardIoctls } from '../../binding/cxl-ioctls';
 import { errnos } from '../../shared/errors';
 import { CardImage } from '../kernel/card-image';
 import { OpenFile } from '../kernel/files';
@@ -14,6 +15,7 @@ import type { Kernel } from '../kernel/kernel';
 import { fileTree } from '../kernel/sysfs';
 import { resolve } from '../kernel/virtual-files';
 import { MockAfuFile } from './afu-file';
+import { MockDeviceFile } from './device-file';
 import { later, MockSysFs } from './sysfs';
 
 /** The mock has one NUMA node and no pool of huge pages; both are asked for and refused as by Linux. */
@@ -34,6 +36,10 @@ export class MockBinding implements Binding {
 
   get pageSize(): number {
     return this.#kernel.pageSize;
+  }
+
+  get operands(): SharedArrayBuffer {
+    return this.#kernel.operands;
   }
 
   async openAfu(path: string): Promise<AfuFile | NegativeErrno> {
@@ -71,7 +77,7 @@ export class MockBinding implements Binding {
     return new MockAfuFile(this.#kernel, file, fd, owned);
   }
 
-  async openCard(path: string): Promise<CardFile | NegativeErrno> {
+  async openCard(path: string): Promise<DeviceFile<CardIoctls> | NegativeErrno> {
     await later(this.#kernel.faults.delay('open-card'));
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
@@ -85,7 +91,7 @@ export class MockBinding implements Binding {
     });
     const file = OpenFile.ofCard(image);
     const fd = this.#kernel.install(file);
-    if (fd >= 0) return new MockCardFile(this.#kernel, image, fd);
+    if (fd >= 0) return this.#cardFile(image, fd);
     file.put();
     return fd;
   }
@@ -104,48 +110,29 @@ export class MockBinding implements Binding {
     }
   }
 
-  addressOf(view: ArrayBufferView | ArrayBuffer | SharedArrayBuffer): bigint {
-    const { addressSpace } = this.#kernel;
-    if (!ArrayBuffer.isView(view)) return BigInt(addressSpace.addressOf(view));
-    return BigInt(addressSpace.addressOf(view.buffer) + view.byteOffset);
+  addressOf(view: ArrayBufferView): bigint {
+    return BigInt(this.#kernel.addressSpace.addressOf(view.buffer) + view.byteOffset);
   }
 
   memoryBarrier(): void {
     this.#kernel.scheduler.poke();
   }
-}
 
-class MockCardFile implements CardFile {
-  readonly #kernel: Kernel;
-  readonly #image: CardImage;
-  #fd: number;
-
-  constructor(kernel: Kernel, image: CardImage, fd: number) {
-    this.#kernel = kernel;
-    this.#image = image;
-    this.#fd = fd;
-  }
-
-  get fd(): number {
-    return this.#fd;
-  }
-
-  async transfer(
-    operation: 'download' | 'validate',
-    needHeader: boolean,
-    data: Uint8Array,
-    imageLength: number,
-  ): Promise<number> {
-    await later(this.#kernel.faults.delay('image-transfer'));
-    if (this.#fd < 0) return -errnos.EBADF;
-    const refused = this.#kernel.faults.refusal('image-transfer');
-    return refused || this.#image.transfer(operation, needHeader, data, imageLength);
-  }
-
-  async close(): Promise<number> {
-    const fd = this.#fd;
-    this.#fd = -1;
-    await later();
-    return fd < 0 ? 0 : this.#kernel.closeFd(fd);
+  #cardFile(image: CardImage, fd: number): DeviceFile<CardIoctls> {
+    const { faults } = this.#kernel;
+    const transfer = async (operation: 'download' | 'validate', chunk: AdapterImage) => {
+      await later(faults.delay('image-transfer'));
+      const refused = faults.refusal('image-transfer');
+      const needHeader = (chunk.flags & ADAPTER_IMAGE_FLAGS.NEED_HEADER) !== 0n;
+      const result =
+        refused || image.transfer(operation, needHeader, chunk.data, Number(chunk.lenImage));
+      return result < 0 ? result : { result };
+    };
+    return new MockDeviceFile<CardIoctls>(
+      fd,
+      (name, chunk) => transfer(name === 'DOWNLOAD_IMAGE' ? 'download' : 'validate', chunk),
+      'in-order',
+      () => this.#kernel.closeFd(fd),
+    );
   }
 }

@@ -1,12 +1,15 @@
 /** allocate(): memory that lives in the mock's effective-address space. */
 import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
+import { type Operands, operandsOf } from '../../binding/operands';
 import { errnos } from '../../shared/errors';
 import type { AddressSpace } from '../kernel/address-space';
 
 /** What the memory of a process shares. */
 export interface MemoryHost {
   readonly addressSpace: AddressSpace;
+  /** Binding.operands. */
+  readonly operands: SharedArrayBuffer;
   /** Lets the AFUs run: they see each store as hardware would. */
   poke(): void;
   /** Whether a context of this process is attached. */
@@ -65,7 +68,7 @@ export class MemoryPool {
     // Detached, as the addon's is, where a buffer marked untransferable can be (Node 22);
     // elsewhere the bytes stay with whoever still has the buffer.
     try {
-      (buffer as { transfer?: () => ArrayBuffer }).transfer?.();
+      (ArrayBuffer.prototype as { transfer?: () => ArrayBuffer }).transfer?.call(buffer);
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
     }
@@ -83,8 +86,19 @@ class MockMemory implements MemoryRegion {
   readonly buffer: ArrayBuffer;
   readonly #host: MemoryHost;
   readonly #pool: MemoryPool;
-  readonly #view: DataView;
+  readonly #operands: Operands;
+  readonly #bytes: Uint8Array;
+  /** Where the operands of an access are, as bytes. */
+  readonly #value: Uint8Array;
   #freed = false;
+  readonly load8 = () => this.#load(1);
+  readonly load16 = () => this.#load(2);
+  readonly load32 = () => this.#load(4);
+  readonly load64 = () => this.#load(8);
+  readonly store8 = () => this.#store(1);
+  readonly store16 = () => this.#store(2);
+  readonly store32 = () => this.#store(4);
+  readonly store64 = () => this.#store(8);
 
   constructor(
     host: MemoryHost,
@@ -98,36 +112,25 @@ class MockMemory implements MemoryRegion {
     this.buffer = buffer;
     this.address = address;
     this.size = size;
-    this.#view = new DataView(buffer);
+    this.#operands = operandsOf(host.operands);
+    this.#bytes = new Uint8Array(buffer);
+    const { bytes } = this.#operands;
+    this.#value = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     // Transferred, it would leave this memory without its bytes while an AFU reaches them.
     // (The addon's buffer is external: Node refuses to transfer those by itself, and marked
     // so, it could not detach them at its end on Node 24.)
     markAsUntransferable(buffer);
   }
 
-  load(offset: number, width: 1 | 2 | 4, endian: 'big' | 'little'): number {
+  #load(width: number): void {
     this.#host.poke();
-    const little = endian === 'little';
-    if (width === 1) return this.#view.getUint8(offset);
-    if (width === 2) return this.#view.getUint16(offset, little);
-    return this.#view.getUint32(offset, little);
+    const offset = this.#operands.offset[0]!;
+    for (let i = 0; i < width; i += 1) this.#value[i] = this.#bytes[offset + i]!;
   }
 
-  load64(offset: number, endian: 'big' | 'little'): bigint {
-    this.#host.poke();
-    return this.#view.getBigUint64(offset, endian === 'little');
-  }
-
-  store(offset: number, width: 1 | 2 | 4, value: number, endian: 'big' | 'little'): void {
-    const little = endian === 'little';
-    if (width === 1) this.#view.setUint8(offset, value);
-    else if (width === 2) this.#view.setUint16(offset, value, little);
-    else this.#view.setUint32(offset, value, little);
-    this.#host.poke();
-  }
-
-  store64(offset: number, value: bigint, endian: 'big' | 'little'): void {
-    this.#view.setBigUint64(offset, value, endian === 'little');
+  #store(width: number): void {
+    const offset = this.#operands.offset[0]!;
+    for (let i = 0; i < width; i += 1) this.#bytes[offset + i] = this.#value[i]!;
     this.#host.poke();
   }
 

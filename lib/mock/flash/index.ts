@@ -1,8 +1,10 @@
 /** cxlflash in the mock: adapters, and the processes that use them. */
 import type { Binding, SysFs } from '../../binding';
-import type { FlashBinding, FlashFile, HostCalls, LunCalls } from '../../binding/flash';
+import type { IoctlMap } from '../../binding/files';
+import type { FlashBinding, HostCalls, LunCalls } from '../../binding/flash';
 import { Cxl } from '../../device/cxl';
 import { errnos } from '../../shared/errors';
+import { MockDeviceFile, type Perform } from '../binding/device-file';
 import { later } from '../binding/sysfs';
 import type { Kernel } from '../kernel/kernel';
 import type { KernelContext } from '../kernel/kernel-context';
@@ -103,6 +105,7 @@ export class MockFlash {
       kind: shared.kind,
       flash,
       pageSize: shared.pageSize,
+      operands: shared.operands,
       sysfs: shared.sysfs,
       openAfu: (node) => shared.openAfu(node),
       adoptAfu: (fd, owned) => shared.adoptAfu(fd, owned),
@@ -128,9 +131,7 @@ export class MockFlash {
         for (const adapter of this.#adapters) {
           const path = adapter.find(node);
           if (path === undefined) continue;
-          return new MockFile<LunCalls>((name, input) =>
-            adapter.lunCall(path, caller, name, input as never),
-          );
+          return openFile<LunCalls>((name, input) => adapter.lunCall(path, caller, name, input));
         }
         return -errnos.ENOENT;
       },
@@ -139,9 +140,7 @@ export class MockFlash {
         const index = /^\/dev\/cxlflash\/cxlflash(\d+)$/.exec(node)?.[1];
         const adapter = index === undefined ? undefined : this.#adapters[Number(index)];
         if (adapter === undefined) return -errnos.ENOENT;
-        return new MockFile<HostCalls>(async (name, input) =>
-          adapter.hostCall(name, input as never),
-        );
+        return openFile<HostCalls>((name, input) => adapter.hostCall(name, input));
       },
     };
   }
@@ -175,35 +174,10 @@ function deviceSide(adapter: FlashAdapter): MockFlashAdapter {
 
 let lastFd = 1 << 20;
 
-type Perform<Calls> = (name: keyof Calls, input: unknown) => Promise<unknown>;
-
-class MockFile<Calls> implements FlashFile<Calls> {
-  fd: number;
-  readonly #perform: Perform<Calls>;
-  readonly #underWay = new Set<Promise<unknown>>();
-
-  constructor(perform: Perform<Calls>) {
-    lastFd += 1;
-    this.fd = lastFd;
-    this.#perform = perform;
-  }
-
-  async call(name: keyof Calls, input: unknown): Promise<never> {
-    if (this.fd < 0) return -errnos.EBADF as never;
-    const done = later().then(() => this.#perform(name, input));
-    this.#underWay.add(done);
-    try {
-      return (await done) as never;
-    } finally {
-      this.#underWay.delete(done);
-    }
-  }
-
-  async close(): Promise<number> {
-    this.fd = -1;
-    await Promise.allSettled([...this.#underWay]);
-    return 0;
-  }
+/** A node of cxlflash, open: closing it changes nothing. */
+function openFile<Calls extends IoctlMap<Calls>>(perform: Perform<Calls>) {
+  lastFd += 1;
+  return new MockDeviceFile<Calls>(lastFd, perform, 'concurrent', () => 0);
 }
 
 /** The mock's sysfs, with what flash adapters add to it. */

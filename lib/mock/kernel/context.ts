@@ -3,7 +3,12 @@
  * file operations on it (drivers/misc/cxl/context.c, file.c). Calls answer as system calls
  * do: a value, or a negative errno.
  */
-import type { RawAfuId, StartWork } from '../../binding';
+import {
+  AFU_ID_FLAGS,
+  type AfuIoctls,
+  START_WORK_FLAGS,
+  type StartWork,
+} from '../../binding/cxl-ioctls';
 import { errnos } from '../../shared/errors';
 import type { ContextRole } from '../device/model';
 import type { Afu } from './afu';
@@ -64,15 +69,15 @@ export class Context {
     return this.status === 'CLOSED' || !this.afu.adapter.linkOk ? -errnos.EIO : 0;
   }
 
-  ioctlProcessElement(): number {
-    return this.#ioctlGate() || this.externalProcessElement;
+  ioctlProcessElement(): AfuIoctls['GET_PROCESS_ELEMENT']['answer'] | number {
+    return this.#ioctlGate() || { processElement: this.externalProcessElement };
   }
 
-  ioctlAfuId(): RawAfuId | number {
+  ioctlAfuId(): AfuIoctls['GET_AFU_ID']['answer'] | number {
     const refused = this.#ioctlGate();
     if (refused) return refused;
     return {
-      flags: this.role === 'slave' ? 1n : 0n,
+      flags: this.role === 'slave' ? AFU_ID_FLAGS.SLAVE : 0n,
       cardId: this.afu.adapter.number,
       afuOffset: this.afu.slice,
       afuMode: this.afu.mode === 'dedicated' ? 1 : this.afu.mode === 'directed' ? 2 : 0,
@@ -84,8 +89,10 @@ export class Context {
     const refused = this.#ioctlGate();
     if (refused) return refused;
     if (this.status !== 'OPENED') return -errnos.EIO;
-    if (work.tid && this.afu.apiVersion < 3) return -errnos.EINVAL;
-    const interrupts = this.afu.interruptsFor(work.interrupts);
+    const wantsTid = (work.flags & START_WORK_FLAGS.TID) !== 0n;
+    if (wantsTid && this.afu.apiVersion < 3) return -errnos.EINVAL;
+    const wantsInterrupts = (work.flags & START_WORK_FLAGS.NUM_IRQS) !== 0n;
+    const interrupts = this.afu.interruptsFor(wantsInterrupts ? work.numInterrupts : undefined);
     if (interrupts < 0) return interrupts;
     const taken = this.afu.adapter.takeInterrupts(interrupts);
     if (taken < 0) return -errnos.ENOSPC;
@@ -102,18 +109,20 @@ export class Context {
     this.afu.adapter.contextPut();
   }
 
-  /** The hardware took the process element. The thread's id (0 where there is none), or -errno. */
-  finishStart(start: PreparedStart): number {
+  /** The hardware took the process element. The thread's id is 0 where there is none. */
+  finishStart(start: PreparedStart): AfuIoctls['START_WORK']['answer'] | number {
     if (this.status !== 'OPENED' || !this.afu.adapter.linkOk) {
       this.abandonStart(start);
       return -errnos.EIO;
     }
-    this.errFf = start.work.errFf ?? false;
+    const { flags, workElementDescriptor, amr = 0n } = start.work;
+    this.errFf = (flags & START_WORK_FLAGS.ERR_FF) !== 0n;
     this.holdInterrupts(start.interrupts, start.taken);
-    this.attach(start.work.wed, start.work.amr ?? 0n);
+    this.attach(workElementDescriptor, (flags & START_WORK_FLAGS.AMR) !== 0n ? amr : 0n);
     // Only PSL9 on bare metal can wake a thread.
-    const tells = start.work.tid && this.afu.adapter.caiaMajor === 2 && !this.afu.kernel.guest;
-    return tells ? this.afu.kernel.threadId() : 0;
+    const canWake = this.afu.adapter.caiaMajor === 2 && !this.afu.kernel.guest;
+    const wantsTid = (flags & START_WORK_FLAGS.TID) !== 0n;
+    return { tid: wantsTid && canWake ? this.afu.kernel.threadId() : 0 };
   }
 
   /** The interrupts are this context's from now on. */

@@ -1,4 +1,5 @@
 /** The modelled kernel: the cards it knows, its open files, its log. */
+import { OPERANDS_SIZE } from '../../binding/operands';
 import { errnos } from '../../shared/errors';
 import { MemoryPool } from '../binding/memory';
 import { type FaultOptions, Faults } from '../device/faults';
@@ -36,6 +37,8 @@ export class Kernel {
   readonly options: KernelOptions;
   readonly addressSpace: AddressSpace;
   readonly memory: MemoryPool;
+  /** Binding.operands. */
+  readonly operands = new SharedArrayBuffer(OPERANDS_SIZE);
   readonly scheduler = new Scheduler();
   readonly faults: Faults;
   readonly adapters = new Map<number, Adapter>();
@@ -56,6 +59,7 @@ export class Kernel {
     this.faults = new Faults(options.faults);
     this.memory = new MemoryPool({
       addressSpace: this.addressSpace,
+      operands: this.operands,
       poke: () => this.scheduler.poke(),
       attached: () => this.#attached > 0,
     });

@@ -1,6 +1,7 @@
 /** A mapping of a problem state area: where a program's loads and stores meet the accelerator. */
 import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../../binding';
+import { type Operands, operandsOf } from '../../binding/operands';
 import type { MmioWidth } from '../device/model';
 import type { Context } from './context';
 import type { OpenFile } from './files';
@@ -24,6 +25,7 @@ export class MockMapping implements ProblemStateMapping {
   readonly #start: number;
   readonly #endian: 'big' | 'little';
   readonly #swap: boolean;
+  readonly #operands: Operands;
   #mapped = true;
 
   constructor(
@@ -39,26 +41,28 @@ export class MockMapping implements ProblemStateMapping {
     this.length = length;
     this.#endian = endian;
     this.#swap = endian !== (context.afu.descriptor.endian ?? 'big');
+    this.#operands = operandsOf(context.afu.kernel.operands);
     file.get();
     context.afu.kernel.mappings += 1;
   }
 
-  read32(offset: number): number | undefined {
-    const value = this.#load(offset, 4);
-    return value === undefined ? undefined : Number(value);
-  }
+  readonly read32 = (): boolean => {
+    const value = this.#load(this.#operands.offset[0]!, 4);
+    if (value !== undefined) this.#operands.value32[0] = Number(value);
+    return value !== undefined;
+  };
 
-  read64(offset: number): bigint | undefined {
-    return this.#load(offset, 8);
-  }
+  readonly read64 = (): boolean => {
+    const value = this.#load(this.#operands.offset[0]!, 8);
+    if (value !== undefined) this.#operands.value64[0] = value;
+    return value !== undefined;
+  };
 
-  write32(offset: number, value: number): boolean {
-    return this.#store(offset, 4, BigInt(value >>> 0));
-  }
+  readonly write32 = (): boolean =>
+    this.#store(this.#operands.offset[0]!, 4, BigInt(this.#operands.value32[0]!));
 
-  write64(offset: number, value: bigint): boolean {
-    return this.#store(offset, 8, BigInt.asUintN(64, value));
-  }
+  readonly write64 = (): boolean =>
+    this.#store(this.#operands.offset[0]!, 8, this.#operands.value64[0]!);
 
   readBlock(offset: number, target: BlockArray): number {
     for (let index = 0; index < target.length; index++) {

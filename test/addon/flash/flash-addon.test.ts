@@ -1,24 +1,19 @@
 import { readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { cxl } from 'node-cxl';
 import { type FlashContext, openLun } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
+import type { LunFile } from '../../../lib/binding/flash';
+import type * as nativeModule from '../../../lib/native';
 import { codeOf, flashTarget, provoke } from '../../conformance/flash-target';
 
 const require = createRequire(import.meta.url);
 const node = '/dev/sg90';
 
-interface RawFile {
-  readonly fd: number;
-  call(name: unknown, input: unknown, settle: unknown): void;
-  close(settle: (answer: number) => void): void;
-}
-
-function rawFile(): Promise<RawFile> {
-  const { loadAddon } = require(path.resolve('dist/native/addon.js'));
-  return new Promise((settle) => loadAddon().openFlash(node, settle));
+async function rawFile() {
+  const { nativeBinding } = require('../../../dist/native') as typeof nativeModule;
+  return (await nativeBinding().flash!.openLun(node)) as LunFile;
 }
 
 function codeOfThrown(body: () => void): string {
@@ -45,24 +40,24 @@ describe('flash ioctls of the addon', () => {
 
   it('refuse what is no input, and harm nothing', async () => {
     const file = await rawFile();
-    const call = file.call;
-    const nothing = () => undefined;
+    const ioctl = file.ioctl as (...args: unknown[]) => unknown;
+    const call = (...args: unknown[]) => Reflect.apply(ioctl, file, args);
     const wwid = new Uint8Array(16);
     const thrown = [
-      () => file.call('FORMAT', {}, nothing),
-      () => file.call(7, {}, nothing),
-      () => file.call('DETACH', undefined, nothing),
-      () => file.call('DETACH', { contextId: 1 }, nothing),
-      () => file.call('DETACH', { contextId: 1n, version: 'new' }, nothing),
-      () => file.call('MANAGE_LUN', { wwid: new Uint8Array(15) }, nothing),
-      () => file.call('MANAGE_LUN', { wwid: new Uint16Array(8) }, nothing),
-      () => file.call('MANAGE_LUN', { wwid: 'naa.6' }, nothing),
-      () => call.call({} as RawFile, 'MANAGE_LUN', { wwid }, nothing),
+      () => call('FORMAT', {}),
+      () => call(7, {}),
+      () => call('DETACH', undefined),
+      () => call('DETACH', { contextId: 1 }),
+      () => call('DETACH', { contextId: 1n, version: 'new' }),
+      () => call('MANAGE_LUN', { wwid: new Uint8Array(15) }),
+      () => call('MANAGE_LUN', { wwid: new Uint16Array(8) }),
+      () => call('MANAGE_LUN', { wwid: 'naa.6' }),
+      () => Reflect.apply(ioctl, {}, ['MANAGE_LUN', { wwid }]),
     ].map(codeOfThrown);
     expect(thrown.every((name) => name !== 'returned')).toBe(true);
-    await new Promise((settle) => file.close(settle));
+    await file.close();
     expect(file.fd).toBe(-1);
-    expect(codeOfThrown(() => file.call('DETACH', { contextId: 1n }, nothing))).toBe('RangeError');
+    expect(await file.ioctl('DETACH', { contextId: 1n })).toBe(-9);
   });
 
   it('leave no descriptor behind', async () => {

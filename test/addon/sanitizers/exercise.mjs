@@ -8,8 +8,7 @@ import { cxl } from 'node-cxl';
 import { flash } from '../flash/exercise.mjs';
 
 const device = '/dev/cxl/afu0.0s';
-const { loadAddon } = createRequire(import.meta.url)('../../../dist/native/addon.js');
-const addon = loadAddon();
+const addon = createRequire(import.meta.url)('../../../dist/native').nativeBinding();
 
 async function started(interrupts = 4) {
   const context = await cxl.open(device);
@@ -120,7 +119,10 @@ const parts = {
     }
     for (const fd of [0, 999, -1]) addon.adoptAfu(fd, false);
     const { context } = await started();
-    for (const wrong of [() => addon.addressOf({}), () => addon.allocate(0, 3, 9, 0)]) {
+    for (const wrong of [
+      () => addon.addressOf({}),
+      () => addon.allocate({ size: 0, alignment: 3, hugePages: 'none', numaNode: 0 }),
+    ]) {
       try {
         wrong();
       } catch {}

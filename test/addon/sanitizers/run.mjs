@@ -50,7 +50,7 @@ function build(name, { flags }) {
     throw new Error("Node's headers are not beside it: set npm_config_nodedir");
   const folder = path.join(root, `test/addon/build/${name}/build/Release`);
   mkdirSync(folder, { recursive: true });
-  const sources = readdirSync(path.join(root, 'native'))
+  const sources = readdirSync(path.join(root, 'native'), { recursive: true })
     .filter((file) => file.endsWith('.cc'))
     .map((file) => path.join(root, 'native', file));
   execFileSync(
@@ -59,7 +59,8 @@ function build(name, { flags }) {
       ...['-shared', '-fPIC', '-g', '-O1', '-std=c++17', '-fno-exceptions', '-fno-rtti'],
       ...['-fno-omit-frame-pointer', '-fvisibility=hidden', '-Wall', '-Wextra', ...flags],
       ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=node_cxl', '-D_FILE_OFFSET_BITS=64'],
-      ...[`-I${include}`, `-I${path.join(root, 'native')}`, ...sources],
+      ...['-DNAPI_DISABLE_CPP_EXCEPTIONS', '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
+      ...[`-I${include}`, `-I${path.join(root, 'node_modules/node-addon-api')}`, ...sources],
       ...['-o', path.join(folder, 'node_cxl.node')],
     ],
     { stdio: 'inherit' },

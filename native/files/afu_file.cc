@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "afu_file.h"
+
+#include <errno.h>
+
+#include <string>
+#include <utility>
+
+#include "../mmio/problem_state.h"
+
+namespace cxl {
+
+void AfuFile::Define(Napi::Env env) {
+  Wrap::Define(
+      env, "AfuFile",
+      {InstanceAccessor("fd", &AfuFile::Fd, nullptr), InstanceMethod("ioctl", &AfuFile::Ioctl),
+       InstanceMethod("ioctlSync", &AfuFile::IoctlSync), InstanceMethod("map", &AfuFile::Map),
+       InstanceMethod("onEvents", &AfuFile::OnEvents), InstanceMethod("arm", &AfuFile::Arm),
+       InstanceMethod("disarm", &AfuFile::Disarm), InstanceMethod("close", &AfuFile::Close)});
+}
+
+AfuFile::AfuFile(const Napi::CallbackInfo& info)
+    : Wrap(info), FileObject(Environment::Of(info.Env()), *this) {
+  Init* init = InitOf<Init>(info);
+  if (init == nullptr) return;
+  afu_ = init->device.get();
+  afu_->source.listener = this;
+  Open(std::move(init->device));
+}
+
+AfuFile::~AfuFile() { Abandon(); }
+
+void AfuFile::Leave() {
+  if (environment().events().Leave(&afu_->source)) WaitIsOver();
+  while (mappings != nullptr) mappings->Unmap();
+}
+
+// Neither the process nor the object is kept alive for the wait any more.
+void AfuFile::WaitIsOver() {
+  environment().Unref();
+  Unref();
+}
+
+void AfuFile::OnEvents(Napi::Uint8Array batch, size_t length, int error, bool waited) {
+  const Napi::Object self = Value();
+  if (waited) WaitIsOver();
+  if (batch.IsEmpty() || self.IsEmpty()) return;
+  const Napi::Value sink = self.Get("sink");
+  if (!sink.IsFunction()) return;
+  const auto env = self.Env();
+  sink.As<Napi::Function>().Call(self, {batch, Napi::Number::New(env, static_cast<double>(length)),
+                                        Napi::Number::New(env, error)});
+}
+
+// map(offset, length, endian)
+Napi::Value AfuFile::Map(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsNumber() || !info[1].IsNumber() || !info[2].IsString()) {
+    return ThrowTypeError(env, "a mapping needs an offset, a length and a byte order");
+  }
+  const int64_t offset = info[0].As<Napi::Number>().Int64Value();
+  const int64_t length = info[1].As<Napi::Number>().Int64Value();
+  if (offset < 0 || length <= 0) return ThrowRangeError(env, "a mapping needs a range");
+  if (!open()) return Napi::Number::New(env, -EBADF);
+  const bool big_endian = info[2].As<Napi::String>().Utf8Value() == "big";
+  return ProblemState::Map(env, *this, afu_->fd(), offset, static_cast<size_t>(length), big_endian);
+}
+
+// onEvents(sink). A property of the object and not a reference: a sink leads back to its context,
+// which could then never be collected.
+Napi::Value AfuFile::OnEvents(const Napi::CallbackInfo& info) {
+  Value().Set("sink", info[0]);
+  return info.Env().Undefined();
+}
+
+// arm()
+Napi::Value AfuFile::Arm(const Napi::CallbackInfo& info) {
+  if (!open() || !environment().Start()) return info.Env().Undefined();
+  if (environment().events().Arm(&afu_->source)) {
+    environment().Ref();
+    Ref();
+  }
+  return info.Env().Undefined();
+}
+
+// disarm()
+Napi::Value AfuFile::Disarm(const Napi::CallbackInfo& info) {
+  if (open() && environment().events().Disarm(&afu_->source)) WaitIsOver();
+  return info.Env().Undefined();
+}
+
+}  // namespace cxl

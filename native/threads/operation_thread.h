@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls that can block for long (open, START_WORK, close, image download, a reset by sysfs) run on
+// a thread of the environment, in the order of their submission, and never in libuv's pool.
+#ifndef NODE_CXL_THREADS_OPERATION_THREAD_H_
+#define NODE_CXL_THREADS_OPERATION_THREAD_H_
+
+#include <napi.h>
+
+#include <list>
+#include <memory>
+#include <optional>
+
+#include "deferred.h"
+#include "thread.h"
+
+namespace cxl {
+
+class Environment;
+
+class Operation {
+ public:
+  Operation() = default;
+  // An operation that never ran, or whose answer nobody got, undoes what it holds (closes its
+  // descriptor, say).
+  virtual ~Operation() = default;
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  // On the operation thread.
+  virtual void Run() = 0;
+  // On JavaScript's thread: what the promise resolves with; an exception that is pending
+  // afterwards rejects it.
+  virtual Napi::Value Answer(Napi::Env env) = 0;
+
+ private:
+  friend class OperationThread;
+  std::optional<Deferred> deferred_;
+};
+
+class OperationThread {
+ public:
+  explicit OperationThread(Environment& environment) : environment_(environment) {}
+
+  // A promise for the operation's answer; a negative errno when there is no thread to be had.
+  Napi::Value Submit(Napi::Env env, std::unique_ptr<Operation> operation);
+
+  // Without a promise: nobody waits for the answer, and the process does not stay alive for it.
+  void Post(std::unique_ptr<Operation> operation);
+
+  // Settles the promises of what is done.
+  void Deliver(Napi::Env env);
+
+  // Waits for the operation that runs, and drops the others.
+  void Stop();
+
+ private:
+  using Queue = std::list<std::unique_ptr<Operation>>;
+
+  int Start();
+  void Push(std::unique_ptr<Operation> operation);
+  static void Body(void* self);
+  void Loop();
+
+  Environment& environment_;
+  Thread thread_;
+  Mutex mutex_;
+  Condition changed_;
+  // Under the mutex:
+  Queue waiting_;
+  Queue done_;
+  bool stopping_ = false;
+};
+
+}  // namespace cxl
+
+#endif  // NODE_CXL_THREADS_OPERATION_THREAD_H_
