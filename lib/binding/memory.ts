@@ -15,9 +15,8 @@ export interface AllocationRequest {
 /**
  * Memory an AFU can reach: zeroed, aligned, outside V8's heap, at a stable effective address.
  *
- * Loads have acquire order, stores release order. An access takes its offset, and a store its
- * bytes, from Binding.operands, and a load leaves its bytes there, as they are in memory: byte
- * order is for the caller.
+ * Loads have acquire order, stores release order. An access takes its offset and byte order, and
+ * a store its value, from Binding.operands, and a load leaves its value there.
  */
 export interface MemoryRegion {
   readonly address: bigint;

@@ -7,22 +7,22 @@
 export class Operands {
   /** Bytes from the start of the mapping or memory. */
   readonly offset: Float64Array;
-  /** The value, in the host's byte order. */
+  /** The value, in the host's byte order: the first for 32 bits and less. */
   readonly value32: Uint32Array;
   readonly value64: BigUint64Array;
-  /** The value as the bytes that are, or will be, in memory. */
-  readonly bytes: DataView;
+  /** Of memory alone: 1 when its byte order is not the host's, else 0. */
+  readonly swap: Uint32Array;
 
   constructor(buffer: SharedArrayBuffer) {
     this.offset = new Float64Array(buffer, 0, 1);
     this.value32 = new Uint32Array(buffer, 8, 1);
     this.value64 = new BigUint64Array(buffer, 8, 1);
-    this.bytes = new DataView(buffer, 8, 8);
+    this.swap = new Uint32Array(buffer, 16, 1);
   }
 }
 
 /** Bytes of the buffer. */
-export const OPERANDS_SIZE = 16;
+export const OPERANDS_SIZE = 24;
 
 const known = new WeakMap<SharedArrayBuffer, Operands>();
 

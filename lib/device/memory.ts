@@ -62,14 +62,15 @@ export class Memory {
   readonly size: number;
   readonly #region: MemoryRegion;
   readonly #operands: Operands;
-  readonly #littleEndian: boolean;
+  /** Operands.swap of an access that names no byte order. */
+  readonly #swap: number;
   #freed = false;
 
   /** @internal Use Cxl.allocate(). */
   constructor(region: MemoryRegion, operands: Operands, endian: 'big' | 'little') {
     this.#region = region;
     this.#operands = operands;
-    this.#littleEndian = endian === 'little';
+    this.#swap = swapFor(endian);
     // A new owner of the bytes would not know when the memory is freed.
     for (const method of ['transfer', 'transferToFixedLength']) {
       Object.defineProperty(region.buffer, method, { value: refuseTransfer });
@@ -98,67 +99,61 @@ export class Memory {
    * @throws ERR_OUT_OF_RANGE; ERR_INVALID_STATE once freed. So do all loads and stores.
    */
   load8(offset: number): number {
-    this.#at(offset, 1);
+    this.#at(offset, 1, undefined);
     this.#region.load8();
-    return this.#operands.bytes.getUint8(0);
+    return this.#operands.value32[0]!;
   }
 
   /** 16 bits at `offset` (bytes, a multiple of 2). */
   load16(offset: number, options?: AccessOptions): number {
-    const littleEndian = this.#order(options);
-    this.#at(offset, 2);
+    this.#at(offset, 2, options);
     this.#region.load16();
-    return this.#operands.bytes.getUint16(0, littleEndian);
+    return this.#operands.value32[0]!;
   }
 
   /** 32 bits at `offset` (bytes, a multiple of 4). */
   load32(offset: number, options?: AccessOptions): number {
-    const littleEndian = this.#order(options);
-    this.#at(offset, 4);
+    this.#at(offset, 4, options);
     this.#region.load32();
-    return this.#operands.bytes.getUint32(0, littleEndian);
+    return this.#operands.value32[0]!;
   }
 
   /** 64 bits at `offset` (bytes, a multiple of 8). */
   load64(offset: number, options?: AccessOptions): bigint {
-    const littleEndian = this.#order(options);
-    this.#at(offset, 8);
+    this.#at(offset, 8, options);
     this.#region.load64();
-    return this.#operands.bytes.getBigUint64(0, littleEndian);
+    return this.#operands.value64[0]!;
   }
 
   /** Stores a byte (0 to 255) at `offset` (bytes, 0 to size - 1). */
   store8(offset: number, value: number): void {
     checkInteger('value', value, 0, 0xff);
-    this.#at(offset, 1);
-    this.#operands.bytes.setUint8(0, value);
+    this.#at(offset, 1, undefined);
+    this.#operands.value32[0] = value;
     this.#region.store8();
   }
 
   /** Stores 16 bits (0 to 65535) at `offset` (bytes, a multiple of 2). */
   store16(offset: number, value: number, options?: AccessOptions): void {
     checkInteger('value', value, 0, 0xffff);
-    const littleEndian = this.#order(options);
-    this.#at(offset, 2);
-    this.#operands.bytes.setUint16(0, value, littleEndian);
+    this.#at(offset, 2, options);
+    this.#operands.value32[0] = value;
     this.#region.store16();
   }
 
   /** Stores 32 bits (0 to 2^32 - 1) at `offset` (bytes, a multiple of 4). */
   store32(offset: number, value: number, options?: AccessOptions): void {
     checkInteger('value', value, 0, 0xffff_ffff);
-    const littleEndian = this.#order(options);
-    this.#at(offset, 4);
-    this.#operands.bytes.setUint32(0, value, littleEndian);
+    this.#at(offset, 4, options);
+    this.#operands.value32[0] = value;
     this.#region.store32();
   }
 
   /** Stores 64 bits (0n to 2^64 - 1) at `offset` (bytes, a multiple of 8). */
   store64(offset: number, value: bigint, options?: AccessOptions): void {
     checkUint64('value', value);
-    const littleEndian = this.#order(options);
-    this.#at(offset, 8);
-    this.#operands.bytes.setBigUint64(0, value, littleEndian);
+    this.#at(offset, 8, options);
+    this.#operands.value64[0] = value;
     this.#region.store64();
   }
 
@@ -189,27 +184,27 @@ export class Memory {
     this.free();
   }
 
-  /** Whether an access is little-endian. */
-  #order(options: AccessOptions | undefined): boolean {
-    const endian = options?.endian;
-    if (endian === undefined) return this.#littleEndian;
-    return resolveEndian('options.endian', endian) === 'little';
-  }
-
   #alive(): void {
     if (this.#freed) throw stateError('this Memory has been freed');
   }
 
-  /** Checks an offset and makes it the operand of the access. */
-  #at(offset: number, width: number): void {
+  /** Checks where and how an access goes, and makes it its operands. */
+  #at(offset: number, width: number, options: AccessOptions | undefined): void {
     this.#alive();
     if (typeof offset !== 'number') throw typeError('offset', 'a number', offset);
     // Written so that NaN and fractions fail.
     if (!(offset >= 0 && offset <= this.size - width && offset % width === 0)) {
       throw rangeError('offset', `a multiple of ${width} from 0 to ${this.size - width}`, offset);
     }
+    const endian = options?.endian;
+    this.#operands.swap[0] =
+      endian === undefined ? this.#swap : swapFor(resolveEndian('options.endian', endian));
     this.#operands.offset[0] = offset;
   }
+}
+
+function swapFor(endian: 'big' | 'little'): number {
+  return endian === resolveEndian('endian', 'host') ? 0 : 1;
 }
 
 function refuseTransfer(): never {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "../mmio/access_function.h"
+#include "../mmio/byte_order.h"
 #include "attachments.h"
 #include "ordered_access.h"
 
@@ -22,10 +23,15 @@ void StoreWord(void* address, uint16_t value) { cxl_memory_store16_release(addre
 void StoreWord(void* address, uint32_t value) { cxl_memory_store32_release(address, value); }
 void StoreWord(void* address, uint64_t value) { cxl_memory_store64_release(address, value); }
 
-uint8_t& ValueOf(Operands* operands, uint8_t) { return operands->value8; }
-uint16_t& ValueOf(Operands* operands, uint16_t) { return operands->value16; }
-uint32_t& ValueOf(Operands* operands, uint32_t) { return operands->value32; }
-uint64_t& ValueOf(Operands* operands, uint64_t) { return operands->value64; }
+// A byte and a halfword use the place of a word.
+template <class Word>
+auto& ValueOf(Operands* operands) {
+  if constexpr (sizeof(Word) == sizeof(uint64_t)) {
+    return operands->value64;
+  } else {
+    return operands->value32;
+  }
+}
 
 }  // namespace
 
@@ -154,7 +160,10 @@ template <class Word>
 napi_value MemoryRegion::Load(napi_env env, napi_callback_info info) {
   auto self = BoundTo<MemoryRegion>(env, info);
   const char* place = self->Place(env, sizeof(Word));
-  if (place != nullptr) ValueOf(self->operands_, Word()) = LoadWord(place, Word());
+  if (place != nullptr) {
+    const bool swap = self->operands_->swap != 0;
+    ValueOf<Word>(self->operands_) = SwapIf(swap, LoadWord(place, Word()));
+  }
   return nullptr;
 }
 
@@ -162,7 +171,10 @@ template <class Word>
 napi_value MemoryRegion::Store(napi_env env, napi_callback_info info) {
   auto self = BoundTo<MemoryRegion>(env, info);
   char* place = self->Place(env, sizeof(Word));
-  if (place != nullptr) StoreWord(place, ValueOf(self->operands_, Word()));
+  if (place != nullptr) {
+    const bool swap = self->operands_->swap != 0;
+    StoreWord(place, SwapIf(swap, static_cast<Word>(ValueOf<Word>(self->operands_))));
+  }
   return nullptr;
 }
 

@@ -7,7 +7,9 @@
 // Heavyweight: lwsync orders neither stores against later loads nor cache-inhibited storage.
 #define NODE_CXL_BARRIER "sync"
 #elif defined(__x86_64__)
-#define NODE_CXL_BARRIER "mfence"
+// A locked instruction waits for all loads and stores before it, as mfence does, in a fifth of the
+// time; it leaves out what concerns non-temporal stores and cache-line flushes alone.
+#define NODE_CXL_BARRIER "lock; addl $0, -4(%%rsp)"
 #elif defined(__aarch64__)
 #define NODE_CXL_BARRIER "dsb sy"
 #else

@@ -13,12 +13,13 @@ namespace cxl {
 // lib/binding/operands.ts has the same layout.
 struct Operands {
   double offset;  // bytes
+  // In the host's byte order; value32 for 32 bits and less.
   union {
-    uint8_t value8;
-    uint16_t value16;
     uint32_t value32;
     uint64_t value64;
   };
+  // Of memory alone: its byte order is not the host's.
+  uint32_t swap;
 
   // The place of an access of `width` bytes within `size` bytes at `base`; nullptr when it is
   // misaligned or out of range. JavaScript has checked before; this keeps a mistake there from
@@ -32,7 +33,7 @@ struct Operands {
     return place % width == 0 ? base + place : nullptr;
   }
 };
-static_assert(sizeof(Operands) == 16, "lib/binding/operands.ts");
+static_assert(sizeof(Operands) == 24, "lib/binding/operands.ts");
 
 class OperandBuffer {
  public:

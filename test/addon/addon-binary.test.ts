@@ -31,7 +31,7 @@ interface Processor {
 const processors: Processor[] = [
   {
     format: /elf64-x86-64/,
-    barrier: /^mfence/,
+    barrier: /^lock addl \$0x0,-0x4\(%rsp\)/,
     load: /^mov\s+\(%r\w+\),%[er]\w+$/,
     store: /^mov\s+%[er]\w+,\(%r\w+\)$/,
     forbidden: /^(call|rep|movs|stos|prefetch|cl\w*flush)|%[xyz]mm/,

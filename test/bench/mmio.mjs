@@ -4,6 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { endianness } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -54,6 +55,7 @@ try {
   await context.attach({ wed: queue.address | 1n });
   const area = context.mapProblemState({ endian: 'big' });
   const block = new BigUint64Array(64);
+  const other = { endian: endianness() === 'LE' ? 'big' : 'little' };
   // Status and process handle: nothing happens when they are read; the timebase may be asked
   // for as often as one likes.
   const results = measure({
@@ -68,6 +70,39 @@ try {
     },
     write64: () => {
       for (let i = 0; i < calls; ++i) area.write64(0x40, 0n);
+    },
+    write32: () => {
+      for (let i = 0; i < calls; ++i) area.write32(0x40, 0);
+    },
+    'Memory.load8': () => {
+      for (let i = 0; i < calls; ++i) queue.load8(64);
+    },
+    'Memory.store8': () => {
+      for (let i = 0; i < calls; ++i) queue.store8(64, 1);
+    },
+    'Memory.load16': () => {
+      for (let i = 0; i < calls; ++i) queue.load16(64);
+    },
+    'Memory.store16': () => {
+      for (let i = 0; i < calls; ++i) queue.store16(64, 1);
+    },
+    'Memory.load32': () => {
+      for (let i = 0; i < calls; ++i) queue.load32(64);
+    },
+    'Memory.store32': () => {
+      for (let i = 0; i < calls; ++i) queue.store32(64, 1);
+    },
+    'Memory.load64': () => {
+      for (let i = 0; i < calls; ++i) queue.load64(64);
+    },
+    'Memory.store64': () => {
+      for (let i = 0; i < calls; ++i) queue.store64(64, 1n);
+    },
+    'Memory.load64, the other byte order': () => {
+      for (let i = 0; i < calls; ++i) queue.load64(64, other);
+    },
+    'Memory.store64, the other byte order': () => {
+      for (let i = 0; i < calls; ++i) queue.store64(64, 1n, other);
     },
     'readBlock, 64 x 64 bits (an element)': () => {
       for (let i = 0; i < calls; i += 64) area.readBlock(0, block);

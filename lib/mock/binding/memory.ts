@@ -1,4 +1,5 @@
 /** allocate(): memory that lives in the mock's effective-address space. */
+import { endianness } from 'node:os';
 import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
@@ -87,9 +88,7 @@ class MockMemory implements MemoryRegion {
   readonly #host: MemoryHost;
   readonly #pool: MemoryPool;
   readonly #operands: Operands;
-  readonly #bytes: Uint8Array;
-  /** Where the operands of an access are, as bytes. */
-  readonly #value: Uint8Array;
+  readonly #view: DataView;
   #freed = false;
   readonly load8 = () => this.#load(1);
   readonly load16 = () => this.#load(2);
@@ -113,25 +112,38 @@ class MockMemory implements MemoryRegion {
     this.address = address;
     this.size = size;
     this.#operands = operandsOf(host.operands);
-    this.#bytes = new Uint8Array(buffer);
-    const { bytes } = this.#operands;
-    this.#value = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#view = new DataView(buffer);
     // Transferred, it would leave this memory without its bytes while an AFU reaches them.
     // (The addon's buffer is external: Node refuses to transfer those by itself, and marked
     // so, it could not detach them at its end on Node 24.)
     markAsUntransferable(buffer);
   }
 
-  #load(width: number): void {
+  #load(width: 1 | 2 | 4 | 8): void {
     this.#host.poke();
+    const { value32, value64 } = this.#operands;
     const offset = this.#operands.offset[0]!;
-    for (let i = 0; i < width; i += 1) this.#value[i] = this.#bytes[offset + i]!;
+    const little = this.#littleEndian;
+    if (width === 1) value32[0] = this.#view.getUint8(offset);
+    else if (width === 2) value32[0] = this.#view.getUint16(offset, little);
+    else if (width === 4) value32[0] = this.#view.getUint32(offset, little);
+    else value64[0] = this.#view.getBigUint64(offset, little);
   }
 
-  #store(width: number): void {
+  #store(width: 1 | 2 | 4 | 8): void {
+    const { value32, value64 } = this.#operands;
     const offset = this.#operands.offset[0]!;
-    for (let i = 0; i < width; i += 1) this.#bytes[offset + i] = this.#value[i]!;
+    const little = this.#littleEndian;
+    if (width === 1) this.#view.setUint8(offset, value32[0]!);
+    else if (width === 2) this.#view.setUint16(offset, value32[0]!, little);
+    else if (width === 4) this.#view.setUint32(offset, value32[0]!, little);
+    else this.#view.setBigUint64(offset, value64[0]!, little);
     this.#host.poke();
+  }
+
+  get #littleEndian(): boolean {
+    const swap = this.#operands.swap[0] !== 0;
+    return swap !== (endianness() === 'LE');
   }
 
   free(force: boolean): number {
