@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../area.h"
-#include "../engine.h"
+#include "../driver/area.h"
+#include "../afu/engine.h"
 #include "flash.h"
 
 const char* const lun_names[FLASH_LUNS] = {

@@ -8,7 +8,7 @@
 
 #include <pthread.h>
 
-#include "../context.h"
+#include "../driver/context.h"
 
 #define FLASH_LUNS 4
 #define FLASH_PATHS 6

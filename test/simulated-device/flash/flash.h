@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "../device.h"
+#include "../driver/device.h"
 
 struct flash_path;
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "../../../native/abi/cxlflash.h"
-#include "../memory.h"
+#include "../afu/memory.h"
 #include "adapter.h"
 #include "flash.h"
 

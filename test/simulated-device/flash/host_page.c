@@ -3,8 +3,8 @@
 // The host-transport page of a context in IOARRIN mode, whose registers act on access: each
 // store to IOARRIN is a command.
 
-#include "../context.h"
-#include "../registers.h"
+#include "../driver/context.h"
+#include "../afu/registers.h"
 #include "sislite.h"
 
 #define ALL_ONES (~0ull)

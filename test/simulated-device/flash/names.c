@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../next.h"
+#include "../calls/next.h"
 #include "adapter.h"
 #include "flash.h"
 

@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../area.h"
-#include "../next.h"
+#include "../driver/area.h"
+#include "../calls/next.h"
 #include "adapter.h"
 #include "flash.h"
 

@@ -8,9 +8,9 @@
 #include <endian.h>
 #include <string.h>
 
-#include "../events.h"
-#include "../memory.h"
-#include "../registers.h"
+#include "../driver/events.h"
+#include "../afu/memory.h"
+#include "../afu/registers.h"
 
 // Commands of one context before the next gets its turn.
 #define TURN 64

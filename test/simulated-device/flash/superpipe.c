@@ -9,11 +9,11 @@
 #include <unistd.h>
 
 #include "../../../native/abi/cxlflash.h"
-#include "../abi.h"
-#include "../engine.h"
-#include "../files.h"
-#include "../memory.h"
-#include "../next.h"
+#include "../../../native/abi/cxl.h"
+#include "../afu/engine.h"
+#include "../calls/files.h"
+#include "../afu/memory.h"
+#include "../calls/next.h"
 #include "adapter.h"
 #include "flash.h"
 
@@ -54,7 +54,7 @@ static int start(struct flash_context* context) {
   struct context* started;
   int error = context_open(&here.afu, false, true, &started);
   if (error) return -ENODEV;
-  struct start_work work = {.flags = START_WORK_NUM_IRQS | START_WORK_ERR_FF,
+  struct cxl_ioctl_start_work work = {.flags = CXL_START_WORK_NUM_IRQS | CXL_START_WORK_ERR_FF,
                             .num_interrupts = (int16_t)context->interrupts};
   error = context_start(started, &work);
   if (!error && flash->closed_contexts) {

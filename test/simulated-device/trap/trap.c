@@ -10,10 +10,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../area.h"
-#include "../memory.h"
-#include "../next.h"
-#include "trapped_access.h"
+#include "../driver/area.h"
+#include "../afu/memory.h"
+#include "../calls/next.h"
+#include "access.h"
 
 static struct sigaction previous;
 static bool installed;

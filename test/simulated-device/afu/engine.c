@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "engine.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../flash/flash.h"
+#include "../calls/next.h"
+
+static bool running;
+
+// How long the thread stays close after work, and how far its sleep then grows.
+#define NEAR_NS 200000
+#define FIRST_SLEEP_NS 20000
+#define LONGEST_SLEEP_NS 2000000
+#define LOOK_NS 500000000
+
+static bool run_afu(struct afu* afu, bool* attached) {
+  bool worked = false;
+  for (int pe = 0; pe < 512; pe++) {
+    struct context* context = afu->contexts[pe];
+    if (!context || context->status != STARTED || context->foreign) continue;
+    *attached = true;
+    if (!afu->card->link_up) continue;
+    worked |= provoke_step(context);
+    // A command may have detached it or taken the link down.
+    if (afu->contexts[pe] != context || context->status != STARTED || !afu->card->link_up) {
+      continue;
+    }
+    worked |= memcpy_afu_step(context);
+  }
+  return worked;
+}
+
+// A process ends with its last thread. This one must not be what keeps it: a main thread that
+// has gone, and none but ours left, is the end.
+static bool alone(void) {
+  char text[512];
+  // A main thread that has ended has no program any more. Asked first, since it takes no
+  // descriptor, whose number the program might miss.
+  if (NEXT(readlink)("/proc/self/exe", text, sizeof text) >= 0) return false;
+  int fd = NEXT(open)("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  ssize_t size = NEXT(read)(fd, text, sizeof text - 1);
+  NEXT(close)(fd);
+  text[size > 0 ? size : 0] = 0;
+  char* state = strrchr(text, ')');
+  int threads = 0;
+  // Of the fields behind the name the first is the state, the 18th the number of threads.
+  if (!state || state[1] != ' ' || state[2] != 'Z') return false;
+  const char* format = "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d";
+  return sscanf(state + 2, format, &threads) == 1 && threads <= 2;
+}
+
+static void* run(void* unused) {
+  (void)unused;
+  int64_t last_work = now(), last_look = last_work;
+  long sleep = FIRST_SLEEP_NS;
+  for (;;) {
+    device_lock();
+    bool attached = false, worked = false;
+    device_tick();
+    for (int number = 0; number < CARDS; number++) worked |= run_afu(cards[number].afu, &attached);
+    worked |= flash_step(&attached);
+    if (!attached && !device_busy() && !flash_busy()) {
+      running = false;
+      device_unlock();
+      return NULL;
+    }
+    device_unlock();
+    int64_t time = now();
+    if (worked) {
+      last_work = time;
+      sleep = FIRST_SLEEP_NS;
+    }
+    if (time - last_work < NEAR_NS) {
+      sched_yield();
+      continue;
+    }
+    if (time - last_look > LOOK_NS) {
+      last_look = time;
+      if (alone()) exit(0);
+    }
+    nanosleep(&(struct timespec){0, sleep}, NULL);
+    sleep = sleep * 2 < LONGEST_SLEEP_NS ? sleep * 2 : LONGEST_SLEEP_NS;
+  }
+}
+
+void engine_forget(void) { running = false; }
+
+void engine_wake(void) {
+  if (running) return;
+  // The thread takes no signal of the process.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, run, NULL) == 0) {
+    running = true;
+    pthread_setname_np(thread, "cxlsim");
+    pthread_detach(thread);
+  }
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The device's life in a process: its start, its forks and its end.
+
+#include <pthread.h>
+
+#include "../driver/area.h"
+#include "../control/control.h"
+#include "../driver/device.h"
+#include "../afu/engine.h"
+#include "files.h"
+#include "../flash/flash.h"
+#include "../sysfs/tree.h"
+
+static void in_child(void) {
+  tree_forget();
+  engine_forget();
+  for (int number = 0; number < CARDS; number++) area_forked(cards[number].afu);
+  file_forked();
+  flash_forked();
+  device_unlock();
+}
+
+__attribute__((constructor)) static void start(void) {
+  control_install_sigbus();
+  tree_begin();
+  pthread_atfork(device_lock, device_unlock, in_child);
+}
+
+__attribute__((destructor)) static void end(void) { tree_remove(); }

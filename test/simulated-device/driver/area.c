@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+#include "area.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "context.h"
+#include "../calls/next.h"
+#include "../trap/trap.h"
+
+// One mapping of a process; a list is enough for the few a process has.
+struct mapping {
+  struct mapping* next;
+  struct context* context;
+  uint8_t* start;
+  size_t length;
+  uint64_t offset;  // in the AFU's whole area
+  int protection;   // as the program asked for it
+  int flags;
+  enum backing backing;
+};
+
+static struct mapping* mappings;
+static unsigned count;
+static int empty_fd = -1;  // nothing behind it: a touch is a true SIGBUS
+static int ones_fd = -1;   // one page of all ones, the same one at every offset
+
+#define ONES_SIZE 65536
+
+static size_t round_up(size_t length) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  return (length + page - 1) & ~(page - 1);
+}
+
+int area_create(struct afu* afu) {
+  afu->area_fd = memfd_create("cxlsim-area", MFD_CLOEXEC);
+  if (afu->area_fd < 0 || ftruncate(afu->area_fd, (off_t)afu->ps_size)) return -errno;
+  void* area = NEXT(mmap)(NULL, afu->ps_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                          afu->area_fd, 0);
+  if (area == MAP_FAILED) return -errno;
+  afu->area = area;
+  return 0;
+}
+
+#define AFU_WIDE_REGISTERS 0x4000
+
+void area_forked(struct afu* afu) {
+  if (!afu || !afu->area) return;
+  uint8_t* inherited = afu->area;
+  NEXT(close)(afu->area_fd);
+  if (area_create(afu)) abort();
+  memcpy(afu->area, inherited, AFU_WIDE_REGISTERS);
+  NEXT(munmap)(inherited, afu->ps_size);
+}
+
+static int open_ones(void) {
+  if (ones_fd >= 0) return ones_fd;
+  static uint8_t ones[ONES_SIZE];
+  memset(ones, 0xff, sizeof ones);
+  ones_fd = memfd_create("cxlsim-ones", MFD_CLOEXEC);
+  if (ones_fd >= 0 && NEXT(write)(ones_fd, ones, sizeof ones) != sizeof ones) abort();
+  return ones_fd;
+}
+
+static int open_empty(void) {
+  if (empty_fd < 0) empty_fd = memfd_create("cxlsim-empty", MFD_CLOEXEC);
+  return empty_fd;
+}
+
+// Registers that act on access let none through.
+static int shown_protection(struct context* context, enum backing backing, int wanted) {
+  return backing == BACKING_DEVICE && context->acting ? PROT_NONE : wanted;
+}
+
+static void remap(struct mapping* mapping, uint8_t* start, size_t length, int flags, int fd,
+                  uint64_t offset) {
+  int sharing = flags & (MAP_SHARED | MAP_PRIVATE);
+  int protection = shown_protection(mapping->context, mapping->backing, mapping->protection);
+  void* at =
+      NEXT(mmap)(start, length, protection, sharing | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset);
+  if (at != start) abort();
+}
+
+static void back_mapping(struct mapping* mapping, enum backing backing) {
+  mapping->backing = backing;
+  if (backing == BACKING_DEVICE) {
+    remap(mapping, mapping->start, mapping->length, mapping->flags, mapping->context->afu->area_fd,
+          mapping->offset);
+  } else if (backing == BACKING_FAULT) {
+    remap(mapping, mapping->start, mapping->length, mapping->flags, open_empty(), 0);
+  } else {
+    for (size_t done = 0; done < mapping->length; done += ONES_SIZE) {
+      size_t left = mapping->length - done;
+      // Private: a store sticks, and reaches no device.
+      remap(mapping, mapping->start + done, left < ONES_SIZE ? left : ONES_SIZE, MAP_PRIVATE,
+            open_ones(), 0);
+    }
+  }
+}
+
+void area_back(struct context* context, enum backing backing) {
+  if (backing == BACKING_FAULT && context->err_ff) backing = BACKING_ONES;
+  for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
+    if (mapping->context == context) back_mapping(mapping, backing);
+  }
+}
+
+static int check_map(struct context* context, int access, size_t length, int protection, int flags,
+                     off_t offset) {
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  if (length == 0 || ((uint64_t)offset & (page - 1))) return EINVAL;
+  if (!(flags & (MAP_SHARED | MAP_PRIVATE))) return EINVAL;
+  if (access == O_WRONLY) return EACCES;
+  if (access == O_RDONLY && (protection & PROT_WRITE) && (flags & MAP_SHARED)) return EACCES;
+  if (context->status != STARTED || !context->afu->card->link_up) return EIO;
+  uint64_t size = context_area_size(context);
+  uint64_t start = (uint64_t)offset, rounded = round_up(length);
+  if (start > size || rounded > size - start) return EINVAL;
+  return 0;
+}
+
+void* area_map(struct context* context, int access, void* address, size_t length, int protection,
+               int flags, off_t offset) {
+  errno = check_map(context, access, length, protection, flags, offset);
+  if (errno) return MAP_FAILED;
+  struct mapping* mapping = malloc(sizeof *mapping);
+  if (!mapping) {
+    errno = ENOMEM;
+    return MAP_FAILED;
+  }
+  uint64_t start = context_area_offset(context) + (uint64_t)offset;
+  int shown = shown_protection(context, BACKING_DEVICE, protection);
+  if (context->acting) trap_install();
+  void* at = NEXT(mmap)(address, length, shown, flags, context->afu->area_fd, (off_t)start);
+  if (at == MAP_FAILED) {
+    int error = errno;
+    free(mapping);
+    errno = error;
+    return at;
+  }
+  *mapping = (struct mapping){mappings, context,    at,    round_up(length),
+                              start,    protection, flags, BACKING_DEVICE};
+  mappings = mapping;
+  count++;
+  context->mappings++;
+  return at;
+}
+
+bool area_find(const void* address, struct area_place* place) {
+  const uint8_t* at = address;
+  for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
+    if (!mapping->context->acting || at < mapping->start) continue;
+    uint64_t distance = (uint64_t)(at - mapping->start);
+    if (distance >= mapping->length) continue;
+    uint64_t offset = mapping->offset + distance - context_area_offset(mapping->context);
+    *place = (struct area_place){mapping->context, offset, mapping->protection, mapping->backing};
+    return true;
+  }
+  return false;
+}
+
+bool area_any(void) { return __atomic_load_n(&count, __ATOMIC_ACQUIRE) != 0; }
+unsigned area_count(void) { return count; }
+
+// What is left of a mapping behind a hole becomes one of its own.
+static bool keep_tail(struct mapping* mapping, uint8_t* tail) {
+  struct mapping* rest = malloc(sizeof *rest);
+  if (!rest) return false;
+  *rest = *mapping;
+  rest->start = tail;
+  rest->length = (size_t)(mapping->start + mapping->length - tail);
+  rest->offset += (uint64_t)(tail - mapping->start);
+  mapping->next = rest;
+  mapping->context->mappings++;
+  count++;
+  return true;
+}
+
+void area_forget(void* address, size_t length) {
+  uint8_t* start = address;
+  uint8_t* end = start + round_up(length);
+  for (struct mapping** link = &mappings; *link;) {
+    struct mapping* mapping = *link;
+    uint8_t* mapping_end = mapping->start + mapping->length;
+    if (end <= mapping->start || start >= mapping_end) {
+      link = &mapping->next;
+      continue;
+    }
+    if (end < mapping_end && !keep_tail(mapping, end)) abort();
+    if (start > mapping->start) {
+      mapping->length = (size_t)(start - mapping->start);
+      link = &mapping->next;
+      continue;
+    }
+    struct context* context = mapping->context;
+    *link = mapping->next;
+    free(mapping);
+    count--;
+    context->mappings--;
+    context_put(context);
+    // The lock may have been given up: begin again.
+    link = &mappings;
+  }
+}
+
+static struct afu* truncated;
+static uint64_t truncations;
+
+static void back_all(struct afu* afu, enum backing backing) {
+  for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
+    if (mapping->context->afu == afu && mapping->context->status == STARTED) {
+      back_mapping(mapping, backing);
+    }
+  }
+}
+
+static void* truncate_loop(void* unused) {
+  (void)unused;
+  for (;;) {
+    device_lock();
+    struct afu* afu = truncated;
+    if (!afu) break;
+    back_all(afu, BACKING_FAULT);
+    truncations++;
+    device_unlock();
+    usleep(50);
+    device_lock();
+    back_all(afu, BACKING_DEVICE);
+    if (!truncated) break;
+    device_unlock();
+    usleep(50);
+  }
+  device_unlock();
+  return NULL;
+}
+
+void area_truncate_start(struct afu* afu) {
+  bool running = truncated != NULL;
+  truncated = afu;
+  pthread_t thread;
+  if (running || pthread_create(&thread, NULL, truncate_loop, NULL)) return;
+  pthread_setname_np(thread, "cxlsim");
+  pthread_detach(thread);
+}
+
+void area_truncate_stop(void) {
+  if (truncated) back_all(truncated, BACKING_DEVICE);
+  truncated = NULL;
+}
+
+uint64_t area_truncations(void) { return truncations; }

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The flash adapter in a child of a fork that runs no other program: what is the parent's, what
+// is the child's own, and what is left when it is killed.
+
+#include <endian.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../../../native/abi/cxlflash.h"
+#include "self_test.h"
+
+#define HOST_PAGE 65536
+#define CHUNK 65536ull
+#define CHUNKS 4
+// Blocks a command, of 4 KiB, and commands in the ring.
+#define LARGE 1024
+#define SLOTS 64
+
+enum {
+  ENDIAN_CONTROL = 0x00,
+  RRQ_START = 0x28,
+  RRQ_END = 0x30,
+  SQ_START = 0x50,
+  SQ_END = 0x58,
+  SQ_HEAD = 0x60,
+  SQ_TAIL = 0x68,
+};
+
+static int lun;
+
+static struct cxlflash_attach attach(void) {
+  struct cxlflash_manage_lun manage = {.hdr.flags = CXLFLASH_ENABLE_SUPERPIPE};
+  struct cxlflash_attach attach = {.hdr.flags = O_RDWR, .num_interrupts = 4};
+  if (ioctl(lun, CXLFLASH_MANAGE_LUN, &manage) || ioctl(lun, CXLFLASH_ATTACH, &attach)) {
+    perror("/dev/sg90");
+    exit(1);
+  }
+  return attach;
+}
+
+static int verify(uint64_t id, uint64_t handle) {
+  struct cxlflash_verify verify = {.context_id = id, .rsrc_handle = handle};
+  return REFUSAL(ioctl(lun, CXLFLASH_VERIFY, &verify));
+}
+
+static uint64_t open_virtual(uint64_t id, uint64_t blocks) {
+  struct cxlflash_uvirtual request = {.context_id = id, .lun_size = blocks};
+  return ioctl(lun, CXLFLASH_USER_VIRTUAL, &request) ? ~0ull : request.rsrc_handle;
+}
+
+static void in_child(const struct cxlflash_attach* parents, uint64_t handle) {
+  check(verify(parents->context_id, handle) == EINVAL,
+        "the child of a fork cannot use its parent's flash context");
+  struct cxlflash_attach own = attach();
+  check((uint32_t)own.context_id != (uint32_t)parents->context_id,
+        "it gets a process element of its own");
+  struct cxlflash_clone clone = {.context_id_src = parents->context_id,
+                                 .context_id_dst = own.context_id};
+  check(ioctl(lun, CXLFLASH_VLUN_CLONE, &clone) == 0 && verify(own.context_id, handle) == 0,
+        "and can clone what its parent has");
+  check(open_virtual(own.context_id, CHUNKS * CHUNK) != ~0ull, "beside what it opens itself");
+  close((int)parents->adap_fd);
+  uint8_t* page = map((int)own.adap_fd, HOST_PAGE);
+  check(page && load_register(page, ENDIAN_CONTROL) != ~0ull, "its registers are its own");
+}
+
+static void forked(void) {
+  struct cxlflash_attach mine = attach();
+  uint64_t handle = open_virtual(mine.context_id, 1);
+  struct cxlflash_resize resize = {
+      .context_id = mine.context_id, .rsrc_handle = handle, .req_size = CHUNKS * CHUNK};
+  pid_t child = fork();
+  if (child == 0) {
+    in_child(&mine, handle);
+    _exit(0);
+  }
+  waitpid(child, NULL, 0);
+  check(verify(mine.context_id, handle) == 0, "a close by the child leaves the parent's context");
+  check(ioctl(lun, CXLFLASH_VLUN_RESIZE, &resize) == 0 && resize.last_lba == CHUNKS * CHUNK - 1,
+        "and with the child's end its chunks are free");
+  close((int)mine.adap_fd);
+}
+
+struct command {
+  uint16_t context, flags;
+  uint32_t handle;
+  uint64_t lun_id;
+  uint32_t data_length, ioadl_length;
+  uint64_t data;
+  uint8_t interrupt, queue;
+  uint16_t timeout;
+  uint32_t reserved;
+  uint8_t cdb[16];
+  uint64_t status;
+} __attribute__((packed, aligned(64)));
+
+// Has the adapter read for ever, in this process.
+static void read_for_ever(void) {
+  static struct command ring[SLOTS];
+  static uint8_t status[64] __attribute__((aligned(64)));
+  static uint64_t responses[SLOTS];
+  static uint8_t data[LARGE * 4096] __attribute__((aligned(4096)));
+  struct cxlflash_attach own = attach();
+  uint64_t handle = open_virtual(own.context_id, 1);
+  uint8_t* page = map((int)own.adap_fd, HOST_PAGE);
+  uint32_t blocks = htobe32(LARGE);
+  for (int i = 0; i < SLOTS; i++) {
+    ring[i] = (struct command){.context = (uint16_t)own.context_id,
+                               .flags = 0x8000,
+                               .handle = (uint32_t)handle,
+                               .data_length = sizeof data,
+                               .data = (uintptr_t)data,
+                               .cdb[0] = 0x88,
+                               .status = (uintptr_t)status};
+    memcpy(ring[i].cdb + 10, &blocks, sizeof blocks);
+  }
+  store_register(page, ENDIAN_CONTROL, htobe16(1) == 1 ? 0x8000000000000080ull : 0);
+  store_register(page, RRQ_START, (uintptr_t)responses);
+  store_register(page, RRQ_END, (uintptr_t)&responses[SLOTS - 1]);
+  store_register(page, SQ_START, (uintptr_t)ring);
+  store_register(page, SQ_END, (uintptr_t)&ring[SLOTS - 1]);
+  for (;;) {
+    struct command* head = (struct command*)(uintptr_t)load_register(page, SQ_HEAD);
+    struct command* tail = head > ring ? head - 1 : &ring[SLOTS - 1];
+    store_register(page, SQ_TAIL, (uintptr_t)tail);
+    usleep(100);
+  }
+}
+
+enum { WAITING, ASKED, ANSWERED, FINISHED };
+static int question;
+static uint64_t asked_of;
+
+static void* ask(void* argument) {
+  int now;
+  while ((now = __atomic_load_n(&question, __ATOMIC_ACQUIRE)) != FINISHED) {
+    bool answer = now == ASKED && verify(asked_of, 0) == 0;
+    if (answer) __atomic_store_n(&question, ANSWERED, __ATOMIC_RELEASE);
+    usleep(100);
+  }
+  return argument;
+}
+
+static bool answered(int milliseconds) {
+  for (; milliseconds; milliseconds--) {
+    if (__atomic_load_n(&question, __ATOMIC_ACQUIRE) == ANSWERED) return true;
+    usleep(1000);
+  }
+  return false;
+}
+
+// This thread makes no call that would need the adapter, or the device, while the child has it.
+static void killed_with_the_lock(void) {
+  struct cxlflash_attach mine = attach();
+  open_virtual(mine.context_id, 1);
+  asked_of = mine.context_id;
+  pthread_t thread;
+  pthread_create(&thread, NULL, ask, NULL);
+  pid_t child = fork();
+  if (child == 0) read_for_ever();
+  bool held = false;
+  for (int turn = 0; turn < 100 && !held; turn++) {
+    usleep(20000 + 1000 * (useconds_t)turn);
+    kill(child, SIGSTOP);
+    __atomic_store_n(&question, ASKED, __ATOMIC_RELEASE);
+    held = !answered(200);
+    if (!held) kill(child, SIGCONT);
+  }
+  kill(child, SIGKILL);
+  check(held, "a process stopped in the middle of a command has the adapter");
+  check(answered(20000), "and killed there it leaves it to the next");
+  waitpid(child, NULL, 0);
+  __atomic_store_n(&question, FINISHED, __ATOMIC_RELEASE);
+  pthread_join(thread, NULL);
+  close((int)mine.adap_fd);
+}
+
+void flash_rules(void) {
+  command("flash-mode sq\n");
+  lun = open("/dev/sg90", O_RDWR);
+  forked();
+  killed_with_the_lock();
+  close(lun);
+}
