@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the block device is measured against: the same ioctls and the same commands, from C,
-// polling the response ring. Usage: flash-loop NODE DEPTH SECONDS. Prints commands a
-// second.
+// The block device is compared with this program: the same ioctls and commands in C, with the
+// response ring polled. Usage: flash-loop NODE DEPTH SECONDS. Prints commands per second.
 
 #define _GNU_SOURCE
 #include <endian.h>
@@ -17,28 +16,20 @@
 #include <unistd.h>
 
 #include "../../native/abi/cxlflash.h"
+#include "../simulated-device/flash/sislite.h"
 
 #define BLOCK 4096
-#define MOST_DEPTH 1024
+#define MAX_DEPTH 1024
 
 struct slot {
-  uint16_t context, flags;
-  uint32_t handle;
-  uint64_t lun_id;
-  uint32_t data_length, ioadl_length;
-  uint64_t data;
-  uint8_t interrupt, queue;
-  uint16_t timeout;
-  uint32_t reserved;
-  uint8_t cdb[16];
-  uint64_t status_address;
-  uint8_t status[64];
-} __attribute__((packed, aligned(128)));
+  struct sisl_ioarcb command;
+  struct sisl_ioasa status;
+} __attribute__((aligned(128)));
 
-static struct slot slots[MOST_DEPTH];
-static uint8_t ring[MOST_DEPTH + 1][64] __attribute__((aligned(64)));
-static volatile uint64_t responses[MOST_DEPTH] __attribute__((aligned(64)));
-static uint8_t data[MOST_DEPTH][BLOCK] __attribute__((aligned(4096)));
+static struct slot slots[MAX_DEPTH];
+static struct sisl_ioarcb ring[MAX_DEPTH + 1] __attribute__((aligned(64)));
+static volatile uint64_t responses[MAX_DEPTH] __attribute__((aligned(64)));
+static uint8_t data[MAX_DEPTH][BLOCK] __attribute__((aligned(4096)));
 static volatile uint64_t* page;
 static int depth;
 
@@ -65,12 +56,12 @@ static void issue(int number, uint64_t lba) {
   struct slot* slot = &slots[number];
   uint64_t be_lba = htobe64(lba);
   uint32_t be_blocks = htobe32(1);
-  memset(slot->status, 0, sizeof slot->status);
-  memcpy(slot->cdb + 2, &be_lba, sizeof be_lba);
-  memcpy(slot->cdb + 10, &be_blocks, sizeof be_blocks);
-  memcpy(ring[tail], slot, sizeof ring[tail]);
+  memset(&slot->status, 0, sizeof slot->status);
+  memcpy(slot->command.cdb + 2, &be_lba, sizeof be_lba);
+  memcpy(slot->command.cdb + 10, &be_blocks, sizeof be_blocks);
+  ring[tail] = slot->command;
   tail = (tail + 1) % (depth + 1);
-  store(0x68, (uintptr_t)ring[tail]);
+  store(SISL_SQ_TAIL, (uintptr_t)&ring[tail]);
 }
 
 int main(int count, char** words) {
@@ -91,19 +82,19 @@ int main(int count, char** words) {
   if (page == MAP_FAILED || !(attach.hdr.return_flags & CXLFLASH_CONTEXT_SQ_CMD_MODE)) return 1;
 
   for (int i = 0; i < depth; i++) {
-    slots[i].context = (uint16_t)attach.context_id;
-    slots[i].flags = 0x8000;
-    slots[i].handle = (uint32_t)direct.rsrc_handle;
-    slots[i].data_length = BLOCK;
-    slots[i].data = (uintptr_t)data[i];
-    slots[i].cdb[0] = 0x88;
-    slots[i].status_address = (uintptr_t)slots[i].status;
+    slots[i].command = (struct sisl_ioarcb){.ctx_id = (uint16_t)attach.context_id,
+                                            .req_flags = SISL_REQ_FLAGS_RES_HNDL,
+                                            .res_hndl = (uint32_t)direct.rsrc_handle,
+                                            .data_len = BLOCK,
+                                            .data_ea = (uintptr_t)data[i],
+                                            .cdb[0] = SCSI_READ_16,
+                                            .ioasa = (uintptr_t)&slots[i].status};
   }
-  store(0x00, __BYTE_ORDER == __BIG_ENDIAN ? 0x8000000000000080ull : 0);
-  store(0x28, (uintptr_t)responses);
-  store(0x30, (uintptr_t)&responses[depth - 1]);
-  store(0x50, (uintptr_t)ring[0]);
-  store(0x58, (uintptr_t)ring[depth]);
+  store(SISL_ENDIAN_CTRL, SISL_ENDIAN_CTRL_HOST);
+  store(SISL_RRQ_START, (uintptr_t)responses);
+  store(SISL_RRQ_END, (uintptr_t)&responses[depth - 1]);
+  store(SISL_SQ_START, (uintptr_t)&ring[0]);
+  store(SISL_SQ_END, (uintptr_t)&ring[depth]);
 
   uint64_t lba = 0, done = 0, toggle = 1;
   int next = 0;
@@ -111,17 +102,19 @@ int main(int count, char** words) {
   double start = now(), end = start + seconds;
   while (done % 64 || now() < end) {
     uint64_t entry = responses[next];
-    if ((entry & 1) != toggle) {
-      // The device needs a processor too.
+    if ((entry & SISL_RESP_HANDLE_T_BIT) != toggle) {
+      // The device may need this processor.
       sched_yield();
       continue;
     }
     __sync_synchronize();
-    int number = (int)((struct slot*)((entry & ~1ull) - offsetof(struct slot, status)) - slots);
-    if (slots[number].status[0] | slots[number].status[1] | slots[number].status[2]) return 1;
+    uint64_t status = entry & ~SISL_RESP_HANDLE_T_BIT;
+    int number = (int)((struct slot*)(status - offsetof(struct slot, status)) - slots);
+    const struct sisl_ioasa* result = &slots[number].status;
+    if (result->rc.flags | result->rc.afu_rc | result->rc.scsi_rc) return 1;
     if (++next == depth) {
       next = 0;
-      toggle ^= 1;
+      toggle ^= SISL_RESP_HANDLE_T_BIT;
     }
     done++;
     issue(number, lba++ % attach.last_lba);

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../flash/flash.h"
 #include "../calls/next.h"
+#include "../flash/flash.h"
 
 static bool running;
 
@@ -30,7 +30,7 @@ static bool run_afu(struct afu* afu, bool* attached) {
     if (!context || context->status != STARTED || context->foreign) continue;
     *attached = true;
     if (!afu->card->link_up) continue;
-    worked |= provoke_step(context);
+    worked |= injection_step(context);
     // A command may have detached it or taken the link down.
     if (afu->contexts[pe] != context || context->status != STARTED || !afu->card->link_up) {
       continue;

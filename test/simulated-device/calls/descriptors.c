@@ -18,10 +18,10 @@
 #include "../driver/area.h"
 #include "../driver/context.h"
 #include "../driver/events.h"
+#include "../driver/image.h"
+#include "../flash/flash.h"
 #include "export.h"
 #include "files.h"
-#include "../flash/flash.h"
-#include "../driver/image.h"
 #include "next.h"
 
 EXPORT int close(int fd) {

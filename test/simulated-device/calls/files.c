@@ -11,11 +11,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../driver/context.h"
 #include "../control/control.h"
+#include "../driver/context.h"
 #include "../driver/events.h"
-#include "../flash/flash.h"
 #include "../driver/image.h"
+#include "../flash/flash.h"
 #include "next.h"
 
 #define TABLE 65536

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "../sysfs/attributes.h"
 #include "../driver/device.h"
+#include "../sysfs/attributes.h"
 #include "../sysfs/tree.h"
 
 enum file_kind { FILE_CONTEXT, FILE_CARD, FILE_ATTRIBUTE, FILE_CONTROL, FILE_FLASH };

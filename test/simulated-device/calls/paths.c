@@ -13,10 +13,10 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include "../sysfs/tree.h"
 #include "export.h"
 #include "files.h"
 #include "next.h"
-#include "../sysfs/tree.h"
 
 // A link from outside to one of our names: the kernel finds nothing behind it.
 static bool link_to_tree(int dirfd, const char* path, char tree[PATH_MAX]) {

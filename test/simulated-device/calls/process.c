@@ -4,13 +4,13 @@
 
 #include <pthread.h>
 
-#include "../driver/area.h"
-#include "../control/control.h"
-#include "../driver/device.h"
 #include "../afu/engine.h"
-#include "files.h"
+#include "../control/control.h"
+#include "../driver/area.h"
+#include "../driver/device.h"
 #include "../flash/flash.h"
 #include "../sysfs/tree.h"
+#include "files.h"
 
 static void in_child(void) {
   tree_forget();

@@ -4,20 +4,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "../../../native/abi/cxl.h"
+#include "../sysfs/tree.h"
 #include "export.h"
 #include "files.h"
 #include "next.h"
-#include "../../../native/abi/cxl.h"
-#include "../sysfs/tree.h"
-
-
 
 // What a tree path or a descriptor is, when it is a device node.
 static bool node_at(const char* tree, bool follow, struct node* node) {

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-#include "control.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,14 +12,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../calls/files.h"
+#include "../calls/next.h"
 #include "../driver/area.h"
-#include "../sysfs/attributes.h"
 #include "../driver/context.h"
 #include "../driver/events.h"
-#include "../calls/files.h"
-#include "../flash/flash.h"
 #include "../driver/image.h"
-#include "../calls/next.h"
+#include "../flash/flash.h"
+#include "../sysfs/attributes.h"
+#include "control.h"
 
 static atomic_uint foreign_sigbus;
 static uint8_t* foreign_page;

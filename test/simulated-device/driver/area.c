@@ -10,9 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "context.h"
 #include "../calls/next.h"
 #include "../trap/trap.h"
+#include "context.h"
 
 // One mapping of a process; a list is enough for the few a process has.
 struct mapping {
@@ -75,7 +75,7 @@ static int open_empty(void) {
 
 // Registers that act on access let none through.
 static int shown_protection(struct context* context, enum backing backing, int wanted) {
-  return backing == BACKING_DEVICE && context->acting ? PROT_NONE : wanted;
+  return backing == BACKING_DEVICE && context->trapped ? PROT_NONE : wanted;
 }
 
 static void remap(struct mapping* mapping, uint8_t* start, size_t length, int flags, int fd,
@@ -136,7 +136,7 @@ void* area_map(struct context* context, int access, void* address, size_t length
   }
   uint64_t start = context_area_offset(context) + (uint64_t)offset;
   int shown = shown_protection(context, BACKING_DEVICE, protection);
-  if (context->acting) trap_install();
+  if (context->trapped) trap_install();
   void* at = NEXT(mmap)(address, length, shown, flags, context->afu->area_fd, (off_t)start);
   if (at == MAP_FAILED) {
     int error = errno;
@@ -155,7 +155,7 @@ void* area_map(struct context* context, int access, void* address, size_t length
 bool area_find(const void* address, struct area_place* place) {
   const uint8_t* at = address;
   for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
-    if (!mapping->context->acting || at < mapping->start) continue;
+    if (!mapping->context->trapped || at < mapping->start) continue;
     uint64_t distance = (uint64_t)(at - mapping->start);
     if (distance >= mapping->length) continue;
     uint64_t offset = mapping->offset + distance - context_area_offset(mapping->context);

@@ -8,10 +8,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "area.h"
 #include "../afu/engine.h"
-#include "events.h"
 #include "../calls/next.h"
+#include "area.h"
+#include "events.h"
 
 // A guest's hypervisor numbers process elements its own way.
 #define GUEST_ELEMENT_BASE 32

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "area.h"
-#include "context.h"
 #include "../afu/engine.h"
 #include "../sysfs/tree.h"
+#include "area.h"
+#include "context.h"
 
 struct options options;
 struct card cards[CARDS];

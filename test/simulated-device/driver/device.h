@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The model of the driver: cards, AFUs and contexts. Everything in it is guarded by one lock
-// (device_lock); functions say when they want it held.
+// The model of the driver: cards, AFUs and contexts. One lock (device_lock) guards all of it;
+// headers say which functions need it held.
 
 #pragma once
 
@@ -22,7 +22,7 @@ struct afu;
 struct card {
   int number;
   bool present;
-  bool without_afus;  // a new image was validated, and the adapter not yet reset
+  bool without_afus;  // between the validation of a new image and the reset of the adapter
   bool link_up;
   int contexts;  // attached ones; -1 while the adapter is locked for a reset
   int user_irqs;
@@ -31,8 +31,8 @@ struct card {
   bool perst_loads_image;
   bool perst_select_user;
   bool perst_same_image;
-  // Monotonic ns at which the driver notices that the link is down, and at which the link is
-  // back; 0 when neither is to come.
+  // Monotonic time in ns at which the driver notices that the link is down, and at which the link
+  // is up again; 0 for never.
   int64_t notice_at;
   int64_t recovery_at;
   struct afu* afu;
@@ -61,7 +61,7 @@ struct afu {
   int area_fd;
   uint8_t* area;
   struct context** contexts;  // by process element
-  struct claim* claims;       // what all processes have of it, or NULL
+  struct claim* claims;       // the process elements of all processes, or NULL when not shared
   int open_contexts;
   uint64_t slow_attach_ms;
 };
@@ -72,22 +72,15 @@ struct raw_event {
   uint8_t bytes[];
 };
 
-// What an access to a register does, by offset in the context's area and width in bytes; the
-// values are those whose bytes in memory the program would see.
-struct acting_registers {
-  uint64_t (*load)(struct context* context, uint64_t offset, int width);
-  void (*store)(struct context* context, uint64_t offset, int width, uint64_t bytes);
-};
-
 struct context {
   struct afu* afu;
-  const struct acting_registers* acting;  // NULL: the registers are memory that is looked at
+  const struct trapped_registers* trapped;  // NULL: registers are memory, which the engine polls
   int pe;
   int32_t external_pe;
   bool master;
   bool foreign;  // attached by the parent process, before a fork
   bool anonymous;
-  bool orphan;  // of a card that was removed
+  bool orphan;  // its card was removed
   bool without_id;
   enum status status;
   bool attaching;
@@ -136,7 +129,7 @@ extern uint64_t slow_close_ms;
 
 void device_lock(void);
 void device_unlock(void);
-// Waits, with the lock given up, for another thread's device_wake.
+// Releases the lock while it waits for another thread's device_wake.
 void device_wait(void);
 void device_wake(void);
 
@@ -146,13 +139,13 @@ struct afu* find_afu(int card);
 int64_t now(void);
 void sleep_ms(uint64_t milliseconds);
 
-// Lock held in all of these. Negative errno or 0 / a value.
-void device_tick(void);  // does what is due of error states
-bool device_busy(void);  // an error state is running
+// All of these need the lock, and return 0 or a negative errno.
+void device_tick(void);  // advances error states
+bool device_busy(void);  // whether a card is in an error state
 int mode_activate(struct afu* afu, int mode);
 void mode_deactivate(struct afu* afu);
 void detach_all(struct afu* afu);
-void card_link_down(struct card* card, uint64_t milliseconds);  // 0: until told otherwise
+void card_link_down(struct card* card, uint64_t milliseconds);  // 0: until card_link_up
 void card_link_up(struct card* card);
 void card_unplug(struct card* card);
 void card_plug(struct card* card);

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "../driver/area.h"
 #include "../afu/engine.h"
+#include "../driver/area.h"
 #include "flash.h"
 
 const char* const lun_names[FLASH_LUNS] = {
@@ -37,14 +37,14 @@ static void end_reset(void) {
 
 void flash_catch_up(void) {
   if (flash->state == ADAPTER_RESET && now() >= flash->reset_ends) end_reset();
-  uint32_t seen = here.transitions, current = flash->transitions;
+  uint32_t seen = this_process.transitions, current = flash->transitions;
   if (seen == current) return;
   bool running = current & 1, ended = !running || current - seen > 1;
-  here.transitions = current;
-  here.card.link_up = !running;
+  this_process.transitions = current;
+  this_process.card.link_up = !running;
   // None of these was started since: that would have taken in the reset before.
   for (int pe = 0; pe < FLASH_CONTEXTS; pe++) {
-    struct context* context = here.afu.contexts[pe];
+    struct context* context = this_process.afu.contexts[pe];
     if (!context || context->foreign || context->status != STARTED) continue;
     // The driver shows a page of all ones for what is left of the context.
     area_back(context, BACKING_ONES);
@@ -77,11 +77,11 @@ bool flash_step(bool* attached) {
   if (!flash) return false;
   flash_lock();
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    if (!here.contexts[i]) continue;
+    if (!this_process.contexts[i]) continue;
     struct flash_context* context = &flash->contexts[i];
     *attached = true;
-    if (context->in_error || here.contexts[i]->status != STARTED) continue;
-    worked |= flash_provoke(context);
+    if (context->in_error || this_process.contexts[i]->status != STARTED) continue;
+    worked |= flash_inject(context);
     if (!context->in_error) worked |= sislite_step(context);
   }
   flash_unlock();

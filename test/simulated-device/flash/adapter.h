@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The adapter's tables. They lie in memory that a process shares with its descendants, so that
-// there are no pointers in them: what belongs to one process alone is in `here`. Both locks held
-// throughout, the device's and, inside it, the adapter's.
+// The adapter's tables. They are in memory that a process shares with its descendants, so they
+// contain no pointers; what belongs to one process alone is in `this_process`. Every function
+// needs both locks, the device's and, taken after it, the adapter's.
 
 #pragma once
 
 #include <pthread.h>
 
 #include "../driver/context.h"
+#include "sislite.h"
 
 #define FLASH_LUNS 4
 #define FLASH_PATHS 6
@@ -16,13 +17,11 @@
 // The unit of sizes in the ioctls of virtual LUNs, whatever the LUN has for a block.
 #define SIZE_UNIT 4096ull
 #define CHUNK_BLOCKS 65536ull
-#define MOST_CHUNKS 8
-#define MOST_HANDLES 4096
-#define MOST_STATUSES 64
-#define STATUS_SIZE 64
-#define MOST_MADE 256
+#define MAX_CHUNKS 8
+#define MAX_HANDLES 4096
+#define MAX_STATUSES 64
+#define MAX_PROVISIONED 256
 #define SCRATCH_SIZE 262144
-#define HOST_PAGE 65536
 #define COMMAND_ROOM 128
 
 enum lun_mode { LUN_FREE, LUN_VIRTUAL, LUN_PHYSICAL };
@@ -35,8 +34,8 @@ struct flash_lun {
   uint64_t last_lba;  // as the driver knows it
   enum lun_mode mode;
   int users;
-  uint32_t ports;                // by which superpipe is enabled
-  uint16_t owners[MOST_CHUNKS];  // of each chunk
+  uint32_t ports;               // by which superpipe is enabled
+  uint16_t owners[MAX_CHUNKS];  // of each chunk
 };
 
 // A LUN as one port shows it.
@@ -52,7 +51,7 @@ struct handle {
   uint32_t permissions;
   int lun;
   int chunk_count;
-  uint8_t chunks[MOST_CHUNKS];
+  uint8_t chunks[MAX_CHUNKS];
   bool scrub;
   uint32_t ports;
 };
@@ -82,10 +81,10 @@ struct flash_adapter {
   int64_t reset_ends;
   bool reset_fails;
   int slow_syncs;
-  int closed_contexts;  // attaches that are still to find their context closed
+  int closed_contexts;  // how many attaches from now on find their context closed
   uint32_t ports_up;
   bool held;
-  uint8_t statuses[MOST_STATUSES][STATUS_SIZE];
+  struct sisl_ioasa statuses[MAX_STATUSES];
   int status_count;
   struct flash_lun luns[FLASH_LUNS];
   bool superpipe[FLASH_PATHS];
@@ -96,29 +95,29 @@ struct flash_adapter {
   struct {
     uint64_t blocks;  // 0: free
     int port;
-  } made[MOST_MADE];
+  } provisioned[MAX_PROVISIONED];
   uint8_t scratch[SCRATCH_SIZE];
-  struct handle tables[FLASH_CONTEXTS][MOST_HANDLES];
+  struct handle tables[FLASH_CONTEXTS][MAX_HANDLES];
 };
 
 // NULL until the process first uses the adapter.
 extern struct flash_adapter* flash;
 
-// What was stored to a context's IOARRIN and has not been carried out: addresses of commands.
+// Addresses of commands that were stored to a context's IOARRIN and have not been executed.
 struct command_queue {
   int count;
   uint64_t addresses[COMMAND_ROOM];
 };
 
-// The adapter as this process has it: its own contexts, by record, and the AFU they are of.
-struct flash_here {
+// This process's part of the adapter: its contexts, by record, and the AFU that they belong to.
+struct flash_process {
   struct context* contexts[FLASH_CONTEXTS];
   struct command_queue queues[FLASH_CONTEXTS];
-  uint32_t transitions;  // seen
+  uint32_t transitions;  // of the adapter, as last seen by flash_catch_up
   struct card card;
   struct afu afu;
 };
-extern struct flash_here here;
+extern struct flash_process this_process;
 
 extern const char* const lun_names[FLASH_LUNS];
 extern const struct flash_path flash_paths[FLASH_PATHS];
@@ -135,38 +134,38 @@ static inline struct handle* handles_of(const struct flash_context* record) {
 }
 // The kernel's context behind a record of this process.
 static inline struct context* context_of(const struct flash_context* record) {
-  return here.contexts[record_index(record)];
+  return this_process.contexts[record_index(record)];
 }
 
 static inline struct command_queue* queue_of(const struct flash_context* record) {
-  return &here.queues[record_index(record)];
+  return &this_process.queues[record_index(record)];
 }
 
-// Under the device lock. Taking the adapter's makes the adapter, or finds an ancestor's, and
-// takes in what other processes did to it.
+// Needs the device lock. The first call of a process creates the adapter or finds an ancestor's;
+// each call applies what other processes have changed.
 void flash_lock(void);
 void flash_unlock(void);
 bool segment_alive(int pid);
-// Bytes read as zeros again, and take no memory.
+// The bytes read as zeros afterwards and take no memory.
 void lun_discard(const struct flash_lun* lun, uint64_t byte, uint64_t size);
-// From the medium into the program's memory, and back: how many bytes of it could be moved.
+// Between the medium and the program's memory; the number of bytes copied.
 size_t lun_read(const struct flash_lun* lun, uint64_t byte, uint64_t address, size_t size);
 size_t lun_write(const struct flash_lun* lun, uint64_t byte, uint64_t address, size_t size);
 
 // Records of contexts.
 struct flash_context* record_new(int pid);
 void record_free(struct flash_context* record);
-// Releases all it holds, and frees it.
-void record_dismiss(struct flash_context* record);
+// Releases all resources of a context, and its record.
+void record_release(struct flash_context* record);
 // The pid's context of that cookie and on that LUN (any, for NULL).
 struct flash_context* record_find(uint64_t id, int pid, struct flash_lun* lun, bool in_error);
 bool record_reaches(struct flash_context* record, struct flash_lun* lun);
 // Frees those of a process, or, for 0, of all processes that have ended.
 void records_sweep(int pid);
 
-// False when the AFU is too slow to answer.
+// False when the AFU does not answer in time.
 bool sync_afu(void);
-// One mode at a time: false when the LUN is in use in the other.
+// False when the LUN is in use in the other mode.
 bool lun_attach(struct flash_lun* lun, enum lun_mode mode);
 void lun_detach(struct flash_lun* lun);
 bool read_capacity(struct flash_lun* lun);
@@ -182,25 +181,21 @@ uint64_t last_lba_of(struct handle* handle);
 int resize_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle,
                   uint64_t size);
 int release_handle(struct flash_context* context, struct flash_lun* lun, struct handle* handle);
-// Those of the LUN.
+// Releases those of the LUN.
 void release_handles(struct flash_context* context, struct flash_lun* lun);
-// The same handles, and a share in their chunks, for a context that has none yet; 0 or a
-// negative errno.
+// Copies the handles to a context that has none yet; the chunks are shared. 0 or a negative errno.
 int clone_handles(struct flash_context* source, struct flash_context* target,
                   struct flash_lun* lun);
 
-// A command of the AFU, and the registers by which a test asks for trouble.
+// Runs commands of a context for a while; true when there were any.
 bool sislite_step(struct flash_context* context);
 void sislite_attach(struct flash_context* context);
-bool flash_provoke(struct flash_context* context);
-enum {
-  PROVOKE_COMMAND = 0x1000,
-  PROVOKE_VALUE = 0x1008,
-  PROVOKE_COUNT = 0x1010,
-  PROVOKE_DONE = 0x1018,
-};
-// The registers of a context without submission queue.
-extern const struct acting_registers host_page;
+// Reports an error that no status can, as a bit of intr_status.
+void sislite_fail(struct flash_context* context, uint64_t bit);
+// Carries out what is in the injection registers; true when there was a command.
+bool flash_inject(struct flash_context* context);
+// The registers of a context in IOARRIN mode.
+extern const struct trapped_registers host_page;
 void flash_reset(uint64_t milliseconds);
-// What became of the adapter meanwhile, by time or by another process.
+// Applies what has changed since the last call: the end of a reset, or a reset by another process.
 void flash_catch_up(void);

@@ -8,7 +8,7 @@
 #include "adapter.h"
 
 // A chunk has one owner and at most this many clones.
-#define MOST_CLONES 255
+#define MAX_CLONES 255
 
 bool sync_afu(void) {
   if (flash->state != ADAPTER_NORMAL || !flash->slow_syncs) return true;
@@ -137,7 +137,7 @@ static int clone_chunks(struct flash_lun* lun, const struct handle* handle, stru
   copy->chunk_count = 0;
   while (!error && copy->chunk_count < handle->chunk_count) {
     uint8_t chunk = handle->chunks[copy->chunk_count];
-    if (!lun->owners[chunk] || lun->owners[chunk] > MOST_CLONES) {
+    if (!lun->owners[chunk] || lun->owners[chunk] > MAX_CLONES) {
       error = -EIO;
     } else {
       lun->owners[chunk]++;

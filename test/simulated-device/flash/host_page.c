@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The host-transport page of a context in IOARRIN mode, whose registers act on access: each
-// store to IOARRIN is a command.
+// The host-transport page of a context in IOARRIN mode. Its registers are trapped (../trap): each
+// store to IOARRIN issues a command, so two of them must not become one.
 
-#include "../driver/context.h"
+#include "../afu/injection.h"
 #include "../afu/registers.h"
-#include "sislite.h"
+#include "../driver/context.h"
+#include "../trap/trap.h"
+#include "adapter.h"
 
 #define ALL_ONES (~0ull)
 
-// The record of a context, which has none after its last detach.
+// The record of a context, or NULL after its last detach.
 static struct flash_context* record_of(struct context* started) {
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    if (here.contexts[i] == started) return &flash->contexts[i];
+    if (this_process.contexts[i] == started) return &flash->contexts[i];
   }
   return NULL;
 }
@@ -22,77 +24,78 @@ static void take_command(struct flash_context* context, uint64_t address) {
   if (address == 1) {
     queue->count = 0;
   } else if (queue->count == COMMAND_ROOM) {
-    sislite_fail(context, NO_ROOM);
+    sislite_fail(context, SISL_ISTATUS_PERM_ERR_CMDROOM);
   } else {
     queue->addresses[queue->count++] = address;
   }
 }
 
-static uint64_t load_whole(struct context* started, uint64_t offset) {
+static uint64_t load_page(struct context* started, uint64_t offset) {
   struct flash_context* context = record_of(started);
-  // Another process' reset, of which the mapping shows nothing yet.
+  // After a reset by another process, until this process changes its mappings.
   if (context && context->in_error) return ALL_ONES;
-  if (context && offset == CMD_ROOM) return (uint64_t)(COMMAND_ROOM - queue_of(context)->count);
+  if (context && offset == SISL_CMD_ROOM)
+    return (uint64_t)(COMMAND_ROOM - queue_of(context)->count);
   return load_register(context_registers(started), (uint32_t)offset);
 }
 
-static void store_whole(struct context* started, uint64_t offset, uint64_t value) {
+static void store_page(struct context* started, uint64_t offset, uint64_t value) {
   struct flash_context* context = record_of(started);
   uint8_t* page = context_registers(started);
   if (!context || context->in_error) return;
   switch (offset) {
-    case ENDIAN_CONTROL:
-      store_register(page, offset, value & 0x80 ? BIG_ENDIAN_STRUCTURES : 0);
+    case SISL_ENDIAN_CTRL:
+      store_register(page, offset, value & 0x80 ? SISL_ENDIAN_CTRL_BE : 0);
       break;
-    case INTR_CLEAR:
-      store_register(page, INTR_STATUS, load_register(page, INTR_STATUS) & ~value);
+    case SISL_INTR_CLEAR:
+      store_register(page, SISL_INTR_STATUS, load_register(page, SISL_INTR_STATUS) & ~value);
       break;
-    case IOARRIN:
+    case SISL_IOARRIN:
       take_command(context, value);
       break;
-    case RRQ_END:
+    case SISL_RRQ_END:
       store_register(page, offset, value);
-      context->rrq_start = context->rrq_next = load_register(page, RRQ_START);
+      context->rrq_start = context->rrq_next = load_register(page, SISL_RRQ_START);
       context->rrq_end = value;
       context->toggle = 1;
       break;
-    case CTX_CTRL:
-      store_register(page, offset, (value & 0xff) | UNMAP_SUPPORTED);
+    case SISL_CTX_CTRL:
+      store_register(page, offset, (value & 0xff) | SISL_CTX_CTRL_UNMAP_SECTOR);
       break;
-    case SQ_CTX_RESET:
+    case SISL_SQ_CTX_RESET:
       if (value & 1) queue_of(context)->count = 0;
       break;
-    case INTR_MASK:
-    case RRQ_START:
-    case SQ_START:
-    case SQ_END:
-    case PROVOKE_VALUE:
-    case PROVOKE_COUNT:
+    case SISL_INTR_MASK:
+    case SISL_RRQ_START:
+    case SISL_SQ_START:
+    case SISL_SQ_END:
+    case INJECT_VALUE:
+    case INJECT_COUNT:
       store_register(page, offset, value);
       break;
-    case PROVOKE_COMMAND:
+    case INJECT_COMMAND:
       store_register(page, offset, value);
-      flash_provoke(context);
+      flash_inject(context);
       break;
     default:
       break;
   }
 }
 
-// Registers are whole, and where they are: anything else is 0, or goes nowhere.
+// Other accesses than aligned ones of 8 bytes read 0, or have no effect.
 static bool whole(uint64_t offset, int width) { return width == 8 && offset % 8 == 0; }
 
 static uint64_t load(struct context* started, uint64_t offset, int width) {
   flash_lock();
-  uint64_t value = whole(offset, width) ? load_whole(started, offset) : 0;
+  uint64_t value = whole(offset, width) ? load_page(started, offset) : 0;
   flash_unlock();
   return htobe64(value);
 }
 
 static void store(struct context* started, uint64_t offset, int width, uint64_t bytes) {
   flash_lock();
-  if (whole(offset, width)) store_whole(started, offset, be64toh(bytes));
+  if (whole(offset, width)) store_page(started, offset, be64toh(bytes));
   flash_unlock();
 }
 
-const struct acting_registers host_page = {load, store};
+const struct trapped_registers host_page = {load, store};

@@ -20,11 +20,11 @@ struct flash_context* record_new(int pid) {
 }
 
 void record_free(struct flash_context* record) {
-  if (record->pid == getpid()) here.contexts[record_index(record)] = NULL;
+  if (record->pid == getpid()) this_process.contexts[record_index(record)] = NULL;
   record->pid = 0;
 }
 
-void record_dismiss(struct flash_context* record) {
+void record_release(struct flash_context* record) {
   for (int lun = 0; lun < FLASH_LUNS; lun++) {
     if (record->luns & (1u << lun)) release_handles(record, &flash->luns[lun]);
   }
@@ -60,7 +60,7 @@ void records_sweep(int ended) {
         gone = !segment_alive(pid);
       }
       if (!gone) continue;
-      if (which == 0) record_dismiss(&flash->contexts[i]);
+      if (which == 0) record_release(&flash->contexts[i]);
       if (which == 1) flash->claims[i] = (struct claim){0, 0};
     }
   }
@@ -69,9 +69,9 @@ void records_sweep(int ended) {
 void flash_context_closed(struct context* closed) {
   if (!flash) return;
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    if (here.contexts[i] != closed) continue;
+    if (this_process.contexts[i] != closed) continue;
     flash_lock();
-    record_dismiss(&flash->contexts[i]);
+    record_release(&flash->contexts[i]);
     flash_unlock();
     return;
   }

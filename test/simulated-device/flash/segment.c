@@ -17,8 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../driver/area.h"
 #include "../calls/next.h"
+#include "../driver/area.h"
 #include "adapter.h"
 #include "flash.h"
 
@@ -29,7 +29,7 @@
 #define PATIENCE_MS 1000
 
 struct flash_adapter* flash;
-struct flash_here here;
+struct flash_process this_process;
 
 static int segment_fd = -1;
 static bool member;
@@ -42,7 +42,9 @@ static const struct {
 // Another build of this library may lay the tables out otherwise.
 static const uint64_t version = 0xf1a5000000000000ull | sizeof(struct flash_adapter);
 
-static size_t round_up(size_t size) { return (size + HOST_PAGE - 1) & ~(size_t)(HOST_PAGE - 1); }
+static size_t round_up(size_t size) {
+  return (size + SISL_HOST_MAP_SIZE - 1) & ~(size_t)(SISL_HOST_MAP_SIZE - 1);
+}
 
 static size_t segment_size(void) {
   size_t size = round_up(sizeof *flash);
@@ -144,27 +146,27 @@ static void create(void) {
   __atomic_store_n(&flash->version, version, __ATOMIC_RELEASE);
 }
 
-static void prepare_here(void) {
-  here.card = (struct card){.number = CARDS,
-                            .present = true,
-                            .link_up = true,
-                            .user_irqs = INTERRUPTS,
-                            .irqs_free = INTERRUPTS,
-                            .afu = &here.afu};
-  here.afu = (struct afu){.card = &here.card,
-                          .mode = MODE_DIRECTED,
-                          .best_mode = MODE_DIRECTED,
-                          .modes_supported = MODE_DIRECTED,
-                          .processes = FLASH_CONTEXTS,
-                          .num_procs = FLASH_CONTEXTS,
-                          .claims = flash->claims,
-                          .irqs_min = IRQS_MIN,
-                          .irqs_max = INTERRUPTS,
-                          .ps_size = (uint64_t)FLASH_CONTEXTS * HOST_PAGE,
-                          .pp_size = HOST_PAGE,
-                          .area_fd = -1};
-  here.afu.contexts = calloc(FLASH_CONTEXTS, sizeof *here.afu.contexts);
-  if (!here.afu.contexts || area_create(&here.afu)) abort();
+static void prepare_this_process(void) {
+  this_process.card = (struct card){.number = CARDS,
+                                    .present = true,
+                                    .link_up = true,
+                                    .user_irqs = INTERRUPTS,
+                                    .irqs_free = INTERRUPTS,
+                                    .afu = &this_process.afu};
+  this_process.afu = (struct afu){.card = &this_process.card,
+                                  .mode = MODE_DIRECTED,
+                                  .best_mode = MODE_DIRECTED,
+                                  .modes_supported = MODE_DIRECTED,
+                                  .processes = FLASH_CONTEXTS,
+                                  .num_procs = FLASH_CONTEXTS,
+                                  .claims = flash->claims,
+                                  .irqs_min = IRQS_MIN,
+                                  .irqs_max = INTERRUPTS,
+                                  .ps_size = (uint64_t)FLASH_CONTEXTS * SISL_HOST_MAP_SIZE,
+                                  .pp_size = SISL_HOST_MAP_SIZE,
+                                  .area_fd = -1};
+  this_process.afu.contexts = calloc(FLASH_CONTEXTS, sizeof *this_process.afu.contexts);
+  if (!this_process.afu.contexts || area_create(&this_process.afu)) abort();
 }
 
 // Each process locks the byte of its number while it lives. Such a lock ends with the process
@@ -187,7 +189,7 @@ static void become_member(void) {
 static void open_segment(void) {
   if (flash) return;
   if (!join_ancestor()) create();
-  prepare_here();
+  prepare_this_process();
 }
 
 // An emulator may not know of robust locks: a dead owner's is then made anew, by one of those
@@ -235,12 +237,12 @@ void flash_forked(void) {
   if (!flash) return;
   member = false;
   for (int pe = 0; pe < FLASH_CONTEXTS; pe++) {
-    if (here.afu.contexts[pe]) here.afu.contexts[pe]->foreign = true;
+    if (this_process.afu.contexts[pe]) this_process.afu.contexts[pe]->foreign = true;
   }
-  memset(here.contexts, 0, sizeof here.contexts);
-  here.card.contexts = 0;
-  here.card.irqs_free = INTERRUPTS;
-  area_forked(&here.afu);
+  memset(this_process.contexts, 0, sizeof this_process.contexts);
+  this_process.card.contexts = 0;
+  this_process.card.irqs_free = INTERRUPTS;
+  area_forked(&this_process.afu);
 }
 
 // The kernel moves the bytes: it minds the program's addresses, and what was never written takes
@@ -259,7 +261,7 @@ size_t lun_write(const struct flash_lun* lun, uint64_t byte, uint64_t address, s
 }
 
 void lun_discard(const struct flash_lun* lun, uint64_t byte, uint64_t size) {
-  static const uint8_t zeros[HOST_PAGE];
+  static const uint8_t zeros[SISL_HOST_MAP_SIZE];
   off_t start = (off_t)(lun->data + byte), length = (off_t)size;
   if (!fallocate(segment_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, length)) return;
   for (uint64_t done = 0; done < size; done += sizeof zeros) {

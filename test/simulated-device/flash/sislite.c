@@ -1,177 +1,157 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The SISLite AFU of a context. In SQ mode its registers are memory that is looked at, in
-// IOARRIN mode they act on access (host_page.c).
-
-#include "sislite.h"
+// The SISLite AFU of a context. In SQ mode the engine's thread polls the registers; in IOARRIN mode
+// each access to a register takes effect at once (host_page.c).
 
 #include <endian.h>
 #include <string.h>
 
-#include "../driver/events.h"
 #include "../afu/memory.h"
 #include "../afu/registers.h"
+#include "../driver/events.h"
+#include "adapter.h"
 
-// Commands of one context before the next gets its turn.
+// Commands of one context before those of the next.
 #define TURN 64
 
-struct ioarcb {
-  uint16_t context;
-  uint16_t flags;
-  uint32_t handle;
-  uint64_t lun_id;
-  uint32_t data_length;
-  uint32_t ioadl_length;
-  uint64_t data;
-  uint8_t interrupt;
-  uint8_t queue;
-  uint16_t timeout;
-  uint32_t reserved;
-  uint8_t cdb[16];
-  uint64_t status;
-} __attribute__((packed));
-_Static_assert(sizeof(struct ioarcb) == 64, "IOARCB");
+// Every condition of intr_mask, masked.
+#define ALL_MASKED 0x7ffull
+#define WRITE_SAME_UNMAP 0x08
 
-struct ioasa {
-  uint8_t flags, afu, scsi, fc;
-  uint32_t residual;
-  uint8_t port, afu_extra, scsi_extra, fc_extra;
-  uint8_t sense[20];
-  uint8_t rest[32];
-};
-_Static_assert(sizeof(struct ioasa) == STATUS_SIZE, "IOASA");
-
-enum { BY_HANDLE = 0x8000, SUPPRESS_UNDERRUN = 0x4000, TASK = 4, AFU_COMMAND = 2, HOST_WRITE = 1 };
-enum { READ_16 = 0x88, WRITE_16 = 0x8a, WRITE_SAME_16 = 0x93, UNMAP = 0x08 };
+enum { ILLEGAL_REQUEST = 0x05 };
+enum { LBA_OUT_OF_RANGE = 0x21, INVALID_FIELD_IN_CDB = 0x24 };
 
 void sislite_attach(struct flash_context* context) {
   uint8_t* page = context_registers(context_of(context));
-  memset(page, 0, HOST_PAGE);
-  store_register(page, CMD_ROOM, COMMAND_ROOM);
-  store_register(page, CTX_CTRL, UNMAP_SUPPORTED);
-  store_register(page, INTR_MASK, INTERRUPTS);
+  memset(page, 0, SISL_HOST_MAP_SIZE);
+  store_register(page, SISL_CMD_ROOM, COMMAND_ROOM);
+  store_register(page, SISL_CTX_CTRL, SISL_CTX_CTRL_UNMAP_SECTOR);
+  store_register(page, SISL_INTR_MASK, ALL_MASKED);
   queue_of(context)->count = 0;
   context->rrq_start = context->rrq_end = context->sq_start = context->sq_end = 0;
   context->enabled = true;
 }
 
 static bool big_endian(struct flash_context* context) {
-  return load_register(context_registers(context_of(context)), ENDIAN_CONTROL) & 0x80;
+  return load_register(context_registers(context_of(context)), SISL_ENDIAN_CTRL) & 0x80;
 }
 
-static void swap_in(struct ioarcb* command, bool big) {
-  command->context = big ? be16toh(command->context) : le16toh(command->context);
-  command->flags = big ? be16toh(command->flags) : le16toh(command->flags);
-  command->handle = big ? be32toh(command->handle) : le32toh(command->handle);
-  command->data_length = big ? be32toh(command->data_length) : le32toh(command->data_length);
-  command->data = big ? be64toh(command->data) : le64toh(command->data);
-  command->status = big ? be64toh(command->status) : le64toh(command->status);
+static void to_host_order(struct sisl_ioarcb* command, bool big) {
+  command->ctx_id = big ? be16toh(command->ctx_id) : le16toh(command->ctx_id);
+  command->req_flags = big ? be16toh(command->req_flags) : le16toh(command->req_flags);
+  command->res_hndl = big ? be32toh(command->res_hndl) : le32toh(command->res_hndl);
+  command->data_len = big ? be32toh(command->data_len) : le32toh(command->data_len);
+  command->data_ea = big ? be64toh(command->data_ea) : le64toh(command->data_ea);
+  command->ioasa = big ? be64toh(command->ioasa) : le64toh(command->ioasa);
 }
 
 void sislite_fail(struct flash_context* context, uint64_t bit) {
   uint8_t* page = context_registers(context_of(context));
-  store_register(page, INTR_STATUS, load_register(page, INTR_STATUS) | bit);
-  int interrupt = (int)(load_register(page, CTX_CTRL) & 0xff);
-  if (!(load_register(page, INTR_MASK) & bit) && interrupt) {
+  store_register(page, SISL_INTR_STATUS, load_register(page, SISL_INTR_STATUS) | bit);
+  int interrupt = (int)(load_register(page, SISL_CTX_CTRL) & SISL_CTX_CTRL_LISN);
+  if (!(load_register(page, SISL_INTR_MASK) & bit) && interrupt) {
     event_interrupt(context_of(context), interrupt);
   }
 }
 
-static void check(struct ioasa* status, uint8_t key, uint8_t code) {
-  status->flags = 0x80;
-  status->scsi = 0x02;
-  status->sense[0] = 0x70;
-  status->sense[2] = key;
-  status->sense[7] = 10;
-  status->sense[12] = code;
+static void check_condition(struct sisl_ioasa* status, uint8_t key, uint8_t code) {
+  status->rc.flags = SISL_RC_FLAGS_SENSE_VALID;
+  status->rc.scsi_rc = SISL_SCSI_RC_CHECK;
+  status->sense_data[0] = 0x70;
+  status->sense_data[2] = key;
+  status->sense_data[7] = 10;
+  status->sense_data[12] = code;
 }
 
-static void bad_address(struct ioasa* status) {
-  status->afu = 0x31;
-  status->afu_extra = 0x0b;
+static void bad_address(struct sisl_ioasa* status) {
+  status->rc.afu_rc = SISL_AFU_RC_DATA_DMA_ERR;
+  status->afu_extra = SISL_AFU_DMA_ERR_INVALID_EA;
 }
 
-static void transfer(const struct ioarcb* command, const struct flash_lun* lun, uint64_t byte,
-                     uint64_t bytes, bool writing, struct ioasa* status) {
-  uint64_t moved = command->data_length < bytes ? command->data_length : bytes;
-  if (command->data & 15) {
+static void transfer(const struct sisl_ioarcb* command, const struct flash_lun* lun, uint64_t byte,
+                     uint64_t bytes, bool writing, struct sisl_ioasa* status) {
+  uint64_t moved = command->data_len < bytes ? command->data_len : bytes;
+  if (command->data_ea & 15) {
     bad_address(status);
     return;
   }
-  size_t done = writing ? lun_write(lun, byte, command->data, moved)
-                        : lun_read(lun, byte, command->data, moved);
+  size_t done = writing ? lun_write(lun, byte, command->data_ea, moved)
+                        : lun_read(lun, byte, command->data_ea, moved);
   if (done < moved) {
     bad_address(status);
-  } else if (command->data_length < bytes) {
-    *status = (struct ioasa){.flags = 0x20, .fc = 0x5a, .residual = (uint32_t)(bytes - moved)};
-  } else if (command->data_length > bytes && !(command->flags & SUPPRESS_UNDERRUN)) {
-    *status = (struct ioasa){
-        .flags = 0x10, .fc = 0x5a, .residual = (uint32_t)(command->data_length - bytes)};
+  } else if (command->data_len < bytes) {
+    *status = (struct sisl_ioasa){.rc = {.flags = SISL_RC_FLAGS_OVERRUN, .fc_rc = SISL_FC_RC_RESID},
+                                  .resid = (uint32_t)(bytes - moved)};
+  } else if (command->data_len > bytes && !(command->req_flags & SISL_REQ_FLAGS_SUP_UNDERRUN)) {
+    *status =
+        (struct sisl_ioasa){.rc = {.flags = SISL_RC_FLAGS_UNDERRUN, .fc_rc = SISL_FC_RC_RESID},
+                            .resid = (uint32_t)(command->data_len - bytes)};
   }
 }
 
-static void on_medium(const struct ioarcb* command, struct handle* handle, uint64_t lba,
-                      uint64_t blocks, struct ioasa* status) {
+static void on_medium(const struct sisl_ioarcb* command, struct handle* handle, uint64_t lba,
+                      uint64_t blocks, struct sisl_ioasa* status) {
   struct flash_lun* lun = &flash->luns[handle->lun];
   uint64_t place = lba;
   if (handle->kind == HANDLE_VIRTUAL) {
     uint64_t chunk = lba / CHUNK_BLOCKS;
     uint64_t last = blocks ? lba + blocks - 1 : lba;
-    // A command has one translation: it may not run on into the next chunk.
+    // A command is translated once, so it may not cross into the next chunk.
     if (chunk >= (uint64_t)handle->chunk_count || last / CHUNK_BLOCKS != chunk) {
-      status->afu = 0x13;
+      status->rc.afu_rc = SISL_AFU_RC_LXT_OUT_OF_BOUNDS;
       return;
     }
     place = handle->chunks[chunk] * CHUNK_BLOCKS + lba % CHUNK_BLOCKS;
   }
   uint32_t ports = handle->kind == HANDLE_VIRTUAL ? lun->ports : handle->ports;
   if (!(ports & flash->ports_up)) {
-    status->afu = 0x20;
+    status->rc.afu_rc = SISL_AFU_RC_NO_CHANNELS;
     status->afu_extra = (uint8_t)((flash->ports_up & 3) << 2 | (ports & 3));
     return;
   }
   if (place + blocks > lun->blocks) {
-    check(status, 0x05, 0x21);
+    check_condition(status, ILLEGAL_REQUEST, LBA_OUT_OF_RANGE);
     return;
   }
   uint64_t byte = place * lun->block_size, bytes = (uint64_t)blocks * lun->block_size;
   uint8_t operation = command->cdb[0];
-  if (operation != WRITE_SAME_16) {
-    transfer(command, lun, byte, bytes, operation == WRITE_16, status);
-  } else if (command->cdb[1] & UNMAP) {
+  if (operation != SCSI_WRITE_SAME_16) {
+    transfer(command, lun, byte, bytes, operation == SCSI_WRITE_16, status);
+  } else if (command->cdb[1] & WRITE_SAME_UNMAP) {
     lun_discard(lun, byte, bytes);
   } else {
-    check(status, 0x05, 0x24);
+    check_condition(status, ILLEGAL_REQUEST, INVALID_FIELD_IN_CDB);
   }
 }
 
-static void carry_out(struct flash_context* context, const struct ioarcb* command,
-                      struct ioasa* status) {
-  // A user context may do no more than read and write, as itself, by resource handle.
-  if (!context->enabled || command->context != (uint16_t)context_of(context)->external_pe ||
-      !(command->flags & BY_HANDLE) || (command->flags & (TASK | AFU_COMMAND))) {
-    status->afu = 0x21;
+static void execute_command(struct flash_context* context, const struct sisl_ioarcb* command,
+                            struct sisl_ioasa* status) {
+  // A user context may only read and write, under its own number and by resource handle.
+  if (!context->enabled || command->ctx_id != (uint16_t)context_of(context)->external_pe ||
+      !(command->req_flags & SISL_REQ_FLAGS_RES_HNDL) ||
+      (command->req_flags & (SISL_REQ_FLAGS_TMF_CMD | SISL_REQ_FLAGS_AFU_CMD))) {
+    status->rc.afu_rc = SISL_AFU_RC_CAP_VIOLATION;
     return;
   }
-  if (command->handle >= (uint32_t)flash->handles) {
-    status->afu = 0x03;
+  if (command->res_hndl >= (uint32_t)flash->handles) {
+    status->rc.afu_rc = SISL_AFU_RC_RHT_OUT_OF_BOUNDS;
     return;
   }
-  struct handle* handle = &handles_of(context)[command->handle];
+  struct handle* handle = &handles_of(context)[command->res_hndl];
   uint8_t operation = command->cdb[0];
-  bool writes = operation == WRITE_16 || operation == WRITE_SAME_16;
+  bool writes = operation == SCSI_WRITE_16 || operation == SCSI_WRITE_SAME_16;
   uint64_t lba;
   uint32_t blocks;
   memcpy(&lba, command->cdb + 2, sizeof lba);
   memcpy(&blocks, command->cdb + 10, sizeof blocks);
   if (handle->kind == HANDLE_FREE) {
-    status->afu = 0x01;
-  } else if (operation != READ_16 && !writes) {
-    status->afu = 0x21;
+    status->rc.afu_rc = SISL_AFU_RC_RHT_INVALID;
+  } else if (operation != SCSI_READ_16 && !writes) {
+    status->rc.afu_rc = SISL_AFU_RC_CAP_VIOLATION;
   } else if (!(handle->permissions & (writes ? 2u : 1u))) {
-    status->afu = 0x05;
-  } else if (writes != ((command->flags & HOST_WRITE) != 0)) {
-    check(status, 0x05, 0x24);
+    status->rc.afu_rc = SISL_AFU_RC_RHT_RW_PERM;
+  } else if (writes != ((command->req_flags & SISL_REQ_FLAGS_HOST_WRITE) != 0)) {
+    check_condition(status, ILLEGAL_REQUEST, INVALID_FIELD_IN_CDB);
   } else {
     on_medium(command, handle, be64toh(lba), be32toh(blocks), status);
   }
@@ -181,7 +161,7 @@ static void respond(struct flash_context* context, uint64_t address, uint8_t int
   uint64_t entry = address | context->toggle;
   entry = big ? htobe64(entry) : htole64(entry);
   if (!context->rrq_end || memory_store(context->rrq_next, &entry, sizeof entry) < sizeof entry) {
-    sislite_fail(context, RRQ_WRITE);
+    sislite_fail(context, SISL_ISTATUS_PERM_ERR_RRQ_WRITE);
     return;
   }
   if (context->rrq_next >= context->rrq_end) {
@@ -194,42 +174,42 @@ static void respond(struct flash_context* context, uint64_t address, uint8_t int
 }
 
 static void execute(struct flash_context* context, uint64_t address) {
-  struct ioarcb command;
-  struct ioasa status = {0};
+  struct sisl_ioarcb command;
+  struct sisl_ioasa status = {0};
   bool big = big_endian(context);
   if ((address & 15) || memory_load(&command, address, sizeof command) < sizeof command) {
-    sislite_fail(context, RCB_READ);
+    sislite_fail(context, SISL_ISTATUS_PERM_ERR_RCB_READ);
     return;
   }
-  swap_in(&command, big);
+  to_host_order(&command, big);
   if (flash->status_count > 0) {
-    memcpy(&status, flash->statuses[0], sizeof status);
+    status = flash->statuses[0];
     flash->status_count--;
     memmove(flash->statuses, flash->statuses + 1,
             sizeof *flash->statuses * (size_t)flash->status_count);
-    status.residual = be32toh(status.residual);
+    status.resid = be32toh(status.resid);
   } else {
-    carry_out(context, &command, &status);
+    execute_command(context, &command, &status);
   }
-  status.residual = big ? htobe32(status.residual) : htole32(status.residual);
-  uint64_t place = context->squeue ? command.status : address + sizeof command;
+  status.resid = big ? htobe32(status.resid) : htole32(status.resid);
+  uint64_t place = context->squeue ? command.ioasa : address + sizeof command;
   if (memory_store(place, &status, sizeof status) < sizeof status) {
-    sislite_fail(context, SA_WRITE);
+    sislite_fail(context, SISL_ISTATUS_PERM_ERR_SA_WRITE);
     return;
   }
-  respond(context, context->squeue ? place : address, command.interrupt, big);
+  respond(context, context->squeue ? place : address, command.msi, big);
 }
 
-// Rings count as programmed anew when either end changes.
-static void take_rings(struct flash_context* context, uint8_t* page) {
-  uint64_t start = load_register(page, RRQ_START), end = load_register(page, RRQ_END);
+// A ring starts again when the program changes either end.
+static void update_rings(struct flash_context* context, uint8_t* page) {
+  uint64_t start = load_register(page, SISL_RRQ_START), end = load_register(page, SISL_RRQ_END);
   if (start != context->rrq_start || end != context->rrq_end) {
     context->rrq_start = context->rrq_next = start;
     context->rrq_end = end;
     context->toggle = 1;
   }
-  start = load_register(page, SQ_START);
-  end = load_register(page, SQ_END);
+  start = load_register(page, SISL_SQ_START);
+  end = load_register(page, SISL_SQ_END);
   if (start != context->sq_start || end != context->sq_end) {
     context->sq_start = context->sq_head = start;
     context->sq_end = end;
@@ -238,24 +218,24 @@ static void take_rings(struct flash_context* context, uint8_t* page) {
 
 static bool step_ring(struct flash_context* context) {
   uint8_t* page = context_registers(context_of(context));
-  uint64_t tail = load_register(page, SQ_TAIL);
+  uint64_t tail = load_register(page, SISL_SQ_TAIL);
   bool worked = false;
-  take_rings(context, page);
-  if (load_register(page, SQ_CTX_RESET) & 1) {
+  update_rings(context, page);
+  if (load_register(page, SISL_SQ_CTX_RESET) & 1) {
     if (tail) context->sq_head = tail;
-    store_register(page, SQ_HEAD, context->sq_head);
-    store_register(page, SQ_CTX_RESET, 0);
+    store_register(page, SISL_SQ_HEAD, context->sq_head);
+    store_register(page, SISL_SQ_CTX_RESET, 0);
     return true;
   }
   if (!tail || !context->sq_end || flash->held) return false;
   for (int turn = 0; turn < TURN && context->sq_head != tail; turn++) {
     uint64_t address = context->sq_head;
     context->sq_head =
-        address >= context->sq_end ? context->sq_start : address + sizeof(struct ioarcb);
+        address >= context->sq_end ? context->sq_start : address + sizeof(struct sisl_ioarcb);
     execute(context, address);
     worked = true;
   }
-  if (worked) store_register(page, SQ_HEAD, context->sq_head);
+  if (worked) store_register(page, SISL_SQ_HEAD, context->sq_head);
   return worked;
 }
 

@@ -4,26 +4,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../../../native/abi/cxlflash.h"
 #include "../../../native/abi/cxl.h"
 #include "../afu/engine.h"
 #include "../calls/files.h"
-#include "../afu/memory.h"
 #include "../calls/next.h"
+#include "../trap/trap.h"
 #include "adapter.h"
 #include "flash.h"
+#include "ioctl.h"
 
-// How contexts that this process attaches are given their commands.
+// How contexts that this process attaches take commands.
 static enum { MODE_UNKNOWN, MODE_SQ, MODE_IOARRIN } command_mode;
 
 int flash_set_mode(const char* name) {
   if (name && strcmp(name, "sq") == 0) {
     command_mode = MODE_SQ;
   } else if (name && strcmp(name, "ioarrin") == 0) {
+    if (!TRAP_SUPPORTED) return -EOPNOTSUPP;
     command_mode = MODE_IOARRIN;
   } else {
     return -EINVAL;
@@ -32,8 +34,13 @@ int flash_set_mode(const char* name) {
 }
 
 static bool squeue_wanted(void) {
-  if (command_mode == MODE_UNKNOWN && flash_set_mode(getenv("CXLSIM_FLASH_MODE"))) {
-    command_mode = MODE_SQ;
+  if (command_mode == MODE_UNKNOWN) {
+    const char* name = getenv("CXLSIM_FLASH_MODE");
+    int error = flash_set_mode(name ? name : "sq");
+    if (error) {
+      fprintf(stderr, "cxlsim: CXLSIM_FLASH_MODE=%s: %s\n", name, strerror(-error));
+      abort();
+    }
   }
   return command_mode == MODE_SQ;
 }
@@ -42,7 +49,7 @@ static uint64_t mode_flag(struct flash_context* context) {
   return context->squeue ? CXLFLASH_CONTEXT_SQ_CMD_MODE : 0;
 }
 
-// The last one takes the context.
+// The context is freed with its last LUN.
 static void detach_lun(struct flash_context* context, struct flash_lun* lun) {
   release_handles(context, lun);
   context->luns &= ~(1u << lun_index(lun));
@@ -52,10 +59,10 @@ static void detach_lun(struct flash_context* context, struct flash_lun* lun) {
 // A started context of the AFU and a descriptor for it.
 static int start(struct flash_context* context) {
   struct context* started;
-  int error = context_open(&here.afu, false, true, &started);
+  int error = context_open(&this_process.afu, false, true, &started);
   if (error) return -ENODEV;
   struct cxl_ioctl_start_work work = {.flags = CXL_START_WORK_NUM_IRQS | CXL_START_WORK_ERR_FF,
-                            .num_interrupts = (int16_t)context->interrupts};
+                                      .num_interrupts = (int16_t)context->interrupts};
   error = context_start(started, &work);
   if (!error && flash->closed_contexts) {
     flash->closed_contexts--;
@@ -69,15 +76,16 @@ static int start(struct flash_context* context) {
     context_put(started);
     return error ? error : -ENODEV;
   }
-  here.contexts[record_index(context)] = started;
+  this_process.contexts[record_index(context)] = started;
   context->id = (uint64_t)context->cookie << 32 | (uint32_t)started->pe;
   context->in_error = false;
-  started->acting = context->squeue ? NULL : &host_page;
+  started->trapped = context->squeue ? NULL : &host_page;
   sislite_attach(context);
   return file_adopt(started, fd);
 }
 
-static int attach(const struct flash_path* path, struct cxlflash_attach* request) {
+static int attach(const struct flash_path* path, void* argument) {
+  struct cxlflash_attach* request = argument;
   struct flash_lun* lun = lun_of(path);
   struct flash_context* context;
   int fd = -1;
@@ -103,7 +111,7 @@ static int attach(const struct flash_path* path, struct cxlflash_attach* request
   context->luns |= 1u << lun_index(lun);
   request->hdr.return_flags = mode_flag(context) | (fd >= 0 ? CXLFLASH_APP_CLOSE_ADAP_FD : 0);
   request->context_id = context->id;
-  request->mmio_size = HOST_PAGE;
+  request->mmio_size = SISL_HOST_MAP_SIZE;
   request->block_size = lun->block_size;
   request->adap_fd = (uint64_t)(int64_t)fd;
   request->last_lba = lun->last_lba;
@@ -111,7 +119,8 @@ static int attach(const struct flash_path* path, struct cxlflash_attach* request
   return 0;
 }
 
-static int user_direct(const struct flash_path* path, struct cxlflash_udirect* request) {
+static int user_direct(const struct flash_path* path, void* argument) {
+  struct cxlflash_udirect* request = argument;
   struct flash_lun* lun = lun_of(path);
   if (!lun_attach(lun, LUN_PHYSICAL)) return -EINVAL;
   struct flash_context* context = record_find(request->context_id, getpid(), lun, false);
@@ -130,7 +139,8 @@ static int user_direct(const struct flash_path* path, struct cxlflash_udirect* r
   return 0;
 }
 
-static int user_virtual(const struct flash_path* path, struct cxlflash_uvirtual* request) {
+static int user_virtual(const struct flash_path* path, void* argument) {
+  struct cxlflash_uvirtual* request = argument;
   struct flash_lun* lun = lun_of(path);
   if (lun->mode == LUN_FREE && !total_chunks(lun)) return -ENOMEM;
   if (!lun_attach(lun, LUN_VIRTUAL)) return -EINVAL;
@@ -153,7 +163,8 @@ static int user_virtual(const struct flash_path* path, struct cxlflash_uvirtual*
   return 0;
 }
 
-static int resize(const struct flash_path* path, struct cxlflash_resize* request) {
+static int resize(const struct flash_path* path, void* argument) {
+  struct cxlflash_resize* request = argument;
   struct flash_lun* lun = lun_of(path);
   if (lun->mode != LUN_VIRTUAL) return -EINVAL;
   struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
@@ -164,14 +175,16 @@ static int resize(const struct flash_path* path, struct cxlflash_resize* request
   return error;
 }
 
-static int release(const struct flash_path* path, struct cxlflash_release* request) {
+static int release(const struct flash_path* path, void* argument) {
+  struct cxlflash_release* request = argument;
   struct flash_lun* lun = lun_of(path);
   struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
   struct handle* handle = context ? find_handle(context, request->rsrc_handle, lun) : NULL;
   return handle ? release_handle(context, lun, handle) : -EINVAL;
 }
 
-static int detach(const struct flash_path* path, struct cxlflash_detach* request) {
+static int detach(const struct flash_path* path, void* argument) {
+  struct cxlflash_detach* request = argument;
   struct flash_lun* lun = lun_of(path);
   struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
   if (!context) return -EINVAL;
@@ -179,7 +192,7 @@ static int detach(const struct flash_path* path, struct cxlflash_detach* request
   return 0;
 }
 
-static int judge_sense(struct flash_lun* lun, const uint8_t* sense) {
+static int check_sense(struct flash_lun* lun, const uint8_t* sense) {
   if ((sense[0] & 0x70) != 0x70) return -EINVAL;
   bool descriptor = (sense[0] & 0x7f) >= 0x72;
   int key = sense[descriptor ? 1 : 2] & 0xf;
@@ -190,20 +203,22 @@ static int judge_sense(struct flash_lun* lun, const uint8_t* sense) {
   return code == 0x3f ? 0 : -EIO;
 }
 
-static int verify(const struct flash_path* path, struct cxlflash_verify* request) {
+static int verify(const struct flash_path* path, void* argument) {
+  struct cxlflash_verify* request = argument;
   struct flash_lun* lun = lun_of(path);
   struct flash_context* context = record_find(request->context_id, getpid(), lun, false);
   struct handle* handle = context ? find_handle(context, request->rsrc_handle, lun) : NULL;
   if (!handle) return -EINVAL;
   if (request->hint & CXLFLASH_HINT_SENSE) {
-    int error = judge_sense(lun, request->sense_data);
+    int error = check_sense(lun, request->sense_data);
     if (error) return error;
   }
   request->last_lba = lun->mode == LUN_VIRTUAL ? last_lba_of(handle) : lun->last_lba;
   return 0;
 }
 
-static int recover(const struct flash_path* path, struct cxlflash_recover_afu* request) {
+static int recover(const struct flash_path* path, void* argument) {
+  struct cxlflash_recover_afu* request = argument;
   struct flash_lun* lun = lun_of(path);
   struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
   if (!context) return -EINVAL;
@@ -213,12 +228,13 @@ static int recover(const struct flash_path* path, struct cxlflash_recover_afu* r
   request->hdr.return_flags =
       CXLFLASH_APP_CLOSE_ADAP_FD | CXLFLASH_CONTEXT_RESET | mode_flag(context);
   request->context_id = context->id;
-  request->mmio_size = HOST_PAGE;
+  request->mmio_size = SISL_HOST_MAP_SIZE;
   request->adap_fd = (uint64_t)fd;
   return 0;
 }
 
-static int manage(const struct flash_path* path, struct cxlflash_manage_lun* request) {
+static int manage(const struct flash_path* path, void* argument) {
+  struct cxlflash_manage_lun* request = argument;
   struct flash_lun* lun = lun_of(path);
   bool* superpipe = &flash->superpipe[path - flash_paths];
   if (request->hdr.flags & CXLFLASH_ENABLE_SUPERPIPE) {
@@ -232,7 +248,8 @@ static int manage(const struct flash_path* path, struct cxlflash_manage_lun* req
   return 0;
 }
 
-static int clone_context(const struct flash_path* path, struct cxlflash_clone* request) {
+static int clone_context(const struct flash_path* path, void* argument) {
+  struct cxlflash_clone* request = argument;
   struct flash_lun* lun = lun_of(path);
   if (request->context_id_src == request->context_id_dst) return -EINVAL;
   if (lun->mode != LUN_VIRTUAL) return -EINVAL;
@@ -241,72 +258,64 @@ static int clone_context(const struct flash_path* path, struct cxlflash_clone* r
   return source && target ? clone_handles(source, target, lun) : -EINVAL;
 }
 
-static int perform(const struct flash_path* path, unsigned long number, void* request) {
-  switch (number) {
-    case CXLFLASH_ATTACH:
-      return attach(path, request);
-    case CXLFLASH_USER_DIRECT:
-      return user_direct(path, request);
-    case CXLFLASH_RELEASE:
-      return release(path, request);
-    case CXLFLASH_DETACH:
-      return detach(path, request);
-    case CXLFLASH_VERIFY:
-      return verify(path, request);
-    case CXLFLASH_RECOVER_AFU:
-      return recover(path, request);
-    case CXLFLASH_MANAGE_LUN:
-      return manage(path, request);
-    case CXLFLASH_USER_VIRTUAL:
-      return user_virtual(path, request);
-    case CXLFLASH_VLUN_RESIZE:
-      return resize(path, request);
-    case CXLFLASH_VLUN_CLONE:
-      return clone_context(path, request);
-    default:
-      return -EINVAL;
+enum {
+  LEGACY_MODE = 1,    // works without superpipe, and with an adapter that has failed
+  FAILED_ADAPTER = 2  // works with an adapter that has failed, to release what a context has
+};
+
+static const struct flash_ioctl {
+  unsigned long request;
+  int (*handler)(const struct flash_path* path, void* argument);
+  unsigned allowed;
+} ioctls[] = {
+    {CXLFLASH_ATTACH, attach, 0},
+    {CXLFLASH_USER_DIRECT, user_direct, 0},
+    {CXLFLASH_RELEASE, release, FAILED_ADAPTER},
+    {CXLFLASH_DETACH, detach, FAILED_ADAPTER},
+    {CXLFLASH_VERIFY, verify, 0},
+    {CXLFLASH_RECOVER_AFU, recover, 0},
+    {CXLFLASH_MANAGE_LUN, manage, LEGACY_MODE},
+    {CXLFLASH_USER_VIRTUAL, user_virtual, 0},
+    {CXLFLASH_VLUN_RESIZE, resize, FAILED_ADAPTER},
+    {CXLFLASH_VLUN_CLONE, clone_context, 0},
+};
+
+static const struct flash_ioctl* find_ioctl(unsigned long request) {
+  for (size_t i = 0; i < sizeof ioctls / sizeof *ioctls; i++) {
+    if (ioctls[i].request == (uint32_t)request) return &ioctls[i];
   }
+  return NULL;
 }
 
-// The LUN and the adapter's state come before the structure is looked at.
-static int allowed(const struct flash_path* path, unsigned long number) {
-  if (number == CXLFLASH_MANAGE_LUN) return 0;
+// Checks the state of the LUN and of the adapter, before the program's structure is read.
+static int check_state(const struct flash_path* path, unsigned allowed) {
+  if (allowed & LEGACY_MODE) return 0;
   if (!flash->superpipe[path - flash_paths]) return -EINVAL;
   while (flash->state == ADAPTER_RESET) {
-    // It notices the end of a reset that is another process', too.
+    // The engine's thread also notices the end of a reset by another process.
     engine_wake();
     flash_unlock();
     device_wait();
     flash_lock();
   }
-  bool cleans =
-      number == CXLFLASH_VLUN_RESIZE || number == CXLFLASH_RELEASE || number == CXLFLASH_DETACH;
-  return flash->state == ADAPTER_FAILED && !cleans ? -ENODEV : 0;
+  return flash->state == ADAPTER_FAILED && !(allowed & FAILED_ADAPTER) ? -ENODEV : 0;
 }
 
-static int call(const struct flash_path* path, unsigned long number, uint64_t address) {
-  union {
-    struct cxlflash_header hdr;
-    uint8_t bytes[160];
-  } copy;
-  size_t size = _IOC_SIZE(number);
-  if (_IOC_TYPE(number) != 0xCA || size > sizeof copy) return -EINVAL;
-  int error = allowed(path, number);
-  if (error) return error;
-  if (memory_load(&copy, address, size) < size) return -EFAULT;
-  if (copy.hdr.version || copy.hdr.rsvd[0] || copy.hdr.rsvd[1] || copy.hdr.rsvd[2] ||
-      copy.hdr.return_flags) {
-    return -EINVAL;
-  }
-  error = perform(path, number, &copy);
-  if (error) return error;
-  return memory_store(address, &copy, size) < size ? -EFAULT : 0;
+static int call(const struct flash_path* path, const struct flash_ioctl* ioctl, uint64_t address) {
+  union flash_argument copy;
+  int error = check_state(path, ioctl->allowed);
+  if (!error) error = flash_copy_in(&copy, ioctl->request, address);
+  if (!error && copy.hdr.rsvd[0]) error = -EINVAL;
+  if (!error) error = ioctl->handler(path, &copy);
+  return error ? error : flash_copy_out(&copy, ioctl->request, address);
 }
 
 int flash_ioctl(const struct flash_path* path, unsigned long request, void* argument) {
+  const struct flash_ioctl* ioctl = find_ioctl(request);
+  if (!ioctl) return -EINVAL;
   flash_lock();
   records_sweep(0);
-  int error = call(path, (uint32_t)request, (uint64_t)(uintptr_t)argument);
+  int error = call(path, ioctl, (uint64_t)(uintptr_t)argument);
   flash_unlock();
   return error;
 }

@@ -30,7 +30,7 @@ static void forced_detach(void) {
   start_with(ones, (struct cxl_ioctl_start_work){.flags = CXL_START_WORK_ERR_FF});
   uint8_t* registers = map(fd, 65536);
   uint8_t* page = map(ones, 65536);
-  provoke(registers, 3, 0, 9, 1);
+  inject(registers, INJECT_AFU_ERROR, 0, 9, 1);
   command("detach-all afu0.0\n");
   check(polled(fd) == POLLIN, "what was pending is still there after a detach");
   check(next_event(fd).header.type == CXL_EVENT_AFU_ERROR, "and is read first");
@@ -54,7 +54,7 @@ static void forced_detach(void) {
 static void interrupts_at_detach(void) {
   int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
   uint8_t* registers = map(fd, 65536);
-  provoke(registers, 1, 0x6, 0, 1);
+  inject(registers, INJECT_INTERRUPT, 0x6, 0, 1);
   command("detach-all afu0.0\n");
   check(is_interrupt(next_event(fd), 1), "interrupts unread at a detach are told as one, as 1");
   check(next_event(fd).header.reserved1 == EIO, "and then EIO");
@@ -89,14 +89,11 @@ static void link_down(void) {
   check(load_register(registers, 8) == ~0ull, "a load is all ones");
   command("link-up card0\n");
   check(REFUSAL(read(fd, buffer, 4096)) == EAGAIN, "and all is well with the link up");
-  provoke(registers, 4, 50, 0, 1);
-  for (int i = 0; i < 5000 && polled(fd) != POLLERR; i++) usleep(1000);
+  inject(registers, INJECT_ERROR_STATE, 50, 0, 1);
+  WAIT_UNTIL(polled(fd) == POLLERR);
   check(polled(fd) == POLLERR, "the recovery from an error state detaches");
-  int other = -1;
-  for (int i = 0; i < 5000 && other < 0; i++) {
-    other = open("/dev/cxl/afu0.0s", O_RDWR);
-    if (other < 0) usleep(1000);
-  }
+  int other;
+  WAIT_UNTIL((other = open("/dev/cxl/afu0.0s", O_RDWR)) >= 0);
   check(other >= 0 && start(other) == 0, "and the AFU can be opened again");
   close(other);
   munmap(registers, 65536);
@@ -115,11 +112,8 @@ static void adapter(void) {
   check(write(reset, "-1", 2) == 2, "a forced one is not");
   check(polled(fd) == POLLERR, "it detaches");
   check(access("/dev/cxl/afu0.0s", F_OK) != 0, "the nodes vanish");
-  int other = -1;
-  for (int i = 0; i < 5000 && other < 0; i++) {
-    other = open("/dev/cxl/afu0.0s", O_RDWR);
-    if (other < 0) usleep(1000);
-  }
+  int other;
+  WAIT_UNTIL((other = open("/dev/cxl/afu0.0s", O_RDWR)) >= 0);
   uint32_t element = 1;
   check(ioctl(other, CXL_IOCTL_GET_PROCESS_ELEMENT, &element) == 0 && element == 0,
         "and come back with all process elements free");

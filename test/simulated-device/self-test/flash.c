@@ -16,24 +16,14 @@
 #include <unistd.h>
 
 #include "../../../native/abi/cxlflash.h"
+#include "../flash/sislite.h"
 #include "self_test.h"
 
-#define HOST_PAGE 65536
 #define CHUNK 65536ull
 #define CHUNKS 4
 // Blocks a command, of 4 KiB, and commands in the ring.
 #define LARGE 1024
 #define SLOTS 64
-
-enum {
-  ENDIAN_CONTROL = 0x00,
-  RRQ_START = 0x28,
-  RRQ_END = 0x30,
-  SQ_START = 0x50,
-  SQ_END = 0x58,
-  SQ_HEAD = 0x60,
-  SQ_TAIL = 0x68,
-};
 
 static int lun;
 
@@ -69,8 +59,8 @@ static void in_child(const struct cxlflash_attach* parents, uint64_t handle) {
         "and can clone what its parent has");
   check(open_virtual(own.context_id, CHUNKS * CHUNK) != ~0ull, "beside what it opens itself");
   close((int)parents->adap_fd);
-  uint8_t* page = map((int)own.adap_fd, HOST_PAGE);
-  check(page && load_register(page, ENDIAN_CONTROL) != ~0ull, "its registers are its own");
+  uint8_t* page = map((int)own.adap_fd, SISL_HOST_MAP_SIZE);
+  check(page && load_register(page, SISL_ENDIAN_CTRL) != ~0ull, "its registers are its own");
 }
 
 static void forked(void) {
@@ -90,48 +80,35 @@ static void forked(void) {
   close((int)mine.adap_fd);
 }
 
-struct command {
-  uint16_t context, flags;
-  uint32_t handle;
-  uint64_t lun_id;
-  uint32_t data_length, ioadl_length;
-  uint64_t data;
-  uint8_t interrupt, queue;
-  uint16_t timeout;
-  uint32_t reserved;
-  uint8_t cdb[16];
-  uint64_t status;
-} __attribute__((packed, aligned(64)));
-
 // Has the adapter read for ever, in this process.
 static void read_for_ever(void) {
-  static struct command ring[SLOTS];
-  static uint8_t status[64] __attribute__((aligned(64)));
+  static struct sisl_ioarcb ring[SLOTS] __attribute__((aligned(64)));
+  static struct sisl_ioasa status __attribute__((aligned(64)));
   static uint64_t responses[SLOTS];
   static uint8_t data[LARGE * 4096] __attribute__((aligned(4096)));
   struct cxlflash_attach own = attach();
   uint64_t handle = open_virtual(own.context_id, 1);
-  uint8_t* page = map((int)own.adap_fd, HOST_PAGE);
+  uint8_t* page = map((int)own.adap_fd, SISL_HOST_MAP_SIZE);
   uint32_t blocks = htobe32(LARGE);
   for (int i = 0; i < SLOTS; i++) {
-    ring[i] = (struct command){.context = (uint16_t)own.context_id,
-                               .flags = 0x8000,
-                               .handle = (uint32_t)handle,
-                               .data_length = sizeof data,
-                               .data = (uintptr_t)data,
-                               .cdb[0] = 0x88,
-                               .status = (uintptr_t)status};
+    ring[i] = (struct sisl_ioarcb){.ctx_id = (uint16_t)own.context_id,
+                                   .req_flags = SISL_REQ_FLAGS_RES_HNDL,
+                                   .res_hndl = (uint32_t)handle,
+                                   .data_len = sizeof data,
+                                   .data_ea = (uintptr_t)data,
+                                   .cdb[0] = SCSI_READ_16,
+                                   .ioasa = (uintptr_t)&status};
     memcpy(ring[i].cdb + 10, &blocks, sizeof blocks);
   }
-  store_register(page, ENDIAN_CONTROL, htobe16(1) == 1 ? 0x8000000000000080ull : 0);
-  store_register(page, RRQ_START, (uintptr_t)responses);
-  store_register(page, RRQ_END, (uintptr_t)&responses[SLOTS - 1]);
-  store_register(page, SQ_START, (uintptr_t)ring);
-  store_register(page, SQ_END, (uintptr_t)&ring[SLOTS - 1]);
+  store_register(page, SISL_ENDIAN_CTRL, SISL_ENDIAN_CTRL_HOST);
+  store_register(page, SISL_RRQ_START, (uintptr_t)responses);
+  store_register(page, SISL_RRQ_END, (uintptr_t)&responses[SLOTS - 1]);
+  store_register(page, SISL_SQ_START, (uintptr_t)ring);
+  store_register(page, SISL_SQ_END, (uintptr_t)&ring[SLOTS - 1]);
   for (;;) {
-    struct command* head = (struct command*)(uintptr_t)load_register(page, SQ_HEAD);
-    struct command* tail = head > ring ? head - 1 : &ring[SLOTS - 1];
-    store_register(page, SQ_TAIL, (uintptr_t)tail);
+    struct sisl_ioarcb* head = (struct sisl_ioarcb*)(uintptr_t)load_register(page, SISL_SQ_HEAD);
+    struct sisl_ioarcb* tail = head > ring ? head - 1 : &ring[SLOTS - 1];
+    store_register(page, SISL_SQ_TAIL, (uintptr_t)tail);
     usleep(100);
   }
 }

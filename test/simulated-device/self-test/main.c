@@ -3,8 +3,6 @@
 // Walks the life of a context with plain calls and says of each rule whether it holds, one
 // line a check ("ok …" or "not ok …"). Run with the device preloaded.
 
-#include "self_test.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,6 +21,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../afu/memcpy.h"
+#include "self_test.h"
+
 static int failures;
 
 void check(bool holds, const char* rule) {
@@ -39,7 +40,9 @@ void command(const char* text) {
   close(fd);
 }
 
-int start_with(int fd, struct cxl_ioctl_start_work work) { return ioctl(fd, CXL_IOCTL_START_WORK, &work); }
+int start_with(int fd, struct cxl_ioctl_start_work work) {
+  return ioctl(fd, CXL_IOCTL_START_WORK, &work);
+}
 int start(int fd) { return start_with(fd, (struct cxl_ioctl_start_work){0}); }
 
 int started(const char* path, int flags) {
@@ -61,15 +64,13 @@ bool maps(int fd, size_t length) {
   return at && munmap(at, length) == 0;
 }
 
-enum { COMMAND = 0x1000, VALUE = 0x1008, COUNT = 0x1010, DONE = 0x1018 };
-
-void provoke(uint8_t* registers, uint64_t number, uint64_t argument, uint64_t value,
-             uint64_t times) {
-  uint64_t done = load_register(registers, DONE);
-  store_register(registers, VALUE, value);
-  store_register(registers, COUNT, times);
-  store_register(registers, COMMAND, number << 56 | argument);
-  for (int i = 0; i < 5000 && load_register(registers, DONE) == done; i++) usleep(1000);
+void inject(uint8_t* registers, enum injection command, uint64_t argument, uint64_t value,
+            uint64_t count) {
+  uint64_t done = load_register(registers, INJECT_DONE);
+  store_register(registers, INJECT_VALUE, value);
+  store_register(registers, INJECT_COUNT, count);
+  store_register(registers, INJECT_COMMAND, (uint64_t)command << INJECT_COMMAND_SHIFT | argument);
+  WAIT_UNTIL(load_register(registers, INJECT_DONE) != done);
 }
 
 short polled(int fd) {
@@ -113,9 +114,9 @@ static void opened(void) {
         "fstat shows the character device");
   check(ioctl(fd, CXL_IOCTL_GET_PROCESS_ELEMENT, &element) == 0 && element == 0,
         "a process element is there from open on");
-  check(
-      ioctl(fd, CXL_IOCTL_GET_AFU_ID, &id) == 0 && id.flags == 1 && id.afu_mode == 2 && id.card_id == 0,
-      "GET_AFU_ID tells a slave of an AFU-directed AFU");
+  check(ioctl(fd, CXL_IOCTL_GET_AFU_ID, &id) == 0 && id.flags == 1 && id.afu_mode == 2 &&
+            id.card_id == 0,
+        "GET_AFU_ID tells a slave of an AFU-directed AFU");
   check(REFUSAL(ioctl(fd, CXL_IOCTL_GET_AFU_ID, NULL)) == EFAULT, "GET_AFU_ID EFAULT");
   check(REFUSAL(ioctl(fd, _IO(0xCA, 0x55))) == EINVAL, "an unknown ioctl is EINVAL");
   check(REFUSAL(read(fd, buffer, 4095)) == EINVAL, "a read under 4096 bytes is EINVAL");
@@ -155,10 +156,10 @@ static void mappings(void) {
   check(!map(fd, 65536 + (size_t)page) && errno == EINVAL, "mmap past mmio_size is EINVAL");
   uint8_t* registers = map(fd, 65536);
   check(registers != NULL, "mmap of the area");
-  check(load_register(registers, 0x08) == 0, "the process handle register");
-  store_register(registers, 0x40, 0);
-  for (int i = 0; i < 5000 && !load_register(registers, 0x40); i++) usleep(1000);
-  check(load_register(registers, 0x40) != 0, "the timebase register answers");
+  check(load_register(registers, MEMCPY_PROCESS_HANDLE) == 0, "the process handle register");
+  store_register(registers, MEMCPY_TIMEBASE, 0);
+  WAIT_UNTIL(load_register(registers, MEMCPY_TIMEBASE));
+  check(load_register(registers, MEMCPY_TIMEBASE) != 0, "the timebase register answers");
   close(fd);
   int other = open("/dev/cxl/afu0.0s", O_RDWR);
   uint32_t element = 0;
@@ -182,11 +183,11 @@ static void event_order(void) {
   int set = epoll_create1(EPOLL_CLOEXEC);
   struct epoll_event wanted = {.events = EPOLLIN | EPOLLONESHOT}, got;
   epoll_ctl(set, EPOLL_CTL_ADD, fd, &wanted);
-  provoke(registers, 3, 0, 0x1234, 1);
-  provoke(registers, 3, 0, 0x5678, 1);
-  provoke(registers, 2, 0, 0x10, 1);
-  provoke(registers, 2, 0, 0x20, 1);
-  provoke(registers, 1, 0xd, 0, 3);
+  inject(registers, INJECT_AFU_ERROR, 0, 0x1234, 1);
+  inject(registers, INJECT_AFU_ERROR, 0, 0x5678, 1);
+  inject(registers, INJECT_DATA_STORAGE, 0, 0x10, 1);
+  inject(registers, INJECT_DATA_STORAGE, 0, 0x20, 1);
+  inject(registers, INJECT_INTERRUPT, 0xd, 0, 3);
   check(epoll_wait(set, &got, 1, 1000) == 1, "epoll wakes");
   check(polled(fd) == POLLIN, "poll says POLLIN");
   check(is_interrupt(next_event(fd), 1), "the lowest interrupt first");
@@ -225,15 +226,8 @@ static void blocking_read(void) {
   close(fd);
 }
 
-struct element {
-  uint8_t command, status;
-  uint16_t length;
-  uint8_t pad[12];
-  uint64_t source, target;
-};
-
 static uint8_t wait_status(volatile struct element* element) {
-  for (int i = 0; i < 5000 && !element->status; i++) usleep(1000);
+  WAIT_UNTIL(element->status);
   return element->status;
 }
 
@@ -249,25 +243,25 @@ static void memcpy_afu(void) {
   queue[0].length = htobe16(sizeof source);
   queue[0].source = htobe64((uintptr_t)source);
   queue[0].target = htobe64((uintptr_t)target);
-  __atomic_store_n(&queue[0].command, 0x80, __ATOMIC_SEQ_CST);
-  check(wait_status(&queue[0]) == 0x80 && memcmp(source, target, sizeof source) == 0,
+  __atomic_store_n(&queue[0].command, ELEMENT_VALID, __ATOMIC_SEQ_CST);
+  check(wait_status(&queue[0]) == ELEMENT_COMPLETE && memcmp(source, target, sizeof source) == 0,
         "the memcpy AFU copies");
   queue[1] = queue[0];
   queue[1].status = 0;
   queue[1].source = htobe64(0x1000);
-  __atomic_store_n(&queue[1].command, 0x80, __ATOMIC_SEQ_CST);
-  check(wait_status(&queue[1]) == 0x20 && next_event(fd).fault.addr == 0x1000,
+  __atomic_store_n(&queue[1].command, ELEMENT_VALID, __ATOMIC_SEQ_CST);
+  check(wait_status(&queue[1]) == ELEMENT_ADDRESS_ERROR && next_event(fd).fault.addr == 0x1000,
         "a bad source is a translation fault, no crash");
   queue[2].length = htobe16(3);
-  __atomic_store_n(&queue[2].command, 0x81, __ATOMIC_SEQ_CST);
-  check(wait_status(&queue[2]) == 0x80, "an interrupt element completes");
-  for (int i = 0; i < 5000 && !load_register(registers, 0x10); i++) usleep(1000);
+  __atomic_store_n(&queue[2].command, ELEMENT_VALID | ELEMENT_INTERRUPT, __ATOMIC_SEQ_CST);
+  check(wait_status(&queue[2]) == ELEMENT_COMPLETE, "an interrupt element completes");
+  WAIT_UNTIL(load_register(registers, MEMCPY_STATUS));
   check(is_interrupt(next_event(fd), 3), "and raises its interrupt");
-  check(load_register(registers, 0x10) == 0x0800000000000000ull, "and stops the AFU");
-  store_register(registers, 0x18, 1ull << 63);
+  check(load_register(registers, MEMCPY_STATUS) == MEMCPY_STATUS_STOPPED, "and stops the AFU");
+  store_register(registers, MEMCPY_CONTROL, MEMCPY_CONTROL_RESTART);
   queue[3].length = htobe16(99);
-  __atomic_store_n(&queue[3].command, 0x81, __ATOMIC_SEQ_CST);
-  check(wait_status(&queue[3]) == 0x04, "an unknown interrupt source is refused");
+  __atomic_store_n(&queue[3].command, ELEMENT_VALID | ELEMENT_INTERRUPT, __ATOMIC_SEQ_CST);
+  check(wait_status(&queue[3]) == ELEMENT_INVALID_SOURCE, "an unknown interrupt source is refused");
   munmap(registers, 65536);
   close(fd);
   free(queue);

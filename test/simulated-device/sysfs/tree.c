@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "attributes.h"
+#include "../calls/next.h"
 #include "../driver/device.h"
 #include "../flash/flash.h"
-#include "../calls/next.h"
+#include "attributes.h"
 
 static char root[128];
 static size_t root_length;
@@ -331,7 +331,7 @@ void tree_begin(void) {
   inside_tree = getcwd(folder, sizeof folder) && within_tree(folder);
 }
 
-// Cheaply tells most names apart that are nobody's here.
+// Cheaply tells most names apart that are nobody's this_process.
 static bool promising(const char* path) {
   static const char* const starts[] = {"/sys/", "/dev/cxl", "/dev/sg", "/dev/sd",
                                        "/proc/self/mounts"};

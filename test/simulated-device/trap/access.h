@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The one load or store behind a fault: decoded from its instruction, and made to have
-// happened.
+// The load or store that caused a fault: decoding its instruction and completing it. Each
+// processor has a file of its own.
 
 #pragma once
 
@@ -13,19 +13,16 @@
 struct trapped_access {
   bool store;
   int width;       // 4 or 8 bytes
-  uint64_t bytes;  // what a store stores, as the value with these bytes in memory
-  // Where a load goes, and what comes after.
-  int target;
-  bool reversed;
-  size_t length;
+  uint64_t bytes;  // of a store: the value with these bytes in memory
+  int target;      // of a load: the processor's register
+  bool reversed;   // the instruction swaps the bytes
+  size_t length;   // of the instruction
 };
 
 uintptr_t trapped_instruction(const ucontext_t* state);
-// False when it is an instruction that is none of: mov between a register, or a constant, and
-// memory (x86-64); lwz, ld, stw, std, their indexed forms and the byte-reversed ones (ppc64);
-// ldr, str, ldur, stur (arm64). None is known on other processors.
+// False when the instruction is none of those in `trapped_forms`.
 bool trapped_decode(const ucontext_t* state, struct trapped_access* access);
-// Goes on behind the instruction; `bytes` is what a load finds.
+// Stores the result of a load (`bytes` as in memory) and continues after the instruction.
 void trapped_complete(ucontext_t* state, const struct trapped_access* access, uint64_t bytes);
-// What trapped_decode accepts, for a message.
+// The instructions that are decoded, for an error message.
 extern const char trapped_forms[];

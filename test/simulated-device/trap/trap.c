@@ -10,16 +10,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "../driver/area.h"
 #include "../afu/memory.h"
 #include "../calls/next.h"
+#include "../driver/area.h"
 #include "access.h"
+
+#if TRAP_SUPPORTED
 
 static struct sigaction previous;
 static bool installed;
 
-// No way to go on: the access can neither be carried out nor left out.
-static void refuse(const ucontext_t* state, const void* address) {
+// The access can neither be carried out nor skipped, so the process ends.
+static void abort_unknown(const ucontext_t* state, const void* address) {
   uint8_t bytes[4];
   size_t known = memory_load(bytes, trapped_instruction(state), sizeof bytes);
   char text[320];
@@ -34,19 +36,19 @@ static void refuse(const ucontext_t* state, const void* address) {
   abort();
 }
 
-// False when the fault is somebody else's.
+// False when the fault is not one of a register.
 static bool carry_out(ucontext_t* state, const void* address) {
   struct area_place place;
   struct trapped_access access;
-  // A jump there is no access.
+  // A jump to the address is not an access.
   if (trapped_instruction(state) == (uintptr_t)address) return false;
   if (!area_find(address, &place)) return false;
   bool known = trapped_decode(state, &access);
   if (known && !(place.protection & (access.store ? PROT_WRITE : PROT_READ))) return false;
-  // Something else is mapped there by now, and the access will find it.
+  // The mapping was replaced meanwhile: the access is repeated and succeeds.
   if (place.backing != BACKING_DEVICE) return known;
-  if (!known) refuse(state, address);
-  const struct acting_registers* registers = place.context->acting;
+  if (!known) abort_unknown(state, address);
+  const struct trapped_registers* registers = place.context->trapped;
   uint64_t bytes = 0;
   if (access.store) {
     registers->store(place.context, place.offset, access.width, access.bytes);
@@ -62,13 +64,13 @@ static void send_again(int signal) {
   NEXT(syscall)(SYS_tgkill, getpid(), gettid(), signal);
 }
 
-// As the kernel would have delivered it, had we not been there.
+// Delivers the signal as the kernel would have without this handler.
 static void pass_on(int signal, siginfo_t* info, ucontext_t* state) {
   struct sigaction to = previous;
   sigset_t mask;
   bool fault = info->si_code > 0;
   if (to.sa_handler == SIG_DFL || to.sa_handler == SIG_IGN) {
-    // An ignored fault kills as well: the instruction is repeated, and nothing is in its way.
+    // An ignored fault kills as well, when the instruction is repeated.
     if (fault) {
       sigaction(signal, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
     } else if (to.sa_handler == SIG_DFL) {
@@ -89,14 +91,14 @@ static void pass_on(int signal, siginfo_t* info, ucontext_t* state) {
 
 static void on_fault(int signal, siginfo_t* info, void* context) {
   int before = errno;
-  bool ours = false;
-  // The lock is free, or another thread's: nothing of this library touches such a mapping.
+  bool handled = false;
+  // This thread cannot hold the lock: this library itself does not access such a mapping.
   if (info->si_code > 0) {
     device_lock();
-    ours = carry_out(context, info->si_addr);
+    handled = carry_out(context, info->si_addr);
     device_unlock();
   }
-  if (!ours) pass_on(signal, info, context);
+  if (!handled) pass_on(signal, info, context);
   errno = before;
 }
 
@@ -106,7 +108,14 @@ void trap_install(void) {
   struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigaction(SIGSEGV, NULL, &previous);
   action.sa_flags |= previous.sa_flags & SA_RESTART;
-  // Another signal's handler might touch a register too, while this one has the lock.
+  // The handler of another signal may access a register too, while this one holds the lock.
   sigfillset(&action.sa_mask);
   sigaction(SIGSEGV, &action, NULL);
 }
+
+#else
+
+// IOARRIN mode is refused, so there is no such context.
+void trap_install(void) { abort(); }
+
+#endif

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Registers that act on access: threads, remapping, and what becomes of faults that are none of
-// theirs.
-
-#include "trap_test.h"
+// Trapped registers: threads, remapping, and faults that have another cause.
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -19,11 +16,14 @@
 #include <unistd.h>
 
 #include "../../../../native/abi/cxlflash.h"
+#include "../trap.h"
+#include "trap_test.h"
 
-// The provoke block's command that puts the adapter in error, for a millisecond.
-#define ERROR_STATE (4ull << 56 | 1)
+#if TRAP_SUPPORTED
 
-#define HOST_PAGE 65536
+// Puts the adapter in error for a millisecond.
+#define ERROR_STATE ((uint64_t)INJECT_FLASH_ERROR_STATE << INJECT_COMMAND_SHIFT | 1)
+
 #define WRITTEN 0x1122334455667788ull
 #define ROUNDS 5000
 #define RESETS 20
@@ -44,23 +44,23 @@ static int attach(void) {
 }
 
 static sigjmp_buf touched;
-static volatile sig_atomic_t told;
-static void* volatile told_address;
-static volatile bool told_mask;
+static volatile sig_atomic_t handled;
+static void* volatile fault_address;
+static volatile bool fault_mask;
 
 static void on_foreign(int number, siginfo_t* info, void* context) {
   sigset_t mask;
   (void)context;
   pthread_sigmask(SIG_BLOCK, NULL, &mask);
-  told_mask = sigismember(&mask, number) && !sigismember(&mask, SIGTERM);
-  told_address = info->si_addr;
-  told++;
+  fault_mask = sigismember(&mask, number) && !sigismember(&mask, SIGTERM);
+  fault_address = info->si_addr;
+  handled++;
   if (info->si_code > 0) siglongjmp(touched, 1);
 }
 
-// Whether a load there, or a store, reaches the handler that was there first.
+// Whether a load or store there calls the handler that was installed first.
 static bool segfaults(uint8_t* place, bool store) {
-  int before = told;
+  int before = handled;
   if (sigsetjmp(touched, 1) == 0) {
     if (store) {
       *(volatile uint64_t*)(void*)place = 0;
@@ -68,27 +68,27 @@ static bool segfaults(uint8_t* place, bool store) {
       (void)*(volatile uint64_t*)(void*)place;
     }
   }
-  return told == before + 1 && told_address == place;
+  return handled == before + 1 && fault_address == place;
 }
 
-// Without a look at the address: emulators leave that of the last load or store.
+// The address is not checked: emulators report that of the last load or store.
 static bool segfaults_when_called(uint8_t* place) {
-  int before = told;
+  int before = handled;
   if (sigsetjmp(touched, 1) == 0) ((void (*)(void))(uintptr_t)place)();
-  return told == before + 1;
+  return handled == before + 1;
 }
 
 static void forms(void) {
   int fd = attach();
-  uint8_t* page = map(fd, HOST_PAGE);
+  uint8_t* page = map(fd, SISL_HOST_MAP_SIZE);
   load_forms(page);
   store_forms(page);
-  poke(page, ENDIAN_CONTROL, 0x80);
-  check(peek(page, ENDIAN_CONTROL) == 0x8000000000000080ull, "a register reads as what it is");
-  check(peek(page, ROOM) == 128, "cmd_room is what there is");
-  poke(page, ROOM, 5);
-  check(peek(page, ROOM) == 128, "and takes no store");
-  munmap(page, HOST_PAGE);
+  poke(page, SISL_ENDIAN_CTRL, 0x80);
+  check(peek(page, SISL_ENDIAN_CTRL) == SISL_ENDIAN_CTRL_BE, "a register reads as what it is");
+  check(peek(page, SISL_CMD_ROOM) == 128, "cmd_room is what there is");
+  poke(page, SISL_CMD_ROOM, 5);
+  check(peek(page, SISL_CMD_ROOM) == 128, "and takes no store");
+  munmap(page, SISL_HOST_MAP_SIZE);
   close(fd);
 }
 
@@ -111,20 +111,21 @@ static void* write_and_read(void* argument) {
 
 static void two_threads(void) {
   int fd = attach();
-  uint8_t* page = map(fd, HOST_PAGE);
-  struct job jobs[] = {{.page = page, .offset = VALUE}, {.page = page, .offset = COUNT}};
+  uint8_t* page = map(fd, SISL_HOST_MAP_SIZE);
+  struct job jobs[] = {{.page = page, .offset = INJECT_VALUE},
+                       {.page = page, .offset = INJECT_COUNT}};
   pthread_t threads[2];
   for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, write_and_read, &jobs[i]);
   for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
   check(!jobs[0].wrong && !jobs[1].wrong, "two threads get what is theirs");
-  munmap(page, HOST_PAGE);
+  munmap(page, SISL_HOST_MAP_SIZE);
   close(fd);
 }
 
 static void* watch_room(void* argument) {
   struct job* job = argument;
   while (!__atomic_load_n(&job->stop, __ATOMIC_RELAXED)) {
-    uint64_t room = peek(job->page, ROOM);
+    uint64_t room = peek(job->page, SISL_CMD_ROOM);
     if (room != 128 && room != ALL_ONES) job->wrong++;
     __atomic_add_fetch(&job->loads, 1, __ATOMIC_RELAXED);
   }
@@ -133,39 +134,40 @@ static void* watch_room(void* argument) {
 
 static void replaced_meanwhile(void) {
   int fd = attach();
-  struct job job = {.page = map(fd, HOST_PAGE)};
+  struct job job = {.page = map(fd, SISL_HOST_MAP_SIZE)};
   pthread_t thread;
   pthread_create(&thread, NULL, watch_room, &job);
   bool there = true;
   for (int i = 0; i < 500; i++) {
-    void* at = mmap(job.page, HOST_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+    void* at =
+        mmap(job.page, SISL_HOST_MAP_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
     there = there && at == job.page;
   }
   __atomic_store_n(&job.stop, true, __ATOMIC_RELAXED);
   pthread_join(thread, NULL);
   check(there && !job.wrong, "a mapping is replaced while a thread loads from it");
-  munmap(job.page, HOST_PAGE);
+  munmap(job.page, SISL_HOST_MAP_SIZE);
   close(fd);
 }
 
 static void reset_meanwhile(void) {
   bool ones = true, sticks = true;
   uint64_t wrong = 0;
-  // Often, since the thread is to be caught between its fault and the handling of it.
+  // Repeated, because the reset must come between a fault of the thread and its handling.
   for (int i = 0; i < RESETS; i++) {
     int fd = attach();
-    struct job job = {.page = map(fd, HOST_PAGE)};
+    struct job job = {.page = map(fd, SISL_HOST_MAP_SIZE)};
     pthread_t thread;
     pthread_create(&thread, NULL, watch_room, &job);
     while (!__atomic_load_n(&job.loads, __ATOMIC_RELAXED)) usleep(100);
-    poke(job.page, COMMAND, ERROR_STATE);
-    ones = ones && peek(job.page, ROOM) == ALL_ONES;
-    poke(job.page, VALUE, WRITTEN);
-    sticks = sticks && peek(job.page, VALUE) == WRITTEN;
+    poke(job.page, INJECT_COMMAND, ERROR_STATE);
+    ones = ones && peek(job.page, SISL_CMD_ROOM) == ALL_ONES;
+    poke(job.page, INJECT_VALUE, WRITTEN);
+    sticks = sticks && peek(job.page, INJECT_VALUE) == WRITTEN;
     __atomic_store_n(&job.stop, true, __ATOMIC_RELAXED);
     pthread_join(thread, NULL);
     wrong += job.wrong;
-    munmap(job.page, HOST_PAGE);
+    munmap(job.page, SISL_HOST_MAP_SIZE);
     close(fd);
   }
   check(ones, "after an adapter reset a load is all ones");
@@ -176,54 +178,56 @@ static void reset_meanwhile(void) {
 static void unmapped(void) {
   int fd = attach();
   size_t part = (size_t)sysconf(_SC_PAGESIZE);
-  uint8_t* page = map(fd, HOST_PAGE);
-  munmap(page + HOST_PAGE - part, part);
-  check(segfaults(page + HOST_PAGE - 8, false), "a load from where it was unmapped is a fault");
-  poke(page, VALUE, WRITTEN);
-  check(peek(page, VALUE) == WRITTEN, "what is left of the mapping acts as before");
-  munmap(page, HOST_PAGE);
+  uint8_t* page = map(fd, SISL_HOST_MAP_SIZE);
+  munmap(page + SISL_HOST_MAP_SIZE - part, part);
+  check(segfaults(page + SISL_HOST_MAP_SIZE - 8, false),
+        "a load from where it was unmapped is a fault");
+  poke(page, INJECT_VALUE, WRITTEN);
+  check(peek(page, INJECT_VALUE) == WRITTEN, "what is left of the mapping acts as before");
+  munmap(page, SISL_HOST_MAP_SIZE);
   check(segfaults(page, true), "and nothing acts after it");
-  uint8_t* readable = mmap(NULL, HOST_PAGE, PROT_READ, MAP_SHARED, fd, 0);
-  check(peek(readable, ROOM) == 128, "a mapping to read can be loaded from");
-  check(segfaults(readable + VALUE, true), "and a store is a fault");
-  munmap(readable, HOST_PAGE);
+  uint8_t* readable = mmap(NULL, SISL_HOST_MAP_SIZE, PROT_READ, MAP_SHARED, fd, 0);
+  check(peek(readable, SISL_CMD_ROOM) == 128, "a mapping to read can be loaded from");
+  check(segfaults(readable + INJECT_VALUE, true), "and a store is a fault");
+  munmap(readable, SISL_HOST_MAP_SIZE);
   close(fd);
 }
 
 static void in_a_child(void) {
   int fd = attach(), status = -1;
-  uint8_t* page = map(fd, HOST_PAGE);
-  poke(page, VALUE, WRITTEN);
+  uint8_t* page = map(fd, SISL_HOST_MAP_SIZE);
+  poke(page, INJECT_VALUE, WRITTEN);
   pid_t child = fork();
   if (child == 0) {
-    poke(page, VALUE, 1);
-    (void)peek(page, VALUE);
+    poke(page, INJECT_VALUE, 1);
+    (void)peek(page, INJECT_VALUE);
     _exit(0);
   }
   waitpid(child, &status, 0);
-  check(status == 0 && peek(page, VALUE) == WRITTEN, "the registers of a parent are its own");
-  munmap(page, HOST_PAGE);
+  check(status == 0 && peek(page, INJECT_VALUE) == WRITTEN,
+        "the registers of a parent are its own");
+  munmap(page, SISL_HOST_MAP_SIZE);
   close(fd);
 }
 
 static void foreign_faults(void) {
   uint8_t* place = mmap(NULL, 65536, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   int fd = attach();
-  uint8_t* page = map(fd, HOST_PAGE);
+  uint8_t* page = map(fd, SISL_HOST_MAP_SIZE);
   check(segfaults(place, false) && segfaults(place + 8, true),
         "another fault reaches the handler that was there first");
-  check(told_mask, "with the signals blocked that it asked for");
-  int before = told;
+  check(fault_mask, "with the signals blocked that it asked for");
+  int before = handled;
   raise(SIGSEGV);
-  check(told == before + 1, "and so does a SIGSEGV that was sent");
-  check(segfaults_when_called(page + ROOM), "and a jump to a register");
-  check(peek(page, ROOM) == 128, "after which registers act as before");
-  munmap(page, HOST_PAGE);
+  check(handled == before + 1, "and so does a SIGSEGV that was sent");
+  check(segfaults_when_called(page + SISL_CMD_ROOM), "and a jump to a register");
+  check(peek(page, SISL_CMD_ROOM) == 128, "after which registers act as before");
+  munmap(page, SISL_HOST_MAP_SIZE);
   munmap(place, 65536);
   close(fd);
 }
 
-// How a child ends that has a context mapped: a signal's number, or 0; what it wrote to stderr
+// How a child ends that has a context mapped: a signal's number, or 0. What it wrote to stderr is
 // in `said`.
 static int ends(void (*handler)(int), int flags, void (*body)(uint8_t* page), char* said,
                 size_t size) {
@@ -234,10 +238,10 @@ static int ends(void (*handler)(int), int flags, void (*body)(uint8_t* page), ch
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     sigaction(SIGSEGV, &(struct sigaction){.sa_handler = handler, .sa_flags = flags}, NULL);
     int fd = attach();
-    uint8_t* page = map(fd, HOST_PAGE);
+    uint8_t* page = map(fd, SISL_HOST_MAP_SIZE);
     dup2(ends[1], STDERR_FILENO);
     body(page);
-    _exit(peek(page, ROOM) == 128 ? 0 : 99);
+    _exit(peek(page, SISL_CMD_ROOM) == 128 ? 0 : 99);
   }
   int status;
   close(ends[1]);
@@ -268,7 +272,7 @@ static void send_itself_twice(uint8_t* page) {
 }
 static void say(int number) {
   (void)number;
-  if (write(STDERR_FILENO, "told ", 5) < 0) _exit(98);
+  if (write(STDERR_FILENO, "called ", 7) < 0) _exit(98);
 }
 
 static void other_dispositions(void) {
@@ -278,10 +282,10 @@ static void other_dispositions(void) {
   check(ends(SIG_IGN, 0, touch_nothing, said, size) == SIGSEGV, "an ignored one does too");
   check(ends(SIG_DFL, 0, send_itself, said, size) == SIGSEGV, "a SIGSEGV that was sent kills");
   check(ends(SIG_IGN, 0, send_itself, said, size) == 0, "but not where it is ignored");
-  check(ends(say, 0, send_itself_twice, said, size) == 0 && strcmp(said, "told told ") == 0,
+  check(ends(say, 0, send_itself_twice, said, size) == 0 && strcmp(said, "called called ") == 0,
         "a handler without siginfo is called as often as there is a signal");
   check(ends(say, SA_RESETHAND, send_itself_twice, said, size) == SIGSEGV &&
-            strncmp(said, "told ", 5) == 0 && !strstr(said + 5, "told "),
+            strncmp(said, "called ", 7) == 0 && !strstr(said + 7, "called "),
         "and one that asked to be called once, once");
   check(ends(SIG_DFL, 0, unknown_form, said, size) == SIGABRT &&
             strncmp(said, "cxlsim: access to the register", 30) == 0,
@@ -289,7 +293,7 @@ static void other_dispositions(void) {
 }
 
 void trap_rules(void) {
-  // In children, before this process has a handler.
+  // In children: this process has no handler yet.
   other_dispositions();
   struct sigaction action = {.sa_sigaction = on_foreign, .sa_flags = SA_SIGINFO}, before;
   sigaction(SIGSEGV, &action, &before);
@@ -301,3 +305,14 @@ void trap_rules(void) {
   replaced_meanwhile();
   reset_meanwhile();
 }
+
+#else
+
+void trap_rules(void) {
+  int fd = open("/dev/cxl-sim", O_WRONLY);
+  check(REFUSAL(write(fd, "flash-mode ioarrin", 18)) == EOPNOTSUPP,
+        "IOARRIN mode is EOPNOTSUPP on a processor whose instructions are not decoded");
+  close(fd);
+}
+
+#endif
