@@ -17,11 +17,11 @@
 
 static bool running;
 
-// How long the thread stays close after work, and how far its sleep then grows.
-#define NEAR_NS 200000
+// How long the thread polls without sleep after work, and how its sleep grows then.
+#define BUSY_NS 200000
 #define FIRST_SLEEP_NS 20000
 #define LONGEST_SLEEP_NS 2000000
-#define LOOK_NS 500000000
+#define ALONE_CHECK_NS 500000000
 
 static bool run_afu(struct afu* afu, bool* attached) {
   bool worked = false;
@@ -31,7 +31,7 @@ static bool run_afu(struct afu* afu, bool* attached) {
     *attached = true;
     if (!afu->card->link_up) continue;
     worked |= injection_step(context);
-    // A command may have detached it or taken the link down.
+    // The command may have detached the context or taken the link down.
     if (afu->contexts[pe] != context || context->status != STARTED || !afu->card->link_up) {
       continue;
     }
@@ -40,12 +40,12 @@ static bool run_afu(struct afu* afu, bool* attached) {
   return worked;
 }
 
-// A process ends with its last thread. This one must not be what keeps it: a main thread that
-// has gone, and none but ours left, is the end.
+// Whether this is the last thread. A process ends with its last thread, so this one ends the
+// process when the main thread has exited and no other is left.
 static bool alone(void) {
   char text[512];
-  // A main thread that has ended has no program any more. Asked first, since it takes no
-  // descriptor, whose number the program might miss.
+  // After the main thread has exited the link cannot be read. Checked first, because it uses no
+  // descriptor, whose number a program may expect to be free.
   if (NEXT(readlink)("/proc/self/exe", text, sizeof text) >= 0) return false;
   int fd = NEXT(open)("/proc/self/stat", O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
@@ -54,7 +54,7 @@ static bool alone(void) {
   text[size > 0 ? size : 0] = 0;
   char* state = strrchr(text, ')');
   int threads = 0;
-  // Of the fields behind the name the first is the state, the 18th the number of threads.
+  // After the name, the first field is the state and the 18th the number of threads.
   if (!state || state[1] != ' ' || state[2] != 'Z') return false;
   const char* format = "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d";
   return sscanf(state + 2, format, &threads) == 1 && threads <= 2;
@@ -62,7 +62,7 @@ static bool alone(void) {
 
 static void* run(void* unused) {
   (void)unused;
-  int64_t last_work = now(), last_look = last_work;
+  int64_t last_work = now(), last_check = last_work;
   long sleep = FIRST_SLEEP_NS;
   for (;;) {
     device_lock();
@@ -81,12 +81,12 @@ static void* run(void* unused) {
       last_work = time;
       sleep = FIRST_SLEEP_NS;
     }
-    if (time - last_work < NEAR_NS) {
+    if (time - last_work < BUSY_NS) {
       sched_yield();
       continue;
     }
-    if (time - last_look > LOOK_NS) {
-      last_look = time;
+    if (time - last_check > ALONE_CHECK_NS) {
+      last_check = time;
       if (alone()) exit(0);
     }
     nanosleep(&(struct timespec){0, sleep}, NULL);
@@ -98,7 +98,7 @@ void engine_forget(void) { running = false; }
 
 void engine_wake(void) {
   if (running) return;
-  // The thread takes no signal of the process.
+  // The thread handles no signals of the process.
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -16,7 +16,7 @@ static inline void store_register(uint8_t* registers, uint32_t offset, uint64_t 
   __atomic_store_n((uint64_t*)(void*)(registers + offset), htobe64(value), __ATOMIC_SEQ_CST);
 }
 
-// Takes a value a program wrote and leaves 0, so that nothing written meanwhile is lost.
+// Returns the value that the program wrote and resets it to 0 in one step.
 static inline uint64_t take_register(uint8_t* registers, uint32_t offset) {
   uint64_t* place = (uint64_t*)(void*)(registers + offset);
   if (!__atomic_load_n(place, __ATOMIC_SEQ_CST)) return 0;

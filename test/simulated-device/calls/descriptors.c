@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls on descriptors and mappings, in front of the C library's.
+// Replacements of the C library's calls on descriptors and mappings.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +108,7 @@ EXPORT ssize_t __read_chk(int fd, void* buffer, size_t count, size_t limit) {
 EXPORT ssize_t readv(int fd, const struct iovec* parts, int count) {
   struct file* file = context_file(fd);
   if (!file) return NEXT(readv)(fd, parts, count);
-  // The driver has no read_iter: the kernel calls it once a part and stops at a short one.
+  // The driver has no read_iter, so the kernel calls read for each part until one is short.
   void* base = count > 0 ? parts[0].iov_base : NULL;
   return read_context(file, base, count > 0 ? parts[0].iov_len : 0);
 }
@@ -160,7 +160,7 @@ EXPORT int ftruncate64(int fd, off64_t length) {
 }
 
 static int ioctl_file(struct file* file, int fd, unsigned long request, void* argument) {
-  // What the kernel answers before it asks a driver.
+  // The kernel handles these itself.
   if (request == FIONBIO || request == FIOCLEX || request == FIONCLEX) {
     file_put(file);
     return NEXT(ioctl)(fd, request, argument);
@@ -183,7 +183,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
   return file ? ioctl_file(file, fd, request, argument) : NEXT(ioctl)(fd, request, argument);
 }
 
-// A fixed mapping takes the place of whatever was there, ours included.
+// A fixed mapping replaces the mappings of its range.
 static void replaced(void* address, size_t length, int flags) {
   if (!(flags & MAP_FIXED) || !area_any()) return;
   device_lock();
@@ -198,7 +198,7 @@ EXPORT void* mmap(void* address, size_t length, int protection, int flags, int f
     if (at != MAP_FAILED) replaced(at, length, flags);
     return at;
   }
-  // In one go: a register that is mapped anew is never seen missing.
+  // Under one lock, so that another thread never finds a replaced register unmapped.
   device_lock();
   if (flags & MAP_FIXED) area_forget(address, length);
   void* at = area_map(file->context, file->access, address, length, protection, flags, offset);
@@ -214,7 +214,7 @@ EXPORT void* mmap64(void* address, size_t length, int protection, int flags, int
 }
 EXPORT int munmap(void* address, size_t length) {
   if (!area_any()) return NEXT(munmap)(address, length);
-  // Under the lock, so that a detach cannot map anything there in between.
+  // Under the lock, so that a detach cannot map anything there meanwhile.
   device_lock();
   int result = NEXT(munmap)(address, length);
   int error = errno;

@@ -2,5 +2,5 @@
 
 #pragma once
 
-// What the preloaded library shows of itself: the calls it puts in front of the C library's.
+// The symbols of the preloaded library: its replacements of C library functions.
 #define EXPORT __attribute__((visibility("default")))

@@ -123,7 +123,7 @@ static int open_context(struct node node, int flags) {
   int fd = -1;
   if (!error) {
     fd = context->event_fd;
-    // The context keeps a descriptor of its own, so that the program's can go at any time.
+    // The context has a descriptor of its own, since the program can close its own at any time.
     context->event_fd = NEXT(fcntl)(fd, F_DUPFD_CLOEXEC, 3);
     if (context->event_fd < 0) {
       error = -errno;
@@ -180,7 +180,7 @@ static int open_flash(const struct flash_path* path, int flags) {
   return publish(file, memory_file(NULL, 0, flags));
 }
 
-// What sysfs says of LUNs is in the tree as it is, but for what changes.
+// Attributes of LUNs are files of the tree, except for those that change.
 static int open_of_lun(const char* path, const char* tree, int flags) {
   device_lock();
   const char* text = flash_attribute(path);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Descriptors that are ours. Each is a real one of the kernel (an eventfd, a memory file), so
-// that whatever is not looked at here works as it is.
+// Descriptors of the device. Each is an eventfd or a memory file of the kernel, so calls that are
+// not replaced work on it as well.
 
 #pragma once
 
@@ -16,7 +16,7 @@ enum file_kind { FILE_CONTEXT, FILE_CARD, FILE_ATTRIBUTE, FILE_CONTROL, FILE_FLA
 
 struct file {
   enum file_kind kind;
-  unsigned references;  // descriptors, and calls under way: the last one releases
+  unsigned references;  // descriptors and running calls; the last one frees the file
   int access;           // O_RDONLY, O_WRONLY or O_RDWR
   struct node node;
   struct context* context;
@@ -28,16 +28,16 @@ struct file {
 
 // Opens a path of the tree; -1 with errno.
 int file_open(const char* tree, int flags, mode_t mode);
-// The file behind a descriptor, held until file_put; NULL for what is not ours.
+// The file of a descriptor, referenced until file_put; NULL when it is not one of the device.
 struct file* file_get(int fd);
 void file_put(struct file* file);
 bool file_is(int fd);
-// Before and after the kernel's own calls.
+// To be called around the kernel's calls: before close, after dup.
 void file_closing(int fd);
 void file_closing_range(unsigned first, unsigned last);
 void file_duplicated(int old_fd, int new_fd);
 ssize_t file_write(struct file* file, const void* data, size_t size);
-// A descriptor for a context that was made elsewhere.
+// Makes an existing descriptor one of a context.
 int file_adopt(struct context* context, int fd);
-// In the child of a fork: contexts that were not attached become the child's own.
+// To be called in the child of a fork, where contexts that are not attached are its own.
 void file_forked(void);

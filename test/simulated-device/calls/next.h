@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The C library's own functions, behind the ones this library puts in front of them.
+// The C library's functions that this library replaces.
 
 #pragma once
 

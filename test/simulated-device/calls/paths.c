@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls that take a path, in front of the C library's: a path of ours leads into the tree.
+// Replacements of the C library's calls that take a path: a path of the device is looked up in the
+// tree.
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "files.h"
 #include "next.h"
 
-// A link from outside to one of our names: the kernel finds nothing behind it.
+// Whether a path is a symbolic link to a path of the device, which the kernel does not find.
 static bool link_to_tree(int dirfd, const char* path, char tree[PATH_MAX]) {
   char target[PATH_MAX];
   ssize_t length = NEXT(readlinkat)(dirfd, path, target, sizeof target - 1);
@@ -28,7 +29,7 @@ static bool link_to_tree(int dirfd, const char* path, char tree[PATH_MAX]) {
 }
 
 static int open_tree(const char* tree, int flags, mode_t mode) {
-  // A success leaves errno alone, as the kernel's calls do: programs look.
+  // Like a system call, a success does not change errno.
   int before = errno;
   int fd = file_open(tree, flags, mode);
   if (fd >= 0) errno = before;
@@ -43,7 +44,7 @@ static int open_any(int dirfd, const char* path, int flags, mode_t mode) {
     if (link_to_tree(dirfd, path, tree)) return open_tree(tree, flags, mode);
     errno = ENOENT;
   }
-  // A descriptor number that was closed behind our back.
+  // The number was closed by a raw system call.
   if (fd >= 0 && file_is(fd)) file_closing(fd);
   return fd;
 }
@@ -86,7 +87,7 @@ EXPORT int __openat64_2(int dirfd, const char* path, int flags) {
   return open_any(dirfd, path, flags, 0);
 }
 
-// stdio reads and writes without going through the calls in front of the C library's.
+// stdio does not read and write through the replaced calls.
 static ssize_t cookie_read(void* cookie, char* buffer, size_t size) {
   return read((int)(intptr_t)cookie, buffer, size);
 }

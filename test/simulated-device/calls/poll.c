@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Waiting for descriptors: the kernel waits on the eventfd behind a context, and here its
-// answer is put in the driver's words.
+// Waiting for descriptors. The kernel waits for the eventfd of a context; its result is changed to
+// what the driver reports.
 
 #include <errno.h>
 #include <poll.h>
@@ -18,8 +18,8 @@
 #include "files.h"
 #include "next.h"
 
-// POLLIN, POLLERR or nothing, as the driver's poll; also brings the eventfd in line, since a
-// context that was closed without having been started wakes nobody but those who look.
+// POLLIN, POLLERR or 0, like the driver's poll, and -1 for another descriptor. Updates the eventfd,
+// since the close of a context that was never started wakes no one.
 static short poll_state(int fd) {
   struct file* file = file_get(fd);
   if (!file) return -1;
@@ -43,7 +43,7 @@ static bool any_ours(const struct pollfd* entries, nfds_t count) {
   return false;
 }
 
-// An eventfd can always be written and the driver's files never, so that is not asked.
+// An eventfd is always writable and the driver's files never, so POLLOUT is not requested.
 static void prepare(struct pollfd* copy, const struct pollfd* entries, nfds_t count) {
   memcpy(copy, entries, count * sizeof *copy);
   for (nfds_t i = 0; i < count; i++) {
@@ -92,7 +92,7 @@ EXPORT int __poll_chk(struct pollfd* entries, nfds_t count, int milliseconds, si
   return poll(entries, count, milliseconds);
 }
 
-static void look(int count, fd_set* reading, fd_set* writing) {
+static void clear_writable(int count, fd_set* reading, fd_set* writing) {
   for (int fd = 0; fd < count; fd++) {
     if (!file_is(fd) || poll_state(fd) < 0) continue;
     if (writing) FD_CLR(fd, writing);
@@ -102,12 +102,12 @@ static void look(int count, fd_set* reading, fd_set* writing) {
 
 EXPORT int select(int count, fd_set* reading, fd_set* writing, fd_set* failing,
                   struct timeval* timeout) {
-  look(count, reading, writing);
+  clear_writable(count, reading, writing);
   return NEXT(select)(count, reading, writing, failing, timeout);
 }
 EXPORT int pselect(int count, fd_set* reading, fd_set* writing, fd_set* failing,
                    const struct timespec* timeout, const sigset_t* mask) {
-  look(count, reading, writing);
+  clear_writable(count, reading, writing);
   return NEXT(pselect)(count, reading, writing, failing, timeout, mask);
 }
 

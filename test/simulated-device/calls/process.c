@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The device's life in a process: its start, its forks and its end.
+// What happens when a process starts, forks and exits.
 
 #include <pthread.h>
 

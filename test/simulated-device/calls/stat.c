@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The stat calls: a file that stands for a device node is shown as the character device.
+// Replacements of the stat calls: a file of the tree that is a device node is reported as a
+// character device.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,7 @@
 #include "files.h"
 #include "next.h"
 
-// What a tree path or a descriptor is, when it is a device node.
+// The device node of a path in the tree, or of a descriptor.
 static bool node_at(const char* tree, bool follow, struct node* node) {
   char path[PATH_MAX];
   struct stat found;
@@ -48,7 +49,7 @@ static dev_t device_number(struct node node) {
     (out)->st_size = 0;                   \
   } while (0)
 
-// One body for the calls by path and one for those by descriptor, for each of the structures.
+// The bodies of the calls by path and by descriptor, for each of the structures.
 #define BY_PATH(call, follow, dirfd, path, out)                          \
   char tree[PATH_MAX];                                                   \
   struct node node;                                                      \

@@ -14,7 +14,7 @@
 #include "../trap/trap.h"
 #include "context.h"
 
-// One mapping of a process; a list is enough for the few a process has.
+// One mapping of a process. A process has few, so they are a list.
 struct mapping {
   struct mapping* next;
   struct context* context;
@@ -28,7 +28,7 @@ struct mapping {
 
 static struct mapping* mappings;
 static unsigned count;
-static int empty_fd = -1;  // nothing behind it: a touch is a true SIGBUS
+static int empty_fd = -1;  // an empty file: an access to its mapping is a SIGBUS
 static int ones_fd = -1;   // one page of all ones, the same one at every offset
 
 #define ONES_SIZE 65536
@@ -73,7 +73,7 @@ static int open_empty(void) {
   return empty_fd;
 }
 
-// Registers that act on access let none through.
+// The mapping of trapped registers has no access.
 static int shown_protection(struct context* context, enum backing backing, int wanted) {
   return backing == BACKING_DEVICE && context->trapped ? PROT_NONE : wanted;
 }
@@ -97,7 +97,7 @@ static void back_mapping(struct mapping* mapping, enum backing backing) {
   } else {
     for (size_t done = 0; done < mapping->length; done += ONES_SIZE) {
       size_t left = mapping->length - done;
-      // Private: a store sticks, and reaches no device.
+      // Private: a store changes this mapping only.
       remap(mapping, mapping->start + done, left < ONES_SIZE ? left : ONES_SIZE, MAP_PRIVATE,
             open_ones(), 0);
     }
@@ -168,7 +168,7 @@ bool area_find(const void* address, struct area_place* place) {
 bool area_any(void) { return __atomic_load_n(&count, __ATOMIC_ACQUIRE) != 0; }
 unsigned area_count(void) { return count; }
 
-// What is left of a mapping behind a hole becomes one of its own.
+// The part of a mapping after a hole becomes a mapping of its own.
 static bool keep_tail(struct mapping* mapping, uint8_t* tail) {
   struct mapping* rest = malloc(sizeof *rest);
   if (!rest) return false;
@@ -204,7 +204,7 @@ void area_forget(void* address, size_t length) {
     count--;
     context->mappings--;
     context_put(context);
-    // The lock may have been given up: begin again.
+    // context_put may have released the lock, so the list is read again.
     link = &mappings;
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Problem state areas and the process' mappings of them. Lock held.
+// Problem state areas and this process's mappings of them. Lock held.
 
 #pragma once
 
@@ -9,21 +9,24 @@
 #include "device.h"
 
 int area_create(struct afu* afu);
-// In the child of a fork: an area of its own, with the AFU-wide registers as they were.
+// To be called in the child of a fork: the area becomes its own, with the values of the AFU-wide
+// registers.
 void area_forked(struct afu* afu);
 // As mmap(); MAP_FAILED with errno.
 void* area_map(struct context* context, int access, void* address, size_t length, int protection,
                int flags, off_t offset);
-// True when any device mapping lies in the range, which is then forgotten (not unmapped).
+// Whether this process has any mapping.
 bool area_any(void);
+// Removes a range from the list of mappings, without unmapping it.
 void area_forget(void* address, size_t length);
 unsigned area_count(void);
 
-// What the mappings of a context show from now on.
+// What is behind the mappings of a context from now on: its registers, nothing (SIGBUS), or all
+// ones.
 enum backing { BACKING_DEVICE, BACKING_FAULT, BACKING_ONES };
 void area_back(struct context* context, enum backing backing);
 
-// What the program mapped at an address, where the registers act on access; false elsewhere.
+// The mapping of trapped registers at an address; false when there is none.
 struct area_place {
   struct context* context;
   uint64_t offset;  // in the context's area
@@ -32,7 +35,7 @@ struct area_place {
 };
 bool area_find(const void* address, struct area_place* place);
 
-// Takes the backing of an AFU's mappings away and gives it back, over and over, in a thread.
+// A thread repeatedly removes and restores the backing of an AFU's mappings.
 void area_truncate_start(struct afu* afu);
 void area_truncate_stop(void);
 uint64_t area_truncations(void);

@@ -13,7 +13,7 @@
 #include "area.h"
 #include "events.h"
 
-// A guest's hypervisor numbers process elements its own way.
+// In a guest the hypervisor assigns the numbers of process elements.
 #define GUEST_ELEMENT_BASE 32
 
 static int allocate_element(struct afu* afu) {
@@ -80,7 +80,7 @@ static int check_work(struct context* context, struct cxl_ioctl_start_work* work
   return 0;
 }
 
-// A guest has an interrupt a context for the PSL, besides the AFU's.
+// In a guest each context has one interrupt for the PSL besides those of the AFU.
 static int interrupts_needed(int count) { return options.guest ? count + 1 : count; }
 
 static int interrupts_left(struct afu* afu) {
@@ -91,7 +91,7 @@ static int interrupts_left(struct afu* afu) {
   return left;
 }
 
-// What wakes the calling thread: POWER9 alone has such a thing, and not in a guest.
+// The thread id register (TIDR), which only POWER9 on bare metal has.
 static uint16_t thread_id(void) {
   if (options.caia == 1 || options.guest) return 0;
   return (uint16_t)((uint32_t)gettid() % 65535 + 1);
@@ -100,7 +100,7 @@ static uint16_t thread_id(void) {
 int context_start(struct context* context, struct cxl_ioctl_start_work* work) {
   struct afu* afu = context->afu;
   struct card* card = afu->card;
-  // The driver's status lock, which a slow attach keeps.
+  // The driver's status mutex, which is held during an attach.
   while (context->attaching) device_wait();
   if (context->status != OPENED) return -EIO;
   int error = check_work(context, work);
@@ -147,7 +147,7 @@ void context_detach(struct context* context) {
   enum status status = context->status;
   struct card* card = context->afu->card;
   context->status = CLOSED;
-  // A context that never started is not woken.
+  // The driver does not wake readers of a context that was never started.
   if (status != STARTED || context->foreign) return;
   card->irqs_free += interrupts_needed(context->irq_count);
   if (context->afu->claims) context->afu->claims[context->pe].interrupts = 0;
@@ -158,7 +158,7 @@ void context_detach(struct context* context) {
 }
 
 void context_put(struct context* context) {
-  // Nobody can wait any more: the epoll sets forget the file with its last descriptor.
+  // Nothing can wait any longer: epoll sets drop a file with its last descriptor.
   if (!context->descriptors && context->event_fd >= 0) {
     NEXT(close)(context->event_fd);
     context->event_fd = -1;

@@ -9,10 +9,10 @@
 
 // A new context in *out; 0 or a negative errno.
 int context_open(struct afu* afu, bool master, bool nonblocking, struct context** out);
-// Gives up the lock while it waits.
+// Releases the lock while it waits.
 int context_start(struct context* context, struct cxl_ioctl_start_work* work);
 int context_ioctl(struct context* context, unsigned long request, void* argument);  // ioctl.c
-// Detaches; the context stays until its last descriptor and mapping are gone.
+// Detaches; the context exists until its last descriptor and mapping are gone.
 void context_detach(struct context* context);
 // To be called when a descriptor or a mapping has gone: frees the context with the last one.
 void context_put(struct context* context);

@@ -23,8 +23,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool started;
 
-// A reset takes this long.
-#define RESET_MS 50
+#define RESET_MS 50  // duration of a reset
 
 void device_lock(void) { pthread_mutex_lock(&lock); }
 void device_unlock(void) { pthread_mutex_unlock(&lock); }
@@ -167,8 +166,7 @@ void card_link_up(struct card* card) {
   each_context(card->afu, show_device);
 }
 
-// Files of a removed card live on, closed; they take no process element of the card found
-// anew.
+// Contexts of a removed card exist until they are closed, without a process element.
 static void orphan(struct context* context) {
   context->orphan = true;
   context->afu->contexts[context->pe] = NULL;
@@ -214,8 +212,8 @@ int card_lock(struct card* card) {
 
 void card_unlock(struct card* card) { card->contexts = 0; }
 
-// The driver sees that the link is down. On bare metal it takes its nodes away, or, when the
-// image may not be the same after the reset, lets go of the card altogether.
+// The driver notices that the link is down. On bare metal it removes its nodes, and the card too
+// when the reset may load another image.
 static void notice(struct card* card) {
   card->notice_at = 0;
   if (!options.guest && card->perst_loads_image && !card->perst_same_image) {
@@ -245,7 +243,8 @@ int card_reset(struct card* card, int value) {
   int error = value == 1 ? card_lock(card) : 0;
   if (error) return error;
   if (options.guest) {
-    // At once; after a reset that was not forced nobody takes the lock off again.
+    // In a guest the reset is immediate, and the driver does not unlock the adapter after one that
+    // was not forced.
     detach_all(card->afu);
     return 0;
   }

@@ -17,7 +17,7 @@
 #define DSISR_S 0x02000000ull
 
 static void wake(struct context* context) {
-  // Each event wakes, as wake_up_all does, so that edge-triggered waiters see each.
+  // Every event wakes, as wake_up_all does, for edge-triggered waiters.
   uint64_t one = 1;
   if (context->event_fd < 0) return;
   if (NEXT(write)(context->event_fd, &one, sizeof one) == sizeof one) context->readable = true;
@@ -87,8 +87,8 @@ static int take_raw(struct context* context, uint8_t bytes[CXL_READ_MIN_SIZE]) {
   return size;
 }
 
-// The lowest pending interrupt. A detach has set irq_count to 0, and then the driver's search
-// of an empty bitmap answers 1, once, whatever was pending.
+// The lowest pending interrupt. After a detach irq_count is 0, and the driver's search of an empty
+// bitmap returns interrupt 1, once, whichever were pending.
 static uint16_t take_interrupt(struct context* context) {
   int words = (context->irq_count + 63) / 64;
   int bit = 0;
@@ -140,7 +140,7 @@ void event_discard(struct context* context) {
   }
 }
 
-// What one look at the context gives: a size, -errno, or 0 for nothing yet.
+// A size, a negative errno, or 0 when no event is pending.
 static ssize_t read_once(struct context* context, void* buffer, size_t count) {
   uint8_t bytes[CXL_READ_MIN_SIZE];
   device_tick();
@@ -149,7 +149,7 @@ static ssize_t read_once(struct context* context, void* buffer, size_t count) {
   int size = event_take(context, bytes);
   event_signal(context);
   if (size <= 0) return size;
-  // An event that cannot be copied is gone, as the driver's is.
+  // As with the driver, an event that cannot be copied is lost.
   size_t stored = memory_store((uint64_t)(uintptr_t)buffer, bytes, (size_t)size);
   return stored == (size_t)size ? size : -EFAULT;
 }
@@ -160,11 +160,11 @@ ssize_t event_read(struct context* context, void* buffer, size_t count) {
     ssize_t result = read_once(context, buffer, count);
     device_unlock();
     if (result) return result;
-    // Through the context's own descriptor: the program's may be closed meanwhile.
+    // The context's own descriptor, since the program may close its own meanwhile.
     int flags = NEXT(fcntl)(context->event_fd, F_GETFL);
     if (flags < 0) return -errno;
     if (flags & O_NONBLOCK) return -EAGAIN;
-    // The kernel's own blocking read: signals interrupt or restart it as they do the driver's.
+    // Blocks in the kernel, so signals interrupt or restart this read like that of the driver.
     uint64_t waited;
     if (NEXT(read)(context->event_fd, &waited, sizeof waited) < 0) return -errno;
     device_lock();

@@ -24,7 +24,7 @@ void image_open(void) {
 void image_close(struct card* card) {
   open_once = false;
   device_wake();
-  // Closing resets the adapter, or has the module loaded anew after a new image.
+  // The driver resets the adapter when the file is closed, and then finds its AFUs again.
   resets++;
   if (!card->present) return;
   card_unplug(card);
@@ -43,7 +43,7 @@ static bool readable(uint64_t address, uint64_t size) {
   return true;
 }
 
-// A validated image takes the AFUs away until the adapter is reset.
+// After validation the AFUs are gone until the reset.
 static const struct {
   unsigned long request;
   void (*complete)(struct card* card);

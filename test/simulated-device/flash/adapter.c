@@ -15,7 +15,7 @@ const char* const lun_names[FLASH_LUNS] = {
 
 const struct flash_path flash_paths[FLASH_PATHS] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {2, 0}, {3, 0}};
 
-// The reset takes every context from the AFU; its record waits for recovery.
+// A reset detaches every context; the records stay until RECOVER_AFU.
 void flash_reset(uint64_t milliseconds) {
   if (flash->state != ADAPTER_NORMAL) return;
   flash->state = ADAPTER_RESET;
@@ -42,11 +42,11 @@ void flash_catch_up(void) {
   bool running = current & 1, ended = !running || current - seen > 1;
   this_process.transitions = current;
   this_process.card.link_up = !running;
-  // None of these was started since: that would have taken in the reset before.
+  // All of these started before the reset: a start applies it first.
   for (int pe = 0; pe < FLASH_CONTEXTS; pe++) {
     struct context* context = this_process.afu.contexts[pe];
     if (!context || context->foreign || context->status != STARTED) continue;
-    // The driver shows a page of all ones for what is left of the context.
+    // The driver maps a page of all ones for the context.
     area_back(context, BACKING_ONES);
     if (ended) context_detach(context);
   }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A cxlflash adapter of the simulated device: what the rest of the library asks of it. Its
-// contexts are ordinary ones of an AFU that has no node of its own. Lock held unless said
-// otherwise.
+// The cxlflash adapter, as the rest of the library uses it. Its contexts are those of an AFU
+// without a node in /dev/cxl. Lock held unless said otherwise.
 
 #pragma once
 
@@ -12,34 +11,35 @@
 
 struct flash_path;
 
-// True for names of LUNs and of what sysfs says about them. Without the lock.
+// Whether a path is the node or an attribute of a LUN. Without the lock.
 bool flash_ours(const char* path);
-// Makes those names, by the tree's own functions; `to` is a path below /sys.
+// Creates these paths with the functions of the tree; `to` is a path below /sys.
 struct tree_maker {
   void (*folder)(const char* path);
   void (*text)(const char* path, const char* text);
   void (*link)(const char* path, const char* to);
 };
 void flash_tree(const struct tree_maker* make);
-// What an attribute at a canonical path reads as now; NULL for those that never change.
+// The content of an attribute that changes, by its canonical path; NULL for any other.
 const char* flash_attribute(const char* path);
-// The LUN's path behind a node, or NULL.
+// The path to a LUN that a node stands for, or NULL.
 const struct flash_path* flash_find(const char* node);
-// Gives up the lock while it waits for a reset.
+// Releases the lock while it waits for the end of a reset.
 int flash_ioctl(const struct flash_path* path, unsigned long request, void* argument);
-// `sq` or `ioarrin`, for contexts that this process attaches from now on; -EINVAL otherwise.
+// `sq` or `ioarrin`, for contexts that this process attaches from now on. -EINVAL for another name,
+// -EOPNOTSUPP for IOARRIN mode on a processor without trapped registers.
 int flash_set_mode(const char* name);
-// The adapter's own node.
+// The host node of the adapter.
 #define FLASH_HOST_NODE "/dev/cxlflash/cxlflash0"
 int flash_host_ioctl(unsigned long request, void* argument);
-// Runs the AFU of every context; true when it did something.
+// Runs the AFU of every context; true when there was something to do.
 bool flash_step(bool* attached);
-// The driver is unbound and bound again, which an adapter that has failed takes to work again. 0,
-// or -EBUSY while there is a context: the driver waits for those to go.
+// Unbinds and binds the driver, after which an adapter that had failed works again. 0, or -EBUSY
+// while a context exists.
 int flash_rebind(void);
-// A reset is running.
+// Whether a reset is running.
 bool flash_busy(void);
-// In the child of a fork: the contexts are the parent's.
+// To be called in the child of a fork: the contexts belong to the parent.
 void flash_forked(void);
-// The last descriptor of a context has gone.
+// To be called after the last descriptor of a context was closed.
 void flash_context_closed(struct context* context);

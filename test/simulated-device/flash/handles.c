@@ -57,7 +57,7 @@ struct handle* check_out(struct flash_context* context, struct flash_lun* lun,
   return NULL;
 }
 
-// The chunks stay with the entry, as the driver's do.
+// As with the driver, the chunks stay with the entry.
 void check_in(struct handle* handle) {
   handle->kind = HANDLE_FREE;
   handle->permissions = 0;
@@ -160,7 +160,7 @@ int clone_handles(struct flash_context* source, struct flash_context* target,
     into[i].kind = from[i].kind;
     into[i].permissions = from[i].permissions & target->permissions;
     into[i].lun = from[i].lun;
-    // The driver counts all of them for the LUN it was called on.
+    // The driver counts all of them for the LUN of the call.
     int error = clone_chunks(lun, &from[i], &into[i]);
     if (error) {
       check_in(&into[i]);

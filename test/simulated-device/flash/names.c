@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The names of the adapter: the nodes of its LUN paths, what sysfs says of them, and where they
-// are mounted.
+// The paths of the adapter: the nodes and attributes of its LUNs, and where they are mounted.
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -18,7 +17,7 @@
 #define MOUNTS "/proc/self/mounts"
 #define PLACE_SIZE 256
 
-// Far from the names that a machine gives its own disks.
+// Names that no disk of the machine is likely to have.
 static const struct {
   const char* generic;
   const char* block;
@@ -28,7 +27,7 @@ static const struct {
 static const char* const folders[] = {"/sys/class/scsi_device", "/sys/class/scsi_generic",
                                       "/sys/class/scsi_host", "/sys/class/cxlflash", CARD};
 
-// Lines of /proc/self/mounts beside the true ones; NULL when there are none.
+// More lines of /proc/self/mounts, or NULL.
 static const char* mounts(void) { return getenv("CXLSIM_MOUNTS"); }
 
 static bool below(const char* path, const char* folder) {
@@ -69,7 +68,7 @@ static void device_folder(int i, char* out) {
            port, target);
 }
 
-// The device's folder of a class, `device` in it, and the class's link to it.
+// The folder of a class device, its link `device`, and the link to it in the folder of the class.
 static void put_in_class(const struct tree_maker* make, const char* device, const char* class,
                          const char* name) {
   char folder[PLACE_SIZE + 32], place[PLACE_SIZE + 64];

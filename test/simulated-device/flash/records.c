@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The driver's records of contexts, of all processes that share the adapter.
+// The driver's records of the contexts of all processes that share the adapter.
 
 #include <string.h>
 #include <unistd.h>
@@ -47,7 +47,7 @@ struct flash_context* record_find(uint64_t id, int pid, struct flash_lun* lun, b
 }
 
 void records_sweep(int ended) {
-  // A process has several in a row: it is asked after once.
+  // Neighboring records often belong to one process, which is then checked only once.
   int asked = ended ? ended : getpid();
   bool gone = ended != 0;
   for (int i = 0; i < FLASH_CONTEXTS; i++) {

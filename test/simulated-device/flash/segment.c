@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The memory file that holds the adapter: its tables, which are mapped, then the blocks of its
-// LUNs, which are read and written. A process takes the one of its nearest ancestor that has
-// one, or else makes its own. A name in the environment would do as well, but a library that
-// sets one races with the program's own threads.
+// The memory file of the adapter: its tables, which are mapped, then the blocks of its LUNs, which
+// are read and written. A process uses the file of its nearest ancestor that has one, or creates
+// its own. It finds the file in /proc: an environment variable would have to be set while other
+// threads of the program may read the environment.
 
 #include <dirent.h>
 #include <errno.h>
@@ -25,8 +25,8 @@
 #define NAME "cxlsim-flash"
 #define IRQS_MIN 2
 #define INTERRUPTS 2037
-// An ancestor that is making its adapter at this moment is waited for.
-#define PATIENCE_MS 1000
+// How long to wait for an ancestor that is creating its adapter.
+#define JOIN_TIMEOUT_MS 1000
 
 struct flash_adapter* flash;
 struct flash_process this_process;
@@ -39,7 +39,7 @@ static const struct {
   uint64_t blocks;
 } media[FLASH_LUNS] = {{4096, 262144}, {4096, 131072}, {4096, 1000}, {512, 262144}};
 
-// Another build of this library may lay the tables out otherwise.
+// Differs from that of a build with another layout of the tables.
 static const uint64_t version = 0xf1a5000000000000ull | sizeof(struct flash_adapter);
 
 static size_t round_up(size_t size) {
@@ -59,7 +59,7 @@ static struct flash_adapter* map(int fd) {
 }
 
 static bool ready(const struct flash_adapter* adapter) {
-  for (int waited = 0; waited < PATIENCE_MS; waited++) {
+  for (int waited = 0; waited < JOIN_TIMEOUT_MS; waited++) {
     if (__atomic_load_n(&adapter->version, __ATOMIC_ACQUIRE)) break;
     sleep_ms(1);
   }
@@ -122,7 +122,7 @@ static void create_lock(void) {
   pthread_mutexattr_t kind;
   pthread_mutexattr_init(&kind);
   pthread_mutexattr_setpshared(&kind, PTHREAD_PROCESS_SHARED);
-  // A process that is killed with the lock leaves it to the next.
+  // When a process is killed while it holds the lock, the next one gets it.
   pthread_mutexattr_setrobust(&kind, PTHREAD_MUTEX_ROBUST);
   pthread_mutex_init(&flash->lock, &kind);
   pthread_mutexattr_destroy(&kind);
@@ -169,8 +169,8 @@ static void prepare_this_process(void) {
   if (!this_process.afu.contexts || area_create(&this_process.afu)) abort();
 }
 
-// Each process locks the byte of its number while it lives. Such a lock ends with the process
-// (a zombie has none) or with its program, and a child of a fork does not inherit it.
+// Each process locks the byte at the offset of its pid. The lock ends with the process (a zombie
+// has none) or its program, and the child of a fork does not inherit it.
 static struct flock byte_of(int pid) {
   return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = pid, .l_len = 1};
 }
@@ -192,8 +192,8 @@ static void open_segment(void) {
   prepare_this_process();
 }
 
-// An emulator may not know of robust locks: a dead owner's is then made anew, by one of those
-// who wait for it.
+// An emulator may not support robust mutexes. When the owner has died, a process that waits
+// initializes the mutex again.
 static void release_of_dead(void) {
   int owner = __atomic_load_n(&flash->owner, __ATOMIC_ACQUIRE);
   if (!owner || segment_alive(owner)) return;
@@ -209,7 +209,7 @@ static void take_lock(void) {
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
     int error = pthread_mutex_timedlock(&flash->lock, &until);
-    // What its owner was at when it died are counts at most, and they go with its records.
+    // The owner can only have left wrong counts, which are discarded with its records.
     if (error == EOWNERDEAD) pthread_mutex_consistent(&flash->lock);
     if (error != ETIMEDOUT) break;
     release_of_dead();
@@ -221,7 +221,7 @@ void flash_lock(void) {
   open_segment();
   take_lock();
   if (!member) {
-    // A program before this one in the process, or a process that had the number before.
+    // Records of an earlier program of this process, or of an earlier process with this pid.
     records_sweep(getpid());
     become_member();
   }
@@ -245,9 +245,9 @@ void flash_forked(void) {
   area_forked(&this_process.afu);
 }
 
-// The kernel moves the bytes: it minds the program's addresses, and what was never written takes
-// no memory by being read. Without the C library, whose calls a thread sanitizer takes for the
-// program's own accesses: these are the AFU's.
+// The kernel copies, so it checks the program's addresses, and reading blocks that were never
+// written uses no memory. System calls, because the thread sanitizer takes a call of the C library
+// for an access by the program.
 size_t lun_read(const struct flash_lun* lun, uint64_t byte, uint64_t address, size_t size) {
   off_t place = (off_t)(lun->data + byte);
   long done = NEXT(syscall)(SYS_pread64, segment_fd, address, size, place);

@@ -18,9 +18,11 @@
 static void dedicated(void) {
   int fd = open("/dev/cxl/afu1.0", O_RDWR);
   check(fd >= 0, "the udev link of a dedicated AFU opens");
-  check(REFUSAL(open("/dev/cxl/afu1.0d", O_RDWR)) == ENOSPC, "its second open is ENOSPC");
-  check(start(fd) == 0 && maps(fd, 1 << 20), "it maps the whole area");
-  check(!map(fd, (1 << 20) + 4096) && errno == EINVAL, "and not a page more");
+  check(REFUSAL(open("/dev/cxl/afu1.0d", O_RDWR)) == ENOSPC,
+        "a second open of a dedicated AFU is ENOSPC");
+  check(start(fd) == 0 && maps(fd, 1 << 20), "a dedicated AFU maps its whole area");
+  check(!map(fd, (1 << 20) + 4096) && errno == EINVAL,
+        "a dedicated AFU maps no page more than its area");
   close(fd);
 }
 
@@ -32,15 +34,16 @@ static void forced_detach(void) {
   uint8_t* page = map(ones, 65536);
   inject(registers, INJECT_AFU_ERROR, 0, 9, 1);
   command("detach-all afu0.0\n");
-  check(polled(fd) == POLLIN, "what was pending is still there after a detach");
-  check(next_event(fd).header.type == CXL_EVENT_AFU_ERROR, "and is read first");
-  check(polled(fd) == POLLERR && next_event(fd).header.reserved1 == EIO, "then POLLERR and EIO");
+  check(polled(fd) == POLLIN, "an event that was pending can be read after a detach");
+  check(next_event(fd).header.type == CXL_EVENT_AFU_ERROR, "the pending event is read first");
+  check(polled(fd) == POLLERR && next_event(fd).header.reserved1 == EIO,
+        "then poll is POLLERR and read is EIO");
   uint32_t element;
   check(REFUSAL(ioctl(fd, CXL_IOCTL_GET_PROCESS_ELEMENT, &element)) == EIO, "ioctl is EIO");
-  check(faults(registers), "a touch of the mapping is SIGBUS");
-  check(load_register(page, 8) == ~0ull, "or all ones with ERR_FF");
+  check(faults(registers), "an access to the mapping is SIGBUS");
+  check(load_register(page, 8) == ~0ull, "a load from the mapping is all ones with ERR_FF");
   store_register(page, 8, 5);
-  check(load_register(page, 8) == 5, "where a store sticks");
+  check(load_register(page, 8) == 5, "a store to a mapping with ERR_FF changes it");
   check(!map(ones, 65536) && errno == EIO, "mmap is EIO");
   check(REFUSAL(start(idle)) == EIO, "a context that never started is closed as well");
   munmap(registers, 65536);
@@ -50,20 +53,22 @@ static void forced_detach(void) {
   close(idle);
 }
 
-// The driver's bitmap has no length any more once the interrupts are released.
+// The interrupts are released, so the driver's bitmap is empty.
 static void interrupts_at_detach(void) {
   int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
   uint8_t* registers = map(fd, 65536);
   inject(registers, INJECT_INTERRUPT, 0x6, 0, 1);
   command("detach-all afu0.0\n");
-  check(is_interrupt(next_event(fd), 1), "interrupts unread at a detach are told as one, as 1");
-  check(next_event(fd).header.reserved1 == EIO, "and then EIO");
+  check(is_interrupt(next_event(fd), 1),
+        "interrupts unread at a detach are read as one event, of interrupt 1");
+  check(next_event(fd).header.reserved1 == EIO,
+        "read is EIO after the interrupts of a detached context");
   munmap(registers, 65536);
   close(fd);
 }
 
-// Touches a mapping after a detach with nobody to catch the signal.
-static void touch_detached(void) {
+// Accesses a mapping after a detach, without a signal handler.
+static void access_detached(void) {
   int fd = started("/dev/cxl/afu0.0s", O_NONBLOCK);
   uint8_t* registers = map(fd, 65536);
   command("detach-all afu0.0\n");
@@ -74,9 +79,9 @@ static void touch_detached(void) {
 static void uncaught(void) {
   int status = 0;
   pid_t child = fork();
-  if (child == 0) touch_detached();
+  if (child == 0) access_detached();
   waitpid(child, &status, 0);
-  check(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS, "a SIGBUS nobody catches kills");
+  check(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS, "a SIGBUS without a handler kills");
 }
 
 static void link_down(void) {
@@ -88,13 +93,13 @@ static void link_down(void) {
   check(REFUSAL(read(fd, buffer, 4096)) == EIO, "read is EIO");
   check(load_register(registers, 8) == ~0ull, "a load is all ones");
   command("link-up card0\n");
-  check(REFUSAL(read(fd, buffer, 4096)) == EAGAIN, "and all is well with the link up");
+  check(REFUSAL(read(fd, buffer, 4096)) == EAGAIN, "read is EAGAIN when the link is up again");
   inject(registers, INJECT_ERROR_STATE, 50, 0, 1);
   WAIT_UNTIL(polled(fd) == POLLERR);
   check(polled(fd) == POLLERR, "the recovery from an error state detaches");
   int other;
   WAIT_UNTIL((other = open("/dev/cxl/afu0.0s", O_RDWR)) >= 0);
-  check(other >= 0 && start(other) == 0, "and the AFU can be opened again");
+  check(other >= 0 && start(other) == 0, "the AFU can be opened after the recovery");
   close(other);
   munmap(registers, 65536);
   close(fd);
@@ -105,18 +110,18 @@ static void adapter(void) {
   command("lock card0\n");
   check(REFUSAL(start(fd)) == EBUSY, "START_WORK is EBUSY while the adapter is locked");
   command("unlock card0\n");
-  check(start(fd) == 0, "and not afterwards");
+  check(start(fd) == 0, "START_WORK succeeds after the unlock");
   int reset = open("/sys/class/cxl/card0/reset", O_WRONLY);
   check(REFUSAL(write(reset, "1", 1)) == EBUSY, "a reset is EBUSY while a context is attached");
-  check(REFUSAL(write(reset, "2", 1)) == EINVAL, "and EINVAL with another number");
-  check(write(reset, "-1", 2) == 2, "a forced one is not");
-  check(polled(fd) == POLLERR, "it detaches");
-  check(access("/dev/cxl/afu0.0s", F_OK) != 0, "the nodes vanish");
+  check(REFUSAL(write(reset, "2", 1)) == EINVAL, "a reset with another number is EINVAL");
+  check(write(reset, "-1", 2) == 2, "a forced reset is accepted");
+  check(polled(fd) == POLLERR, "a forced reset detaches");
+  check(access("/dev/cxl/afu0.0s", F_OK) != 0, "a reset removes the nodes");
   int other;
   WAIT_UNTIL((other = open("/dev/cxl/afu0.0s", O_RDWR)) >= 0);
   uint32_t element = 1;
   check(ioctl(other, CXL_IOCTL_GET_PROCESS_ELEMENT, &element) == 0 && element == 0,
-        "and come back with all process elements free");
+        "the nodes come back with all process elements free");
   close(other);
   close(reset);
   close(fd);
@@ -141,9 +146,10 @@ static void adopted(void) {
   char* last = strstr(json, "\"lastAnonymous\":");
   int fd = last ? atoi(last + 16) : -1;
   check(fstatfs(fd, &status) == 0 && (uint32_t)status.f_type == CXL_PSEUDO_FS_MAGIC,
-        "an anonymous context is known by its file system");
-  check(REFUSAL(ioctl(fd, CXL_IOCTL_GET_AFU_ID, &id)) == EINVAL, "where GET_AFU_ID is not");
-  check(maps(fd, 65536), "it is started");
+        "an anonymous context has the driver's file system");
+  check(REFUSAL(ioctl(fd, CXL_IOCTL_GET_AFU_ID, &id)) == EINVAL,
+        "GET_AFU_ID of an anonymous context is EINVAL");
+  check(maps(fd, 65536), "an anonymous context is started");
   close(fd);
 }
 
@@ -154,7 +160,7 @@ static void other_process(void) {
   int status = -1;
   waitpid(child, &status, 0);
   check(status == 0, "a context opened here can be started in a child");
-  check(start(fd) == 0, "a child's death leaves the parent's alone");
+  check(start(fd) == 0, "the exit of a child does not close the parent's context");
   int copy = dup(fd);
   close(fd);
   check(maps(copy, 65536), "a duplicate keeps the context");
@@ -171,9 +177,10 @@ static void attributes(void) {
   int fd = open("/sys/class/cxl/afu0.0/mode", O_WRONLY);
   check(REFUSAL(write(fd, "none", 4)) == EBUSY, "mode is EBUSY while a context exists");
   close(held);
-  check(write(fd, "none", 4) == 4 && access("/dev/cxl/afu0.0s", F_OK), "none takes the nodes");
+  check(write(fd, "none", 4) == 4 && access("/dev/cxl/afu0.0s", F_OK),
+        "mode none removes the nodes");
   check(write(fd, "afu_directed", 12) == 12 && !access("/dev/cxl/afu0.0s", F_OK),
-        "and afu_directed brings them back");
+        "mode afu_directed creates the nodes");
   check(REFUSAL(write(fd, "neither", 7)) == EINVAL, "an unknown mode is EINVAL");
   close(fd);
   check(REFUSAL(open("/sys/class/cxl/afu0.0/reset", O_RDONLY)) == EACCES, "reset is write-only");

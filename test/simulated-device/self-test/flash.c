@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The flash adapter in a child of a fork that runs no other program: what is the parent's, what
-// is the child's own, and what is left when it is killed.
+// The flash adapter and the children of a fork: the parent's contexts, those of a child, and a
+// child that is killed.
 
 #include <endian.h>
 #include <fcntl.h>
@@ -52,15 +52,17 @@ static void in_child(const struct cxlflash_attach* parents, uint64_t handle) {
         "the child of a fork cannot use its parent's flash context");
   struct cxlflash_attach own = attach();
   check((uint32_t)own.context_id != (uint32_t)parents->context_id,
-        "it gets a process element of its own");
+        "the child gets a process element of its own");
   struct cxlflash_clone clone = {.context_id_src = parents->context_id,
                                  .context_id_dst = own.context_id};
   check(ioctl(lun, CXLFLASH_VLUN_CLONE, &clone) == 0 && verify(own.context_id, handle) == 0,
-        "and can clone what its parent has");
-  check(open_virtual(own.context_id, CHUNKS * CHUNK) != ~0ull, "beside what it opens itself");
+        "the child can clone its parent's resources");
+  check(open_virtual(own.context_id, CHUNKS * CHUNK) != ~0ull,
+        "the child can open a resource of its own");
   close((int)parents->adap_fd);
   uint8_t* page = map((int)own.adap_fd, SISL_HOST_MAP_SIZE);
-  check(page && load_register(page, SISL_ENDIAN_CTRL) != ~0ull, "its registers are its own");
+  check(page && load_register(page, SISL_ENDIAN_CTRL) != ~0ull,
+        "the child has registers of its own");
 }
 
 static void forked(void) {
@@ -74,14 +76,15 @@ static void forked(void) {
     _exit(0);
   }
   waitpid(child, NULL, 0);
-  check(verify(mine.context_id, handle) == 0, "a close by the child leaves the parent's context");
+  check(verify(mine.context_id, handle) == 0,
+        "a close by the child does not close the parent's context");
   check(ioctl(lun, CXLFLASH_VLUN_RESIZE, &resize) == 0 && resize.last_lba == CHUNKS * CHUNK - 1,
-        "and with the child's end its chunks are free");
+        "the chunks of a child are free after its exit");
   close((int)mine.adap_fd);
 }
 
-// Has the adapter read for ever, in this process.
-static void read_for_ever(void) {
+// Issues reads without end.
+static void read_endlessly(void) {
   static struct sisl_ioarcb ring[SLOTS] __attribute__((aligned(64)));
   static struct sisl_ioasa status __attribute__((aligned(64)));
   static uint64_t responses[SLOTS];
@@ -135,7 +138,7 @@ static bool answered(int milliseconds) {
   return false;
 }
 
-// This thread makes no call that would need the adapter, or the device, while the child has it.
+// Another thread makes the call, since it blocks while the child holds the lock.
 static void killed_with_the_lock(void) {
   struct cxlflash_attach mine = attach();
   open_virtual(mine.context_id, 1);
@@ -143,7 +146,7 @@ static void killed_with_the_lock(void) {
   pthread_t thread;
   pthread_create(&thread, NULL, ask, NULL);
   pid_t child = fork();
-  if (child == 0) read_for_ever();
+  if (child == 0) read_endlessly();
   bool held = false;
   for (int turn = 0; turn < 100 && !held; turn++) {
     usleep(20000 + 1000 * (useconds_t)turn);
@@ -153,8 +156,8 @@ static void killed_with_the_lock(void) {
     if (!held) kill(child, SIGCONT);
   }
   kill(child, SIGKILL);
-  check(held, "a process stopped in the middle of a command has the adapter");
-  check(answered(20000), "and killed there it leaves it to the next");
+  check(held, "a process that is stopped during a command holds the adapter's lock");
+  check(answered(20000), "the next process gets the lock after the owner was killed");
   waitpid(child, NULL, 0);
   __atomic_store_n(&question, FINISHED, __ATOMIC_RELEASE);
   pthread_join(thread, NULL);

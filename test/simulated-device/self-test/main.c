@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Walks the life of a context with plain calls and says of each rule whether it holds, one
-// line a check ("ok …" or "not ok …"). Run with the device preloaded.
+// Checks the life of a context with system calls and prints one line for each rule ("ok …" or
+// "not ok …"). Needs the device preloaded.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -113,17 +113,17 @@ static void opened(void) {
   check(fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) && minor(status.st_rdev) == 3,
         "fstat shows the character device");
   check(ioctl(fd, CXL_IOCTL_GET_PROCESS_ELEMENT, &element) == 0 && element == 0,
-        "a process element is there from open on");
+        "a process element is assigned at open");
   check(ioctl(fd, CXL_IOCTL_GET_AFU_ID, &id) == 0 && id.flags == 1 && id.afu_mode == 2 &&
             id.card_id == 0,
-        "GET_AFU_ID tells a slave of an AFU-directed AFU");
+        "GET_AFU_ID reports a slave of an AFU-directed AFU");
   check(REFUSAL(ioctl(fd, CXL_IOCTL_GET_AFU_ID, NULL)) == EFAULT, "GET_AFU_ID EFAULT");
   check(REFUSAL(ioctl(fd, _IO(0xCA, 0x55))) == EINVAL, "an unknown ioctl is EINVAL");
   check(REFUSAL(read(fd, buffer, 4095)) == EINVAL, "a read under 4096 bytes is EINVAL");
   check(REFUSAL(read(fd, buffer, 4096)) == EAGAIN, "a read with nothing pending is EAGAIN");
   check(REFUSAL(write(fd, buffer, 1)) == EINVAL, "write is EINVAL");
   check(REFUSAL(lseek(fd, 0, SEEK_SET)) == ESPIPE, "lseek is ESPIPE");
-  check(polled(fd) == 0, "nothing to poll");
+  check(polled(fd) == 0, "poll reports nothing on a new context");
   check(!map(fd, 4096) && errno == EIO, "mmap before attach is EIO");
   close(fd);
   check(REFUSAL(read(fd, buffer, 4096)) == EBADF, "a closed descriptor is EBADF");
@@ -141,12 +141,12 @@ static void refused_starts(void) {
   check(REFUSAL(start_with(fd, work)) == EINVAL, "more interrupts than irqs_max is EINVAL");
   check(REFUSAL(ioctl(fd, CXL_IOCTL_START_WORK, (void*)8)) == EFAULT, "START_WORK EFAULT");
   work.num_interrupts = 2037;
-  check(start_with(fd, work) == 0, "irqs_max interrupts can be had");
+  check(start_with(fd, work) == 0, "START_WORK with irqs_max interrupts succeeds");
   int other = open("/dev/cxl/afu0.0s", O_RDWR);
   check(REFUSAL(start(other)) == ENOSPC, "no interrupts left is ENOSPC");
   check(REFUSAL(start(fd)) == EIO, "a second START_WORK is EIO");
   close(fd);
-  check(start(other) == 0, "a close gives its interrupts back");
+  check(start(other) == 0, "a close frees the interrupts");
   close(other);
 }
 
@@ -168,12 +168,12 @@ static void mappings(void) {
   munmap(registers, 65536);
   int third = open("/dev/cxl/afu0.0s", O_RDWR);
   ioctl(third, CXL_IOCTL_GET_PROCESS_ELEMENT, &element);
-  check(element == 0, "and munmap lets it go");
+  check(element == 0, "munmap of the last mapping frees the context");
   close(third);
   close(other);
   fd = open("/dev/cxl/afu0.0s", O_RDONLY);
   check(start(fd) == 0, "START_WORK through a read-only descriptor");
-  check(!map(fd, 65536) && errno == EACCES, "whose mapping is EACCES");
+  check(!map(fd, 65536) && errno == EACCES, "mmap of a read-only descriptor is EACCES");
   close(fd);
 }
 
@@ -188,10 +188,10 @@ static void event_order(void) {
   inject(registers, INJECT_DATA_STORAGE, 0, 0x10, 1);
   inject(registers, INJECT_DATA_STORAGE, 0, 0x20, 1);
   inject(registers, INJECT_INTERRUPT, 0xd, 0, 3);
-  check(epoll_wait(set, &got, 1, 1000) == 1, "epoll wakes");
-  check(polled(fd) == POLLIN, "poll says POLLIN");
+  check(epoll_wait(set, &got, 1, 1000) == 1, "epoll reports an event");
+  check(polled(fd) == POLLIN, "poll reports POLLIN");
   check(is_interrupt(next_event(fd), 1), "the lowest interrupt first");
-  check(is_interrupt(next_event(fd), 3), "then the next, each once");
+  check(is_interrupt(next_event(fd), 3), "then the next, each one once");
   check(is_interrupt(next_event(fd), 4), "then the last");
   struct cxl_event event = next_event(fd);
   check(event.header.type == CXL_EVENT_DATA_STORAGE && event.header.size == 40 &&
@@ -204,7 +204,7 @@ static void event_order(void) {
   check(next_event(fd).header.reserved1 == EAGAIN && polled(fd) == 0, "then nothing");
   wanted.events = EPOLLIN | EPOLLONESHOT;
   epoll_ctl(set, EPOLL_CTL_MOD, fd, &wanted);
-  check(epoll_wait(set, &got, 1, 20) == 0, "epoll is quiet again");
+  check(epoll_wait(set, &got, 1, 20) == 0, "epoll reports nothing after the last event");
   close(set);
   munmap(registers, 65536);
   close(fd);
@@ -256,8 +256,9 @@ static void memcpy_afu(void) {
   __atomic_store_n(&queue[2].command, ELEMENT_VALID | ELEMENT_INTERRUPT, __ATOMIC_SEQ_CST);
   check(wait_status(&queue[2]) == ELEMENT_COMPLETE, "an interrupt element completes");
   WAIT_UNTIL(load_register(registers, MEMCPY_STATUS));
-  check(is_interrupt(next_event(fd), 3), "and raises its interrupt");
-  check(load_register(registers, MEMCPY_STATUS) == MEMCPY_STATUS_STOPPED, "and stops the AFU");
+  check(is_interrupt(next_event(fd), 3), "an interrupt element raises its interrupt");
+  check(load_register(registers, MEMCPY_STATUS) == MEMCPY_STATUS_STOPPED,
+        "an interrupt element stops the AFU");
   store_register(registers, MEMCPY_CONTROL, MEMCPY_CONTROL_RESTART);
   queue[3].length = htobe16(99);
   __atomic_store_n(&queue[3].command, ELEMENT_VALID | ELEMENT_INTERRUPT, __ATOMIC_SEQ_CST);
@@ -280,7 +281,7 @@ static void close_under_a_read(void) {
   pthread_create(&thread, NULL, close_later, &copy);
   check(is_interrupt(next_event(fd), 1), "a read under way outlives its descriptor");
   pthread_join(thread, NULL);
-  check(REFUSAL(fcntl(fd, F_GETFD)) == EBADF, "which is closed");
+  check(REFUSAL(fcntl(fd, F_GETFD)) == EBADF, "a descriptor closed during a read is EBADF");
 }
 
 static void raw_events(void) {

@@ -69,7 +69,7 @@ SHOW(prefault_mode) {
 SHOW(api_version) { return text(out, size, "3"); }
 SHOW(api_version_compatible) { return text(out, size, "1"); }
 SHOW(afu_err_buff) {
-  // A guest's is there and empty.
+  // Empty in a guest.
   if (options.guest) return 0;
   memset(out, 0, size);
   memcpy(out, "cxlsim error buffer", 19);
@@ -84,7 +84,7 @@ SHOW(dev) {
   return (size_t)snprintf(out, size, "%d:%d\n", MAJOR_NUMBER, tree_minor(node));
 }
 
-// The record by which a card with the memcpy AFU is known.
+// The configuration record that identifies the memcpy AFU.
 SHOW(record_vendor) { return text(out, size, "0x1014"); }
 SHOW(record_device) { return text(out, size, "0x4350"); }
 SHOW(record_class) { return text(out, size, "0x120000"); }
@@ -139,7 +139,7 @@ STORE(mode) {
              : starts(value, "none")            ? MODE_NONE
                                                 : -1;
   if (mode == -1) return -EINVAL;
-  // The old mode is gone even when the new one cannot be had.
+  // The old mode is deactivated even when the new one is not possible.
   mode_deactivate(afu);
   return mode_activate(afu, mode);
 }
@@ -148,7 +148,7 @@ STORE(prefault_mode) {
              : starts(value, "work_element_descriptor") ? 1
              : starts(value, "all")                     ? 2
                                                         : -1;
-  // POWER9 translates by radix trees, of which nothing can be faulted in beforehand.
+  // The driver refuses to prefault with the radix page tables of POWER9.
   if (mode == -1 || (mode != 0 && options.caia == 2)) return -EINVAL;
   card->afu->prefault_mode = mode;
   return 0;
@@ -203,7 +203,7 @@ bool attribute_exists(const struct attribute* attribute) {
   return !(attribute->native_only && options.guest);
 }
 
-// Which directory of which card a path's parent is: its name says.
+// What a directory is, by its name.
 static bool place_of(const char* folder, enum attribute_place* place, int* card, char* kind) {
   int end = 0;
   *kind = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The attributes of sysfs: what they read as and what a write to them does.
+// The attributes in sysfs: their contents, and what a write to them does.
 
 #pragma once
 
@@ -15,7 +15,7 @@ struct attribute {
   enum attribute_place place;
   const char* name;
   int mode;     // 0444, 0644, 0200, 0400
-  size_t size;  // what stat() says
+  size_t size;  // that stat() reports
   bool native_only;
   size_t (*show)(struct card* card, char kind, char* out, size_t size);
   int (*store)(struct card* card, const char* text);
@@ -30,13 +30,13 @@ bool attribute_exists(const struct attribute* attribute);
 // The attribute at a canonical path (/sys/devices/…/NAME); NULL when it is none.
 const struct attribute* attribute_find(const char* path, struct card** card, char* kind);
 
-// Lock held in the rest.
+// The rest needs the lock.
 size_t attribute_read(const struct attribute* attribute, struct card* card, char kind,
                       const char* path, char* out, size_t size);
 int attribute_write(const struct attribute* attribute, struct card* card, const char* path,
                     const void* data, size_t size);
 
-// What a path reads as instead of its true value; a NULL value makes it absent.
+// The content of a path instead of its true value; NULL makes it absent.
 void override_set(const char* path, const char* value);
 void override_clear(const char* path);
 bool override_absent(const char* path);

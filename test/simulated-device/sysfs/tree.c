@@ -26,7 +26,7 @@ void tree_changed(void) { stale = true; }
 const char* tree_root(void) { return root; }
 void tree_entered(bool inside) { inside_tree = inside; }
 
-// Device directories lead from the root of the devices to the card.
+// The directory of the device that the card belongs to.
 static void card_parent(int number, char* out, size_t size) {
   if (options.guest) {
     snprintf(out, size, "/sys/devices/platform/000%d.ibm,coherent-platform-facility", 6 + number);
@@ -228,7 +228,7 @@ static void put_card(struct card* card) {
   }
 }
 
-// Folders of processes that were killed.
+// Removes the folders of processes that were killed.
 static void sweep(const char* base) {
   DIR* folder = NEXT(opendir)(base);
   if (!folder) return;
@@ -256,7 +256,7 @@ static bool make_root(void) {
   return true;
 }
 
-static void synchronise(void) {
+static void synchronize(void) {
   device_tick();
   if (!stale) return;
   if (!root[0] && !make_root()) return;
@@ -275,12 +275,12 @@ static void synchronise(void) {
 static void prepare(void) {
   device_start();
   device_lock();
-  synchronise();
+  synchronize();
   device_unlock();
 }
 
-// Repeated slashes and single dots out of the way; ".." is left to the kernel.
-static bool normalise(const char* path, char out[PATH_MAX]) {
+// Removes repeated slashes and single dots; the kernel resolves "..".
+static bool normalize(const char* path, char out[PATH_MAX]) {
   size_t used = 0;
   while (*path) {
     while (*path == '/') path++;
@@ -294,14 +294,14 @@ static bool normalise(const char* path, char out[PATH_MAX]) {
     }
     path += length;
   }
-  // A slash at the end means what a link leads to.
+  // A slash at the end follows a symbolic link.
   if (used > 0 && path[-1] == '/' && used + 1 < PATH_MAX) out[used++] = '/';
   out[used] = 0;
   return used > 0;
 }
 
-// What follows the folder of a tree (this process' own, or the one of the process it was
-// started from) in a path of the kernel; NULL when that is in none.
+// The part of a path after the folder of a tree (of this process or of its parent); NULL for a path
+// outside.
 static const char* within_tree(const char* path) {
   const char* name = strstr(path, "/cxlsim-");
   if (!name || name[8] < '0' || name[8] > '9') return NULL;
@@ -331,8 +331,8 @@ void tree_begin(void) {
   inside_tree = getcwd(folder, sizeof folder) && within_tree(folder);
 }
 
-// Cheaply tells most names apart that are nobody's this_process.
-static bool promising(const char* path) {
+// A fast check that rejects most other paths.
+static bool may_be_ours(const char* path) {
   static const char* const starts[] = {"/sys/", "/dev/cxl", "/dev/sg", "/dev/sd",
                                        "/proc/self/mounts"};
   for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
@@ -350,8 +350,8 @@ bool tree_path(int dirfd, const char* path, char out[PATH_MAX]) {
     return relative;
   }
   char clean[PATH_MAX];
-  if (!normalise(path, clean)) return false;
-  if (!promising(clean)) return false;
+  if (!normalize(path, clean)) return false;
+  if (!may_be_ours(clean)) return false;
   device_start();
   if (!ours(clean)) return false;
   prepare();
@@ -359,8 +359,8 @@ bool tree_path(int dirfd, const char* path, char out[PATH_MAX]) {
   return (size_t)snprintf(out, PATH_MAX, "%s%s", root, clean) < PATH_MAX;
 }
 
-// The kernel follows the links, in one step: walking them one by one takes a dozen calls, and a
-// program may look at ten thousand attributes.
+// The kernel resolves all links in one call; realpath() takes a dozen, and a program may read ten
+// thousand attributes.
 static bool real_path(const char* path, char out[PATH_MAX]) {
   int fd = NEXT(open)(path, O_PATH | O_CLOEXEC);
   if (fd < 0) return false;
@@ -369,7 +369,7 @@ static bool real_path(const char* path, char out[PATH_MAX]) {
   ssize_t length = NEXT(readlink)(link, out, PATH_MAX - 1);
   NEXT(close)(fd);
   if (length > 0) out[length] = 0;
-  // Where there is no /proc.
+  // Without /proc.
   return length > 0 || NEXT(realpath)(path, out) != NULL;
 }
 

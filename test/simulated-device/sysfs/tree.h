@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The names of /dev/cxl and /sys/class/cxl: a real directory tree in a folder of the process,
-// made when it is first looked at, so that links, directories and permissions are the
-// kernel's own. Paths below it are virtual ones with the folder's name in front.
+// /dev/cxl and /sys/class/cxl: a directory tree in a folder of the process, created when it is
+// first used, so that the kernel handles links, directories and permissions. A path in the tree is
+// that of the device with the folder's name in front.
 
 #pragma once
 
@@ -11,24 +11,24 @@
 #include <stddef.h>
 #include <sys/stat.h>
 
-// The tree's path for a virtual one; false when the path is none of ours. Takes the lock.
+// The path in the tree; false when the path is not one of the device. Takes the lock.
 bool tree_path(int dirfd, const char* path, char out[PATH_MAX]);
-// Resolves every link of a tree path and takes the folder's name off: /sys/… or /dev/….
+// Resolves every link of a path in the tree, and removes the folder's name: /sys/… or /dev/….
 bool tree_resolve(const char* tree, char out[PATH_MAX]);
-// A path the kernel answered with, with the folder's name taken off (in place).
+// Removes the folder's name from a path that the kernel returned, in place.
 void tree_strip(char* path);
 const char* tree_root(void);
-// The model has changed: nodes come or go with the next look.
+// To be called when nodes or attributes appear or vanish; the next use updates the tree.
 void tree_changed(void);
-// Finds out whether the process was started in a tree.
+// Determines whether the working directory is in a tree.
 void tree_begin(void);
 void tree_remove(void);
-// After a fork the folder is the parent's.
+// To be called in the child of a fork: the folder belongs to the parent.
 void tree_forget(void);
-// A working directory inside the tree makes relative paths ours.
+// Whether the working directory is in the tree, so that relative paths are, too.
 void tree_entered(bool inside);
 
-// What /dev/cxl/NAME is.
+// The node /dev/cxl/NAME.
 struct node {
   int card;
   char kind;  // 'd', 'm', 's', or 'c' for the card itself

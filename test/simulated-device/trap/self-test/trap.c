@@ -2,6 +2,8 @@
 //
 // Trapped registers: threads, remapping, and faults that have another cause.
 
+#include "../trap.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,7 +18,6 @@
 #include <unistd.h>
 
 #include "../../../../native/abi/cxlflash.h"
-#include "../trap.h"
 #include "trap_test.h"
 
 #if TRAP_SUPPORTED
@@ -84,10 +85,11 @@ static void forms(void) {
   load_forms(page);
   store_forms(page);
   poke(page, SISL_ENDIAN_CTRL, 0x80);
-  check(peek(page, SISL_ENDIAN_CTRL) == SISL_ENDIAN_CTRL_BE, "a register reads as what it is");
-  check(peek(page, SISL_CMD_ROOM) == 128, "cmd_room is what there is");
+  check(peek(page, SISL_ENDIAN_CTRL) == SISL_ENDIAN_CTRL_BE,
+        "a register reads its device value, not what was stored");
+  check(peek(page, SISL_CMD_ROOM) == 128, "cmd_room is the number of free commands");
   poke(page, SISL_CMD_ROOM, 5);
-  check(peek(page, SISL_CMD_ROOM) == 128, "and takes no store");
+  check(peek(page, SISL_CMD_ROOM) == 128, "a store does not change cmd_room");
   munmap(page, SISL_HOST_MAP_SIZE);
   close(fd);
 }
@@ -117,7 +119,7 @@ static void two_threads(void) {
   pthread_t threads[2];
   for (int i = 0; i < 2; i++) pthread_create(&threads[i], NULL, write_and_read, &jobs[i]);
   for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
-  check(!jobs[0].wrong && !jobs[1].wrong, "two threads get what is theirs");
+  check(!jobs[0].wrong && !jobs[1].wrong, "two threads each read what they stored");
   munmap(page, SISL_HOST_MAP_SIZE);
   close(fd);
 }
@@ -171,8 +173,8 @@ static void reset_meanwhile(void) {
     close(fd);
   }
   check(ones, "after an adapter reset a load is all ones");
-  check(sticks, "and a store sticks, and reaches nobody");
-  check(!wrong, "a thread that loads meanwhile sees room or all ones, and nothing else");
+  check(sticks, "a store after the reset changes the mapping only");
+  check(!wrong, "a thread that loads during a reset reads either cmd_room or all ones");
 }
 
 static void unmapped(void) {
@@ -183,12 +185,12 @@ static void unmapped(void) {
   check(segfaults(page + SISL_HOST_MAP_SIZE - 8, false),
         "a load from where it was unmapped is a fault");
   poke(page, INJECT_VALUE, WRITTEN);
-  check(peek(page, INJECT_VALUE) == WRITTEN, "what is left of the mapping acts as before");
+  check(peek(page, INJECT_VALUE) == WRITTEN, "the rest of a mapping is still trapped");
   munmap(page, SISL_HOST_MAP_SIZE);
-  check(segfaults(page, true), "and nothing acts after it");
+  check(segfaults(page, true), "after munmap a store is a fault");
   uint8_t* readable = mmap(NULL, SISL_HOST_MAP_SIZE, PROT_READ, MAP_SHARED, fd, 0);
-  check(peek(readable, SISL_CMD_ROOM) == 128, "a mapping to read can be loaded from");
-  check(segfaults(readable + INJECT_VALUE, true), "and a store is a fault");
+  check(peek(readable, SISL_CMD_ROOM) == 128, "a load from a read-only mapping succeeds");
+  check(segfaults(readable + INJECT_VALUE, true), "a store to a read-only mapping is a fault");
   munmap(readable, SISL_HOST_MAP_SIZE);
   close(fd);
 }
@@ -205,7 +207,7 @@ static void in_a_child(void) {
   }
   waitpid(child, &status, 0);
   check(status == 0 && peek(page, INJECT_VALUE) == WRITTEN,
-        "the registers of a parent are its own");
+        "a store by a child does not reach its parent's registers");
   munmap(page, SISL_HOST_MAP_SIZE);
   close(fd);
 }
@@ -215,13 +217,14 @@ static void foreign_faults(void) {
   int fd = attach();
   uint8_t* page = map(fd, SISL_HOST_MAP_SIZE);
   check(segfaults(place, false) && segfaults(place + 8, true),
-        "another fault reaches the handler that was there first");
-  check(fault_mask, "with the signals blocked that it asked for");
+        "another fault calls the first handler");
+  check(fault_mask, "the first handler runs with its own signal mask");
   int before = handled;
   raise(SIGSEGV);
-  check(handled == before + 1, "and so does a SIGSEGV that was sent");
-  check(segfaults_when_called(page + SISL_CMD_ROOM), "and a jump to a register");
-  check(peek(page, SISL_CMD_ROOM) == 128, "after which registers act as before");
+  check(handled == before + 1, "a SIGSEGV that was sent calls the first handler");
+  check(segfaults_when_called(page + SISL_CMD_ROOM),
+        "a jump to a register calls the first handler");
+  check(peek(page, SISL_CMD_ROOM) == 128, "registers are still trapped after a passed-on fault");
   munmap(page, SISL_HOST_MAP_SIZE);
   munmap(place, 65536);
   close(fd);
@@ -279,17 +282,18 @@ static void other_dispositions(void) {
   char said[512];
   size_t size = sizeof said;
   check(ends(SIG_DFL, 0, touch_nothing, said, size) == SIGSEGV, "a fault without a handler kills");
-  check(ends(SIG_IGN, 0, touch_nothing, said, size) == SIGSEGV, "an ignored one does too");
+  check(ends(SIG_IGN, 0, touch_nothing, said, size) == SIGSEGV, "an ignored fault kills");
   check(ends(SIG_DFL, 0, send_itself, said, size) == SIGSEGV, "a SIGSEGV that was sent kills");
-  check(ends(SIG_IGN, 0, send_itself, said, size) == 0, "but not where it is ignored");
+  check(ends(SIG_IGN, 0, send_itself, said, size) == 0,
+        "an ignored SIGSEGV that was sent does not kill");
   check(ends(say, 0, send_itself_twice, said, size) == 0 && strcmp(said, "called called ") == 0,
         "a handler without siginfo is called as often as there is a signal");
   check(ends(say, SA_RESETHAND, send_itself_twice, said, size) == SIGSEGV &&
             strncmp(said, "called ", 7) == 0 && !strstr(said + 7, "called "),
-        "and one that asked to be called once, once");
+        "a handler with SA_RESETHAND is called once");
   check(ends(SIG_DFL, 0, unknown_form, said, size) == SIGABRT &&
             strncmp(said, "cxlsim: access to the register", 30) == 0,
-        "an access that the device does not know ends the process, and says so");
+        "an instruction that is not decoded ends the process with a message");
 }
 
 void trap_rules(void) {
