@@ -98,7 +98,7 @@ export default defineConfig({
           server,
           include: driverConformance,
           pool: 'forks',
-          env: { CXL_TARGET: 'simulated', CXLSIM_FLAVOUR: 'guest', LD_PRELOAD: simulatedDevice },
+          env: { CXL_TARGET: 'simulated', CXLSIM_FLAVOR: 'guest', LD_PRELOAD: simulatedDevice },
         },
       },
     ],

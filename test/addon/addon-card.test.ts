@@ -18,7 +18,7 @@ it('a card file that was closed sends nothing to the file that has its number no
     console.log(next.fd === number, await send(closed), await send(next));
     await next.close();
     `,
-    { env: { CXLSIM_FLAVOUR: 'guest' } },
+    { env: { CXLSIM_FLAVOR: 'guest' } },
   );
   expect(child).toEqual(ended('true -9 1\n'));
 }, 60_000);

@@ -6,9 +6,9 @@ import { describe, expect, it } from 'vitest';
 const build = path.resolve('test/simulated-device/build');
 const preloaded = { ...process.env, LD_PRELOAD: path.join(build, 'libcxlsim.so') };
 
-// The self-test walks the life table in C, without Node or the addon in between; each line it
-// prints is a rule.
-const walk = spawnSync(path.join(build, 'selftest'), {
+// The self-test uses the device from C, without Node and the addon. Each line of its output is a
+// rule.
+const selfTest = spawnSync(path.join(build, 'selftest'), {
   env: preloaded,
   encoding: 'utf8',
   timeout: 300_000,
@@ -23,16 +23,16 @@ function inNode(program: string, env: NodeJS.ProcessEnv = {}): string {
 }
 
 describe('the simulated device, from C', () => {
-  for (const line of walk.stdout.trim().split('\n')) {
+  for (const line of selfTest.stdout.trim().split('\n')) {
     it(line.replace(/^(not )?ok /, ''), () => {
       expect(line).toMatch(/^ok /);
     });
   }
 
-  it('walked to its end', () => {
-    // An emulator may remark on the children that are meant to die of a signal.
-    const stderr = walk.stderr.replace(/^qemu: uncaught target signal .*\n/gm, '');
-    expect({ status: walk.status, signal: walk.signal, stderr }).toEqual({
+  it('runs to its end', () => {
+    // An emulator reports the children that a signal kills, as the self-test expects.
+    const stderr = selfTest.stderr.replace(/^qemu: uncaught target signal .*\n/gm, '');
+    expect({ status: selfTest.status, signal: selfTest.signal, stderr }).toEqual({
       status: 0,
       signal: null,
       stderr: '',
@@ -62,7 +62,7 @@ describe('the simulated device, from Node', () => {
       `const fs = require('fs');
       console.log(fs.readdirSync('/dev/cxl').join(' '));
       console.log(fs.existsSync('/sys/class/cxl/card0/base_image'));`,
-      { CXLSIM_FLAVOUR: 'guest' },
+      { CXLSIM_FLAVOR: 'guest' },
     );
     expect(out.split('\n')[0]).toBe('afu0.0 afu0.0m afu0.0s afu1.0 afu1.0m afu1.0s card0 card1');
     expect(out.split('\n')[1]).toBe('false');
@@ -108,6 +108,15 @@ describe('the simulated device, from Node', () => {
     expect(left().filter((name) => name.startsWith(`cxlsim-${pid}-`))).toEqual([]);
   });
 
+  it('ends a process that sets an option it does not have', () => {
+    const { status, signal, stderr } = spawnSync('ls', ['/dev/cxl'], {
+      env: { ...preloaded, CXLSIM_NONSENSE: 'guest' },
+      encoding: 'utf8',
+    });
+    expect({ status, signal }).toEqual({ status: null, signal: 'SIGABRT' });
+    expect(stderr).toContain('cxlsim: CXLSIM_NONSENSE=guest: no such option');
+  });
+
   it('is a POWER9 on request, where an attach gives a thread id', () => {
     const out = inNode(
       `const { cxl } = require('node-cxl');
@@ -140,7 +149,7 @@ describe('the simulated device, from Node', () => {
         console.log(there[0], fs.existsSync('/dev/cxl/afu0.0s'));
         await held.waitForEvent().catch((error) => console.log(error.code));
       })();`,
-      { CXLSIM_FLAVOUR: 'guest' },
+      { CXLSIM_FLAVOR: 'guest' },
     );
     expect(out.trim().split('\n')).toEqual(['true true', 'EIO']);
   });

@@ -8,7 +8,7 @@ const CONTROL = '/dev/cxl-sim';
 
 /** What the simulated device tells of itself. */
 interface Status {
-  flavour: 'guest' | 'native';
+  flavor: 'guest' | 'native';
   mappings: number;
   openContexts: number;
   foreignSigbus: number;
@@ -36,7 +36,7 @@ export async function simulatedTarget(): Promise<Target> {
       'the simulated device is not preloaded: LD_PRELOAD=test/simulated-device/build/libcxlsim.so',
     );
   }
-  const guest = status().flavour === 'guest';
+  const guest = status().flavor === 'guest';
   return {
     name: 'simulated',
     system: cxl,

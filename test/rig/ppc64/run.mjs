@@ -74,7 +74,7 @@ function suitesToRun() {
     {
       name: 'simulated-guest',
       files: driverConformance(),
-      env: { ...simulated, CXLSIM_FLAVOUR: 'guest' },
+      env: { ...simulated, CXLSIM_FLAVOR: 'guest' },
     },
   ];
 }

@@ -39,7 +39,7 @@ char* control_status(void) {
   if (!out) return NULL;
   device_lock();
   device_tick();
-  fprintf(out, "{\"flavour\":\"%s\",\"cards\":[", options.guest ? "guest" : "native");
+  fprintf(out, "{\"flavor\":\"%s\",\"cards\":[", options.guest ? "guest" : "native");
   int open = 0;
   for (int number = 0; number < CARDS; number++) {
     struct card* card = &cards[number];

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../afu/engine.h"
 #include "../sysfs/tree.h"
@@ -41,6 +43,22 @@ void sleep_ms(uint64_t milliseconds) {
   while (nanosleep(&left, &left) == -1 && errno == EINTR) continue;
 }
 
+static const char* const option_names[] = {
+    "CXLSIM_FLAVOR", "CXLSIM_PROCESSES",  "CXLSIM_INTERRUPTS", "CXLSIM_IRQS_MIN",
+    "CXLSIM_CAIA",   "CXLSIM_FLASH_MODE", "CXLSIM_TREE",       "CXLSIM_MOUNTS",
+};
+
+// A misspelled option would run the tests on another device than they name.
+static void check_option(const char* variable) {
+  size_t length = strcspn(variable, "=");
+  for (size_t i = 0; i < sizeof option_names / sizeof *option_names; i++) {
+    const char* name = option_names[i];
+    if (strlen(name) == length && strncmp(name, variable, length) == 0) return;
+  }
+  fprintf(stderr, "cxlsim: %s: no such option\n", variable);
+  abort();
+}
+
 static int number_option(const char* name, int fallback, int low, int high) {
   const char* text = getenv(name);
   if (!text || !*text) return fallback;
@@ -49,8 +67,11 @@ static int number_option(const char* name, int fallback, int low, int high) {
 }
 
 static void read_options(void) {
-  const char* flavour = getenv("CXLSIM_FLAVOUR");
-  options.guest = flavour && strcmp(flavour, "guest") == 0;
+  for (char** variable = environ; *variable; variable++) {
+    if (strncmp(*variable, "CXLSIM_", 7) == 0) check_option(*variable);
+  }
+  const char* flavor = getenv("CXLSIM_FLAVOR");
+  options.guest = flavor && strcmp(flavor, "guest") == 0;
   options.processes = number_option("CXLSIM_PROCESSES", 511, 1, 512);
   options.interrupts = number_option("CXLSIM_INTERRUPTS", 2037, 4, MAX_INTERRUPTS - 1);
   options.caia = number_option("CXLSIM_CAIA", 1, 1, 2);

@@ -1,6 +1,6 @@
 /**
- * Registers that act on access, from Node: the addon's accesses in several threads at once, and
- * the runtime's own use of SIGSEGV. test/simulated-device/self-test/selftest_trap.c has each instruction.
+ * Trapped registers, from Node: the addon's accesses in several threads at once, and V8's own use
+ * of SIGSEGV. The instructions are tested in self-test/forms.c.
  */
 import { describe, expect, it } from 'vitest';
 import { ended, runNode } from '../../addon/child';
@@ -22,9 +22,9 @@ await context.close();
 await lun.close();
 `;
 
-describe('registers that act on access, from Node', () => {
-  it('are had by the environment', async () => {
-    // A word past the registers: memory keeps what is stored there.
+describe('trapped registers, from Node', () => {
+  it('can be selected by an environment variable', async () => {
+    // Not a register: only memory keeps what is stored there.
     const script = `${attach}
       page.write64(0x8000, 5n);
       console.log(page.read64(room), page.read64(0x8000));
@@ -34,12 +34,12 @@ describe('registers that act on access, from Node', () => {
     expect(await runNode(script)).toEqual(ended('128n 5n\n'));
   });
 
-  it('are had by a command, which refuses what is no mode', () => {
+  it('are selected by a command, which refuses an unknown mode', () => {
     expect(() => command('flash-mode polled')).toThrow(/EINVAL/);
     expect(() => command('flash-mode')).toThrow(/EINVAL/);
   });
 
-  it('stay those of each context when the mode changes', async () => {
+  it('stay the same for a context when the mode changes', async () => {
     const script = `${attach}
       import { writeFileSync } from 'node:fs';
       writeFileSync('/dev/cxl-sim', 'flash-mode sq');
@@ -56,9 +56,9 @@ describe('registers that act on access, from Node', () => {
     expect(await runNode(script, inMode('ioarrin'))).toEqual(ended('0n 5n\n3\n3\n'));
   });
 
-  it('leave WebAssembly its faults', async () => {
+  it('pass on the faults of WebAssembly', async () => {
     // (func (param i32) (result i32) (i32.load (local.get 0))) over a memory of one page: V8
-    // has the check of the bounds done by a fault.
+    // checks the bounds by a fault.
     const bytes = [
       [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
       [1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f],
