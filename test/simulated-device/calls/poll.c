@@ -92,22 +92,21 @@ EXPORT int __poll_chk(struct pollfd* entries, nfds_t count, int milliseconds, si
   return poll(entries, count, milliseconds);
 }
 
-static void clear_writable(int count, fd_set* reading, fd_set* writing) {
+static void clear_writable(int count, fd_set* writing) {
   for (int fd = 0; fd < count; fd++) {
-    if (!file_is(fd) || poll_state(fd) < 0) continue;
-    if (writing) FD_CLR(fd, writing);
-    (void)reading;
+    // poll_state() also updates the eventfd.
+    if (file_is(fd) && poll_state(fd) >= 0 && writing) FD_CLR(fd, writing);
   }
 }
 
 EXPORT int select(int count, fd_set* reading, fd_set* writing, fd_set* failing,
                   struct timeval* timeout) {
-  clear_writable(count, reading, writing);
+  clear_writable(count, writing);
   return NEXT(select)(count, reading, writing, failing, timeout);
 }
 EXPORT int pselect(int count, fd_set* reading, fd_set* writing, fd_set* failing,
                    const struct timespec* timeout, const sigset_t* mask) {
-  clear_writable(count, reading, writing);
+  clear_writable(count, writing);
   return NEXT(pselect)(count, reading, writing, failing, timeout, mask);
 }
 

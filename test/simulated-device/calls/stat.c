@@ -56,40 +56,45 @@ static dev_t device_number(struct node node) {
   if (!tree_path(dirfd, path, tree)) return call(path);                  \
   int result = call(tree);                                               \
   if (result == 0 && node_at(tree, follow, &node)) SHOW_NODE(out, node); \
-  return result;
+  return result
 
 #define BY_DESCRIPTOR(call, fd, out)                           \
   struct node node;                                            \
   int result = call;                                           \
   if (result == 0 && node_of(fd, &node)) SHOW_NODE(out, node); \
-  return result;
+  return result
 
 #define CALL_STAT(p) NEXT(stat)(p, out)
 #define CALL_STAT64(p) NEXT(stat64)(p, out)
 #define CALL_LSTAT(p) NEXT(lstat)(p, out)
 #define CALL_LSTAT64(p) NEXT(lstat64)(p, out)
 
-EXPORT int stat(const char* path,
-                struct stat* out){BY_PATH(CALL_STAT, true, AT_FDCWD, path, out)} EXPORT
-    int stat64(const char* path,
-               struct stat64* out){BY_PATH(CALL_STAT64, true, AT_FDCWD, path, out)} EXPORT
-    int lstat(const char* path,
-              struct stat* out){BY_PATH(CALL_LSTAT, false, AT_FDCWD, path, out)} EXPORT
-    int lstat64(const char* path,
-                struct stat64* out){BY_PATH(CALL_LSTAT64, false, AT_FDCWD, path, out)} EXPORT
-    int fstat(int fd, struct stat* out){BY_DESCRIPTOR(NEXT(fstat)(fd, out), fd, out)} EXPORT
-    int fstat64(int fd, struct stat64* out){BY_DESCRIPTOR(NEXT(fstat64)(fd, out), fd, out)}
+EXPORT int stat(const char* path, struct stat* out) {
+  BY_PATH(CALL_STAT, true, AT_FDCWD, path, out);
+}
+EXPORT int stat64(const char* path, struct stat64* out) {
+  BY_PATH(CALL_STAT64, true, AT_FDCWD, path, out);
+}
+EXPORT int lstat(const char* path, struct stat* out) {
+  BY_PATH(CALL_LSTAT, false, AT_FDCWD, path, out);
+}
+EXPORT int lstat64(const char* path, struct stat64* out) {
+  BY_PATH(CALL_LSTAT64, false, AT_FDCWD, path, out);
+}
+EXPORT int fstat(int fd, struct stat* out) { BY_DESCRIPTOR(NEXT(fstat)(fd, out), fd, out); }
+EXPORT int fstat64(int fd, struct stat64* out) { BY_DESCRIPTOR(NEXT(fstat64)(fd, out), fd, out); }
+
 #define FOLLOWS(flags) (!((flags)&AT_SYMLINK_NOFOLLOW))
 #define CALL_AT(p) NEXT(fstatat)(dirfd, p, out, flags)
 #define CALL_AT64(p) NEXT(fstatat64)(dirfd, p, out, flags)
 
 EXPORT int fstatat(int dirfd, const char* path, struct stat* out, int flags) {
   if ((flags & AT_EMPTY_PATH) && !*path) return fstat(dirfd, out);
-  BY_PATH(CALL_AT, FOLLOWS(flags), dirfd, path, out)
+  BY_PATH(CALL_AT, FOLLOWS(flags), dirfd, path, out);
 }
 EXPORT int fstatat64(int dirfd, const char* path, struct stat64* out, int flags) {
   if ((flags & AT_EMPTY_PATH) && !*path) return fstat64(dirfd, out);
-  BY_PATH(CALL_AT64, FOLLOWS(flags), dirfd, path, out)
+  BY_PATH(CALL_AT64, FOLLOWS(flags), dirfd, path, out);
 }
 
 // The names that programs linked against older C libraries use.
