@@ -4,7 +4,7 @@ import { describe, expect } from 'vitest';
 import { codeOf } from './support/errors';
 import { interrupts, provoke } from './support/provoke';
 import { startJob } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu, device } = target;
 const slave = `/dev/cxl/${afu}s`;
@@ -14,7 +14,7 @@ function openDescriptors(): number {
 }
 
 describe('nothing is left behind', () => {
-  row('after whole jobs', ['device-side', 'provoke'], async () => {
+  test('after whole jobs', ['device-side', 'provoke'], async () => {
     const before = await device.usage();
     for (let n = 0; n < 20; n += 1) {
       const job = await startJob(system, slave, { interrupts: 4 });
@@ -26,7 +26,7 @@ describe('nothing is left behind', () => {
     expect(await device.usage()).toEqual(before);
   });
 
-  row('after calls that failed', ['device-side'], async () => {
+  test('after calls that failed', ['device-side'], async () => {
     const before = await device.usage();
     for (let n = 0; n < 20; n += 1) {
       const context = await system.open(slave);
@@ -39,7 +39,7 @@ describe('nothing is left behind', () => {
     expect(await device.usage()).toEqual(before);
   });
 
-  row('of the process’s descriptors', ['native'], async () => {
+  test('of the process’s descriptors', ['native'], async () => {
     const round = async () => {
       const job = await startJob(system, slave);
       expect(await codeOf(() => job.context.waitForEvent({ timeout: 1 }))).toBe('ETIMEDOUT');
@@ -52,7 +52,7 @@ describe('nothing is left behind', () => {
     expect(openDescriptors()).toBe(before);
   });
 
-  row('an attach that was asked for before close() comes before it', [], async () => {
+  test('an attach that was asked for before close() comes before it', [], async () => {
     const context = await system.open(slave);
     const attaching = context.attach({ wed: 0n });
     const closing = context.close();
@@ -61,7 +61,7 @@ describe('nothing is left behind', () => {
     await closing;
   });
 
-  row('closing while opening, attaching and waiting go on', [], async () => {
+  test('closing while opening, attaching and waiting go on', [], async () => {
     for (let n = 0; n < 10; n += 1) {
       const context = await system.open(slave);
       const attaching = context.attach({ wed: 0n }).catch(() => {});
@@ -72,7 +72,7 @@ describe('nothing is left behind', () => {
     await Promise.all(many.map((context) => context.close()));
   });
 
-  row('await using closes', [], async () => {
+  test('await using closes', [], async () => {
     const context = await system.open(slave);
     await context[Symbol.asyncDispose]();
     expect(context.closed).toBe(true);
@@ -80,11 +80,11 @@ describe('nothing is left behind', () => {
 });
 
 describe('adopt', () => {
-  row('EBADF: no such descriptor', [], async () => {
+  test('EBADF: no such descriptor', [], async () => {
     expect(await codeOf(() => system.adopt(99_999))).toBe('EBADF');
   });
 
-  row('ENODEV: a descriptor of something else', ['native'], async () => {
+  test('ENODEV: a descriptor of something else', ['native'], async () => {
     const fd = openSync('/dev/null', 'r+');
     try {
       expect(await codeOf(() => system.adopt(fd, { owned: true }))).toBe('ENODEV');
@@ -94,7 +94,7 @@ describe('adopt', () => {
     }
   });
 
-  row('ENODEV: a node’s descriptor whose context was detached', ['provoke'], async () => {
+  test('ENODEV: a node’s descriptor whose context was detached', ['provoke'], async () => {
     const job = await startJob(system, slave);
     provoke(job.regs, 'detachAll');
     expect(await codeOf(() => job.context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
@@ -102,7 +102,7 @@ describe('adopt', () => {
     await job.context.close();
   });
 
-  row('what is not owned stays open', [], async () => {
+  test('what is not owned stays open', [], async () => {
     const job = await startJob(system, slave);
     const adopted = system.adopt(job.context.fd);
     expect(adopted.attached).toBe(true);
@@ -116,7 +116,7 @@ describe('adopt', () => {
     await job.end();
   });
 
-  row('events reach whoever adopted', ['provoke'], async () => {
+  test('events reach whoever adopted', ['provoke'], async () => {
     const job = await startJob(system, slave, { interrupts: 4 });
     const adopted = system.adopt(job.context.fd);
     const wait = adopted.waitForInterrupt(2, { timeout: 15_000 });
@@ -126,7 +126,7 @@ describe('adopt', () => {
     await job.end();
   });
 
-  row('refuses what makes no sense', [], async () => {
+  test('refuses what makes no sense', [], async () => {
     expect(await codeOf(() => system.adopt(-1))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.adopt('1' as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.adopt(1, { owned: 1 as never }))).toBe('ERR_INVALID_ARG_TYPE');
@@ -136,7 +136,7 @@ describe('adopt', () => {
 });
 
 describe('bad arguments of open and attach', () => {
-  row('are refused before any system call', [], async () => {
+  test('are refused before any system call', [], async () => {
     expect(await codeOf(() => system.open(1 as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.open(`${slave}\0`))).toBe('ERR_INVALID_ARG_VALUE');
     const [one] = await system.afus();

@@ -4,7 +4,7 @@ import { afterEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
 import { interrupts, provoke, provoked } from './support/provoke';
 import { type Job, startJob } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu } = target;
 const patience = { timeout: 15_000 };
@@ -21,7 +21,7 @@ async function started(): Promise<Job> {
 }
 
 describe('delivery', () => {
-  row('an interrupt is told by its number', ['provoke'], async () => {
+  test('an interrupt is told by its number', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'interrupt', { argument: interrupts(2) });
     const event = await context.waitForEvent(patience);
@@ -29,7 +29,7 @@ describe('delivery', () => {
     expect(event.processElement).toBeTypeOf('number');
   });
 
-  row('lowest interrupt first, whatever the order they were raised in', ['provoke'], async () => {
+  test('lowest interrupt first, whatever the order they were raised in', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'interrupt', { argument: interrupts(3) });
     await provoked(regs, 'interrupt', { argument: interrupts(1, 4) });
@@ -41,7 +41,7 @@ describe('delivery', () => {
     expect(irqs).toEqual([1, 3, 4]);
   });
 
-  row('the same interrupt twice before it is read is told once', ['provoke'], async () => {
+  test('the same interrupt twice before it is read is told once', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'interrupt', { argument: interrupts(1), count: 5n });
     await provoked(regs, 'interrupt', { argument: interrupts(2) });
@@ -50,7 +50,7 @@ describe('delivery', () => {
     expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
-  row('interrupts, then the fault, then the AFU error', ['provoke'], async () => {
+  test('interrupts, then the fault, then the AFU error', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'afuError', { value: 0x1234n });
     await provoked(regs, 'dataStorage', { value: 0x40n });
@@ -60,14 +60,14 @@ describe('delivery', () => {
     expect(types).toEqual(['afu-interrupt', 'data-storage', 'afu-error']);
   });
 
-  row('a data storage fault has the address', ['provoke'], async () => {
+  test('a data storage fault has the address', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'dataStorage', { value: 0x1230n });
     const event = await context.waitForEvent(patience);
     expect(event).toMatchObject({ type: 'data-storage', address: 0x1230n });
   });
 
-  row('an AFU error has its value', ['provoke'], async () => {
+  test('an AFU error has its value', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'afuError', { value: 0xfeed_0000_0000_beefn });
     expect(await context.waitForEvent(patience)).toMatchObject({
@@ -76,7 +76,7 @@ describe('delivery', () => {
     });
   });
 
-  row('a second AFU error before the first is read is dropped', ['provoke'], async () => {
+  test('a second AFU error before the first is read is dropped', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'afuError', { value: 1n });
     await provoked(regs, 'afuError', { value: 2n });
@@ -84,20 +84,20 @@ describe('delivery', () => {
     expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
-  row('contexts hear of their own events only', ['provoke'], async () => {
+  test('contexts hear of their own events only', ['provoke'], async () => {
     const [one, two] = [await started(), await started()];
     await provoked(two.regs, 'interrupt', { argument: interrupts(2) });
     expect(await two.context.waitForEvent(patience)).toMatchObject({ irq: 2 });
     expect(await codeOf(() => one.context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
-  row('a slice error is the driver’s business: no event', ['provoke'], async () => {
+  test('a slice error is the driver’s business: no event', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'sliceError', { value: 1n });
     expect(await codeOf(() => context.waitForEvent({ timeout: 200 }))).toBe('ETIMEDOUT');
   });
 
-  row(
+  test(
     'a hundred rounds of raise and wait lose nothing',
     ['provoke'],
     async () => {
@@ -129,7 +129,7 @@ describe('raw bytes', () => {
     return bytes;
   }
 
-  row('an unknown type survives with its bytes', ['device-side'], async () => {
+  test('an unknown type survives with its bytes', ['device-side'], async () => {
     const job = await started();
     await inject(job, event(99, 12, Uint8Array.of(1, 2, 3, 4)));
     expect(await job.context.waitForEvent(patience)).toEqual({
@@ -140,7 +140,7 @@ describe('raw bytes', () => {
     });
   });
 
-  row('several events of one read are told one by one', ['device-side'], async () => {
+  test('several events of one read are told one by one', ['device-side'], async () => {
     const job = await started();
     const one = event(98, 8);
     await inject(job, Buffer.concat([one, event(97, 9, Uint8Array.of(5)), one]));
@@ -152,7 +152,7 @@ describe('raw bytes', () => {
     expect(types).toEqual([98, 97, 98]);
   });
 
-  row(
+  test(
     'EBADMSG: truncated, oversized and impossible sizes; the context lives on',
     ['device-side'],
     async () => {
@@ -182,7 +182,7 @@ describe('raw bytes', () => {
 });
 
 describe('waiting', () => {
-  row('before attach is refused: no event can come', [], async () => {
+  test('before attach is refused: no event can come', [], async () => {
     const context = await system.open(`/dev/cxl/${afu}s`);
     try {
       expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
@@ -193,7 +193,7 @@ describe('waiting', () => {
     }
   });
 
-  row('is for one reader at a time', ['provoke'], async () => {
+  test('is for one reader at a time', ['provoke'], async () => {
     const { context, regs } = await started();
     const first = context.waitForEvent(patience);
     expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
@@ -209,7 +209,7 @@ describe('waiting', () => {
     expect(await codeOf(() => context.waitForEvent({ timeout: 1 }))).toBe('ETIMEDOUT');
   });
 
-  row('ETIMEDOUT names the context and the time', [], async () => {
+  test('ETIMEDOUT names the context and the time', [], async () => {
     const { context } = await started();
     const error = await failure(() => context.waitForInterrupt(1, { timeout: 20 }));
     expect(error.code).toBe('ETIMEDOUT');
@@ -218,19 +218,23 @@ describe('waiting', () => {
     expect(error.path).toBe(`/dev/cxl/${afu}s`);
   });
 
-  row('an abort rejects with AbortError and its cause, before or during the wait', [], async () => {
-    const { context } = await started();
-    const before = await failure(() => context.waitForEvent({ signal: AbortSignal.abort('no') }));
-    expect(before.name).toBe('AbortError');
-    expect(before.code).toBe('ABORT_ERR');
-    expect(before.cause).toBe('no');
-    const controller = new AbortController();
-    const wait = failure(() => context.waitForEvent({ signal: controller.signal }));
-    controller.abort();
-    expect((await wait).name).toBe('AbortError');
-  });
+  test(
+    'an abort rejects with AbortError and its cause, before or during the wait',
+    [],
+    async () => {
+      const { context } = await started();
+      const before = await failure(() => context.waitForEvent({ signal: AbortSignal.abort('no') }));
+      expect(before.name).toBe('AbortError');
+      expect(before.code).toBe('ABORT_ERR');
+      expect(before.cause).toBe('no');
+      const controller = new AbortController();
+      const wait = failure(() => context.waitForEvent({ signal: controller.signal }));
+      controller.abort();
+      expect((await wait).name).toBe('AbortError');
+    },
+  );
 
-  row(
+  test(
     'an abort loses no event',
     ['provoke'],
     async () => {
@@ -251,7 +255,7 @@ describe('waiting', () => {
     60_000,
   );
 
-  row('waitForInterrupt leaves other interrupts pending', ['provoke'], async () => {
+  test('waitForInterrupt leaves other interrupts pending', ['provoke'], async () => {
     const { context, regs } = await started();
     await provoked(regs, 'interrupt', { argument: interrupts(1, 2, 3) });
     await context.waitForInterrupt(3, patience);
@@ -259,7 +263,7 @@ describe('waiting', () => {
     expect(await context.waitForEvent(patience)).toMatchObject({ irq: 2 });
   });
 
-  row(
+  test(
     'an interrupt that waitForInterrupt passes over is told once, however often it came',
     ['provoke'],
     async () => {
@@ -284,7 +288,7 @@ describe('waiting', () => {
     },
   );
 
-  row(
+  test(
     'waitForInterrupt rejects on a data storage fault, which comes with the error',
     ['provoke'],
     async () => {
@@ -297,7 +301,7 @@ describe('waiting', () => {
     },
   );
 
-  row(
+  test(
     'waitForInterrupt rejects on an AFU error, which comes with the error',
     ['provoke'],
     async () => {
@@ -310,14 +314,14 @@ describe('waiting', () => {
     },
   );
 
-  row('waitForInterrupt rejects on a detach', ['provoke'], async () => {
+  test('waitForInterrupt rejects on a detach', ['provoke'], async () => {
     const { context, regs } = await started();
     const wait = failure(() => context.waitForInterrupt(1, patience));
     provoke(regs, 'detachAll');
     expect((await wait).code).toBe('EIO');
   });
 
-  row('close ends it: waitForInterrupt with ECANCELED, events() without error', [], async () => {
+  test('close ends it: waitForInterrupt with ECANCELED, events() without error', [], async () => {
     const one = await started();
     const wait = failure(() => one.context.waitForInterrupt(1));
     await one.context.close();
@@ -333,7 +337,7 @@ describe('waiting', () => {
     expect(seen).toEqual([]);
   });
 
-  row('events() iterates; break makes way for the next reader', ['provoke'], async () => {
+  test('events() iterates; break makes way for the next reader', ['provoke'], async () => {
     const { context, regs } = await started();
     provoke(regs, 'interrupt', { argument: interrupts(1, 2, 3, 4) });
     const irqs: number[] = [];
@@ -345,7 +349,7 @@ describe('waiting', () => {
     expect(await context.waitForEvent(patience)).toMatchObject({ irq: 4 });
   });
 
-  row('events() ends with AbortError when its signal aborts', [], async () => {
+  test('events() ends with AbortError when its signal aborts', [], async () => {
     const { context } = await started();
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 20);
@@ -357,7 +361,7 @@ describe('waiting', () => {
     expect(error.name).toBe('AbortError');
   });
 
-  row(
+  test(
     'fifty contexts wait at once',
     ['provoke'],
     async () => {
@@ -370,7 +374,7 @@ describe('waiting', () => {
     60_000,
   );
 
-  row('one signal ends the waits of twenty contexts, and Node warns of no leak', [], async () => {
+  test('one signal ends the waits of twenty contexts, and Node warns of no leak', [], async () => {
     const warnings: string[] = [];
     const onWarning = (warning: Error) => warnings.push(warning.message);
     process.on('warning', onWarning);
@@ -397,7 +401,7 @@ describe('waiting', () => {
 });
 
 describe('bad arguments', () => {
-  row('are refused before anything is waited for', [], async () => {
+  test('are refused before anything is waited for', [], async () => {
     const { context } = await started();
     const any = context as unknown as { [call: string]: (...args: unknown[]) => unknown };
     expect(await codeOf(() => any['waitForInterrupt']?.(0))).toBe('ERR_OUT_OF_RANGE');

@@ -19,7 +19,7 @@ import {
   UNDEFINED_COMMAND,
   until,
 } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu } = target;
 let job: Job;
@@ -37,7 +37,7 @@ async function stopped(): Promise<void> {
 }
 
 describe('the memcpy AFU', () => {
-  row('copies, between Memory and ordinary buffers', [], async () => {
+  test('copies, between Memory and ordinary buffers', [], async () => {
     const { context, queue } = job;
     const source = context.hold(randomBytes(4096));
     const middle = system.allocate(4096);
@@ -63,7 +63,7 @@ describe('the memcpy AFU', () => {
     middle.free({ force: true });
   });
 
-  row('goes round its queue many times', [], async () => {
+  test('goes round its queue many times', [], async () => {
     const { context, queue } = job;
     const source = context.hold(randomBytes(128));
     const destination = context.hold(Buffer.alloc(128));
@@ -80,7 +80,7 @@ describe('the memcpy AFU', () => {
     }
   });
 
-  row('interrupts, stops, and goes on when restarted', [], async () => {
+  test('interrupts, stops, and goes on when restarted', [], async () => {
     const { context, queue, regs } = job;
     const wait = context.waitForInterrupt(2, { timeout: 15_000 });
     const element = queue.add({ command: INTERRUPT, length: 2 });
@@ -100,7 +100,7 @@ describe('the memcpy AFU', () => {
     expect(destination.equals(source)).toBe(true);
   });
 
-  row('increments a big-endian word', [], async () => {
+  test('increments a big-endian word', [], async () => {
     const { context, queue } = job;
     const words = context.hold(Buffer.alloc(256));
     words.writeUInt32BE(0x00ff_ffff, 0);
@@ -114,7 +114,7 @@ describe('the memcpy AFU', () => {
     expect(words.readUInt32BE(128)).toBe(0x0100_0000);
   });
 
-  row('flags an undefined command and an invalid interrupt source', [], async () => {
+  test('flags an undefined command and an invalid interrupt source', [], async () => {
     const { queue, regs } = job;
     const interrupt = queue.add({ command: INTERRUPT, length: 2000 });
     expect((await queue.finished(interrupt)) & INVALID_SOURCE).toBe(INVALID_SOURCE);
@@ -124,7 +124,7 @@ describe('the memcpy AFU', () => {
     expect((await queue.finished(undefinedCommand)) & UNDEFINED_COMMAND).toBe(UNDEFINED_COMMAND);
   });
 
-  row('stops for an invalid interrupt source as it does for a valid one', [], async () => {
+  test('stops for an invalid interrupt source as it does for a valid one', [], async () => {
     const { queue, regs } = job;
     const words = job.context.hold(Buffer.alloc(256));
     const increment = { command: INCREMENT, source: system.addressOf(words), destination: 0n };
@@ -142,7 +142,7 @@ describe('the memcpy AFU', () => {
     }
   });
 
-  row(
+  test(
     'on CAIA 2 copies a cache line at most, for one process element in four',
     ['caia-2'],
     async () => {
@@ -186,7 +186,7 @@ describe('the memcpy AFU', () => {
     },
   );
 
-  row('a bad address is a data storage fault with that address', [], async () => {
+  test('a bad address is a data storage fault with that address', [], async () => {
     const { context, queue } = job;
     const destination = context.hold(Buffer.alloc(128));
     const bad = 0x80n;
@@ -201,7 +201,7 @@ describe('the memcpy AFU', () => {
     expect((await queue.finished(element)) & ADDRESS_ERROR).toBe(ADDRESS_ERROR);
   });
 
-  row('tells its process handle and the time', [], async () => {
+  test('tells its process handle and the time', [], async () => {
     const { context, regs } = job;
     expect(regs.read64(registers.processHandle) >> 48n).toBe(BigInt(context.processElement ?? -1));
     regs.write64(registers.timebase, 0n);
@@ -210,7 +210,7 @@ describe('the memcpy AFU', () => {
 });
 
 describe('its atomics', () => {
-  row('compare and swap: only where equal', [], async () => {
+  test('compare and swap: only where equal', [], async () => {
     const { context, queue } = job;
     const word = context.hold(Buffer.alloc(128));
     word.writeBigUInt64BE(5n, 0);
@@ -230,7 +230,7 @@ describe('its atomics', () => {
     expect(await swap(5n, 12n)).toBe(9n);
   });
 
-  row('are of aligned words', [], async () => {
+  test('are of aligned words', [], async () => {
     const word = job.context.hold(Buffer.alloc(128));
     const element = job.queue.add({
       command: COMPARE_AND_SWAP,
@@ -244,7 +244,7 @@ describe('its atomics', () => {
   });
 
   // The kind of access is the models' choice, so this is for targets that are models.
-  row('fault as a store does, whether they would swap or not', ['provoke'], async () => {
+  test('fault as a store does, whether they would swap or not', ['provoke'], async () => {
     const { context, queue } = job;
     const wait = context.waitForEvent({ timeout: 15_000 });
     const element = queue.add({

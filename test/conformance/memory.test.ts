@@ -5,7 +5,7 @@ import { afterEach, describe, expect } from 'vitest';
 import * as differences from './differences';
 import { codeOf, failure } from './support/errors';
 import { startJob } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu } = target;
 const made: Memory[] = [];
@@ -21,7 +21,7 @@ function allocate(...args: Parameters<typeof system.allocate>): Memory {
 }
 
 describe('allocate', () => {
-  row('is zeroed, of the size asked for, and page-aligned', [], () => {
+  test('is zeroed, of the size asked for, and page-aligned', [], () => {
     const memory = allocate(10_000);
     expect(memory.size).toBe(10_000);
     expect(memory.buffer.byteLength).toBe(10_000);
@@ -30,26 +30,26 @@ describe('allocate', () => {
     expect(memory.buffer).toBe(memory.buffer);
   });
 
-  row('is aligned as asked for', [], () => {
+  test('is aligned as asked for', [], () => {
     for (const alignment of [1, 128, 65536, 2 ** 21]) {
       expect(allocate(4096, { alignment }).address % BigInt(alignment)).toBe(0n);
     }
   });
 
-  row('binds to a NUMA node; EINVAL where there is no such node', ['numa'], async () => {
+  test('binds to a NUMA node; EINVAL where there is no such node', ['numa'], async () => {
     const memory = allocate(4096, { numaNode: 0 });
     memory.store64(4088, 1n);
     expect(memory.load64(4088)).toBe(1n);
     expect(await codeOf(() => system.allocate(4096, { numaNode: 1000 }))).toBe('EINVAL');
   });
 
-  row('takes transparent huge pages', [], () => {
+  test('takes transparent huge pages', [], () => {
     const memory = allocate(2 ** 21, { hugePages: 'transparent' });
     memory.store64(2 ** 21 - 8, 1n);
     expect(memory.load64(2 ** 21 - 8)).toBe(1n);
   });
 
-  row('takes pages of the hugetlb pool; with an empty one, or none, says so', ['hugetlb'], () => {
+  test('takes pages of the hugetlb pool; with an empty one, or none, says so', ['hugetlb'], () => {
     let explicit: Memory | undefined;
     try {
       explicit = allocate(2 ** 21, { hugePages: 'explicit' });
@@ -59,7 +59,7 @@ describe('allocate', () => {
     explicit?.store8(0, 1);
   });
 
-  row('refuses what makes no sense', [], async () => {
+  test('refuses what makes no sense', [], async () => {
     expect(await codeOf(() => system.allocate(0))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.allocate(-1))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.allocate(1.5))).toBe('ERR_OUT_OF_RANGE');
@@ -81,7 +81,7 @@ describe('allocate', () => {
 });
 
 describe('load and store', () => {
-  row('every width, in the byte order named', [], () => {
+  test('every width, in the byte order named', [], () => {
     const memory = allocate(64);
     const bytes = new Uint8Array(memory.buffer);
     memory.store64(0, 0x0102_0304_0506_0708n, { endian: 'big' });
@@ -98,7 +98,7 @@ describe('load and store', () => {
     expect(memory.load64(16)).toBe(0n);
   });
 
-  row('the byte order given at allocation is the default', [], () => {
+  test('the byte order given at allocation is the default', [], () => {
     const big = allocate(8, { endian: 'big' });
     big.store32(0, 1);
     expect([...new Uint8Array(big.buffer)]).toEqual([0, 0, 0, 1, 0, 0, 0, 0]);
@@ -107,14 +107,14 @@ describe('load and store', () => {
     expect(new Uint32Array(host.buffer)[0]).toBe(1);
   });
 
-  row('sees what JavaScript wrote, and the other way round', [], () => {
+  test('sees what JavaScript wrote, and the other way round', [], () => {
     const memory = allocate(8);
     new BigUint64Array(memory.buffer)[0] = 77n;
     system.memoryBarrier();
     expect(memory.load64(0)).toBe(77n);
   });
 
-  row('refuses misaligned, out of bounds, and what does not fit', [], async () => {
+  test('refuses misaligned, out of bounds, and what does not fit', [], async () => {
     const memory = allocate(16);
     expect(await codeOf(() => memory.load64(4))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => memory.load64(16))).toBe('ERR_OUT_OF_RANGE');
@@ -129,7 +129,7 @@ describe('load and store', () => {
 });
 
 describe('lifetime', () => {
-  row('free detaches the buffer; everything afterwards is ERR_INVALID_STATE', [], async () => {
+  test('free detaches the buffer; everything afterwards is ERR_INVALID_STATE', [], async () => {
     const memory = allocate(4096);
     const { buffer } = memory;
     memory.free();
@@ -141,7 +141,7 @@ describe('lifetime', () => {
     expect(await codeOf(() => memory.buffer)).toBe('ERR_INVALID_STATE');
   });
 
-  row('EBUSY: free while a context is attached; force frees all the same', [], async () => {
+  test('EBUSY: free while a context is attached; force frees all the same', [], async () => {
     const memory = allocate(4096);
     const job = await startJob(system, `/dev/cxl/${afu}s`);
     const error = await failure(() => memory.free());
@@ -154,7 +154,7 @@ describe('lifetime', () => {
     other.free();
   });
 
-  row('the buffer cannot be transferred', [], () => {
+  test('the buffer cannot be transferred', [], () => {
     const memory = allocate(4096);
     const { port1 } = new MessageChannel();
     try {
@@ -171,7 +171,7 @@ describe('lifetime', () => {
 });
 
 describe('addressOf', () => {
-  row('is stable, and that of the view, not of its buffer', [], () => {
+  test('is stable, and that of the view, not of its buffer', [], () => {
     const bytes = new Uint8Array(4096);
     const address = system.addressOf(bytes);
     expect(system.addressOf(bytes)).toBe(address);
@@ -184,20 +184,20 @@ describe('addressOf', () => {
     expect(system.addressOf(small)).toBe(system.addressOf(small));
   });
 
-  row('of a buffer made in another realm', [], () => {
+  test('of a buffer made in another realm', [], () => {
     const bytes: Uint8Array = runInNewContext('new Uint8Array(64).subarray(8)');
     expect(system.addressOf(bytes)).toBe(system.addressOf(bytes.buffer) + 8n);
     const shared: SharedArrayBuffer = runInNewContext('new SharedArrayBuffer(64)');
     expect(system.addressOf(shared)).toBe(system.addressOf(new Uint8Array(shared)));
   });
 
-  row('of Memory and of a view of its buffer agree', [], () => {
+  test('of Memory and of a view of its buffer agree', [], () => {
     const memory = allocate(4096);
     expect(system.addressOf(memory)).toBe(memory.address);
     expect(system.addressOf(new Uint8Array(memory.buffer, 128))).toBe(memory.address + 128n);
   });
 
-  row('refuses what has no stable address', [], async () => {
+  test('refuses what has no stable address', [], async () => {
     expect(await codeOf(() => system.addressOf([1] as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.addressOf('x' as never))).toBe('ERR_INVALID_ARG_TYPE');
     const Resizable = ArrayBuffer as unknown as new (n: number, o: object) => ArrayBuffer;

@@ -9,7 +9,7 @@ import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import { mockTarget } from './support/mock-target';
 import { type Operation, operations, runSequence } from './support/sequence';
-import { type Need, row, target } from './target';
+import { type Need, target, test } from './target';
 
 const runs = Number(process.env['CXL_RUNS'] ?? 60);
 const seed = Number(process.env['CXL_SEED'] ?? Date.now() % 2 ** 31);
@@ -22,7 +22,7 @@ async function agree(sequence: readonly Operation[]): Promise<void> {
 }
 
 describe('the mock is what it models', () => {
-  row(
+  test(
     `${runs} random sequences from seed ${seed}`,
     ['provoke', 'native'],
     async () => {
@@ -62,6 +62,6 @@ describe('the mock is what it models', () => {
     const needs: Need[] = sequence.some((one) => one.do === 'open' && one.kind === 'dedicated')
       ? ['provoke', 'native', 'dedicated']
       : ['provoke', 'native'];
-    row(title, needs, () => agree(sequence));
+    test(title, needs, () => agree(sequence));
   }
 });

@@ -75,8 +75,11 @@ if (load === undefined) throw new Error(`CXL_TARGET: no target '${name}'`);
 /** The target of this run. */
 export const target: Target = await load();
 
-/** A test of the suite, with what it needs. */
-export function row(
+/**
+ * A test of the conformance suite, skipped where the target lacks one of its `needs`.
+ * `timeout` in milliseconds.
+ */
+export function test(
   title: string,
   needs: readonly Need[],
   run: () => Promise<void> | void,
@@ -87,6 +90,6 @@ export function row(
     it(title, run, timeout);
     return;
   }
-  // Shown and counted by every runner, with its reason.
+  // Every runner prints and counts a skipped test; its title says why.
   it.skip(`${title} [skipped on ${target.name}: needs ${missing.join(', ')}]`, run, timeout);
 }
