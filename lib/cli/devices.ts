@@ -1,7 +1,7 @@
 /** What `list` and `info` tell of cards and AFUs. */
 
 import { type Adapter, type Afu, type Cxl, CxlError } from '../index';
-import { errnos } from '../shared/errors';
+import { errnos } from '../shared/errno';
 import { UsageError } from './failure';
 import { type Data, hex, present } from './output';
 

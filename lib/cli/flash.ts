@@ -16,7 +16,8 @@ import {
   openLun,
 } from '../flash';
 import { mountsOf } from '../flash/discovery';
-import { checkInteger, rangeError, stateError, systemError, valueError } from '../shared/errors';
+import { checkInteger } from '../shared/checks';
+import { rangeError, stateError, systemError, valueError } from '../shared/errors';
 import { UsageError } from './failure';
 import { type BenchOptions, bench, benchText } from './flash-bench';
 import { inline, present, print, printJson, words } from './output';

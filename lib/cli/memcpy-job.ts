@@ -5,7 +5,7 @@
 
 import type { Memory, ProblemState } from '../index';
 import { AbortError, type Afu, type Context, type Cxl, CxlError } from '../index';
-import { errnos } from '../shared/errors';
+import { errnos } from '../shared/errno';
 
 /** The AFU's registers in the per-process area: byte offsets, 64 bits, big-endian. */
 const register = { processHandle: 0x08, status: 0x10, control: 0x18 } as const;

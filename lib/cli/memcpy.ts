@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
 import { type Cxl, CxlError, type Memory } from '../index';
-import { errnos } from '../shared/errors';
+import { errnos } from '../shared/errno';
 import { findAfu } from './devices';
 import { UsageError } from './failure';
 import { findMemcpyAfu, isMemcpyAfu, MemcpyJob } from './memcpy-job';

@@ -1,5 +1,6 @@
 import type { Binding } from '../binding';
-import { checkBoolean, checkOptions, valueError } from '../shared/errors';
+import { checkBoolean, checkOptions } from '../shared/checks';
+import { valueError } from '../shared/errors';
 import { Attributes, together } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
 import type { Afu } from './afu';

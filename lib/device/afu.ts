@@ -1,5 +1,6 @@
 import type { Binding } from '../binding';
-import { checkInteger, unwrap, valueError } from '../shared/errors';
+import { checkInteger } from '../shared/checks';
+import { unwrap, valueError } from '../shared/errors';
 import { Attributes, together } from '../sysfs/attributes';
 import { ConfigurationRecord } from '../sysfs/configuration-record';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';

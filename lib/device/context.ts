@@ -6,15 +6,12 @@ import type { AfuErrorEvent, CxlEvent, DataStorageEvent } from '../events/events
 import { EventIterator } from '../events/iterator';
 import { EventQueue } from '../events/queue';
 import { checkWaitOptions, type WaitOptions } from '../shared/abort';
+import { checkBoolean, checkInteger, checkOptions, checkUint64 } from '../shared/checks';
 import { debug } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
+import { errnos } from '../shared/errno';
 import {
   type CxlError,
-  checkBoolean,
-  checkInteger,
-  checkOptions,
-  checkUint64,
-  errnos,
   stateError,
   systemError,
   typeError,

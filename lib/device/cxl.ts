@@ -3,17 +3,10 @@ import { types } from 'node:util';
 import type { AllocationRequest, Binding } from '../binding';
 import { AFU_ID_FLAGS } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
+import { checkBoolean, checkInteger, checkOptions } from '../shared/checks';
 import { debug } from '../shared/debug';
-import {
-  checkBoolean,
-  checkInteger,
-  checkOptions,
-  errnos,
-  systemError,
-  typeError,
-  unwrap,
-  valueError,
-} from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { Attributes } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, classNames } from '../sysfs/layout';
 import { Adapter } from './adapter';

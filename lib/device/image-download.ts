@@ -2,8 +2,10 @@ import { types } from 'node:util';
 import type { Binding } from '../binding';
 import { ADAPTER_IMAGE_FLAGS } from '../binding/cxl-ioctls';
 import { AbortError, checkWaitOptions } from '../shared/abort';
+import { checkBoolean } from '../shared/checks';
 import { debug } from '../shared/debug';
-import { checkBoolean, errnos, systemError, typeError, unwrap } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { systemError, typeError, unwrap } from '../shared/errors';
 
 export interface ImageProgress {
   /** The whole image is sent in each. */

@@ -1,6 +1,7 @@
 import type { AfuFile } from '../binding';
 import { AbortError, onAbort, type WaitOptions } from '../shared/abort';
-import { type CxlError, errnos, stateError, systemError } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { type CxlError, stateError, systemError } from '../shared/errors';
 import { type CxlEvent, parseEvents } from './events';
 
 /** Picks (and removes) what a reader wants from the pending events; throws to reject it. */

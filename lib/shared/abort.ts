@@ -1,4 +1,5 @@
-import { checkInteger, checkOptions, typeError } from './errors';
+import { checkInteger, checkOptions } from './checks';
+import { typeError } from './errors';
 
 export interface WaitOptions {
   /** Aborting rejects the wait with an AbortError. No event that was read is lost. */

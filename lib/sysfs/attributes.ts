@@ -1,6 +1,7 @@
 import type { SysFs } from '../binding';
 import { debug } from '../shared/debug';
-import { errnos, systemError } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { systemError } from '../shared/errors';
 
 /** From an AFU's own device up to the PCI device: slave, AFU, card, PCI. */
 const LEVELS = 4;

@@ -1,5 +1,6 @@
 import type { Binding, SysFs } from '../binding';
-import { errnos, unwrap } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { unwrap } from '../shared/errors';
 
 export const CLASS_DIRECTORY = '/sys/class/cxl';
 

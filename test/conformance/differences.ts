@@ -2,7 +2,6 @@
  * Where the targets must differ, and how. The tests assert these differences, so that one that
  * disappears is noticed.
  */
-
 import type { Cxl } from 'node-cxl';
 
 /**

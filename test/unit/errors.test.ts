@@ -2,7 +2,8 @@ import { constants } from 'node:os';
 import { CxlError } from 'node-cxl';
 import { createMockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { errnoName, errnos, systemError, unwrap } from '../../dist/shared/errors';
+import { errnoName, errnos } from '../../dist/shared/errno';
+import { systemError, unwrap } from '../../dist/shared/errors';
 
 describe('CxlError', () => {
   it('has what Node’s own system errors have', () => {
