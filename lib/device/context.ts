@@ -96,7 +96,7 @@ export interface ContextOrigin {
  * A context on an AFU: one process's use of the accelerator. OPENED, then STARTED by attach(),
  * then CLOSED by close(), or by the kernel when the card is reset, recovers or goes away.
  *
- * `Decoded` is what the decoder given to registerAfuDriver() makes of its events.
+ * `Decoded` is what the decoder given to decodeDriverEvents() makes of its events.
  */
 export class Context<Decoded = undefined> {
   /** The device node, or a description of an adopted file. */
@@ -272,12 +272,15 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * Gives the events of the in-kernel AFU driver that handed this file out their type. Two
-   * drivers' events are told apart only by whose file they come from, so this is per context.
+   * Sets the decoder of this context's driver events: those of type 'afu-driver', which an
+   * in-kernel AFU driver queues on the files it hands out. What `decode` returns is the event's
+   * `decoded`. The bytes do not say which driver they come from, so each context has a decoder
+   * of its own; a later one replaces it.
    *
-   * @returns this context, typed
+   * @param decode gets the bytes that follow the event's header, and its process element
+   * @returns this context, with `decoded` typed
    */
-  registerAfuDriver<T>(decode: (data: Uint8Array, processElement: number) => T): Context<T> {
+  decodeDriverEvents<T>(decode: (data: Uint8Array, processElement: number) => T): Context<T> {
     if (typeof decode !== 'function') throw typeError('decode', 'a function', decode);
     const typed = this as unknown as Context<T>;
     typed.#decoder = decode;

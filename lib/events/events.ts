@@ -47,7 +47,7 @@ export interface AfuDriverEvent<Decoded = undefined> extends EventBase {
   readonly type: 'afu-driver';
   /** What follows the header. */
   readonly data: Uint8Array;
-  /** What the decoder given to Context.registerAfuDriver() made of it. */
+  /** What the decoder given to Context.decodeDriverEvents() made of it. */
   readonly decoded: Decoded;
 }
 

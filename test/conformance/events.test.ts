@@ -413,6 +413,6 @@ describe('bad arguments', () => {
     expect(await codeOf(() => any['waitForEvent']?.({ timeout: -1 }))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForEvent']?.({ timeout: 1.5 }))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForEvent']?.({ signal: {} }))).toBe('ERR_INVALID_ARG_TYPE');
-    expect(await codeOf(() => any['registerAfuDriver']?.(1))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => any['decodeDriverEvents']?.(1))).toBe('ERR_INVALID_ARG_TYPE');
   });
 });
