@@ -230,7 +230,7 @@ describe('failures', () => {
     ['an unknown option', ['list', '--frob'], 2, /unknown option '--frob'/],
     ['an option without its value', ['memcpy', '--mock', '--in'], 2, /argument missing/],
     ['a required option left out', ['memcpy', '--mock', '--in', 'x'], 2, /'--out <file>'/],
-    ['a name of nothing', ['info', '--mock', 'sda'], 2, /'sda' is no name of a card or AFU/],
+    ['a name of nothing', ['info', '--mock', 'sda'], 2, /'sda' is not the name of a card or AFU/],
     ['a number that is none', ['watch', '--mock', 'afu0.0', '--wed', '1e3'], 2, /0x…/],
     ['a register that is none', ['watch', '--mock', 'afu0.0', '--write', '3'], 2, /OFFSET=VALUE/],
     ['a misaligned register', ['watch', '--mock', 'afu1.0', '--write', '3=1'], 2, /multiple of 8/],
@@ -238,7 +238,7 @@ describe('failures', () => {
     ['an absent AFU', ['watch', '--mock', 'afu7.0'], 3, /afu7\.0/],
     ['an absent node', ['watch', '--mock', 'afu0.0d'], 3, /ENOENT.*afu0\.0d/],
     ['an absent file', ['memcpy', '--mock', '--in', '/nothing', '--out', 'x'], 1, /ENOENT/],
-    ['an image unmeant', ['image', '--mock', 'card0', '--in', 'x'], 2, /say --yes/],
+    ['an image unmeant', ['image', '--mock', 'card0', '--in', 'x'], 2, /pass --yes/],
   ];
   for (const [what, args, expected, line] of rows) {
     it(
@@ -305,7 +305,7 @@ describe('failures', () => {
       const { code, stderr } = await run([...args, '--afu', 'afu1.0', '--timeout', '200']);
       expect(code).toBe(1);
       expect(stderr).toMatch(
-        /^note: afu1\.0 does not say that it is the memcpy AFU.*\n.*ETIMEDOUT/,
+        /^warning: afu1\.0 has no configuration record of the memcpy AFU.*\n.*ETIMEDOUT/,
       );
       const right = await run([...args, '--afu', 'afu0.0']);
       expect([right.code, right.stderr]).toEqual([0, '']);
