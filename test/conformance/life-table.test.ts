@@ -1,8 +1,9 @@
-/** A test for each state of a context (OPENED, STARTED, CLOSED) and each call, with the errno it answers. */
+/** Each call in each state of a context (OPENED, STARTED, CLOSED), with the errno it fails with. */
 import { type Context, CxlError } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
+import { ALL_ONES_32, ALL_ONES_64 } from './support/all-ones';
 import { codeOf, failure } from './support/errors';
-import { mappingGone, provoke, provoked } from './support/provoke';
+import { inject, injectAndWait, mappingGone } from './support/injection';
 import { type Job, startJob, until, WorkQueue } from './support/work-queue';
 import { target, test } from './target';
 
@@ -35,13 +36,13 @@ describe('open', () => {
     expect(context.closed).toBe(false);
   });
 
-  test('takes a name for a path', [], async () => {
+  test('takes a name instead of a path', [], async () => {
     const context = await system.open(`${afu}s`);
     open.push(context);
     expect(context.path).toBe(slave);
   });
 
-  test('ENOENT: no such node, with what to do about it', [], async () => {
+  test('ENOENT: no such node, with a hint in the message', [], async () => {
     const error = await failure(() => system.open('/dev/cxl/afu77.0s'));
     expect(error).toBeInstanceOf(CxlError);
     expect(error.code).toBe('ENOENT');
@@ -52,14 +53,10 @@ describe('open', () => {
     expect(error.stack).toContain('life-table.test');
   });
 
-  test(
-    'ERR_INVALID_ARG_VALUE: a path that is no AFU, before it is opened',
-    ['native'],
-    async () => {
-      expect(await codeOf(() => system.open('/dev/null'))).toBe('ERR_INVALID_ARG_VALUE');
-      expect(await codeOf(() => system.open('/'))).toBe('ERR_INVALID_ARG_VALUE');
-    },
-  );
+  test('ERR_INVALID_ARG_VALUE: a path that is not an AFU’s is not opened', ['native'], async () => {
+    expect(await codeOf(() => system.open('/dev/null'))).toBe('ERR_INVALID_ARG_VALUE');
+    expect(await codeOf(() => system.open('/'))).toBe('ERR_INVALID_ARG_VALUE');
+  });
 
   test('without the letter: the slave of an AFU in directed mode', [], async () => {
     const context = await opened(`/dev/cxl/${afu}`);
@@ -82,20 +79,16 @@ describe('open', () => {
     expect(error.syscall).toBe('open');
   });
 
-  test(
-    'ENOSPC: every process element taken; one closed makes room for one',
-    ['few-processes'],
-    async () => {
-      const all: Context[] = [];
-      for (let taken = 0; taken < target.processes; taken += 1) all.push(await opened());
-      expect(await codeOf(() => system.open(slave))).toBe('ENOSPC');
-      await all[0]?.close();
-      await opened();
-    },
-  );
+  test('ENOSPC: every process element taken; closing one frees it', ['few-processes'], async () => {
+    const all: Context[] = [];
+    for (let taken = 0; taken < target.processes; taken += 1) all.push(await opened());
+    expect(await codeOf(() => system.open(slave))).toBe('ENOSPC');
+    await all[0]?.close();
+    await opened();
+  });
 
   test(
-    'EIO while the link is down, ENOENT once the driver has taken the nodes away',
+    'EIO while the link is down, ENOENT once the driver has removed the nodes',
     ['device-side'],
     async () => {
       await target.device.linkDown(0);
@@ -135,14 +128,14 @@ describe('START_WORK', () => {
     const least = (await adapterAfu?.irqsMin()) ?? 0;
     const context = await opened();
     if (least === 0) {
-      // None fewer exist to ask for: the least itself must then be taken.
+      // There is no smaller number: attach with the least one then.
       await context.attach({ wed: 0n, interrupts: 0 });
       return;
     }
     expect(await codeOf(() => context.attach({ wed: 0n, interrupts: least - 1 }))).toBe('EINVAL');
   });
 
-  test('a refused start leaves the context open for another', [], async () => {
+  test('after a failed start the context can be started', [], async () => {
     const context = await opened();
     const queue = new WorkQueue(system);
     expect(await codeOf(() => context.attach({ wed: queue.wed, interrupts: 0x7fff }))).toBe(
@@ -188,10 +181,10 @@ describe('START_WORK', () => {
     }
   });
 
-  test('can take long, and blocks nobody', ['provoke', 'master'], async () => {
+  test('can take long, and does not block the event loop', ['injection', 'master'], async () => {
     const master = await started({}, `/dev/cxl/${afu}m`);
     const before = master.regs.read64(0x1018);
-    provoke(master.regs, 'slowAttach', { argument: 300n });
+    inject(master.regs, 'slowAttach', { argument: 300n });
     await until(() => master.regs.read64(0x1018) !== before, 'slow attach armed');
     let ticks = 0;
     const clock = setInterval(() => {
@@ -251,7 +244,7 @@ describe('mmap', () => {
     expect(error.message).toContain('attach');
   });
 
-  test('maps the area, as long as sysfs says', [], async () => {
+  test('maps the area, whose size is in sysfs', [], async () => {
     const { context, regs } = await started();
     const size = await (await system.afus()).find((one) => one.name === afu)?.mmioSize();
     expect(regs.length).toBe(size);
@@ -277,9 +270,9 @@ describe('mmap', () => {
 });
 
 describe('a detach by the kernel', () => {
-  test('EIO from every ioctl and from mmap, and the link is down', ['provoke'], async () => {
+  test('EIO from every ioctl and from mmap, and the link is down', ['injection'], async () => {
     const { context, regs, queue } = await started();
-    provoke(regs, 'detachAll');
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     expect(await codeOf(() => context.afuId())).toBe('EIO');
     expect(await codeOf(() => context.attach({ wed: queue.wed }))).toBe('EIO');
@@ -287,9 +280,9 @@ describe('a detach by the kernel', () => {
     expect(context.processElement).toBeUndefined();
   });
 
-  test('EIO from a touch of the mapping', ['provoke'], async () => {
+  test('EIO from an access to the mapping', ['injection'], async () => {
     const { context, regs } = await started();
-    provoke(regs, 'detachAll');
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     await mappingGone(regs);
     const error = await failure(() => regs.read64(0));
@@ -299,20 +292,20 @@ describe('a detach by the kernel', () => {
     expect(await codeOf(() => regs.readBlock(0, new Uint32Array(4)))).toBe('EIO');
   });
 
-  test('with ERR_FF: all ones, and a store to it sticks', ['provoke'], async () => {
+  test('with ERR_FF: reads all ones, and then what is written', ['injection'], async () => {
     const { context, regs } = await started({ errFf: true });
-    provoke(regs, 'detachAll');
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     await mappingGone(regs);
-    expect(regs.read64(0x10)).toBe((1n << 64n) - 1n);
+    expect(regs.read64(0x10)).toBe(ALL_ONES_64);
     regs.write64(0x10, 5n);
     expect(regs.read64(0x10)).toBe(5n);
   });
 
-  test('ends events() with EIO, once what was pending is told', ['provoke'], async () => {
+  test('ends waits with EIO, after the pending events', ['injection'], async () => {
     const { context, regs } = await started({ interrupts: 4 });
-    await provoked(regs, 'interrupt', { argument: 1n });
-    provoke(regs, 'detachAll');
+    await injectAndWait(regs, 'interrupt', { argument: 1n });
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     expect(await context.waitForEvent({ timeout: 15_000 })).toMatchObject({
       type: 'afu-interrupt',
@@ -324,12 +317,12 @@ describe('a detach by the kernel', () => {
 });
 
 describe('a card in error (EEH)', () => {
-  test('loads are all ones, and all ones is data', ['device-side', 'bare-metal'], async () => {
+  test('reads are all ones and do not throw', ['device-side', 'bare-metal'], async () => {
     const { context, regs } = await started();
     await target.device.freeze(0);
     try {
-      expect(regs.read64(0x08)).toBe((1n << 64n) - 1n);
-      expect(regs.read32(0x08)).toBe(0xffff_ffff);
+      expect(regs.read64(0x08)).toBe(ALL_ONES_64);
+      expect(regs.read32(0x08)).toBe(ALL_ONES_32);
       await target.device.linkDown(0);
       expect(context.linkState()).toBe('down');
       expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
@@ -369,7 +362,7 @@ describe('close', () => {
     }
   });
 
-  test('lets go of the process element, so that it can be had again', ['dedicated'], async () => {
+  test('frees the process element', ['dedicated'], async () => {
     for (let round = 0; round < 3; round += 1) {
       const context = await system.open(`/dev/cxl/${target.dedicatedAfu}d`);
       await context.attach({ wed: 0n });

@@ -1,4 +1,4 @@
-/** Whole jobs through the memcpy AFU: the program an application would write. */
+/** Work elements of the memcpy AFU, as a program would use them. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 import {
@@ -42,7 +42,7 @@ describe('the memcpy AFU', () => {
     const source = context.hold(randomBytes(4096));
     const middle = system.allocate(4096);
     const destination = context.hold(Buffer.alloc(4096));
-    // 128 bytes a time: what every PSL can copy.
+    // 128 bytes at a time, which every PSL can copy.
     for (let at = 0; at < 4096; at += 128) {
       const one = queue.add({
         command: COPY,
@@ -63,7 +63,7 @@ describe('the memcpy AFU', () => {
     middle.free({ force: true });
   });
 
-  test('goes round its queue many times', [], async () => {
+  test('continues at the start of its queue after the end', [], async () => {
     const { context, queue } = job;
     const source = context.hold(randomBytes(128));
     const destination = context.hold(Buffer.alloc(128));
@@ -80,7 +80,7 @@ describe('the memcpy AFU', () => {
     }
   });
 
-  test('interrupts, stops, and goes on when restarted', [], async () => {
+  test('interrupts, stops, and continues when restarted', [], async () => {
     const { context, queue, regs } = job;
     const wait = context.waitForInterrupt(2, { timeout: 15_000 });
     const element = queue.add({ command: INTERRUPT, length: 2 });
@@ -129,7 +129,7 @@ describe('the memcpy AFU', () => {
     const words = job.context.hold(Buffer.alloc(256));
     const increment = { command: INCREMENT, source: system.addressOf(words), destination: 0n };
     increment.destination = increment.source + 128n;
-    // 0 is no interrupt either.
+    // Neither 0 nor 5 is an interrupt of this context.
     for (const source of [0, 5]) {
       const interrupt = queue.add({ command: INTERRUPT, length: source });
       const next = queue.add(increment);
@@ -143,7 +143,7 @@ describe('the memcpy AFU', () => {
   });
 
   test(
-    'on CAIA 2 copies a cache line at most, for one process element in four',
+    'on CAIA 2 copies at most a cache line, and for one process element in four',
     ['caia-2'],
     async () => {
       const source = randomBytes(256);
@@ -201,7 +201,7 @@ describe('the memcpy AFU', () => {
     expect((await queue.finished(element)) & ADDRESS_ERROR).toBe(ADDRESS_ERROR);
   });
 
-  test('tells its process handle and the time', [], async () => {
+  test('has registers for the process handle and the timebase', [], async () => {
     const { context, regs } = job;
     expect(regs.read64(registers.processHandle) >> 48n).toBe(BigInt(context.processElement ?? -1));
     regs.write64(registers.timebase, 0n);
@@ -230,7 +230,7 @@ describe('its atomics', () => {
     expect(await swap(5n, 12n)).toBe(9n);
   });
 
-  test('are of aligned words', [], async () => {
+  test('require aligned words', [], async () => {
     const word = job.context.hold(Buffer.alloc(128));
     const element = job.queue.add({
       command: COMPARE_AND_SWAP,
@@ -243,8 +243,8 @@ describe('its atomics', () => {
     expect(word.equals(Buffer.alloc(128))).toBe(true);
   });
 
-  // The kind of access is the models' choice, so this is for targets that are models.
-  test('fault as a store does, whether they would swap or not', ['provoke'], async () => {
+  // The AFU's description does not say how it accesses the word. This is what our models do.
+  test('fault as a store does, whether or not they would swap', ['injection'], async () => {
     const { context, queue } = job;
     const wait = context.waitForEvent({ timeout: 15_000 });
     const element = queue.add({

@@ -1,4 +1,4 @@
-/** Memory an AFU can reach. */
+/** Memory for an AFU to access: allocation, loads and stores, addresses. */
 import { runInNewContext } from 'node:vm';
 import type { Memory } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
@@ -30,7 +30,7 @@ describe('allocate', () => {
     expect(memory.buffer).toBe(memory.buffer);
   });
 
-  test('is aligned as asked for', [], () => {
+  test('is aligned as requested', [], () => {
     for (const alignment of [1, 128, 65536, 2 ** 21]) {
       expect(allocate(4096, { alignment }).address % BigInt(alignment)).toBe(0n);
     }
@@ -43,13 +43,13 @@ describe('allocate', () => {
     expect(await codeOf(() => system.allocate(4096, { numaNode: 1000 }))).toBe('EINVAL');
   });
 
-  test('takes transparent huge pages', [], () => {
+  test('accepts transparent huge pages', [], () => {
     const memory = allocate(2 ** 21, { hugePages: 'transparent' });
     memory.store64(2 ** 21 - 8, 1n);
     expect(memory.load64(2 ** 21 - 8)).toBe(1n);
   });
 
-  test('takes pages of the hugetlb pool; with an empty one, or none, says so', ['hugetlb'], () => {
+  test('uses pages of the hugetlb pool, or fails with ENOMEM or EOPNOTSUPP', ['hugetlb'], () => {
     let explicit: Memory | undefined;
     try {
       explicit = allocate(2 ** 21, { hugePages: 'explicit' });
@@ -59,7 +59,7 @@ describe('allocate', () => {
     explicit?.store8(0, 1);
   });
 
-  test('refuses what makes no sense', [], async () => {
+  test('refuses invalid arguments', [], async () => {
     expect(await codeOf(() => system.allocate(0))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.allocate(-1))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.allocate(1.5))).toBe('ERR_OUT_OF_RANGE');
@@ -81,7 +81,7 @@ describe('allocate', () => {
 });
 
 describe('load and store', () => {
-  test('every width, in the byte order named', [], () => {
+  test('every width, in the byte order of the call', [], () => {
     const memory = allocate(64);
     const bytes = new Uint8Array(memory.buffer);
     memory.store64(0, 0x0102_0304_0506_0708n, { endian: 'big' });
@@ -107,14 +107,14 @@ describe('load and store', () => {
     expect(new Uint32Array(host.buffer)[0]).toBe(1);
   });
 
-  test('sees what JavaScript wrote, and the other way round', [], () => {
+  test('reads what JavaScript has written to the buffer', [], () => {
     const memory = allocate(8);
     new BigUint64Array(memory.buffer)[0] = 77n;
     system.memoryBarrier();
     expect(memory.load64(0)).toBe(77n);
   });
 
-  test('refuses misaligned, out of bounds, and what does not fit', [], async () => {
+  test('refuse misaligned and out-of-bounds offsets, and values that do not fit', [], async () => {
     const memory = allocate(16);
     expect(await codeOf(() => memory.load64(4))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => memory.load64(16))).toBe('ERR_OUT_OF_RANGE');
@@ -141,7 +141,7 @@ describe('lifetime', () => {
     expect(await codeOf(() => memory.buffer)).toBe('ERR_INVALID_STATE');
   });
 
-  test('EBUSY: free while a context is attached; force frees all the same', [], async () => {
+  test('EBUSY: free while a context is attached, unless forced', [], async () => {
     const memory = allocate(4096);
     const job = await startJob(system, `/dev/cxl/${afu}s`);
     const error = await failure(() => memory.free());
@@ -158,7 +158,7 @@ describe('lifetime', () => {
     const memory = allocate(4096);
     const { port1 } = new MessageChannel();
     try {
-      // Newer runtimes throw; older ones leave it where it is.
+      // Newer versions of Node throw; older ones do not transfer it.
       port1.postMessage(memory.buffer, [memory.buffer]);
     } catch (error) {
       expect((error as Error).name).toBe('DataCloneError');
@@ -197,12 +197,12 @@ describe('addressOf', () => {
     expect(system.addressOf(new Uint8Array(memory.buffer, 128))).toBe(memory.address + 128n);
   });
 
-  test('refuses what has no stable address', [], async () => {
+  test('refuses buffers without a stable address', [], async () => {
     expect(await codeOf(() => system.addressOf([1] as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.addressOf('x' as never))).toBe('ERR_INVALID_ARG_TYPE');
     const Resizable = ArrayBuffer as unknown as new (n: number, o: object) => ArrayBuffer;
     const resizable = new Resizable(8, { maxByteLength: 64 });
-    // Runtimes before resizable buffers make a fixed one of this.
+    // Versions of Node without resizable buffers create a fixed-length one.
     if ('resizable' in resizable) {
       expect(await codeOf(() => system.addressOf(resizable))).toBe('ERR_INVALID_ARG_VALUE');
     }

@@ -1,4 +1,4 @@
-/** Every attribute of adapters and AFUs, typed; what is absent, and what is nonsense. */
+/** The attributes of adapters and AFUs: their values, absent ones, and invalid ones. */
 import type { Adapter, Afu } from 'node-cxl';
 import { describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
@@ -38,7 +38,7 @@ describe('adapters', () => {
     expect(first.pciPath).toMatch(/[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/);
   });
 
-  test('lack in a guest what only bare metal has', ['guest'], async () => {
+  test('lack some attributes in a guest', ['guest'], async () => {
     const first = await adapter();
     expect(await first.caiaVersion()).toMatch(/^[12]\.\d+$/);
     expect(await first.baseImage()).toBeUndefined();
@@ -47,14 +47,14 @@ describe('adapters', () => {
     expect(await first.perstReloadsSameImage()).toBeUndefined();
   });
 
-  test('attributes() is all of them at once', [], async () => {
+  test('attributes() returns every attribute', [], async () => {
     const first = await adapter();
     const all = await first.attributes();
     expect(all.caiaVersion).toBe(await first.caiaVersion());
     expect(Object.keys(all)).toHaveLength(8);
   });
 
-  test('take what may be written', ['device-side', 'bare-metal'], async () => {
+  test('can be written', ['device-side', 'bare-metal'], async () => {
     const first = await adapter();
     for (const image of ['user', 'none', 'factory'] as const) {
       await first.setLoadImageOnPerst(image);
@@ -101,7 +101,7 @@ describe('AFUs', () => {
   });
 
   test(
-    'of a master: the whole area and the processes’ slices',
+    'of a master: the whole area and each process’s part',
     ['master', 'bare-metal'],
     async () => {
       const one = await afu();
@@ -121,7 +121,7 @@ describe('AFUs', () => {
     await context.close();
   });
 
-  test('the memcpy AFU is known by its configuration record', [], async () => {
+  test('the memcpy AFU has its configuration record', [], async () => {
     const records = await (await afu()).configurationRecords();
     expect(records[0]?.index).toBe(0);
     expect(await records[0]?.vendor()).toBe(0x1014);
@@ -164,7 +164,7 @@ describe('AFUs', () => {
   });
 
   test(
-    'mode none takes the nodes away, and afu_directed brings them back',
+    'mode none removes the nodes, and afu_directed restores them',
     ['device-side', 'bare-metal'],
     async () => {
       const one = await afu();
@@ -180,19 +180,23 @@ describe('AFUs', () => {
     },
   );
 
-  test('EINVAL: irqs_max below irqs_min or over what there is', ['device-side'], async () => {
-    const one = await afu();
-    const most = (await one.irqsMax()) ?? 0;
-    expect(await codeOf(() => one.setIrqsMax(0x7fff))).toBe('EINVAL');
-    const least = (await one.irqsMin()) ?? 0;
-    if (least > 0) expect(await codeOf(() => one.setIrqsMax(least - 1))).toBe('EINVAL');
-    await one.setIrqsMax(least + 1);
-    expect(await one.irqsMax()).toBe(least + 1);
-    await one.setIrqsMax(most);
-    expect(await codeOf(() => one.setIrqsMax(-1))).toBe('ERR_OUT_OF_RANGE');
-  });
+  test(
+    'EINVAL: irqs_max below irqs_min or above what the adapter has',
+    ['device-side'],
+    async () => {
+      const one = await afu();
+      const most = (await one.irqsMax()) ?? 0;
+      expect(await codeOf(() => one.setIrqsMax(0x7fff))).toBe('EINVAL');
+      const least = (await one.irqsMin()) ?? 0;
+      if (least > 0) expect(await codeOf(() => one.setIrqsMax(least - 1))).toBe('EINVAL');
+      await one.setIrqsMax(least + 1);
+      expect(await one.irqsMax()).toBe(least + 1);
+      await one.setIrqsMax(most);
+      expect(await codeOf(() => one.setIrqsMax(-1))).toBe('ERR_OUT_OF_RANGE');
+    },
+  );
 
-  test('prefault_mode takes its three words', ['device-side', 'bare-metal'], async () => {
+  test('prefault_mode can be each of its three values', ['device-side', 'bare-metal'], async () => {
     const one = await afu();
     for (const mode of ['work_element_descriptor', 'all', 'none'] as const) {
       await one.setPrefaultMode(mode);
@@ -201,7 +205,7 @@ describe('AFUs', () => {
   });
 });
 
-describe('attributes that are not as they should be', () => {
+describe('absent and invalid attributes', () => {
   async function overridden(path: string, text: string | undefined, check: () => Promise<void>) {
     const restore = await device.overrideAttribute(path, text);
     try {
@@ -211,7 +215,7 @@ describe('attributes that are not as they should be', () => {
     }
   }
 
-  test('absent is undefined', ['device-side'], async () => {
+  test('an absent attribute is undefined', ['device-side'], async () => {
     const one = await afu();
     await overridden(`${one.path}/irqs_max`, undefined, async () => {
       expect(await one.irqsMax()).toBeUndefined();
@@ -221,7 +225,7 @@ describe('attributes that are not as they should be', () => {
     });
   });
 
-  test('EBADMSG: empty or nonsense, with what was expected', ['device-side'], async () => {
+  test('EBADMSG: empty or invalid, with what was expected', ['device-side'], async () => {
     const one = await afu();
     for (const text of ['', '\n', 'many', '0x', '-1', '1 2', '\u0001\u00ff']) {
       await overridden(`${one.path}/irqs_max`, text, async () => {
@@ -240,14 +244,18 @@ describe('attributes that are not as they should be', () => {
     });
   });
 
-  test('EPROTO: a driver that no longer serves this interface', ['device-side'], async () => {
-    const one = await afu();
-    await overridden(`${one.path}/api_version_compatible`, '2\n', async () => {
-      expect(await codeOf(() => one.open('slave'))).toBe('EPROTO');
-    });
-  });
+  test(
+    'EPROTO: a driver that no longer supports this version of its interface',
+    ['device-side'],
+    async () => {
+      const one = await afu();
+      await overridden(`${one.path}/api_version_compatible`, '2\n', async () => {
+        expect(await codeOf(() => one.open('slave'))).toBe('EPROTO');
+      });
+    },
+  );
 
-  test('a size that is nonsense is no length to map', ['device-side'], async () => {
+  test('mapProblemState() fails when the size is invalid', ['device-side'], async () => {
     const one = await afu();
     const context = await one.open('slave');
     await context.attach({ wed: 0n });

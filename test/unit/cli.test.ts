@@ -1,4 +1,4 @@
-/** The command-line program as a script meets it: outputs, exit codes, one line on stderr. */
+/** The command-line program: its output, exit codes, and messages on stderr. */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ interface Outcome {
 
 interface RunOptions {
   env?: Record<string, string>;
-  /** Called with each piece of output. */
+  /** Called at each chunk of output, with the output so far. */
   onOutput?: (child: ReturnType<typeof spawn>, soFar: string) => void;
 }
 
@@ -99,7 +99,7 @@ describe('list and info', () => {
   );
 
   it(
-    'tell every attribute, absent ones too',
+    'show every attribute, also absent ones',
     async () => {
       const env = config('guest.json', { flavour: 'guest', cards: [{}] });
       const card = await json(['info', 'card0'], { env });
@@ -120,7 +120,7 @@ describe('list and info', () => {
   );
 
   it(
-    'say so where there is no card',
+    'print a message where there is no card',
     async () => {
       const env = config('empty.json', { cards: [] });
       expect(await json(['list'], { env })).toEqual({ backend: 'mock', adapters: [] });
@@ -160,7 +160,7 @@ describe('memcpy', () => {
   }
 
   it(
-    'copies nothing, and more than its queue holds at once on a PSL9',
+    'copies an empty file, and on a PSL9 more than its queue holds at once',
     async () => {
       const env = config('psl9.json', { flavour: 'guest', cards: [{ caiaVersion: '2.0' }] });
       for (const size of [0, 1, 3_000_000]) {
@@ -178,7 +178,7 @@ describe('memcpy', () => {
   );
 
   it(
-    'refuses to copy a file onto itself, and leaves it alone',
+    'refuses to copy a file onto itself, and does not change it',
     async () => {
       writeFileSync(file('same'), 'contents');
       const { code, stderr } = await run([
@@ -194,7 +194,7 @@ describe('memcpy', () => {
 
 describe('watch', () => {
   it(
-    'prints events a line each, and ends after as many as asked',
+    'prints one event per line, and ends after --count events',
     async () => {
       const args = ['watch', '--mock', 'afu1.0', '--write', '0x10=0x80', '--count', '1'];
       const { code, stdout, stderr } = await run([...args, '--json']);
@@ -209,7 +209,7 @@ describe('watch', () => {
   );
 
   it(
-    'ends when its time is up, and at Ctrl-C with 130',
+    'ends after --for, and at Ctrl-C with 130',
     async () => {
       const timed = await run(['watch', '--mock', 'afu0.0m', '--for', '50']);
       expect([timed.code, timed.stdout]).toEqual([0, '']);
@@ -225,22 +225,27 @@ describe('watch', () => {
 });
 
 describe('failures', () => {
-  const rows: [string, string[], number, RegExp][] = [
+  const cases: [string, string[], number, RegExp][] = [
     ['an unknown command', ['frobnicate'], 2, /unknown command 'frobnicate'/],
     ['an unknown option', ['list', '--frob'], 2, /unknown option '--frob'/],
     ['an option without its value', ['memcpy', '--mock', '--in'], 2, /argument missing/],
     ['a required option left out', ['memcpy', '--mock', '--in', 'x'], 2, /'--out <file>'/],
-    ['a name of nothing', ['info', '--mock', 'sda'], 2, /'sda' is not the name of a card or AFU/],
-    ['a number that is none', ['watch', '--mock', 'afu0.0', '--wed', '1e3'], 2, /0x…/],
-    ['a register that is none', ['watch', '--mock', 'afu0.0', '--write', '3'], 2, /OFFSET=VALUE/],
+    [
+      'a name of neither a card nor an AFU',
+      ['info', '--mock', 'sda'],
+      2,
+      /'sda' is not the name of a card or AFU/,
+    ],
+    ['an invalid number', ['watch', '--mock', 'afu0.0', '--wed', '1e3'], 2, /0x…/],
+    ['an invalid register', ['watch', '--mock', 'afu0.0', '--write', '3'], 2, /OFFSET=VALUE/],
     ['a misaligned register', ['watch', '--mock', 'afu1.0', '--write', '3=1'], 2, /multiple of 8/],
     ['an absent card', ['info', '--mock', 'card7'], 3, /card7.*there are card0, card1/],
     ['an absent AFU', ['watch', '--mock', 'afu7.0'], 3, /afu7\.0/],
     ['an absent node', ['watch', '--mock', 'afu0.0d'], 3, /ENOENT.*afu0\.0d/],
     ['an absent file', ['memcpy', '--mock', '--in', '/nothing', '--out', 'x'], 1, /ENOENT/],
-    ['an image unmeant', ['image', '--mock', 'card0', '--in', 'x'], 2, /pass --yes/],
+    ['an image without --yes', ['image', '--mock', 'card0', '--in', 'x'], 2, /pass --yes/],
   ];
-  for (const [what, args, expected, line] of rows) {
+  for (const [what, args, expected, line] of cases) {
     it(
       `${what} exits ${expected}, with one line on stderr`,
       async () => {
@@ -256,13 +261,13 @@ describe('failures', () => {
   }
 
   it(
-    'a full AFU is busy, an image out of place has no device',
+    'no process element or interrupt left is busy; an image on bare metal has no device',
     async () => {
       const env = config('busy.json', { cards: [{ interrupts: 2 }] });
       const busy = await run(['watch', 'afu0.0'], { env });
       expect([busy.code, busy.stderr.split('\n').length]).toEqual([5, 2]);
       expect(busy.stderr).toMatch(/ENOSPC/);
-      writeFileSync(file('image'), 'not much of one');
+      writeFileSync(file('image'), 'not an image');
       const image = await run(['image', 'card0', '--mock', '--yes', '--in', file('image')]);
       expect([image.code, image.stderr.split('\n').length]).toEqual([3, 2]);
     },
@@ -270,7 +275,7 @@ describe('failures', () => {
   );
 
   it(
-    'a node that may not be opened is a matter of permission, and says what to do',
+    'a node without permission has its exit code and a hint',
     async () => {
       const env = config('denied.json', { faults: [{ name: 'open', errno: 'EACCES' }] });
       const { code, stderr } = await run(['watch', 'afu0.0'], { env });
@@ -281,7 +286,7 @@ describe('failures', () => {
   );
 
   it(
-    'an AFU that loses a copy, or never ends, fails the job',
+    'an AFU that does not complete a copy, or does not interrupt, fails the command',
     async () => {
       const args = ['memcpy', '--in', manifest, '--out', file('copy')];
       const fault = config('fault.json', {
@@ -299,7 +304,7 @@ describe('failures', () => {
   );
 
   it(
-    'an AFU that is no memcpy AFU gets its time, and a word of warning',
+    'with another AFU a warning is printed, and the command times out',
     async () => {
       const args = ['memcpy', '--mock', '--in', manifest, '--out', file('copy')];
       const { code, stderr } = await run([...args, '--afu', 'afu1.0', '--timeout', '200']);
@@ -314,7 +319,7 @@ describe('failures', () => {
   );
 
   it(
-    'a reader that has heard enough is no failure',
+    'a closed pipe on stdout is no failure',
     async () => {
       const child = spawn(
         'bash',

@@ -6,7 +6,7 @@ import { errnoName, errnos } from '../../dist/shared/errno';
 import { systemError, unwrap } from '../../dist/shared/errors';
 
 describe('CxlError', () => {
-  it('has what Node’s own system errors have', () => {
+  it('has the properties of Node’s own system errors', () => {
     const error = systemError('EIO', 'ioctl(START_WORK)', '/dev/cxl/afu0.0s');
     expect(error).toBeInstanceOf(CxlError);
     expect(error).toBeInstanceOf(Error);
@@ -25,7 +25,7 @@ describe('CxlError', () => {
     expect(Object.hasOwn(systemError(28, 'open'), 'path')).toBe(false);
   });
 
-  it('says what to do about the common ones', () => {
+  it('has a hint for common errnos', () => {
     expect(systemError('EACCES', 'open').message).toContain('udev');
     expect(systemError('ENODEV', 'open').message).toContain('Linux 3.18 to 6.14');
     expect(systemError('ENOENT', 'open').message).toContain('Linux 3.18 to 6.14');
@@ -34,8 +34,8 @@ describe('CxlError', () => {
     expect(systemError('EIO', 'open').message).toContain('link');
   });
 
-  it('gives advice about the call that failed, and not about another one like it', async () => {
-    const told = async (call: () => unknown): Promise<string> => {
+  it('has a hint for the call that failed, not for another with the same errno', async () => {
+    const messageOf = async (call: () => unknown): Promise<string> => {
       try {
         await call();
       } catch (error) {
@@ -46,19 +46,23 @@ describe('CxlError', () => {
     const mock = createMockCxl({ cards: [{}] });
     const [card] = await mock.adapters();
     const [afu] = await mock.afus();
-    expect(await told(() => mock.allocate(1, { numaNode: 5 }))).toContain('NUMA node 5');
-    expect(await told(() => mock.allocate(1, { hugePages: 'explicit' }))).toContain('nr_hugepages');
-    expect(await told(() => mock.adopt(1))).toContain('no such descriptor');
-    expect(await told(() => mock.open('afu0.0d'))).toContain('the mode that has this node');
-    expect(await told(() => card?.downloadImage(new Uint8Array(1)))).toContain('PowerVM');
+    expect(await messageOf(() => mock.allocate(1, { numaNode: 5 }))).toContain('NUMA node 5');
+    expect(await messageOf(() => mock.allocate(1, { hugePages: 'explicit' }))).toContain(
+      'nr_hugepages',
+    );
+    expect(await messageOf(() => mock.adopt(1))).toContain('no such descriptor');
+    expect(await messageOf(() => mock.open('afu0.0d'))).toContain('the mode that has this node');
+    expect(await messageOf(() => card?.downloadImage(new Uint8Array(1)))).toContain('PowerVM');
     mock.inject({ name: 'sysfs-write', errno: 'EACCES' });
-    expect(await told(() => afu?.setIrqsMax(8))).toContain('written by root');
+    expect(await messageOf(() => afu?.setIrqsMax(8))).toContain('written by root');
     const guest = createMockCxl({ cards: [{}], flavour: 'guest' });
     const [platform] = await guest.adapters();
-    expect(await told(() => platform?.setLoadImageOnPerst('user'))).toContain('no such attribute');
+    expect(await messageOf(() => platform?.setLoadImageOnPerst('user'))).toContain(
+      'no such attribute',
+    );
   });
 
-  it('names an errno it does not know by its number', () => {
+  it('names an unknown errno by its number', () => {
     expect(errnoName(-4095)).toBe('E4095');
     expect(systemError(4095, 'read').code).toBe('E4095');
   });
@@ -73,7 +77,7 @@ describe('CxlError', () => {
 });
 
 describe('unwrap', () => {
-  it('answers values and throws refusals', () => {
+  it('returns values and throws negative errnos', () => {
     expect(unwrap(0, 'x')).toBe(0);
     expect(unwrap('text', 'x')).toBe('text');
     expect(() => unwrap(-5, 'read')).toThrow(/^EIO/);

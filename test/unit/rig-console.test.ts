@@ -65,7 +65,7 @@ const troubles: Record<string, readonly string[]> = {
 };
 
 describe('a console', () => {
-  it('without trouble has none', () => {
+  it('without problems has no failures', () => {
     expect(judge([...healthy, ...end])).toEqual([]);
   });
 
@@ -79,7 +79,7 @@ describe('a console', () => {
     });
   }
 
-  it('is read to its last word, and where words run into each other', () => {
+  it('is read to the end, and also where lines run together', () => {
     const late = '[  378.5] WARNING: CPU: 0 PID: 1 at kernel/reboot.c:1 kernel_power_off+0x58/0xe8';
     expect(judge([...healthy, ...end, late])).toHaveLength(1);
     expect(judge([...healthy, `ok - a ch${late}`, ...end])).toEqual([
@@ -91,7 +91,7 @@ describe('a console', () => {
     ).toMatch(/^kernel: panic: /);
   });
 
-  it('names each kind of trouble once, and counts it', () => {
+  it('has one failure per kind of problem, with a count', () => {
     const failures = judge([...healthy, 'BUG: one', 'Oops: two', 'BUG: three', ...end]);
     expect(failures).toEqual(['kernel: BUG: BUG: one (and 1 more)', 'kernel: oops: Oops: two']);
   });
