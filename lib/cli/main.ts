@@ -1,7 +1,8 @@
 /** The command-line program. */
 import Table from 'cli-table3';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { cxl } from '../index';
+import { integerFrom, unsignedBigInt } from './arguments';
 import { deviceInfo, deviceTree, listDevices } from './devices';
 import { doeCommand } from './doe';
 import { EXIT_CODES, exitCodeOf, failureLine } from './failure';
@@ -13,21 +14,6 @@ import { parseWrite, type WatchOptions, watch } from './watch';
 
 /** Aborted by Ctrl-C, and when nothing reads the output any more. */
 const interruption = new AbortController();
-
-function integer(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError('expected a whole number.');
-  }
-  return value;
-}
-
-function uint64(text: string): bigint {
-  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) {
-    throw new InvalidArgumentError('expected a number, decimal or 0x….');
-  }
-  return BigInt(text);
-}
 
 /** Prints an object as a table with a row for each property. */
 function printTable(data: { readonly [key: string]: DataValue }): void {
@@ -113,7 +99,7 @@ function newProgram(): Command {
     .requiredOption('--out <file>', 'the copy')
     .option('--afu <name>', 'default: the first AFU with configuration record 1014:4350')
     .option('--poll', 'poll for completion instead of waiting for interrupts')
-    .option('--timeout <ms>', 'for each batch of work elements', integer, 60_000)
+    .option('--timeout <ms>', 'for each batch of work elements', integerFrom(0), 60_000)
     .addOption(
       new Option('--progress <when>', 'progress bar on stderr')
         .choices(['auto', 'always', 'never'])
@@ -125,16 +111,16 @@ function newProgram(): Command {
     .command('watch')
     .description('attach a context to an AFU and print the events it gets')
     .argument('<name>', 'an AFU (afu0.0), or one of its nodes (afu0.0m)')
-    .option('--wed <value>', 'work element descriptor', uint64, 0n)
-    .option('--interrupts <n>', 'AFU interrupts to attach with; default: irqs_min', integer)
+    .option('--wed <value>', 'work element descriptor', unsignedBigInt, 0n)
+    .option('--interrupts <n>', 'AFU interrupts to attach with; default: irqs_min', integerFrom(0))
     .option(
       '--write <offset=value>',
       'write a 64-bit big-endian register once attached; may be repeated',
       (text: string, previous: WatchOptions['write']) => [...previous, parseWrite(text)],
       [],
     )
-    .option('--count <n>', 'stop after this many events', integer)
-    .option('--for <ms>', 'stop after this time', integer)
+    .option('--count <n>', 'stop after this many events', integerFrom(0))
+    .option('--for <ms>', 'stop after this time', integerFrom(0))
     .option('--json', 'print a JSON object per line')
     .action((name: string, options: WatchOptions) =>
       watch(cxl, name, options, interruption.signal),
