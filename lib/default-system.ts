@@ -4,15 +4,14 @@ import { debug } from './shared/debug';
 import { valueError } from './shared/errors';
 
 /**
- * The system that programs normally use: this machine's, or by NODE_CXL_BACKEND a mock. `mock` is
- * the default configuration of the mock, `mock:FILE.json` the one in a file. An environment
- * variable decides, so that a program needs no change to run on a mock.
+ * The real system, unless NODE_CXL_BACKEND says otherwise: `mock`, or `mock:FILE.json` for one
+ * described in a file. Decided outside the program, so that any program can be run either way.
  */
 export const cxl = new Cxl(() => chooseBinding(process.env['NODE_CXL_BACKEND'] ?? ''));
 
 function chooseBinding(choice: string): Binding {
   debug('backend: %s', choice || 'native');
-  // Loaded only when chosen: a program on a mock needs no addon, and one on a card no mock.
+  // Loaded when chosen: a program on a mock needs no compiled code, one on a card no mock.
   if (choice === '' || choice === 'native') {
     return (require('./native') as typeof import('./native')).nativeBinding();
   }
