@@ -7,7 +7,7 @@ import { type Job, startJob } from './support/work-queue';
 import { target, test } from './target';
 
 const { system, afu } = target;
-const longWait = { timeout: 15_000 };
+const LONG_WAIT = { timeout: 15_000 };
 const jobs: Job[] = [];
 
 afterEach(async () => {
@@ -24,7 +24,7 @@ describe('delivery', () => {
   test('an interrupt event has the number of the interrupt', ['injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
-    const event = await context.waitForEvent(longWait);
+    const event = await context.waitForEvent(LONG_WAIT);
     expect(event).toMatchObject({ type: 'afu-interrupt', irq: 2, flags: 0 });
     expect(event.processElement).toBeTypeOf('number');
   });
@@ -35,7 +35,7 @@ describe('delivery', () => {
     await injectAndWait(regs, 'interrupt', { argument: interrupts(1, 4) });
     const irqs: number[] = [];
     for (let n = 0; n < 3; n += 1) {
-      const event = await context.waitForEvent(longWait);
+      const event = await context.waitForEvent(LONG_WAIT);
       if (event.type === 'afu-interrupt') irqs.push(event.irq);
     }
     expect(irqs).toEqual([1, 3, 4]);
@@ -48,8 +48,8 @@ describe('delivery', () => {
       const { context, regs } = await started();
       await injectAndWait(regs, 'interrupt', { argument: interrupts(1), count: 5n });
       await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
-      expect(await context.waitForEvent(longWait)).toMatchObject({ irq: 1 });
-      expect(await context.waitForEvent(longWait)).toMatchObject({ irq: 2 });
+      expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 1 });
+      expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 2 });
       expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
     },
   );
@@ -60,21 +60,21 @@ describe('delivery', () => {
     await injectAndWait(regs, 'dataStorage', { value: 0x40n });
     await injectAndWait(regs, 'interrupt', { argument: interrupts(1) });
     const types: string[] = [];
-    for (let n = 0; n < 3; n += 1) types.push((await context.waitForEvent(longWait)).type);
+    for (let n = 0; n < 3; n += 1) types.push((await context.waitForEvent(LONG_WAIT)).type);
     expect(types).toEqual(['afu-interrupt', 'data-storage', 'afu-error']);
   });
 
   test('a data storage fault has the address', ['injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'dataStorage', { value: 0x1230n });
-    const event = await context.waitForEvent(longWait);
+    const event = await context.waitForEvent(LONG_WAIT);
     expect(event).toMatchObject({ type: 'data-storage', address: 0x1230n });
   });
 
   test('an AFU error has its value', ['injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'afuError', { value: 0xfeed_0000_0000_beefn });
-    expect(await context.waitForEvent(longWait)).toMatchObject({
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({
       type: 'afu-error',
       error: 0xfeed_0000_0000_beefn,
     });
@@ -84,14 +84,14 @@ describe('delivery', () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'afuError', { value: 1n });
     await injectAndWait(regs, 'afuError', { value: 2n });
-    expect(await context.waitForEvent(longWait)).toMatchObject({ type: 'afu-error', error: 1n });
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ type: 'afu-error', error: 1n });
     expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
   test('a context gets only its own events', ['injection'], async () => {
     const [one, two] = [await started(), await started()];
     await injectAndWait(two.regs, 'interrupt', { argument: interrupts(2) });
-    expect(await two.context.waitForEvent(longWait)).toMatchObject({ irq: 2 });
+    expect(await two.context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 2 });
     expect(await codeOf(() => one.context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
@@ -108,7 +108,7 @@ describe('delivery', () => {
       const { context, regs } = await started();
       for (let round = 0; round < 100; round += 1) {
         const irq = 1 + (round % 4);
-        const wait = context.waitForEvent(longWait);
+        const wait = context.waitForEvent(LONG_WAIT);
         inject(regs, 'interrupt', { argument: interrupts(irq) });
         expect(await wait).toMatchObject({ type: 'afu-interrupt', irq });
       }
@@ -121,7 +121,7 @@ describe('raw bytes', () => {
   async function inject(job: Job, bytes: Uint8Array): Promise<void> {
     // The driver's index of the context: only its events have it.
     await injectAndWait(job.regs, 'interrupt', { argument: interrupts(1) });
-    const { processElement } = await job.context.waitForEvent(longWait);
+    const { processElement } = await job.context.waitForEvent(LONG_WAIT);
     await target.device.injectEventBytes(afu, processElement, bytes);
   }
 
@@ -136,7 +136,7 @@ describe('raw bytes', () => {
   test('an event of unknown type has its bytes', ['device-side'], async () => {
     const job = await started();
     await inject(job, event(99, 12, Uint8Array.of(1, 2, 3, 4)));
-    expect(await job.context.waitForEvent(longWait)).toEqual({
+    expect(await job.context.waitForEvent(LONG_WAIT)).toEqual({
       type: 'unknown',
       processElement: 7,
       rawType: 99,
@@ -150,7 +150,7 @@ describe('raw bytes', () => {
     await inject(job, Buffer.concat([one, event(97, 9, Uint8Array.of(5)), one]));
     const types: number[] = [];
     for (let n = 0; n < 3; n += 1) {
-      const event = await job.context.waitForEvent(longWait);
+      const event = await job.context.waitForEvent(LONG_WAIT);
       if (event.type === 'unknown') types.push(event.rawType);
     }
     expect(types).toEqual([98, 97, 98]);
@@ -172,15 +172,15 @@ describe('raw bytes', () => {
       ];
       for (const bytes of bad) {
         await inject(job, bytes);
-        const error = await failure(() => job.context.waitForEvent(longWait));
+        const error = await failure(() => job.context.waitForEvent(LONG_WAIT));
         expect(error.code).toBe('EBADMSG');
         expect(error.syscall).toBe('read');
       }
       await inject(job, Buffer.concat([event(98, 8), event(1, 8)]));
-      expect(await job.context.waitForEvent(longWait)).toMatchObject({ rawType: 98 });
-      expect(await codeOf(() => job.context.waitForEvent(longWait))).toBe('EBADMSG');
+      expect(await job.context.waitForEvent(LONG_WAIT)).toMatchObject({ rawType: 98 });
+      expect(await codeOf(() => job.context.waitForEvent(LONG_WAIT))).toBe('EBADMSG');
       await inject(job, event(98, 8));
-      expect(await job.context.waitForEvent(longWait)).toMatchObject({ rawType: 98 });
+      expect(await job.context.waitForEvent(LONG_WAIT)).toMatchObject({ rawType: 98 });
     },
   );
 });
@@ -199,7 +199,7 @@ describe('waiting', () => {
 
   test('is for one reader at a time', ['injection'], async () => {
     const { context, regs } = await started();
-    const first = context.waitForEvent(longWait);
+    const first = context.waitForEvent(LONG_WAIT);
     expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => context.events().next())).toBe('ERR_INVALID_STATE');
     inject(regs, 'interrupt', { argument: interrupts(1) });
@@ -252,7 +252,7 @@ describe('waiting', () => {
         inject(regs, 'interrupt', { argument: interrupts(1) });
         if (round % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
         controller.abort();
-        const event = (await wait) ?? (await context.waitForEvent(longWait));
+        const event = (await wait) ?? (await context.waitForEvent(LONG_WAIT));
         expect(event).toMatchObject({ type: 'afu-interrupt', irq: 1 });
       }
     },
@@ -262,9 +262,9 @@ describe('waiting', () => {
   test('waitForInterrupt leaves other interrupts pending', ['injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'interrupt', { argument: interrupts(1, 2, 3) });
-    await context.waitForInterrupt(3, longWait);
-    await context.waitForInterrupt(1, longWait);
-    expect(await context.waitForEvent(longWait)).toMatchObject({ irq: 2 });
+    await context.waitForInterrupt(3, LONG_WAIT);
+    await context.waitForInterrupt(1, LONG_WAIT);
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 2 });
   });
 
   test(
@@ -272,7 +272,7 @@ describe('waiting', () => {
     ['injection'],
     async () => {
       const { context, regs } = await started();
-      const wait = context.waitForInterrupt(1, longWait);
+      const wait = context.waitForInterrupt(1, LONG_WAIT);
       for (let round = 0; round < 50; round += 1) {
         await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
         await new Promise((resolve) => setTimeout(resolve, 2));
@@ -284,7 +284,7 @@ describe('waiting', () => {
           () => true,
           () => false,
         );
-      await context.waitForInterrupt(2, longWait);
+      await context.waitForInterrupt(2, LONG_WAIT);
       let more = 0;
       while (await again()) more += 1;
       // What the kernel may still have had pending.
@@ -297,7 +297,7 @@ describe('waiting', () => {
     ['injection'],
     async () => {
       const { context, regs } = await started();
-      const wait = failure(() => context.waitForInterrupt(1, longWait));
+      const wait = failure(() => context.waitForInterrupt(1, LONG_WAIT));
       inject(regs, 'dataStorage', { value: 0x40n });
       const error = await wait;
       expect(error.code).toBe('EFAULT');
@@ -310,7 +310,7 @@ describe('waiting', () => {
     ['injection'],
     async () => {
       const { context, regs } = await started();
-      const wait = failure(() => context.waitForInterrupt(1, longWait));
+      const wait = failure(() => context.waitForInterrupt(1, LONG_WAIT));
       inject(regs, 'afuError', { value: 9n });
       const error = await wait;
       expect(error.code).toBe('EREMOTEIO');
@@ -320,7 +320,7 @@ describe('waiting', () => {
 
   test('waitForInterrupt rejects on a detach', ['injection'], async () => {
     const { context, regs } = await started();
-    const wait = failure(() => context.waitForInterrupt(1, longWait));
+    const wait = failure(() => context.waitForInterrupt(1, LONG_WAIT));
     inject(regs, 'detachAll');
     expect((await wait).code).toBe('EIO');
   });
@@ -350,7 +350,7 @@ describe('waiting', () => {
       if (irqs.length === 3) break;
     }
     expect(irqs).toEqual([1, 2, 3]);
-    expect(await context.waitForEvent(longWait)).toMatchObject({ irq: 4 });
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 4 });
   });
 
   test('events() ends with AbortError when its signal aborts', [], async () => {
@@ -371,7 +371,7 @@ describe('waiting', () => {
     async () => {
       const many: Job[] = [];
       for (let n = 0; n < 50; n += 1) many.push(await started());
-      const waits = many.map(({ context }) => context.waitForInterrupt(1, longWait));
+      const waits = many.map(({ context }) => context.waitForInterrupt(1, LONG_WAIT));
       for (const { regs } of many) inject(regs, 'interrupt', { argument: interrupts(1) });
       await Promise.all(waits);
     },

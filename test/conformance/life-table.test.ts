@@ -1,7 +1,7 @@
 /** Each call in each state of a context (OPENED, STARTED, CLOSED), with the errno it fails with. */
 import { type Context, CxlError } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
-import { ALL_ONES_32, ALL_ONES_64 } from './support/all-ones';
+import { ALL_ONES_32, ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { codeOf, failure } from './support/errors';
 import { inject, injectAndWait, mappingGone } from './support/injection';
 import { type Job, startJob, until, WorkQueue } from './support/work-queue';

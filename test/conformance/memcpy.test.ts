@@ -11,8 +11,8 @@ import {
   INTERRUPT,
   INVALID_SOURCE,
   type Job,
+  REGISTERS,
   RESTART,
-  registers,
   STOPPED,
   startCopyJob,
   startJob,
@@ -33,7 +33,7 @@ afterEach(async () => {
 });
 
 async function stopped(): Promise<void> {
-  await until(() => (job.regs.read64(registers.status) & STOPPED) !== 0n, 'the AFU to stop');
+  await until(() => (job.regs.read64(REGISTERS.status) & STOPPED) !== 0n, 'the AFU to stop');
 }
 
 describe('the memcpy AFU', () => {
@@ -95,7 +95,7 @@ describe('the memcpy AFU', () => {
       source: system.addressOf(source),
       destination: system.addressOf(destination),
     });
-    regs.write64(registers.control, RESTART);
+    regs.write64(REGISTERS.control, RESTART);
     expect(await queue.finished(copy)).toBe(COMPLETE);
     expect(destination.equals(source)).toBe(true);
   });
@@ -119,7 +119,7 @@ describe('the memcpy AFU', () => {
     const interrupt = queue.add({ command: INTERRUPT, length: 2000 });
     expect((await queue.finished(interrupt)) & INVALID_SOURCE).toBe(INVALID_SOURCE);
     await stopped();
-    regs.write64(registers.control, RESTART);
+    regs.write64(REGISTERS.control, RESTART);
     const undefinedCommand = queue.add({ command: 0x3f });
     expect((await queue.finished(undefinedCommand)) & UNDEFINED_COMMAND).toBe(UNDEFINED_COMMAND);
   });
@@ -137,7 +137,7 @@ describe('the memcpy AFU', () => {
       await stopped();
       await new Promise((resolve) => setTimeout(resolve, 20));
       expect(queue.status(next)).toBe(0);
-      regs.write64(registers.control, RESTART);
+      regs.write64(REGISTERS.control, RESTART);
       expect(await queue.finished(next)).toBe(COMPLETE);
     }
   });
@@ -203,9 +203,9 @@ describe('the memcpy AFU', () => {
 
   test('has registers for the process handle and the timebase', [], async () => {
     const { context, regs } = job;
-    expect(regs.read64(registers.processHandle) >> 48n).toBe(BigInt(context.processElement ?? -1));
-    regs.write64(registers.timebase, 0n);
-    await until(() => regs.read64(registers.timebase) !== 0n, 'the timebase');
+    expect(regs.read64(REGISTERS.processHandle) >> 48n).toBe(BigInt(context.processElement ?? -1));
+    regs.write64(REGISTERS.timebase, 0n);
+    await until(() => regs.read64(REGISTERS.timebase) !== 0n, 'the timebase');
   });
 });
 

@@ -2,7 +2,7 @@
 import { runInNewContext } from 'node:vm';
 import type { ProblemState } from 'node-cxl';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
-import { ALL_ONES_32, ALL_ONES_64 } from './support/all-ones';
+import { ALL_ONES_32, ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { codeOf, failure } from './support/errors';
 import { type Job, startJob } from './support/work-queue';
 import { target, test } from './target';

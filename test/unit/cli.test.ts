@@ -65,7 +65,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const timeout = 60_000;
+const TIMEOUT = 60_000;
 
 describe('list and info', () => {
   it(
@@ -95,7 +95,7 @@ describe('list and info', () => {
         '   └─ /dev/cxl/afu0.0s',
       ]);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -116,7 +116,7 @@ describe('list and info', () => {
       expect(rows).toHaveLength(Object.keys(card).length);
       expect(rows.find((row) => row.startsWith('base image'))).toMatch(/ -\s*$/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -128,7 +128,7 @@ describe('list and info', () => {
       expect([code, stdout]).toEqual([0, '']);
       expect(stderr).toMatch(/no CAPI card/);
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
@@ -155,7 +155,7 @@ describe('memcpy', () => {
         expect(stdout).toMatch(/: identical$/m);
         expect(stderr).toMatch(/100% of 293\.0 KiB/);
       },
-      timeout,
+      TIMEOUT,
     );
   }
 
@@ -174,7 +174,7 @@ describe('memcpy', () => {
         expect(outcome.processElement % 4).toBe(1);
       }
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -188,7 +188,7 @@ describe('memcpy', () => {
       expect(stderr).toBe('node-cxl: --in and --out are the same file\n');
       expect(readFileSync(file('same'), 'utf8')).toBe('contents');
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
@@ -205,7 +205,7 @@ describe('watch', () => {
       const text = await run(args);
       expect(text.stdout).toMatch(/ {2}data-storage {2}process element \d+, .*address 0x80,/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -220,7 +220,7 @@ describe('watch', () => {
       });
       expect([interrupted.code, interrupted.signal]).toEqual([130, null]);
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
@@ -256,7 +256,7 @@ describe('failures', () => {
         expect(lines.at(-1)).toMatch(line);
         expect(code).toBe(expected);
       },
-      timeout,
+      TIMEOUT,
     );
   }
 
@@ -271,7 +271,7 @@ describe('failures', () => {
       const image = await run(['image', 'card0', '--mock', '--yes', '--in', file('image')]);
       expect([image.code, image.stderr.split('\n').length]).toEqual([3, 2]);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -282,7 +282,7 @@ describe('failures', () => {
       expect(code).toBe(4);
       expect(stderr).toMatch(/^node-cxl: EACCES: .*70-node-cxl\.rules.*\n$/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -300,7 +300,7 @@ describe('failures', () => {
       expect([late.code, late.stderr.split('\n').length]).toEqual([1, 2]);
       expect(late.stderr).toMatch(/ETIMEDOUT/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -315,7 +315,7 @@ describe('failures', () => {
       const right = await run([...args, '--afu', 'afu0.0']);
       expect([right.code, right.stderr]).toEqual([0, '']);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
@@ -333,7 +333,7 @@ describe('failures', () => {
       const code = await new Promise((resolve) => child.on('close', resolve));
       expect([code, stderr]).toEqual([0, '']);
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
@@ -348,6 +348,6 @@ describe('help and version', () => {
       }
       expect((await run(['--version'])).stdout).toBe(`${version}\n`);
     },
-    timeout,
+    TIMEOUT,
   );
 });

@@ -1,7 +1,7 @@
 /** Writes the injection registers (test/README.md) of a context's problem state area. */
 import type { ProblemState } from 'node-cxl';
-import { ALL_ONES_64 } from './all-ones';
-import { registers, until } from './work-queue';
+import { ALL_ONES_64 } from '../../../lib/shared/all-ones';
+import { REGISTERS, until } from './work-queue';
 
 const COMMAND = 0x1000;
 const VALUE = 0x1008;
@@ -55,7 +55,7 @@ export async function injectAndWait(
 export async function mappingGone(regs: ProblemState): Promise<void> {
   await until(() => {
     try {
-      return regs.read64(registers.processHandle) === ALL_ONES_64;
+      return regs.read64(REGISTERS.processHandle) === ALL_ONES_64;
     } catch (error) {
       return (error as NodeJS.ErrnoException).code === 'EIO';
     }

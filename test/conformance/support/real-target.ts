@@ -15,7 +15,7 @@ function noDeviceSide(): never {
   throw new Error('this target has no control of the device');
 }
 
-const noDevice = {
+const NO_DEVICE = {
   freeze: noDeviceSide,
   linkDown: noDeviceSide,
   linkUp: noDeviceSide,
@@ -43,7 +43,7 @@ export async function rigTarget(): Promise<Target> {
       ...((await isCaia2(cxl)) ? (['caia-2'] as const) : []),
       ...(process.env['NODE_CXL_PROCESSES'] ? (['few-processes'] as const) : []),
     ]),
-    device: noDevice,
+    device: NO_DEVICE,
   };
 }
 
@@ -79,6 +79,6 @@ export async function hardwareTarget(): Promise<Target> {
       // With NODE_CXL_BACKEND=mock, to test this target.
       ...(cxl.backend === 'native' ? (['native'] as const) : []),
     ]),
-    device: noDevice,
+    device: NO_DEVICE,
   };
 }

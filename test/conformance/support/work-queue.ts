@@ -16,7 +16,7 @@ export const ADDRESS_ERROR = 0x20;
 export const INVALID_SOURCE = 0x04;
 export const UNDEFINED_COMMAND = 0x01;
 
-export const registers = {
+export const REGISTERS = {
   wed: 0x00,
   processHandle: 0x08,
   status: 0x10,

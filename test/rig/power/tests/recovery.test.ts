@@ -2,6 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { type Context, cxl, type ProblemState } from 'node-cxl';
 import { afterEach, describe, expect, it } from 'vitest';
+import { ALL_ONES_64 } from '../../../../lib/shared/all-ones';
 import { inject, injectAndWait, mappingGone } from '../../../conformance/support/injection';
 import { until } from '../../../conformance/support/work-queue';
 
@@ -11,7 +12,6 @@ const device = '30000000.coherent-platform-facility';
 // The driver looks at the state of its AFUs every three seconds.
 const patience = 60_000;
 const wait = { timeout: 30_000 };
-const allOnes = (1n << 64n) - 1n;
 const open: Context[] = [];
 
 afterEach(async () => {
@@ -55,7 +55,7 @@ describe('error state', () => {
       await until(() => context.linkState() === 'down', 'the error state');
       expect(await codeOf(() => cxl.open(slave))).toBe('EIO');
       // All ones is data: until the driver has noticed, the mapping is there.
-      const seen = await codeOf(() => expect(regs.read64(0x08)).toBe(allOnes));
+      const seen = await codeOf(() => expect(regs.read64(0x08)).toBe(ALL_ONES_64));
       expect([undefined, 'EIO']).toContain(seen);
       expect(await waiting).toBe('EIO');
       await mappingGone(regs);
@@ -77,7 +77,7 @@ describe('error state', () => {
       inject(regs, 'errorState', { argument: 1n });
       expect(await codeOf(() => context.waitForEvent(wait))).toBe('EIO');
       await (await reopened()).close();
-      expect(regs.read64(0x08)).toBe(allOnes);
+      expect(regs.read64(0x08)).toBe(ALL_ONES_64);
       regs.write64(0x08, 7n);
       expect(regs.read64(0x08)).toBe(7n);
     },
