@@ -67,6 +67,12 @@ describe('CxlError', () => {
     expect(systemError(4095, 'read').code).toBe('E4095');
   });
 
+  it('names every errno of errno-base.h, and those up to ELOOP', () => {
+    for (let errno = 1; errno <= 40; errno += 1) {
+      expect([errno, errnoName(errno)]).not.toEqual([errno, `E${errno}`]);
+    }
+  });
+
   it('numbers errnos as Linux does', () => {
     if (process.platform !== 'linux') return;
     const own: Record<string, number> = constants.errno;
