@@ -49,11 +49,11 @@ export function systemError(
 }
 
 /** What a call of the binding returned; a negative errno is thrown as a CxlError. */
-export function unwrap<T>(answer: T | number, syscall: string, path?: string): T {
-  if (typeof answer === 'number' && answer < 0) {
-    throw systemError(answer, syscall, path, undefined, unwrap);
+export function unwrap<T>(result: T | number, syscall: string, path?: string): T {
+  if (typeof result === 'number' && result < 0) {
+    throw systemError(result, syscall, path, undefined, unwrap);
   }
-  return answer as T;
+  return result as T;
 }
 
 type ErrCode =

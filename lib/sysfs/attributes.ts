@@ -30,9 +30,9 @@ export class Attributes {
     let directory = this.path;
     for (let level = 0; level < this.#levels; level += 1) {
       const file = `${directory}/${name}`;
-      const answer = await this.#sysfs.read(file);
-      if (typeof answer !== 'number') return decoder.decode(answer).trim();
-      if (!isAbsent(answer)) throw systemError(answer, 'read', file);
+      const result = await this.#sysfs.read(file);
+      if (typeof result !== 'number') return decoder.decode(result).trim();
+      if (!isAbsent(result)) throw systemError(result, 'read', file);
       directory = `${directory}/device`;
     }
     return undefined;
@@ -41,12 +41,12 @@ export class Attributes {
   /** As number(), but synchronous and of this directory only. */
   numberSync(name: string): number | undefined {
     const file = `${this.path}/${name}`;
-    const answer = this.#sysfs.readSync(file);
-    if (typeof answer !== 'number') {
-      return parse(decoder.decode(answer).trim(), /^\d+$/, 'a decimal number', file, Number);
+    const result = this.#sysfs.readSync(file);
+    if (typeof result !== 'number') {
+      return parse(decoder.decode(result).trim(), /^\d+$/, 'a decimal number', file, Number);
     }
-    if (isAbsent(answer)) return undefined;
-    throw systemError(answer, 'read', file);
+    if (isAbsent(result)) return undefined;
+    throw systemError(result, 'read', file);
   }
 
   async number(name: string): Promise<number | undefined> {
@@ -81,10 +81,10 @@ export class Attributes {
   /** A binary attribute of this directory only, or `length` bytes of it from `offset`. */
   async bytes(name: string, offset?: number, length?: number): Promise<Uint8Array | undefined> {
     const file = `${this.path}/${name}`;
-    const answer = await this.#sysfs.read(file, offset, length);
-    if (typeof answer !== 'number') return answer;
-    if (isAbsent(answer)) return undefined;
-    throw systemError(answer, 'read', file);
+    const result = await this.#sysfs.read(file, offset, length);
+    if (typeof result !== 'number') return result;
+    if (isAbsent(result)) return undefined;
+    throw systemError(result, 'read', file);
   }
 
   /**
@@ -94,11 +94,11 @@ export class Attributes {
   async write(name: string, text: string): Promise<void> {
     const file = `${this.path}/${name}`;
     debug('write %s: %s', file, text);
-    const answer = await this.#sysfs.write(file, text);
-    if (answer >= 0) return;
-    const code = errnoName(answer);
+    const result = await this.#sysfs.write(file, text);
+    if (result >= 0) return;
+    const code = errnoName(result);
     const hint = WRITE_HINTS[`${name}:${code}`] ?? WRITE_HINTS[code];
-    throw systemError(answer, 'write', file, hint);
+    throw systemError(result, 'write', file, hint);
   }
 
   async #parsed<T>(
