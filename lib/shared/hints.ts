@@ -30,9 +30,11 @@ const SYSCALL_HINTS: Record<string, string> = {
   'mmap:EIO': 'attach the context first; after a detach open a new one',
   'mmap:EACCES': 'the descriptor was not opened for reading and writing',
   'mmap:EINVAL': 'the range extends past the end of the problem state area (mmio_size)',
-  'read:EEXIST': 'another context of this thread waits on the same descriptor: adopt a descriptor only once',
+  'read:EEXIST':
+    'another context of this thread waits on the same descriptor: adopt a descriptor only once',
   'read:EIO': 'the context was detached (recovery, reset or unplug): close it and open a new one',
-  'mmio:EIO': 'the AFU can no longer be accessed: check linkState(), close the context and open a new one',
+  'mmio:EIO':
+    'the AFU can no longer be accessed: check linkState(), close the context and open a new one',
 };
 
 /** The hint for a call that failed with this errno name, where there is one. */
