@@ -1,2 +1,2 @@
-// The ESM face of the same instance: a CommonJS module is evaluated once, however it is reached.
+// The ESM entry point. It re-exports the CommonJS one, so that both give the same instance.
 export * from './index.js';

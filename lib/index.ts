@@ -8,15 +8,10 @@ export type { BlockArray } from './binding';
 export { cxl } from './default-system';
 export { Adapter, type LoadImageOnPerst } from './device/adapter';
 export { Afu, type AfuMode, type ContextKind, type PrefaultMode } from './device/afu';
-export {
-  type AfuId,
-  type AttachOptions,
-  Context,
-  type FaultError,
-  type Holdable,
-  type MapOptions,
-} from './device/context';
+export type { AfuId } from './device/afu-id';
+export { type AttachOptions, Context, type MapOptions } from './device/context';
 export { type AdoptOptions, Cxl } from './device/cxl';
+export type { Holdable } from './device/held-memory';
 export type { ImageDownloadOptions, ImageProgress } from './device/image-download';
 export { type AccessOptions, type AllocateOptions, Memory } from './device/memory';
 export { ProblemState } from './device/problem-state';
@@ -29,6 +24,7 @@ export type {
   UnknownEvent,
 } from './events/events';
 export type { EventIterator } from './events/iterator';
+export type { FaultError } from './events/selectors';
 export { AbortError, type WaitOptions } from './shared/abort';
 export type { Endian } from './shared/endian';
 export { CxlError } from './shared/errors';

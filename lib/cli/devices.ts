@@ -1,13 +1,12 @@
-/** What `list` and `info` tell of cards and AFUs. */
+/** What `list` and `info` print about cards and AFUs. */
 
-import { type Adapter, type Afu, type Cxl, CxlError } from '../index';
-import { errnos } from '../shared/errors';
+import { CONTEXT_SUFFIXES } from '../device/afu';
+import type { Adapter, Afu, Cxl, CxlError } from '../index';
+import { systemError } from '../shared/errors';
 import { UsageError } from './failure';
 import { type Data, hex, present } from './output';
 
-const suffixes = { master: 'm', slave: 's', dedicated: 'd' } as const;
-
-/** 'vendor:device' of an AFU's first configuration record: how its image is told. */
+/** 'vendor:device' of an AFU's first configuration record, which identifies its image. */
 async function identity(afu: Afu): Promise<string | null> {
   const [record] = await afu.configurationRecords();
   const vendor = await record?.vendor();
@@ -18,7 +17,7 @@ async function identity(afu: Afu): Promise<string | null> {
 
 async function nodes(afu: Afu): Promise<string[]> {
   const kinds = await afu.contextKinds();
-  return kinds.map((kind) => `/dev/cxl/${afu.name}${suffixes[kind]}`);
+  return kinds.map((kind) => `/dev/cxl/${afu.name}${CONTEXT_SUFFIXES[kind]}`);
 }
 
 async function afuSummary(afu: Afu) {
@@ -53,7 +52,7 @@ export async function listDevices(system: Cxl) {
 
 type Listing = Awaited<ReturnType<typeof listDevices>>;
 
-/** The same as a tree. */
+/** The list of devices as a tree, for people. */
 export function deviceTree({ adapters }: Listing): string {
   const lines: string[] = [];
   for (const { name, caiaVersion, pslRevision, imageLoaded, pciPath, afus } of adapters) {
@@ -81,8 +80,8 @@ export function deviceTree({ adapters }: Listing): string {
   return lines.join('\n');
 }
 
-/** null for undefined, throughout. */
-function complete(attributes: Record<string, unknown>): Data {
+/** The attributes with null for those that are undefined. */
+function nullAbsent(attributes: Record<string, unknown>): Data {
   return Object.fromEntries(
     Object.entries(attributes).map(([key, value]) => [key, present(value)]),
   ) as Data;
@@ -94,7 +93,7 @@ async function adapterInfo(adapter: Adapter): Promise<Data> {
     name: adapter.name,
     sysfsPath: adapter.path,
     pciPath: present(adapter.pciPath),
-    ...complete(await adapter.attributes()),
+    ...nullAbsent(await adapter.attributes()),
     afus: afus.map((afu) => afu.name),
   };
 }
@@ -108,7 +107,7 @@ async function afuInfo(afu: Afu): Promise<Data> {
     sysfsPath: afu.path,
     pciPath: present(afu.pciPath),
     nodes: await nodes(afu),
-    ...complete(await afu.attributes()),
+    ...nullAbsent(await afu.attributes()),
     errorBufferLength: present(errorBuffer?.length),
     configurationRecords: await Promise.all(
       records.map(async (record) => {
@@ -128,35 +127,36 @@ async function afuInfo(afu: Afu): Promise<Data> {
   };
 }
 
-/** The AFU of a name such as afu0.0, or of one of its nodes. */
+/** The AFU called `name`: afu0.0, or one of its nodes, /dev/cxl/afu0.0s or afu0.0s. */
 export async function findAfu(system: Cxl, name: string): Promise<Afu> {
   const [, stem] = /^(?:\/dev\/cxl\/)?(afu\d+\.\d+)[dms]?$/.exec(name) ?? [];
-  if (stem === undefined) throw new UsageError(`'${name}' is no name of an AFU, such as afu0.0`);
+  if (stem === undefined)
+    throw new UsageError(`'${name}' is not the name of an AFU, such as afu0.0`);
   const afu = (await system.afus()).find((each) => each.name === stem);
-  if (afu === undefined) throw await absent(system, stem);
+  if (afu === undefined) throw await noDevice(system, stem);
   return afu;
 }
 
-/** The card of a name such as card0. */
+/** The card called `name`, such as card0. */
 export async function findAdapter(system: Cxl, name: string): Promise<Adapter> {
   const adapter = (await system.adapters()).find((each) => each.name === name);
-  if (adapter === undefined) throw await absent(system, name);
+  if (adapter === undefined) throw await noDevice(system, name);
   return adapter;
 }
 
-async function absent(system: Cxl, name: string): Promise<CxlError> {
+async function noDevice(system: Cxl, name: string): Promise<CxlError> {
   const adapters = (await system.adapters()).map((adapter) => adapter.name);
   const afus = (await system.afus()).map((afu) => afu.name);
-  const there = [...adapters, ...afus].join(', ');
-  const hint = there === '' ? undefined : `there are ${there}`;
-  return new CxlError(-errnos.ENOENT, 'find', `/sys/class/cxl/${name}`, hint);
+  const names = [...adapters, ...afus].join(', ');
+  const hint = names === '' ? undefined : `there are ${names}`;
+  return systemError('ENOENT', 'find', `/sys/class/cxl/${name}`, hint);
 }
 
 /** Everything about a card (card0) or an AFU (afu0.0). */
 export async function deviceInfo(system: Cxl, name: string): Promise<Data> {
   if (/^card\d+$/.test(name)) return adapterInfo(await findAdapter(system, name));
   if (!name.includes('afu')) {
-    throw new UsageError(`'${name}' is no name of a card or AFU, such as card0 or afu0.0`);
+    throw new UsageError(`'${name}' is not the name of a card or AFU, such as card0 or afu0.0`);
   }
   return afuInfo(await findAfu(system, name));
 }

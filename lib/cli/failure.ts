@@ -1,18 +1,18 @@
-/** How the command-line program ends: its exit codes, and one line on stderr a script can use. */
+/** How the program reports a failure: its exit code, and one line on stderr. */
 import { CxlError } from '../index';
 
-export const exitCodes = {
+export const EXIT_CODES = {
   ok: 0,
-  /** Anything not below: an I/O error, a detached context, a copy that differs. */
+  /** Every other failure: an I/O error, a detached context, a copy that differs. */
   failure: 1,
-  /** Unknown commands and options, arguments that mean nothing. */
+  /** Unknown commands and options, invalid arguments. */
   usage: 2,
   /** No such card or AFU, or no driver. */
   noDevice: 3,
   permission: 4,
   /** All process elements or interrupts taken, or the card in use. */
   busy: 5,
-  /** Ended by Ctrl-C, as a shell has it. */
+  /** By Ctrl-C: 128 + SIGINT, as in a shell. */
   interrupted: 130,
 } as const;
 
@@ -21,23 +21,23 @@ export class UsageError extends Error {
   readonly code = 'ERR_USAGE';
 }
 
-/** Which exit code a failure has. */
+/** The exit code for an error. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof UsageError) return exitCodes.usage;
+  if (error instanceof UsageError) return EXIT_CODES.usage;
   const { code, name } = (error ?? {}) as { code?: string; name?: string };
-  if (name === 'AbortError') return exitCodes.interrupted;
-  if (code === 'EACCES' || code === 'EPERM') return exitCodes.permission;
-  if (code === 'ERR_CXL_NO_NATIVE') return exitCodes.noDevice;
+  if (name === 'AbortError') return EXIT_CODES.interrupted;
+  if (code === 'EACCES' || code === 'EPERM') return EXIT_CODES.permission;
+  if (code === 'ERR_CXL_NO_NATIVE') return EXIT_CODES.noDevice;
   if (error instanceof CxlError) {
-    // A file of the user's that is absent is no device that is absent: those are not CxlErrors.
-    if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO') return exitCodes.noDevice;
-    if (code === 'EBUSY' || code === 'ENOSPC') return exitCodes.busy;
+    // Errors of node:fs, such as a missing input file, are not CxlErrors and not about a device.
+    if (code === 'ENOENT' || code === 'ENODEV' || code === 'ENXIO') return EXIT_CODES.noDevice;
+    if (code === 'EBUSY' || code === 'ENOSPC') return EXIT_CODES.busy;
   }
-  if (code?.startsWith('ERR_INVALID_ARG') || code === 'ERR_OUT_OF_RANGE') return exitCodes.usage;
-  return exitCodes.failure;
+  if (code?.startsWith('ERR_INVALID_ARG') || code === 'ERR_OUT_OF_RANGE') return EXIT_CODES.usage;
+  return EXIT_CODES.failure;
 }
 
-/** One line, whatever the message. */
+/** The error's message on one line. */
 export function failureLine(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
   return `node-cxl: ${message.trim().replaceAll(/\s*\n\s*/g, '; ')}`;

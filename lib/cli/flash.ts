@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { cxl } from '../default-system';
 import type { Cxl } from '../device/cxl';
 import {
@@ -16,7 +16,9 @@ import {
   openLun,
 } from '../flash';
 import { mountsOf } from '../flash/discovery';
-import { checkInteger, rangeError, stateError, systemError, valueError } from '../shared/errors';
+import { checkInteger } from '../shared/checks';
+import { rangeError, stateError, systemError, valueError } from '../shared/errors';
+import { integerFrom, unsignedBigInt } from './arguments';
 import { UsageError } from './failure';
 import { type BenchOptions, bench, benchText } from './flash-bench';
 import { inline, present, print, printJson, words } from './output';
@@ -71,21 +73,21 @@ export function flashCommand(system: Cxl = cxl, signal?: AbortSignal): Command {
     .action((lun: string, options: Common) => status(system, lun, options));
   accessOptions(command.command('read'))
     .description('read blocks to a file or standard output')
-    .option('--lba <n>', 'first block', bigNumber, 0n)
-    .requiredOption('--count <n>', 'blocks', number)
+    .option('--lba <n>', 'first block', unsignedBigInt, 0n)
+    .requiredOption('--count <n>', 'blocks', integerFrom(1))
     .option('--out <file>', 'default: standard output')
     .action((lun: string, options: ReadOptions) => read(system, lun, options));
   accessOptions(command.command('write'))
     .description('write a file to blocks')
-    .option('--lba <n>', 'first block', bigNumber, 0n)
+    .option('--lba <n>', 'first block', unsignedBigInt, 0n)
     .requiredOption('--in <file>', 'what to write: whole blocks')
     .option('--pad', 'fill the last block up with zeros')
     .action((lun: string, options: WriteOptions) => write(system, lun, options));
   accessOptions(command.command('bench'))
     .description('measure commands a second; reads, unless told to write')
-    .option('--depth <n>', 'commands in flight', number, 16)
-    .option('--seconds <n>', 'for so long', number, 5)
-    .option('--blocks <n>', 'blocks a command, up to what one can move', number, 1)
+    .option('--depth <n>', 'commands in flight', integerFrom(1), 16)
+    .option('--seconds <n>', 'for so long', integerFrom(1), 5)
+    .option('--blocks <n>', 'blocks a command, up to what one can move', integerFrom(1), 1)
     .option('--write', 'overwrite the LUN with a pattern')
     .option('--poll', 'look for completions instead of waiting for interrupts')
     .action((lun: string, options: AccessOptions & BenchOptions) => run(system, lun, options));
@@ -334,19 +336,4 @@ async function run(
 
 function report(data: Record<string, unknown>, text: string, { json }: Common): void {
   print(json === true ? JSON.stringify(data) : text);
-}
-
-function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 1) {
-    throw new InvalidArgumentError('expected a whole number from 1.');
-  }
-  return value;
-}
-
-function bigNumber(text: string): bigint {
-  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) {
-    throw new InvalidArgumentError('expected a number, decimal or 0x….');
-  }
-  return BigInt(text);
 }

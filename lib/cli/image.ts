@@ -21,7 +21,7 @@ export async function image(
   const adapter = await findAdapter(system, name);
   if (options.yes !== true) {
     throw new UsageError(
-      `this resets ${name} and ends every context on it: say --yes when that is meant`,
+      `this resets ${name} and detaches every context on it: pass --yes to confirm`,
     );
   }
   const contents = await readFile(options.in);

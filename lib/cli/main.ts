@@ -1,34 +1,21 @@
 /** The command-line program. */
 import Table from 'cli-table3';
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { Command, CommanderError, Option } from 'commander';
 import { cxl } from '../index';
+import { integerFrom, unsignedBigInt } from './arguments';
 import { deviceInfo, deviceTree, listDevices } from './devices';
 import { doeCommand } from './doe';
-import { exitCodeOf, exitCodes, failureLine } from './failure';
+import { EXIT_CODES, exitCodeOf, failureLine } from './failure';
 import { flashCommand } from './flash';
 import { type ImageOptions, image } from './image';
 import { type MemcpyCommandOptions, memcpy } from './memcpy';
 import { type DataValue, inline, print, printJson, words } from './output';
 import { parseWrite, type WatchOptions, watch } from './watch';
 
+/** Aborted by Ctrl-C, and when nothing reads the output any more. */
 const interruption = new AbortController();
 
-function integer(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError('expected a whole number.');
-  }
-  return value;
-}
-
-function word(text: string): bigint {
-  if (!/^(0x[0-9a-f]+|\d+)$/i.test(text)) {
-    throw new InvalidArgumentError('expected a number, decimal or 0x….');
-  }
-  return BigInt(text);
-}
-
-/** Everything a command prints about one thing, a row each. */
+/** Prints an object as a table with a row for each property. */
 function printTable(data: { readonly [key: string]: DataValue }): void {
   const table = new Table({
     chars: {
@@ -46,7 +33,7 @@ function printTable(data: { readonly [key: string]: DataValue }): void {
         : inline(value);
     table.push([words(key), lines === '' ? '-' : lines]);
   }
-  // The library fills the last column up with blanks.
+  // cli-table3 pads the last column.
   print(table.toString().replaceAll(/ +$/gm, ''));
 }
 
@@ -56,7 +43,7 @@ async function list({ json }: { json?: boolean }): Promise<void> {
     printJson(listing);
   } else if (listing.adapters.length === 0) {
     process.stderr.write(
-      'no CAPI card found: is the cxl driver loaded (Linux 3.18 to 6.14, POWER8 and POWER9)? --mock shows a modelled one\n',
+      'no CAPI card found: is the cxl driver loaded (Linux 3.18 to 6.14, POWER8 and POWER9)? --mock shows a mock card\n',
     );
   } else {
     print(deviceTree(listing));
@@ -69,21 +56,21 @@ async function info(name: string, { json }: { json?: boolean }): Promise<void> {
   else printTable(data);
 }
 
-const exitCodeHelp = `
+const EXIT_CODE_HELP = `
 Exit codes: 0 done, 1 failure, 2 usage, 3 no such device or driver, 4 permission,
 5 busy (all process elements or interrupts taken), 130 interrupted.
-Environment: NODE_CXL_BACKEND=mock or mock:FILE.json stands in for the real system;
-NODE_DEBUG=cxl traces calls.`;
+Environment: NODE_CXL_BACKEND=mock or mock:FILE.json replaces the devices by mocks;
+NODE_DEBUG=cxl prints system calls.`;
 
-/** What holds for every command, also those made elsewhere. */
-function settle(command: Command): Command {
+/** Sets what all commands share: the format of errors, and the --mock option. */
+function configure(command: Command): Command {
   command.exitOverride().configureOutput({
     outputError: (text, write) => write(`node-cxl: ${text.replace(/^error: /, '')}`),
   });
-  for (const inner of command.commands) settle(inner);
-  const known = command.options.some((option) => option.long === '--mock');
-  if (command.commands.length === 0 && !known) {
-    command.option('--mock', 'modelled cards instead of real ones');
+  for (const inner of command.commands) configure(inner);
+  const hasMock = command.options.some((option) => option.long === '--mock');
+  if (command.commands.length === 0 && !hasMock) {
+    command.option('--mock', 'mock devices instead of real ones');
   }
   return command;
 }
@@ -91,9 +78,9 @@ function settle(command: Command): Command {
 function newProgram(): Command {
   const program = new Command('node-cxl')
     .description('Coherent accelerators (IBM CAPI, the Linux cxl driver)')
-    // biome-ignore lint/suspicious/noExplicitAny: JSON without a type of its own
+    // biome-ignore lint/suspicious/noExplicitAny: package.json has no type declaration
     .version((require('../../package.json') as any).version)
-    .addHelpText('afterAll', exitCodeHelp);
+    .addHelpText('afterAll', EXIT_CODE_HELP);
   program
     .command('list')
     .description('cards and their AFUs, as a tree')
@@ -107,34 +94,34 @@ function newProgram(): Command {
     .action(info);
   program
     .command('memcpy')
-    .description('copy a file through the memcpy AFU, and verify the copy')
-    .requiredOption('--in <file>', 'what to copy')
-    .requiredOption('--out <file>', 'where to')
+    .description('copy a file by the memcpy AFU, and verify the copy')
+    .requiredOption('--in <file>', 'the file to copy')
+    .requiredOption('--out <file>', 'the copy')
     .option('--afu <name>', 'default: the first AFU with configuration record 1014:4350')
     .option('--poll', 'poll for completion instead of waiting for interrupts')
-    .option('--timeout <ms>', 'for a batch of work elements', integer, 60_000)
+    .option('--timeout <ms>', 'for each batch of work elements', integerFrom(0), 60_000)
     .addOption(
       new Option('--progress <when>', 'progress bar on stderr')
         .choices(['auto', 'always', 'never'])
         .default('auto'),
     )
-    .option('--json', 'the outcome as JSON')
+    .option('--json', 'print the result as JSON')
     .action((options: MemcpyCommandOptions) => memcpy(cxl, options, interruption.signal));
   program
     .command('watch')
     .description('attach a context to an AFU and print the events it gets')
     .argument('<name>', 'an AFU (afu0.0), or one of its nodes (afu0.0m)')
-    .option('--wed <value>', 'work element descriptor', word, 0n)
-    .option('--interrupts <n>', 'AFU interrupts to ask for; default: irqs_min', integer)
+    .option('--wed <value>', 'work element descriptor', unsignedBigInt, 0n)
+    .option('--interrupts <n>', 'AFU interrupts to attach with; default: irqs_min', integerFrom(0))
     .option(
       '--write <offset=value>',
-      'store 64 bits, big-endian, into a register once attached; may be repeated',
-      (text: string, before: WatchOptions['write']) => [...before, parseWrite(text)],
+      'write a 64-bit big-endian register once attached; may be repeated',
+      (text: string, previous: WatchOptions['write']) => [...previous, parseWrite(text)],
       [],
     )
-    .option('--count <n>', 'end after so many events', integer)
-    .option('--for <ms>', 'end after so long', integer)
-    .option('--json', 'a JSON object a line')
+    .option('--count <n>', 'stop after this many events', integerFrom(0))
+    .option('--for <ms>', 'stop after this time', integerFrom(0))
+    .option('--json', 'print a JSON object per line')
     .action((name: string, options: WatchOptions) =>
       watch(cxl, name, options, interruption.signal),
     );
@@ -146,13 +133,13 @@ function newProgram(): Command {
     .argument('<card>', 'such as card0')
     .requiredOption('--in <file>', 'the image')
     .option('--need-header', 'the image lacks the adapter image header')
-    .option('--yes', 'the reset is meant')
+    .option('--yes', 'confirm the reset')
     .action((name: string, options: ImageOptions) =>
       image(cxl, name, options, interruption.signal),
     );
   program.addCommand(doeCommand(interruption.signal));
   program.addCommand(flashCommand(cxl, interruption.signal));
-  return settle(program).hook('preAction', (_, command) => {
+  return configure(program).hook('preAction', (_, command) => {
     if (command.opts()['mock'] === true && !process.env['NODE_CXL_BACKEND']?.startsWith('mock')) {
       process.env['NODE_CXL_BACKEND'] = 'mock';
     }
@@ -160,28 +147,27 @@ function newProgram(): Command {
 }
 
 async function main(): Promise<number> {
-  let heardEnough = false;
+  let outputClosed = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
-    // Whoever reads us (`| head`) wants no more. Nothing is wrong, but what is open gets closed,
-    // and a LUN goes back to where it was taken from.
-    heardEnough = true;
+    // The reader of a pipe (`| head`) has ended. That is not a failure, but the command must
+    // close its contexts, and give LUNs back to the block layer.
+    outputClosed = true;
     interruption.abort();
   });
-  process.once('SIGINT', () => {
-    interruption.abort();
-    // Should closing the context hang, the second one is the system's own.
-  });
+  // Once: if closing a context hangs, the second Ctrl-C ends the process.
+  process.once('SIGINT', () => interruption.abort());
   try {
     await newProgram().parseAsync();
-    return exitCodes.ok;
+    return EXIT_CODES.ok;
   } catch (error) {
     if (error instanceof CommanderError) {
-      return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      return error.exitCode === 0 ? EXIT_CODES.ok : EXIT_CODES.usage;
     }
     const code = exitCodeOf(error);
-    if (heardEnough && (code === exitCodes.interrupted || isBrokenPipe(error))) return exitCodes.ok;
-    if (code !== exitCodes.interrupted) process.stderr.write(`${failureLine(error)}\n`);
+    if (outputClosed && (code === EXIT_CODES.interrupted || isBrokenPipe(error)))
+      return EXIT_CODES.ok;
+    if (code !== EXIT_CODES.interrupted) process.stderr.write(`${failureLine(error)}\n`);
     return code;
   }
 }

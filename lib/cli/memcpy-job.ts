@@ -1,29 +1,29 @@
 /**
- * A whole job through the memcpy AFU: a queue of work elements in memory the AFU reaches,
- * published, executed, and told finished by an interrupt or by polling.
+ * Copies memory by the memcpy AFU: the program writes work elements into a queue, the AFU executes
+ * them, and an interrupt or polling tells that they are complete.
  */
 
 import type { Memory, ProblemState } from '../index';
-import { AbortError, type Afu, type Context, type Cxl, CxlError } from '../index';
-import { errnos } from '../shared/errors';
+import { AbortError, type Afu, type Context, type Cxl, type CxlError } from '../index';
+import { systemError } from '../shared/errors';
 
-/** The AFU's registers in the per-process area: byte offsets, 64 bits, big-endian. */
-const register = { processHandle: 0x08, status: 0x10, control: 0x18 } as const;
-const stopped = 0x0800_0000_0000_0000n;
-const restart = 1n << 63n;
+/** Byte offsets of the AFU's registers in the problem state area: 64 bits, big-endian. */
+const REGISTERS = { processHandle: 0x08, status: 0x10, control: 0x18 } as const;
+const STOPPED = 0x0800_0000_0000_0000n;
+const RESTART = 1n << 63n;
 
-/** The queue: 32-byte elements; its depth counts cache lines of 128 bytes. */
-const queueLines = 4095;
-const queueBytes = queueLines * 128;
-const elementBytes = 32;
-const elements = queueBytes / elementBytes;
-const field = { command: 0, status: 1, length: 2, source: 16, target: 24 } as const;
-const valid = 0x80;
-const wrapBit = 0x40;
-const command = { copy: 0, interrupt: 1 } as const;
-const complete = 0x80;
+/** The queue's size in cache lines of 128 bytes, as the work element descriptor has it. */
+const QUEUE_LINES = 4095;
+const QUEUE_SIZE = QUEUE_LINES * 128;
+const ELEMENT_SIZE = 32;
+const ELEMENTS = QUEUE_SIZE / ELEMENT_SIZE;
+const FIELDS = { command: 0, status: 1, length: 2, source: 16, target: 24 } as const;
+const VALID = 0x80;
+const WRAP_BIT = 0x40;
+const COMMANDS = { copy: 0, interrupt: 1 } as const;
+const COMPLETE = 0x80;
 
-const statusBits: readonly (readonly [number, string])[] = [
+const STATUS_BITS: readonly (readonly [number, string])[] = [
   [0x40, 'translation fault'],
   [0x20, 'aerror'],
   [0x10, 'derror'],
@@ -33,31 +33,39 @@ const statusBits: readonly (readonly [number, string])[] = [
   [0x01, 'undefined command, or more than this PSL can copy'],
 ];
 
-/** What a PSL9 copies at once, and all other images: a 16-bit length, whole cache lines. */
-const psl9Copy = 128;
-const longestCopy = 0xff80;
-/** On a PSL9 only these process elements have a port that can copy. */
-const psl9Port = (processElement: number) => processElement % 4 === 1;
-const psl9Attempts = 8;
+/** Most bytes of a work element: the largest multiple of a cache line that fits 16 bits. */
+const MAX_COPY_SIZE = 0xff80;
+/** The same with a PSL9 (CAIA 2). */
+const PSL9_MAX_COPY_SIZE = 128;
+/** Contexts opened to get one that can copy with a PSL9. */
+const PSL9_ATTEMPTS = 8;
 
-const interrupt = 1;
-const defaultTimeout = 60_000;
-/** Looks at a register or status before other work of the program gets its turn. */
-const looksATurn = 64;
+/** With a PSL9, the AFU copies only for these process elements. */
+function canCopyWithPsl9(processElement: number): boolean {
+  return processElement % 4 === 1;
+}
 
-/** Configuration record of a card with the memcpy AFU. */
-export const memcpyIdentity = { vendor: 0x1014, device: 0x4350 } as const;
+/** The AFU interrupt that an interrupt work element raises. */
+const INTERRUPT = 1;
+/** Milliseconds. */
+const DEFAULT_TIMEOUT = 60_000;
+/** Milliseconds of one wait for an interrupt, after which the AFU's state is checked again. */
+const WAIT_SLICE = 1000;
+/** Polls of a register or status before the event loop runs. */
+const POLLS_PER_ITERATION = 64;
+
+/** Ids in the configuration record of the memcpy AFU. */
+const IDENTITY = { vendor: 0x1014, device: 0x4350 } as const;
 
 /** Whether an AFU's configuration record says that it is the memcpy AFU. */
 export async function isMemcpyAfu(afu: Afu): Promise<boolean> {
   const [record] = await afu.configurationRecords();
   return (
-    (await record?.vendor()) === memcpyIdentity.vendor &&
-    (await record?.device()) === memcpyIdentity.device
+    (await record?.vendor()) === IDENTITY.vendor && (await record?.device()) === IDENTITY.device
   );
 }
 
-/** The first AFU that is one by its configuration record. */
+/** The first AFU whose configuration record says that it is the memcpy AFU. */
 export async function findMemcpyAfu(system: Cxl): Promise<Afu | undefined> {
   for (const afu of await system.afus()) if (await isMemcpyAfu(afu)) return afu;
   return undefined;
@@ -71,26 +79,26 @@ export interface MemcpyOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Bytes, elements and events so far. */
+/** Totals since the job started. */
 export interface MemcpyCounts {
   bytes: number;
   elements: number;
   events: number;
-  /** Milliseconds from publishing the work to its end, file input and output not counted. */
+  /** Milliseconds spent in the AFU's work, without file input and output. */
   busy: number;
 }
 
-/** One context on a memcpy AFU, with its queue. */
+/** An attached context on a memcpy AFU, with its queue. */
 export class MemcpyJob {
   readonly counts: MemcpyCounts = { bytes: 0, elements: 0, events: 0, busy: 0 };
-  /** By the AFU's own register: a guest's kernel may number it otherwise. */
+  /** As in the AFU's register. In a PowerVM guest the kernel's number can be another. */
   readonly processElement: number;
   readonly #system: Cxl;
   readonly #context: Context;
   readonly #registers: ProblemState;
   readonly #queue: Memory;
   readonly #options: MemcpyOptions;
-  readonly #longest: number;
+  readonly #maxCopySize: number;
   #next = 0;
   #wrap = 0;
 
@@ -100,42 +108,47 @@ export class MemcpyJob {
     queue: Memory,
     registers: ProblemState,
     options: MemcpyOptions,
-    longest: number,
+    maxCopySize: number,
   ) {
     this.#system = system;
     this.#context = context;
     this.#queue = queue;
     this.#registers = registers;
     this.#options = options;
-    this.#longest = longest;
-    this.processElement = Number(registers.read64(register.processHandle) >> 48n);
+    this.#maxCopySize = maxCopySize;
+    this.processElement = Number(registers.read64(REGISTERS.processHandle) >> 48n);
   }
 
-  /** Opens and attaches a context, on a PSL9 one whose port can copy. */
+  /** Opens and attaches a context; with a PSL9, one that can copy. */
   static async start(system: Cxl, afu: Afu, options: MemcpyOptions = {}): Promise<MemcpyJob> {
     const adapters = await system.adapters();
     const version = await adapters
       .find((adapter) => adapter.number === afu.adapterNumber)
       ?.caiaVersion();
     const psl9 = version?.startsWith('2.') ?? false;
-    const unfit: MemcpyJob[] = [];
+    const rejected: MemcpyJob[] = [];
     try {
       for (;;) {
-        const job = await MemcpyJob.#open(system, afu, options, psl9 ? psl9Copy : longestCopy);
-        if (!psl9 || psl9Port(job.processElement)) return job;
-        unfit.push(job);
-        if (unfit.length === psl9Attempts) {
-          throw new CxlError(
-            -errnos.EBUSY,
+        const job = await MemcpyJob.#open(
+          system,
+          afu,
+          options,
+          psl9 ? PSL9_MAX_COPY_SIZE : MAX_COPY_SIZE,
+        );
+        if (!psl9 || canCopyWithPsl9(job.processElement)) return job;
+        rejected.push(job);
+        if (rejected.length === PSL9_ATTEMPTS) {
+          throw systemError(
+            'EBUSY',
             'attach',
             afu.name,
-            'no process element with a port that copies',
+            'got no process element that can copy with this PSL',
           );
         }
       }
     } finally {
-      // Closed only now: else the next open would get the same process element again.
-      for (const job of unfit) await job.close();
+      // Only now: after an earlier close() the next open() would get the same process element.
+      for (const job of rejected) await job.close();
     }
   }
 
@@ -143,60 +156,63 @@ export class MemcpyJob {
     system: Cxl,
     afu: Afu,
     options: MemcpyOptions,
-    longest: number,
+    maxCopySize: number,
   ): Promise<MemcpyJob> {
     const context = await afu.open();
     try {
-      const queue = system.allocate(queueBytes, { endian: 'big' });
-      await context.attach({ wed: (queue.address & ~0xfffn) | BigInt(queueLines), holds: [queue] });
+      const queue = system.allocate(QUEUE_SIZE, { endian: 'big' });
+      await context.attach({
+        wed: (queue.address & ~0xfffn) | BigInt(QUEUE_LINES),
+        holds: [queue],
+      });
       const registers = context.mapProblemState({ endian: 'big' });
-      return new MemcpyJob(system, context, queue, registers, options, longest);
+      return new MemcpyJob(system, context, queue, registers, options, maxCopySize);
     } catch (error) {
       await context.close();
       throw error;
     }
   }
 
-  /** Most bytes that one copy() can queue. */
+  /** Most bytes of one copy(): the queue holds no more work elements. */
   get capacity(): number {
-    return (elements - 1) * this.#longest;
+    return (ELEMENTS - 1) * this.#maxCopySize;
   }
 
   /**
-   * Has the AFU copy the first `length` bytes.
+   * Copies the first `length` bytes.
    *
-   * @throws ETIMEDOUT; EFAULT, a data storage fault; EREMOTEIO, an AFU error or an element that
+   * @throws ETIMEDOUT; EFAULT data storage fault; EREMOTEIO AFU error, or a work element that
    *   did not complete; EIO detached; AbortError
    */
   async copy(source: Memory, target: Memory, length: number): Promise<void> {
     const first = this.#next;
     const pass = this.#wrap;
-    for (let at = 0; at < length; at += this.#longest) {
-      this.#add(command.copy, Math.min(this.#longest, length - at), {
+    for (let at = 0; at < length; at += this.#maxCopySize) {
+      this.#add(COMMANDS.copy, Math.min(this.#maxCopySize, length - at), {
         source: source.address + BigInt(at),
         target: target.address + BigInt(at),
-        held: at === 0,
+        publish: at !== 0,
       });
     }
-    const count = Math.ceil(length / this.#longest);
-    if (this.#options.poll !== true) this.#add(command.interrupt, interrupt);
+    const count = Math.ceil(length / this.#maxCopySize);
+    if (this.#options.poll !== true) this.#add(COMMANDS.interrupt, INTERRUPT);
     const started = performance.now();
-    // All is in place before the AFU may see the first element's valid bit.
+    // The AFU must see the whole batch once it sees the first element's valid bit.
     this.#system.memoryBarrier();
-    this.#queue.store8(first * elementBytes + field.command, valid | pass | command.copy);
+    this.#queue.store8(first * ELEMENT_SIZE + FIELDS.command, VALID | pass | COMMANDS.copy);
     if (this.#options.poll === true) {
-      const last = (first + count - 1) % elements;
-      await this.#until(
+      const last = (first + count - 1) % ELEMENTS;
+      await this.#poll(
         () => this.#status(last) !== 0,
         () => this.#resume(first),
       );
     } else {
-      await this.#interrupted(first);
+      await this.#waitForInterrupt(first);
     }
-    // What the AFU wrote is read only after its status was.
+    // The copied bytes must be read after the status.
     this.#system.memoryBarrier();
-    // A faulting element does not stop the queue, so every one is looked at.
-    for (let n = 0; n < count; n += 1) this.#check((first + n) % elements);
+    // An element that fails does not stop the queue, so each status is checked.
+    for (let n = 0; n < count; n += 1) this.#check((first + n) % ELEMENTS);
     this.counts.busy += performance.now() - started;
     this.counts.bytes += length;
     this.counts.elements += count;
@@ -204,51 +220,54 @@ export class MemcpyJob {
 
   async close(): Promise<void> {
     await this.#context.close();
-    // No AFU reaches it any more, whatever other contexts this process has.
+    // Forced, as the process may have other contexts; none of them uses the queue.
     this.#queue.free({ force: true });
   }
 
-  /** Writes an element; unless `held`, one that is valid once those before it are. */
-  #add(code: number, length: number, { source = 0n, target = 0n, held = false } = {}): void {
-    const at = this.#next * elementBytes;
+  /**
+   * Writes a work element, and with `publish` its valid bit. The AFU executes elements in order,
+   * so it executes none before the first one is published.
+   */
+  #add(code: number, length: number, { source = 0n, target = 0n, publish = true } = {}): void {
+    const at = this.#next * ELEMENT_SIZE;
     const queue = this.#queue;
-    queue.store8(at + field.status, 0);
-    queue.store16(at + field.length, length);
-    queue.store64(at + field.source, source);
-    queue.store64(at + field.target, target);
+    queue.store8(at + FIELDS.status, 0);
+    queue.store16(at + FIELDS.length, length);
+    queue.store64(at + FIELDS.source, source);
+    queue.store64(at + FIELDS.target, target);
     this.#system.memoryBarrier();
-    if (!held) queue.store8(at + field.command, valid | this.#wrap | code);
+    if (publish) queue.store8(at + FIELDS.command, VALID | this.#wrap | code);
     this.#next += 1;
-    if (this.#next === elements) {
+    if (this.#next === ELEMENTS) {
       this.#next = 0;
-      this.#wrap ^= wrapBit;
+      this.#wrap ^= WRAP_BIT;
     }
   }
 
   /**
-   * An AFU that is set to stop at invalid elements has stopped behind the last batch, and needs
-   * to be told of the next. It is not to be mistaken for one that has done this batch.
+   * Restarts the AFU if it has stopped before this batch, as images do that stop at an invalid
+   * element. If the batch's first element has a status, it stopped after it.
    */
   #resume(first: number): void {
     if (this.#isStopped() && this.#status(first) === 0) {
-      this.#registers.write64(register.control, restart);
+      this.#registers.write64(REGISTERS.control, RESTART);
     }
   }
 
   #isStopped(): boolean {
-    return (this.#registers.read64(register.status) & stopped) !== 0n;
+    return (this.#registers.read64(REGISTERS.status) & STOPPED) !== 0n;
   }
 
-  async #interrupted(first: number): Promise<void> {
-    const { signal, timeout = defaultTimeout } = this.#options;
+  async #waitForInterrupt(first: number): Promise<void> {
+    const { signal, timeout = DEFAULT_TIMEOUT } = this.#options;
     const deadline = performance.now() + timeout;
     for (;;) {
       this.#resume(first);
       const left = Math.max(0, Math.ceil(deadline - performance.now()));
       try {
-        await this.#context.waitForInterrupt(interrupt, {
-          // In slices: the AFU may have stopped just after it was last looked at.
-          timeout: Math.min(left, 1000),
+        await this.#context.waitForInterrupt(INTERRUPT, {
+          // Short, to call #resume() again: the AFU may have stopped right after the last call.
+          timeout: Math.min(left, WAIT_SLICE),
           ...(signal === undefined ? {} : { signal }),
         });
         break;
@@ -257,35 +276,35 @@ export class MemcpyJob {
       }
     }
     this.counts.events += 1;
-    // After an interrupt element the AFU stops, by and by, and is restarted.
-    await this.#until(() => this.#isStopped());
-    this.#registers.write64(register.control, restart);
+    // The AFU stops some time after an interrupt element, and has to be restarted.
+    await this.#poll(() => this.#isStopped());
+    this.#registers.write64(REGISTERS.control, RESTART);
   }
 
   #status(index: number): number {
-    return this.#queue.load8(index * elementBytes + field.status);
+    return this.#queue.load8(index * ELEMENT_SIZE + FIELDS.status);
   }
 
   #check(index: number): void {
     const status = this.#status(index);
-    if (status === complete) return;
-    const names = statusBits.filter(([bit]) => (status & bit) !== 0).map(([, name]) => name);
-    const what = names.join(', ') || 'the AFU has not come to it';
+    if (status === COMPLETE) return;
+    const names = STATUS_BITS.filter(([bit]) => (status & bit) !== 0).map(([, name]) => name);
+    const what = names.join(', ') || 'the AFU has not executed it';
     const hint = `work element ${index} has status 0x${status.toString(16)}: ${what}`;
-    throw new CxlError(-errnos.EREMOTEIO, 'memcpy', this.#context.path, hint);
+    throw systemError('EREMOTEIO', 'memcpy', this.#context.path, hint);
   }
 
-  /** Looks again and again, letting the rest of the program run in between. */
-  async #until(done: () => boolean, eachTurn?: () => void): Promise<void> {
-    const { signal, timeout = defaultTimeout } = this.#options;
+  /** Polls until `done`, letting the event loop run in between. */
+  async #poll(done: () => boolean, beforeEach?: () => void): Promise<void> {
+    const { signal, timeout = DEFAULT_TIMEOUT } = this.#options;
     const deadline = performance.now() + timeout;
     for (;;) {
-      eachTurn?.();
-      for (let look = 0; look < looksATurn; look += 1) if (done()) return;
+      beforeEach?.();
+      for (let n = 0; n < POLLS_PER_ITERATION; n += 1) if (done()) return;
       if (signal?.aborted) throw new AbortError(signal);
       if (performance.now() > deadline) {
         const hint = `the AFU has not finished within ${timeout} ms`;
-        throw new CxlError(-errnos.ETIMEDOUT, 'memcpy', this.#context.path, hint);
+        throw systemError('ETIMEDOUT', 'memcpy', this.#context.path, hint);
       }
       await new Promise(setImmediate);
     }

@@ -1,9 +1,9 @@
-/** `node-cxl memcpy`: a file's copy, every byte of which has gone through the memcpy AFU. */
+/** `node-cxl memcpy`: copies a file by the memcpy AFU, and verifies the copy. */
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
-import { type Cxl, CxlError, type Memory } from '../index';
-import { errnos } from '../shared/errors';
+import type { Cxl, Memory } from '../index';
+import { systemError } from '../shared/errors';
 import { findAfu } from './devices';
 import { UsageError } from './failure';
 import { findMemcpyAfu, isMemcpyAfu, MemcpyJob } from './memcpy-job';
@@ -15,20 +15,21 @@ export interface MemcpyCommandOptions {
   afu?: string;
   poll?: boolean;
   json?: boolean;
+  /** Milliseconds for each batch of work elements. */
   timeout: number;
   /** 'auto': when stderr is a terminal. */
   progress: 'auto' | 'always' | 'never';
 }
 
-/** One batch of work elements; small files are split all the same, so that progress shows. */
-const largestBatch = 4 * 1024 * 1024;
-const smallestBatch = 1024;
-const fewestBatches = 8;
+/** Bytes copied by one batch of work elements. Small files have several too, to show progress. */
+const MAX_BATCH_SIZE = 4 * 1024 * 1024;
+const MIN_BATCH_SIZE = 1024;
+const MIN_BATCHES = 8;
 
 function batchSize(total: number, capacity: number): number {
-  const wanted = total === 0 ? largestBatch : Math.ceil(total / fewestBatches);
-  const rounded = Math.ceil(wanted / smallestBatch) * smallestBatch;
-  return Math.min(rounded, largestBatch, capacity);
+  const wanted = total === 0 ? MAX_BATCH_SIZE : Math.ceil(total / MIN_BATCHES);
+  const rounded = Math.ceil(wanted / MIN_BATCH_SIZE) * MIN_BATCH_SIZE;
+  return Math.min(rounded, MAX_BATCH_SIZE, capacity);
 }
 
 async function checkFiles(from: string, to: string): Promise<number> {
@@ -52,7 +53,7 @@ function progressBar(total: number, when: MemcpyCommandOptions['progress']) {
     stream: process.stderr,
     noTTYOutput: true,
     notTTYSchedule: 2000,
-    // Ctrl-C is handled where the context is closed.
+    // The program handles Ctrl-C itself, to close the context.
     gracefulExit: false,
   });
   bar.start(total, 0, { size: bytes(total) });
@@ -68,13 +69,13 @@ export async function memcpy(
   const afu =
     options.afu === undefined ? await findMemcpyAfu(system) : await findAfu(system, options.afu);
   if (afu === undefined) {
-    const hint = 'no AFU here has the configuration record 1014:4350; name one with --afu';
-    throw new CxlError(-errnos.ENODEV, 'find', 'memcpy AFU', hint);
+    const hint = 'no AFU has the configuration record 1014:4350; choose one with --afu';
+    throw systemError('ENODEV', 'find', 'memcpy AFU', hint);
   }
   if (options.afu !== undefined && !(await isMemcpyAfu(afu))) {
-    // Images of one's own may lack the record: a word of warning, no refusal.
+    // Only a warning: an image built by the user may lack the record.
     process.stderr.write(
-      `note: ${afu.name} does not say that it is the memcpy AFU (configuration record 1014:4350)\n`,
+      `warning: ${afu.name} has no configuration record of the memcpy AFU (1014:4350)\n`,
     );
   }
   const job = await MemcpyJob.start(system, afu, {
@@ -155,6 +156,6 @@ function report(
     print(`sha256 ${copySum}: ${identical ? 'identical' : `the source has ${sourceSum}`}`);
   }
   if (!identical) {
-    throw new CxlError(-errnos.EIO, 'memcpy', options.out, 'the copy differs from its source');
+    throw systemError('EIO', 'memcpy', options.out, 'the copy differs from its source');
   }
 }

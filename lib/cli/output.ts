@@ -1,6 +1,6 @@
-/** What commands print: the same data as JSON for scripts and as text for people. */
+/** How commands print data: as JSON for scripts, or as text for people. */
 
-/** Data as commands gather it; bigints are hexadecimal strings already. */
+/** Data that can be printed as JSON: bigints have been converted to hexadecimal strings. */
 export type Data = { readonly [key: string]: DataValue };
 export type DataValue = string | number | boolean | null | readonly DataValue[] | Data;
 
@@ -8,7 +8,7 @@ export function hex(value: bigint | number, digits = 0): string {
   return `0x${value.toString(16).padStart(digits, '0')}`;
 }
 
-/** Absent attributes are null, so that every object has the same keys. */
+/** null for undefined: JSON then has the same keys whatever attributes are absent. */
 export function present<T>(value: T | undefined): T | null {
   return value ?? null;
 }
@@ -17,12 +17,12 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** `pretty` for one document, one line each for what comes one by one. */
+/** `pretty`: indented, for a command that prints one document; else on one line. */
 export function printJson(data: DataValue, pretty = true): void {
   print(JSON.stringify(data, undefined, pretty ? 2 : undefined));
 }
 
-/** A value on one line: '-' for what is absent. */
+/** A value as text on one line; null and empty lists are '-'. */
 export function inline(value: DataValue): string {
   if (value === null) return '-';
   if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(inline).join(', ');
@@ -39,6 +39,7 @@ export function words(key: string): string {
   return key.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
+/** A number of bytes with its unit, such as '1.5 KiB'. */
 export function bytes(count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   let value = count;

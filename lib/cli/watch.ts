@@ -1,4 +1,4 @@
-/** `node-cxl watch`: a context of one's own on an AFU, and every event it gets. */
+/** `node-cxl watch`: opens and attaches a context, and prints its events. */
 import type { Context, Cxl, CxlEvent } from '../index';
 import { findAfu } from './devices';
 import { UsageError } from './failure';
@@ -8,22 +8,22 @@ export interface WatchOptions {
   json?: boolean;
   wed: bigint;
   interrupts?: number;
-  /** Stop after so many events. */
+  /** Stop after this many events. */
   count?: number;
-  /** Stop after so many milliseconds. */
+  /** Stop after this many milliseconds. */
   for?: number;
-  /** Registers to store into once attached: [byte offset, value]. */
+  /** Registers to write once attached: [byte offset, value]. */
   write: readonly (readonly [number, bigint])[];
 }
 
-/** 'OFFSET=VALUE', both decimal or 0x…. */
+/** Parses 'OFFSET=VALUE'; each is decimal, or hexadecimal with 0x. */
 export function parseWrite(text: string): [number, bigint] {
   const match = /^(0x[0-9a-f]+|\d+)=(0x[0-9a-f]+|\d+)$/i.exec(text);
   if (match === null) throw new UsageError(`--write '${text}': expected OFFSET=VALUE`);
   return [Number(match[1]), BigInt(match[2] as string)];
 }
 
-/** An event as data: addresses and values in hexadecimal, bytes too. */
+/** An event for printing, with addresses, values and bytes in hexadecimal. */
 export function eventData(event: CxlEvent): Data {
   switch (event.type) {
     case 'data-storage':
@@ -43,7 +43,7 @@ export function eventData(event: CxlEvent): Data {
   }
 }
 
-function show(event: CxlEvent, json: boolean): void {
+function printEvent(event: CxlEvent, json: boolean): void {
   const data = eventData(event);
   if (json) {
     printJson({ time: new Date().toISOString(), ...data }, false);
@@ -53,7 +53,7 @@ function show(event: CxlEvent, json: boolean): void {
   print(`${new Date().toISOString()}  ${type}  ${inline(rest)}`);
 }
 
-/** AFU-directed AFUs are opened as a slave; a name with its letter (afu0.0m) says otherwise. */
+/** Opens the node called `name` (afu0.0m); by the name of an AFU (afu0.0), its default node. */
 async function open(system: Cxl, name: string): Promise<Context> {
   const afu = await findAfu(system, name);
   if (/[dms]$/.test(name)) return system.open(name);
@@ -86,12 +86,12 @@ export async function watch(
     let left = options.count ?? Number.POSITIVE_INFINITY;
     try {
       for await (const event of context.events({ signal: stop.signal })) {
-        show(event, json);
+        printEvent(event, json);
         left -= 1;
         if (left <= 0) break;
       }
     } catch (error) {
-      // The time that was asked for is up: that is no failure.
+      // The time of --for is up, which is not a failure.
       if (!(end?.aborted && !signal.aborted)) throw error;
     }
   } finally {

@@ -1,20 +1,22 @@
 import type { Binding } from '../binding';
-import { checkBoolean, checkOptions, valueError } from '../shared/errors';
-import { Attributes, together } from '../sysfs/attributes';
+import { checkBoolean, checkOptions } from '../shared/checks';
+import { valueError } from '../shared/errors';
+import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
 import type { Afu } from './afu';
 import type { Cxl } from './cxl';
 import { downloadImage, type ImageDownloadOptions } from './image-download';
 
 const PERST_CHOICES = ['none', 'user', 'factory'] as const;
-/** Which image the card loads when it is reset (PERST). */
+/** Which image the card loads when it is reset (PERST); 'none': it keeps the one it has. */
 export type LoadImageOnPerst = (typeof PERST_CHOICES)[number];
 
 /**
- * A CAPI card, as /sys/class/cxl/cardN tells of it (Documentation/ABI/testing/sysfs-class-cxl).
+ * A CAPI card: the attributes of /sys/class/cxl/cardN.
  *
- * Getters answer undefined where the attribute is absent, as several are in a PowerVM guest
- * and on older kernels; they throw EBADMSG where its text is not as the ABI has it.
+ * Attributes that are absent, as several are in a PowerVM guest and on older kernels, read as
+ * undefined. An attribute whose text is not what the kernel's ABI documents
+ * (Documentation/ABI/testing/sysfs-class-cxl) rejects with EBADMSG.
  */
 export class Adapter {
   /** Such as 'card0'. */
@@ -23,7 +25,7 @@ export class Adapter {
   readonly number: number;
   /** Its directory in sysfs. */
   readonly path: string;
-  /** The PCI device it sits on (/sys/devices/…), where sysfs has one. */
+  /** Directory of its PCI device (/sys/devices/…); undefined where it has none. */
   readonly pciPath: string | undefined;
   readonly #system: Cxl;
   readonly #binding: Binding;
@@ -46,17 +48,17 @@ export class Adapter {
     return new Adapter(system, binding, number, pci);
   }
 
-  /** Its AFUs, in slice order. */
+  /** Its AFUs, sorted by slice. */
   async afus(): Promise<Afu[]> {
     return (await this.#system.afus()).filter((afu) => afu.adapterNumber === this.number);
   }
 
-  /** Version of the architecture, such as '1.0' (POWER8) or '2.0' (POWER9). */
+  /** Version of the CAIA (the CAPI architecture), such as '1.0' (POWER8) or '2.0' (POWER9). */
   caiaVersion(): Promise<string | undefined> {
     return this.#attributes.matching('caia_version', /^\d+\.\d+$/, 'a version such as 1.0');
   }
 
-  /** Revision of the PSL. */
+  /** Revision of the POWER service layer (PSL). */
   pslRevision(): Promise<number | undefined> {
     return this.#attributes.number('psl_revision');
   }
@@ -66,12 +68,12 @@ export class Adapter {
     return this.#attributes.number('base_image');
   }
 
-  /** Which image the card runs now. */
+  /** Which FPGA image the card runs. */
   imageLoaded(): Promise<'user' | 'factory' | undefined> {
     return this.#attributes.oneOf('image_loaded', ['user', 'factory']);
   }
 
-  /** Which image a reset loads into the card; 'none': it goes on with the one it has. */
+  /** Which image a reset (PERST) loads into the card; 'none': it keeps the one it has. */
   loadImageOnPerst(): Promise<LoadImageOnPerst | undefined> {
     return this.#attributes.oneOf('load_image_on_perst', PERST_CHOICES);
   }
@@ -85,8 +87,9 @@ export class Adapter {
   }
 
   /**
-   * Whether the image will be the same after a reset. Only then, or with load_image_on_perst
-   * none, does the driver recover contexts' nodes after a link error rather than opt out.
+   * Whether the user vouches that the card has the same image after a reset. After a link error
+   * (EEH) the driver recovers the card only then, or if load_image_on_perst is 'none'; otherwise
+   * the card is probed anew.
    */
   perstReloadsSameImage(): Promise<boolean | undefined> {
     return this.#attributes.flag('perst_reloads_same_image');
@@ -98,12 +101,12 @@ export class Adapter {
     await this.#attributes.write('perst_reloads_same_image', text);
   }
 
-  /** Whether the PSL timebase follows the processors' (Linux 4.6 on). */
+  /** Whether the PSL's timebase is synchronized with the processor's (since Linux 4.6). */
   pslTimebaseSynced(): Promise<boolean | undefined> {
     return this.#attributes.flag('psl_timebase_synced');
   }
 
-  /** Whether as_notify and atomics are tunnelled (Linux 4.18 on). */
+  /** Whether the card supports tunneled operations: as_notify and atomics (since Linux 4.18). */
   tunneledOpsSupported(): Promise<boolean | undefined> {
     return this.#attributes.flag('tunneled_ops_supported');
   }
@@ -111,7 +114,8 @@ export class Adapter {
   /**
    * Resets the card.
    *
-   * @param options.force reset under attached contexts, which are then detached
+   * @param options.force reset even while contexts are attached; the driver detaches them.
+   *   Default false
    * @throws EBUSY while a context is attached, unless forced; EINVAL on bare metal while
    *   perst_reloads_same_image is 1
    */
@@ -120,9 +124,9 @@ export class Adapter {
     await this.#attributes.write('reset', checkBoolean('options.force', force) ? '-1' : '1');
   }
 
-  /** Every attribute at once. */
+  /** Every attribute. */
   attributes() {
-    return together({
+    return awaitProperties({
       caiaVersion: this.caiaVersion(),
       pslRevision: this.pslRevision(),
       baseImage: this.baseImage(),
@@ -135,11 +139,11 @@ export class Adapter {
   }
 
   /**
-   * Downloads an adapter image and has it validated, in a PowerVM guest. The adapter is reset
-   * and its AFUs are gone from then on; contexts still attached are lost.
+   * Downloads an adapter image and has the hypervisor validate it, in a PowerVM guest. The driver
+   * removes the adapter's AFUs, which detaches their contexts, and resets the adapter at the end.
    *
-   * @throws ENOENT on bare metal, which has no /dev/cxl/cardN; EINVAL or EIO as the
-   *   hypervisor has it; EBADMSG when the image is too short or too long for the adapter
+   * @throws ENOENT on bare metal, which has no /dev/cxl/cardN; EINVAL or EIO from the
+   *   hypervisor; EBADMSG when the image is too short or too long for the adapter
    */
   downloadImage(image: Uint8Array, options: ImageDownloadOptions = {}): Promise<void> {
     return downloadImage(this.#binding, `/dev/cxl/${this.name}`, image, options);

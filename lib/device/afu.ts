@@ -1,29 +1,35 @@
 import type { Binding } from '../binding';
-import { checkInteger, unwrap, valueError } from '../shared/errors';
-import { Attributes, together } from '../sysfs/attributes';
+import { checkInteger } from '../shared/checks';
+import { unwrap, valueError } from '../shared/errors';
+import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { ConfigurationRecord } from '../sysfs/configuration-record';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
 import type { Context } from './context';
 import type { Cxl } from './cxl';
 
 const MODES = ['dedicated_process', 'afu_directed', 'none'] as const;
-/** The AFU's programming model now. */
+/** An AFU's programming model. */
 export type AfuMode = (typeof MODES)[number];
 
 const PREFAULT_MODES = ['none', 'work_element_descriptor', 'all'] as const;
-/** What the driver faults in when a context is attached. */
+/** Which pages the driver faults in when a context is attached. */
 export type PrefaultMode = (typeof PREFAULT_MODES)[number];
 
-/** Which of an AFU's nodes: afuX.Ym, afuX.Ys or afuX.Yd. */
+/** Which of an AFU's device nodes a context is opened by: afuX.Ym, afuX.Ys or afuX.Yd. */
 export type ContextKind = 'master' | 'slave' | 'dedicated';
 
-const suffixes: Record<ContextKind, string> = { master: 'm', slave: 's', dedicated: 'd' };
+/** The letter at the end of a node's name. */
+export const CONTEXT_SUFFIXES: Readonly<Record<ContextKind, string>> = {
+  master: 'm',
+  slave: 's',
+  dedicated: 'd',
+};
 
 /**
- * An accelerator function unit, as /sys/class/cxl/afuX.Y tells of it.
+ * An accelerator function unit: the attributes of /sys/class/cxl/afuX.Y, and its contexts.
  *
- * Getters answer undefined where the attribute is absent; they throw EBADMSG where its text
- * is not as the ABI has it.
+ * Attributes that are absent read as undefined. An attribute whose text is not what the kernel's
+ * ABI documents (Documentation/ABI/testing/sysfs-class-cxl) rejects with EBADMSG.
  */
 export class Afu {
   /** Such as 'afu0.0'. */
@@ -34,7 +40,7 @@ export class Afu {
   readonly slice: number;
   /** Its directory in sysfs. */
   readonly path: string;
-  /** The PCI device it sits on (/sys/devices/…), where sysfs has one. */
+  /** Directory of its PCI device (/sys/devices/…); undefined where it has none. */
   readonly pciPath: string | undefined;
   readonly #system: Cxl;
   readonly #binding: Binding;
@@ -69,33 +75,36 @@ export class Afu {
     return this.#attributes.number('api_version');
   }
 
-  /** The oldest interface the driver still serves. */
+  /** The oldest version of the interface that the driver still supports. */
   apiVersionCompatible(): Promise<number | undefined> {
     return this.#attributes.number('api_version_compatible');
   }
 
-  /** Interrupts a context gets at least, and when attach() asks for none in particular. */
+  /** The fewest interrupts of a context; the number it gets unless attach() asks for more. */
   irqsMin(): Promise<number | undefined> {
     return this.#attributes.number('irqs_min');
   }
 
-  /** Interrupts a context may ask for at most. */
+  /** The most interrupts that a context can be attached with. */
   irqsMax(): Promise<number | undefined> {
     return this.#attributes.number('irqs_max');
   }
 
-  /** @throws EINVAL below irqs_min or over what the adapter has; EACCES unless root */
+  /**
+   * @param count 0 to 32767
+   * @throws EINVAL below irqs_min or above what the adapter has; EACCES unless root
+   */
   async setIrqsMax(count: number): Promise<void> {
     checkInteger('count', count, 0, 0x7fff);
     await this.#attributes.write('irqs_max', String(count));
   }
 
-  /** Bytes of a process's problem state area. In a guest it can change at the first attach. */
+  /** Bytes of a process's problem state area. In a PowerVM guest it can change at the first attach. */
   mmioSize(): Promise<number | undefined> {
     return this.#attributes.number('mmio_size');
   }
 
-  /** The programming model now; 'none': no context can be opened. */
+  /** The active programming model; 'none': no context can be opened. */
   mode(): Promise<AfuMode | undefined> {
     return this.#attributes.oneOf('mode', MODES);
   }
@@ -113,7 +122,7 @@ export class Afu {
     return this.#attributes.words('modes_supported', MODES);
   }
 
-  /** What is faulted in when a context is attached. */
+  /** Which pages the driver faults in when a context is attached. */
   prefaultMode(): Promise<PrefaultMode | undefined> {
     return this.#attributes.oneOf('prefault_mode', PREFAULT_MODES);
   }
@@ -126,17 +135,17 @@ export class Afu {
     await this.#attributes.write('prefault_mode', mode);
   }
 
-  /** Bytes of the whole problem state area, as the master sees it; undefined without a master. */
+  /** Bytes of the whole problem state area, which the master context maps; undefined without a master node. */
   masterMmioSize(): Promise<number | undefined> {
     return this.#device('master').number('mmio_size');
   }
 
-  /** Bytes of each process's slice within the whole area; undefined without a master. */
+  /** Bytes of each process's part of the whole area; undefined without a master node. */
   perProcessMmioLength(): Promise<number | undefined> {
     return this.#device('master').number('pp_mmio_len');
   }
 
-  /** Byte offset of the first process's slice; undefined without a master and in a guest. */
+  /** Byte offset of the first process's part; undefined without a master node and in a guest. */
   perProcessMmioOffset(): Promise<number | undefined> {
     return this.#device('master').number('pp_mmio_off');
   }
@@ -147,20 +156,20 @@ export class Afu {
   }
 
   /**
-   * The AFU error buffer, or a part of it (bytes): what an AFU left to be read after an error.
-   * Undefined when the AFU has none; empty in a guest.
+   * The AFU error buffer, or `length` bytes of it from `offset`: what the AFU wrote there about
+   * an error. Undefined when the AFU has none; empty in a guest.
    */
   async errorBuffer(offset?: number, length?: number): Promise<Uint8Array | undefined> {
     if (offset !== undefined) checkInteger('offset', offset, 0, 2 ** 31 - 1);
     if (length !== undefined) checkInteger('length', length, 0, 2 ** 31 - 1);
     return (
       (await this.#attributes.bytes('afu_err_buff', offset, length)) ??
-      // As the driver's ABI document spells it.
+      // The name in the kernel's ABI document; the driver's is the one above.
       (await this.#attributes.bytes('afu_err_buf', offset, length))
     );
   }
 
-  /** The AFU's configuration records, by index; none is an empty list. */
+  /** The AFU's configuration records, sorted by index. */
   async configurationRecords(): Promise<ConfigurationRecord[]> {
     const names = unwrap(await this.#binding.sysfs.readdir(this.path), 'scandir', this.path);
     return names
@@ -170,18 +179,18 @@ export class Afu {
       .map((index) => new ConfigurationRecord(this.#binding.sysfs, this.path, index));
   }
 
-  /** Which contexts can be opened now: which of the nodes the driver has made. */
+  /** Which kinds of context can be opened now: those whose device node exists. */
   async contextKinds(): Promise<ContextKind[]> {
     const names = await this.#binding.sysfs.readdir(CLASS_DIRECTORY);
     const present = new Set(unwrap(names, 'scandir', CLASS_DIRECTORY));
     return (['master', 'slave', 'dedicated'] as const).filter((kind) =>
-      present.has(this.name + suffixes[kind]),
+      present.has(this.name + CONTEXT_SUFFIXES[kind]),
     );
   }
 
-  /** Every attribute at once. */
+  /** Every attribute. */
   attributes() {
-    return together({
+    return awaitProperties({
       apiVersion: this.apiVersion(),
       apiVersionCompatible: this.apiVersionCompatible(),
       irqsMin: this.irqsMin(),
@@ -197,22 +206,22 @@ export class Afu {
   }
 
   /**
-   * Opens a context: of this kind, or a dedicated one where the AFU is in dedicated mode and a
-   * slave otherwise. Errors as Cxl.open().
+   * Opens a context of this kind; by default a dedicated one if the AFU is in dedicated mode,
+   * else a slave. Errors as Cxl.open().
    */
   async open(kind?: ContextKind): Promise<Context> {
     if (kind === undefined) return this.#system.open(`/dev/cxl/${this.name}`);
-    if (!Object.hasOwn(suffixes, kind)) {
+    if (!Object.hasOwn(CONTEXT_SUFFIXES, kind)) {
       throw valueError('kind', "'master', 'slave' or 'dedicated'", kind);
     }
-    return this.#system.open(`/dev/cxl/${this.name}${suffixes[kind]}`);
+    return this.#system.open(`/dev/cxl/${this.name}${CONTEXT_SUFFIXES[kind]}`);
   }
 
   /**
-   * Attributes of the node itself; its directory is absent while its mode is not active.
-   * mmio_size means something else one level up, so `device/` is not followed.
+   * Attributes of the device node's own directory, which exists while its mode is active.
+   * `device/` is not followed: mmio_size has another meaning in the AFU's directory.
    */
   #device(kind: ContextKind): Attributes {
-    return new Attributes(this.#binding.sysfs, `${this.path}${suffixes[kind]}`, 1);
+    return new Attributes(this.#binding.sysfs, `${this.path}${CONTEXT_SUFFIXES[kind]}`, 1);
   }
 }

@@ -1,35 +1,24 @@
-import { types } from 'node:util';
 import type { AfuFile, Binding } from '../binding';
-import { AFU_ID_FLAGS, START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
+import { START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
-import type { AfuErrorEvent, CxlEvent, DataStorageEvent } from '../events/events';
+import type { CxlEvent } from '../events/events';
 import { EventIterator } from '../events/iterator';
 import { EventQueue } from '../events/queue';
+import { type HardwareEvent, takeHardwareEvent, takeInterrupt } from '../events/selectors';
 import { checkWaitOptions, type WaitOptions } from '../shared/abort';
+import { ALL_ONES_32 } from '../shared/all-ones';
+import { checkBoolean, checkInteger, checkOptions, checkUint64 } from '../shared/checks';
 import { debug } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
-import {
-  type CxlError,
-  checkBoolean,
-  checkInteger,
-  checkOptions,
-  checkUint64,
-  errnos,
-  stateError,
-  systemError,
-  typeError,
-  unwrap,
-  valueError,
-} from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { Attributes } from '../sysfs/attributes';
-import { Memory } from './memory';
+import { type AfuId, decodeAfuId } from './afu-id';
+import { checkHoldable, HeldMemory, type Holdable } from './held-memory';
 import { ProblemState } from './problem-state';
 
-/** What an AFU may reach while a context is attached. */
-export type Holdable = Memory | ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
-
 export interface AttachOptions {
-  /** Work element descriptor: 64 bits the AFU gets and gives their meaning, often an address. */
+  /** Work element descriptor: 64 bits handed to the AFU, which defines them; often an address. */
   wed: bigint;
   /** AFU interrupts to allocate, irqs_min to irqs_max. Default: irqs_min. */
   interrupts?: number;
@@ -40,7 +29,11 @@ export interface AttachOptions {
    * ones instead of faulting. Default false.
    */
   errFf?: boolean;
-  /** Kept alive until the context is closed, even when nothing refers to the context any more. */
+  /**
+   * The memory whose addresses the AFU is given, by `wed` or by what `wed` points to. None of it
+   * is garbage-collected before the context is closed, even if the program keeps no reference to
+   * it or to the context. Default: none. Context.hold() adds more later.
+   */
   holds?: readonly Holdable[];
 }
 
@@ -49,57 +42,30 @@ export interface MapOptions {
   endian?: Endian;
   /** Bytes from the start of the area; a multiple of the page size. Default 0. */
   offset?: number;
-  /** Bytes. Default: the rest of the area, as sysfs has its size now. */
+  /** Bytes. Default: to the end of the area, whose size is read from sysfs. */
   length?: number;
 }
 
-/** GET_AFU_ID's answer. */
-export interface AfuId {
-  /** Whether this is a slave context's file. */
-  readonly slave: boolean;
-  /** The X of afuX.Y. */
-  readonly adapterNumber: number;
-  /** The Y of afuX.Y. */
-  readonly slice: number;
-  /** The AFU's programming model. */
-  readonly mode: 'dedicated_process' | 'afu_directed' | 'unknown';
-}
+/** GET_PROCESS_ELEMENT's value while there is none. */
+const NO_PROCESS_ELEMENT = ALL_ONES_32;
 
-/** A data storage fault or AFU error that ended a wait for something else. */
-export type FaultError = CxlError & { readonly event: DataStorageEvent | AfuErrorEvent };
-
-/** What one context holds: views one by one, and those that an attach brought. */
-type Held = Set<Holdable | readonly Holdable[]>;
-
-/**
- * What AFUs may reach, strongly: a context that its program has let go of runs until it is
- * closed, and what it holds must not be collected together with it.
- */
-const inReach = new Set<Held>();
-const abandoned = new FinalizationRegistry<{ file: AfuFile; held: Held }>(({ file, held }) => {
-  const release = () => inReach.delete(held);
-  file.close().then(release, release);
-});
-
-const NO_PROCESS_ELEMENT = 0xffff_ffff;
-const afuModes = { 1: 'dedicated_process', 2: 'afu_directed' } as const;
-
-/** @internal What Cxl knows of the file when it makes a Context. */
+/** @internal Where a context's file comes from. */
 export interface ContextOrigin {
   readonly path: string;
-  /** Directory of the node in sysfs, for the size of the area; none for an adopted anonymous file. */
+  /** Directory of the node in sysfs, for the size of the area. An adopted anonymous file has none. */
   readonly sysfsPath?: string | undefined;
-  /** Bytes of the area, where the program that adopted the file knows them. */
+  /** Bytes of the area, where the program that adopted the file passed them. */
   readonly mmioSize?: number | undefined;
-  /** Somebody else may have attached it already. */
+  /** Whether the descriptor was opened elsewhere, and may have been attached there. */
   readonly adopted: boolean;
 }
 
 /**
- * A context on an AFU: one process's use of the accelerator. OPENED, then STARTED by attach(),
- * then CLOSED by close(), or by the kernel when the card is reset, recovers or goes away.
+ * A context on an AFU: one process's use of the accelerator. The driver's states are OPENED,
+ * then STARTED by attach(), then CLOSED by close(), or by the kernel when the card is reset,
+ * recovers from an error or is removed.
  *
- * `Decoded` is what the decoder given to registerAfuDriver() makes of its events.
+ * `Decoded` is the type that the decoder set by decodeDriverEvents() returns.
  */
 export class Context<Decoded = undefined> {
   /** The device node, or a description of an adopted file. */
@@ -109,10 +75,10 @@ export class Context<Decoded = undefined> {
   readonly #origin: ContextOrigin;
   readonly #events: EventQueue;
   readonly #mappings = new Set<ProblemState>();
-  readonly #held: Held = new Set();
+  readonly #held = new HeldMemory();
   #decoder: ((data: Uint8Array, processElement: number) => Decoded) | undefined;
   #attached: boolean;
-  /** AFU interrupts attached with, where attach() was told. */
+  /** AFU interrupts that attach() asked for, where its options say. */
   #interrupts: number | undefined;
   #closing: Promise<void> | undefined;
 
@@ -123,19 +89,19 @@ export class Context<Decoded = undefined> {
     this.#origin = origin;
     this.path = origin.path;
     this.#attached = origin.adopted;
-    // What somebody else opened may never have been started.
+    // A file that was opened elsewhere may never have been started.
     const present = origin.adopted
       ? () => file.ioctlSync('GET_PROCESS_ELEMENT', {}) !== -errnos.EIO
       : undefined;
     this.#events = new EventQueue(file, origin.path, present);
   }
 
-  /** The file descriptor; -1 once closed. It stays the context's: do not close it. */
+  /** The file descriptor; -1 once closed. The context owns it: do not close it. */
   get fd(): number {
     return this.#closing === undefined ? this.#file.fd : -1;
   }
 
-  /** True from the call of close() on. */
+  /** True once close() has been called. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -146,8 +112,8 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * The process element by GET_PROCESS_ELEMENT; undefined while the kernel has none to tell
-   * (in a guest before attach, and once the context is detached).
+   * The process element by GET_PROCESS_ELEMENT; undefined while the kernel has none (in a guest
+   * before attach, and once the context is detached).
    */
   get processElement(): number | undefined {
     if (this.closed) return undefined;
@@ -160,31 +126,26 @@ export class Context<Decoded = undefined> {
   /**
    * Which AFU this is, by GET_AFU_ID.
    *
-   * @throws EIO once detached or while the link is down; EINVAL or ENOTTY where the driver has
-   *   no such call (kernels before 4.3, OpenCAPI flash)
+   * @throws EIO once detached or while the link is down; EINVAL or ENOTTY where the driver lacks
+   *   this ioctl (kernels before 4.3, OpenCAPI flash)
    */
   afuId(): AfuId {
     this.#open();
     const raw = unwrap(this.#file.ioctlSync('GET_AFU_ID', {}), 'ioctl(GET_AFU_ID)', this.path);
-    return {
-      slave: (raw.flags & AFU_ID_FLAGS.SLAVE) !== 0n,
-      adapterNumber: raw.cardId,
-      slice: raw.afuOffset,
-      mode: afuModes[raw.afuMode as 1 | 2] ?? 'unknown',
-    };
+    return decodeAfuId(raw);
   }
 
   /**
-   * Attaches this process's memory to the AFU and starts it on the work element descriptor
-   * (START_WORK, on the control thread: it can take seconds).
+   * Attaches this process's address space to the AFU and starts it on the work element
+   * descriptor. The START_WORK ioctl runs on a thread of the addon, as it can take seconds.
    *
    * @throws EIO when attached before or detached; EINVAL interrupts outside irqs_min to
    *   irqs_max; ENOSPC not enough interrupts left; EBUSY adapter being reset, or the AFU does
-   *   not answer. Source: afu_ioctl_start_work.
+   *   not respond. Source: afu_ioctl_start_work.
    */
   async attach(options: AttachOptions): Promise<void> {
     const work = this.#checkAttach(options);
-    const release = this.#holdAll(options.holds ?? []);
+    const release = this.#held.addAll(this, this.#file, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = await this.#file.ioctl('START_WORK', work);
     if (typeof answer === 'number') {
@@ -196,18 +157,18 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * As attach(), on the calling thread, which it can block for seconds. Only so can the AFU
-   * wake the thread (`tid`, POWER9): the kernel binds the thread that makes the call, and that
-   * must live on.
+   * As attach(), but the ioctl runs on the calling thread, which it can block for seconds. The
+   * `tid` option (POWER9) needs this: the AFU can then wake the thread that made the call, for
+   * as long as that thread exists.
    *
-   * @returns `tid`: what the AFU is to be told, where it was asked for; 0 on POWER8
+   * @returns with the `tid` option the thread's id, to be passed to the AFU; 0 on POWER8
    * @throws as attach(); ENODEV or EINVAL where the kernel or processor cannot wake threads
    */
   attachSync(options: AttachOptions & { tid?: boolean }): { tid: number | undefined } {
     const checked = this.#checkAttach(options);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
     const work = tid ? { ...checked, flags: checked.flags | START_WORK_FLAGS.TID } : checked;
-    const release = this.#holdAll(options.holds ?? []);
+    const release = this.#held.addAll(this, this.#file, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = this.#file.ioctlSync('START_WORK', work);
     if (typeof answer === 'number') {
@@ -223,8 +184,9 @@ export class Context<Decoded = undefined> {
    * Maps the problem state area: shared, readable and writable.
    *
    * The first mapping of the process installs a SIGBUS handler, which turns a faulting access
-   * into EIO and hands any other SIGBUS to the handler that was there. One that is installed
-   * later (process.on('SIGBUS')) takes its place, and faults then: install yours first.
+   * into EIO and passes any other SIGBUS on to the handler installed before it. A handler that
+   * is installed later, as by process.on('SIGBUS'), replaces it, and a faulting access then
+   * raises SIGBUS in the program: install yours first.
    *
    * @throws EIO before attach, once detached, or while the link is down; EINVAL past the end of
    *   the area, or when the AFU has none; EBUSY AFU not enabled. Source: cxl_context_iomap.
@@ -253,19 +215,22 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * Keeps something the AFU may reach alive until the context is closed, even when nothing
-   * refers to the context any more. Returns it.
+   * Keeps memory from being garbage-collected until the context is closed, even if the program
+   * keeps no reference to it or to the context. For memory whose address the AFU gets after
+   * attach(); for what it gets before, there is the `holds` option of attach().
+   *
+   * @returns `view`
    */
   hold<T extends Holdable>(view: T): T {
     this.#open();
-    this.#keep(checkHoldable('view', view));
+    this.#held.add(this, this.#file, checkHoldable('view', view));
     return view;
   }
 
   /**
-   * What the kernel has *noticed*: 'down' once it has detached the context or found the link
-   * to the card down; a link that just broke may still be 'up'. 'unknown' where an adopted
-   * file cannot tell.
+   * The state of the link to the card, as far as the kernel has noticed: 'down' once it has
+   * detached the context or found the link down; a link that just broke may still be 'up'.
+   * 'unknown' for an adopted file whose driver does not say.
    */
   linkState(): 'up' | 'down' | 'unknown' {
     this.#open();
@@ -275,12 +240,15 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * Gives the events of the in-kernel AFU driver that handed this file out their type. Two
-   * drivers' events are told apart only by whose file they come from, so this is per context.
+   * Sets the decoder of this context's driver events: those of type 'afu-driver', which an
+   * in-kernel AFU driver queues on the files it hands out. What `decode` returns is the event's
+   * `decoded`. The bytes do not say which driver they come from, so each context has a decoder
+   * of its own; a later one replaces it.
    *
-   * @returns this context, typed
+   * @param decode gets the bytes that follow the event's header, and its process element
+   * @returns this context, with `decoded` typed
    */
-  registerAfuDriver<T>(decode: (data: Uint8Array, processElement: number) => T): Context<T> {
+  decodeDriverEvents<T>(decode: (data: Uint8Array, processElement: number) => T): Context<T> {
     if (typeof decode !== 'function') throw typeError('decode', 'a function', decode);
     const typed = this as unknown as Context<T>;
     typed.#decoder = decode;
@@ -288,8 +256,9 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * Events as they come, without end: until the signal aborts (AbortError), the context is
-   * detached (EIO, after what was pending), or closed (it just ends).
+   * The context's events, in order. The iteration ends when the context is closed; it throws
+   * AbortError when the signal aborts, and EIO when the context is detached, after the events
+   * that were pending.
    */
   events(options: Pick<WaitOptions, 'signal'> = {}): EventIterator<CxlEvent<Decoded>> {
     checkWaitOptions(options);
@@ -301,10 +270,10 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * The next event, whatever it is.
+   * The next event, of any type.
    *
    * @throws AbortError; ETIMEDOUT; EIO detached; ECANCELED closed; ERR_INVALID_STATE before
-   *   attach (no event can come) or while somebody else waits
+   *   attach (there are no events yet) or while another call waits for events
    */
   async waitForEvent(options: WaitOptions = {}): Promise<CxlEvent<Decoded>> {
     checkWaitOptions(options);
@@ -312,15 +281,15 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * Waits for AFU interrupt `irq` (1 to the number attached with). Other interrupts, and
-   * events of an AFU driver, stay pending for the next reader.
+   * Waits for AFU interrupt `irq` (1 to the number of interrupts attached with). Other interrupts
+   * and driver events stay pending for later calls.
    *
    * @throws as waitForEvent(); and on a data storage fault (EFAULT) or an AFU error
-   *   (EREMOTEIO), with the event as `event` of the error; ERR_OUT_OF_RANGE beyond the number
-   *   that attach() was told
+   *   (EREMOTEIO), with the event as `event` of the error; ERR_OUT_OF_RANGE beyond the
+   *   `interrupts` of attach()
    */
   async waitForInterrupt(irq: number, options: WaitOptions = {}): Promise<void> {
-    // One that the context does not have would be waited for without end.
+    // A wait for an interrupt that the context does not have would never end.
     checkInteger('irq', irq, 1, this.#interrupts ?? 0xffff);
     checkWaitOptions(options);
     return this.#once(async () => {
@@ -333,16 +302,17 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * @internal The next event that is not an AFU driver's: those stay pending, as they do for
-   * waitForInterrupt(). For a reader in this library that has nothing to do with them.
+   * @internal The next event that is not a driver event; those stay pending, as they do for
+   * waitForInterrupt().
    */
   async waitForHardwareEvent(options: WaitOptions = {}): Promise<HardwareEvent> {
     return this.#once(() => this.#events.wait(takeHardwareEvent, 'waitForEvent', options));
   }
 
   /**
-   * Ends waits, unmaps, detaches and closes, on the control thread: the kernel waits until the
-   * hardware has let go. Idempotent. An adopted file that is not owned stays open.
+   * Ends waits, unmaps, detaches and closes. The close() runs on a thread of the addon: the
+   * kernel waits until the hardware has terminated the process element. Idempotent. An adopted
+   * descriptor that is not owned stays open.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -359,8 +329,6 @@ export class Context<Decoded = undefined> {
     for (const mapping of [...this.#mappings]) mapping.unmap();
     debug('close %s', this.path);
     const answer = await this.#file.close();
-    abandoned.unregister(this);
-    inReach.delete(this.#held);
     this.#held.clear();
     if (answer < 0) throw systemError(answer, 'close', this.path);
   }
@@ -372,7 +340,7 @@ export class Context<Decoded = undefined> {
   #claim(): symbol {
     this.#open();
     if (!this.#attached) {
-      throw stateError(`${this.path}: no event can come before attach()`);
+      throw stateError(`${this.path}: there are no events before attach()`);
     }
     return this.#events.claim();
   }
@@ -415,83 +383,21 @@ export class Context<Decoded = undefined> {
     return { flags, workElementDescriptor: wed, amr, numInterrupts: interrupts };
   }
 
-  /** Held before the kernel knows of the work, and let go again when it refuses. */
-  #holdAll(views: readonly Holdable[]): () => unknown {
-    if (views.length === 0) return () => undefined;
-    // As one: what a refused attach lets go of may be held for another reason, too.
-    const brought = [...views];
-    this.#keep(brought);
-    return () => this.#held.delete(brought);
-  }
-
-  #keep(what: Holdable | readonly Holdable[]): void {
-    this.#held.add(what);
-    if (inReach.has(this.#held)) return;
-    inReach.add(this.#held);
-    abandoned.register(this, { file: this.#file, held: this.#held }, this);
-  }
-
   #areaSize(): number {
     const { mmioSize, sysfsPath } = this.#origin;
     if (mmioSize !== undefined) return mmioSize;
     if (sysfsPath === undefined) {
       throw valueError(
         'options.length',
-        'given: an adopted file has no sysfs of its own to tell the size of its area',
+        'given: for this adopted file, the size of its area cannot be read from sysfs',
         undefined,
       );
     }
-    // Read each time: in a guest the size changes at the first attach.
+    // Read at every call: in a guest the size can change at the first attach.
     const size =
       new Attributes(this.#binding.sysfs, sysfsPath, 1).numberSync('mmio_size') ??
       new Attributes(this.#binding.sysfs, `${sysfsPath}/device`, 1).numberSync('mmio_size');
     if (size === undefined) throw systemError('ENOENT', 'read', `${sysfsPath}/mmio_size`);
     return size;
   }
-}
-
-type HardwareEvent = Exclude<CxlEvent, { readonly type: 'afu-driver' }>;
-
-function takeHardwareEvent(pending: CxlEvent[]): HardwareEvent | undefined {
-  const index = pending.findIndex((event) => event.type !== 'afu-driver');
-  return index < 0 ? undefined : (pending.splice(index, 1)[0] as HardwareEvent);
-}
-
-function takeInterrupt(pending: CxlEvent[], irq: number, path: string): true | undefined {
-  for (const [index, event] of pending.entries()) {
-    if (event.type === 'afu-interrupt' && event.irq === irq) {
-      pending.splice(index, 1);
-      return true;
-    }
-    if (event.type === 'data-storage' || event.type === 'afu-error') {
-      pending.splice(index, 1);
-      throw faultError(event, path);
-    }
-  }
-  return undefined;
-}
-
-function faultError(event: DataStorageEvent | AfuErrorEvent, path: string): FaultError {
-  const error =
-    event.type === 'data-storage'
-      ? systemError(
-          'EFAULT',
-          'waitForInterrupt',
-          path,
-          `data storage fault at 0x${event.address.toString(16)}: the AFU touched an address that this process has not mapped`,
-        )
-      : systemError(
-          'EREMOTEIO',
-          'waitForInterrupt',
-          path,
-          `AFU error 0x${event.error.toString(16)}: its meaning is the AFU's`,
-        );
-  return Object.assign(error, { event });
-}
-
-function checkHoldable(name: string, view: unknown): Holdable {
-  if (view instanceof Memory || ArrayBuffer.isView(view) || types.isAnyArrayBuffer(view)) {
-    return view;
-  }
-  throw typeError(name, 'Memory, an ArrayBuffer or a view of one', view);
 }

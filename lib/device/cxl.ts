@@ -1,36 +1,30 @@
 import { constants } from 'node:buffer';
 import { types } from 'node:util';
 import type { AllocationRequest, Binding } from '../binding';
-import { AFU_ID_FLAGS } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
+import { checkBoolean, checkInteger, checkOptions } from '../shared/checks';
 import { debug } from '../shared/debug';
-import {
-  checkBoolean,
-  checkInteger,
-  checkOptions,
-  errnos,
-  systemError,
-  typeError,
-  unwrap,
-  valueError,
-} from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { Attributes } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, classNames } from '../sysfs/layout';
 import { Adapter } from './adapter';
-import { Afu } from './afu';
+import { Afu, CONTEXT_SUFFIXES } from './afu';
+import { decodeAfuId } from './afu-id';
 import { Context, type ContextOrigin } from './context';
 import { type AllocateOptions, checkAllocation, Memory } from './memory';
 
 export interface AdoptOptions {
   /**
-   * Whether closing the context closes the descriptor too. Default false. Not for one that
-   * node:fs opened in a worker: Node closes that itself when the worker ends, whatever has its
-   * number by then (trackUnmanagedFds). Close the context, then close it with node:fs.
+   * Whether closing the context also closes the descriptor. Default false. Leave it false for a
+   * descriptor that node:fs opened in a worker, and close that with node:fs after the context:
+   * when the worker ends, Node closes every descriptor number that node:fs opened there and did
+   * not close (trackUnmanagedFds), even if the number has been reused for another file.
    */
   owned?: boolean;
   /**
-   * Bytes of the problem state area: needed to map what no AFU's sysfs tells of, such as the
-   * descriptors that cxlflash hands out (its attach says mmio_size).
+   * Bytes of the problem state area. Needed to map it when sysfs has no attribute for it, as for
+   * the descriptors of cxlflash, whose attach ioctl returns it as mmio_size.
    */
   mmioSize?: number;
 }
@@ -38,40 +32,39 @@ export interface AdoptOptions {
 const DEVICE_DIRECTORY = '/dev/cxl';
 const NODE = /^afu(\d+)\.(\d+)([dms])$/;
 const SYMLINK = /^afu\d+\.\d+$/;
-/** The interface this library speaks; a driver that no longer serves it is EPROTO. */
+/** The version of the driver's interface that this library uses; EPROTO if the driver dropped it. */
 const API_VERSION = 1;
-const MODE_DEDICATED = 1;
 
 /**
- * A system with coherent accelerators: this machine's, or a mock's. `cxl` is the one a program
- * normally uses; createMockCxl() of node-cxl/mock makes others.
+ * A system with coherent accelerators: this machine or a mock. Programs normally use `cxl`;
+ * createMockCxl() of node-cxl/mock makes others.
  */
 export class Cxl {
-  readonly #source: () => Binding;
-  #made: Binding | undefined;
+  readonly #load: () => Binding;
+  #binding: Binding | undefined;
 
-  /** @internal The thunk is called at first use, so that importing the package loads no backend. */
-  constructor(source: () => Binding) {
-    this.#source = source;
+  /** @internal `load` is called at first use, so that importing the package loads no backend. */
+  constructor(load: () => Binding) {
+    this.#load = load;
   }
 
-  /** @internal The seam, for the parts of this package that build on it. */
+  /** @internal The backend, for the parts of this package that call it directly. */
   get binding(): Binding {
-    this.#made ??= this.#source();
-    return this.#made;
+    this.#binding ??= this.#load();
+    return this.#binding;
   }
 
-  /** Whether this is the system's own driver or a model of it. */
+  /** `native`: the driver of this machine; `mock`: a model of it. */
   get backend(): 'native' | 'mock' {
     return this.binding.kind;
   }
 
-  /** Bytes; mapping offsets are multiples of it, and allocations at least aligned to it. */
+  /** Bytes. Offsets of mappings are multiples of it; allocations are aligned to it by default. */
   get pageSize(): number {
     return this.binding.pageSize;
   }
 
-  /** The cards, by number. None when the driver is not loaded. */
+  /** The cards, sorted by number. An empty list when the driver is not loaded. */
   async adapters(): Promise<Adapter[]> {
     const numbers = (await classNames(this.binding))
       .map((name) => /^card(\d+)$/.exec(name))
@@ -81,7 +74,7 @@ export class Cxl {
     return Promise.all(numbers.map((number) => Adapter.at(this, this.binding, number)));
   }
 
-  /** Every AFU, by card and slice. */
+  /** Every AFU, sorted by card and slice. */
   async afus(): Promise<Afu[]> {
     const found = (await classNames(this.binding))
       .map((name) => /^afu(\d+)\.(\d+)$/.exec(name))
@@ -94,15 +87,16 @@ export class Cxl {
   /**
    * Opens a context on an AFU.
    *
-   * @param path a node, such as /dev/cxl/afu0.0s, or its name; without the letter, what udev
-   *   links it to, else the dedicated node, else the slave
+   * @param path a device node, such as /dev/cxl/afu0.0s, or its name, afu0.0s. Without the letter,
+   *   afu0.0: the target of the symbolic link that a udev rule may have made, else the dedicated
+   *   node, else the slave node.
    * @throws ENOENT no such node; EACCES; ENOSPC every process element is taken; EIO the link is
    *   down; ENODEV no such AFU, or no mode active; EPROTO the driver is too new;
-   *   ERR_INVALID_ARG_VALUE for a path that is no AFU's. Source: afu_open in file.c.
+   *   ERR_INVALID_ARG_VALUE when the path is not that of an AFU. Source: afu_open in file.c.
    */
   async open(path: string): Promise<Context> {
     if (typeof path !== 'string') throw typeError('path', 'a string', path);
-    if (path.includes('\0')) throw valueError('path', 'without zero bytes', path);
+    if (path.includes('\0')) throw valueError('path', 'without null bytes', path);
     const node = await this.#resolve(path.includes('/') ? path : `${DEVICE_DIRECTORY}/${path}`);
     const name = node.slice(node.lastIndexOf('/') + 1);
     const sysfsPath = `${CLASS_DIRECTORY}/${name}`;
@@ -113,11 +107,11 @@ export class Cxl {
   }
 
   /**
-   * Takes over a descriptor of a context that came from elsewhere: another driver's ioctl, a
-   * parent process. Its flags are not touched; it counts as attached.
+   * Makes a Context of a file descriptor that was opened elsewhere: by another driver's ioctl,
+   * or by a parent process. Its flags are not changed; the context counts as attached.
    *
-   * @throws EBADF; ENODEV when it is no cxl descriptor (GET_AFU_ID, else the file system's
-   *   magic, decides), so also for a node's whose context was detached
+   * @throws EBADF; ENODEV when it is not a cxl descriptor (GET_AFU_ID fails and the file is not
+   *   of the driver's anonymous file system), or the context of a device node was detached
    */
   adopt(fd: number, options: AdoptOptions = {}): Context {
     checkInteger('fd', fd, 0, 2 ** 31 - 1);
@@ -130,18 +124,20 @@ export class Cxl {
     const id = file.ioctlSync('GET_AFU_ID', {});
     const origin: ContextOrigin = { path: `fd ${fd}`, mmioSize, adopted: true };
     if (typeof id === 'number') return new Context(this.binding, file, origin);
-    const letter =
-      id.afuMode === MODE_DEDICATED ? 'd' : (id.flags & AFU_ID_FLAGS.SLAVE) !== 0n ? 's' : 'm';
-    const sysfsPath = `${CLASS_DIRECTORY}/afu${id.cardId}.${id.afuOffset}${letter}`;
+    const { adapterNumber, slice, mode, slave } = decodeAfuId(id);
+    const kind = mode === 'dedicated_process' ? 'dedicated' : slave ? 'slave' : 'master';
+    const sysfsPath = `${CLASS_DIRECTORY}/afu${adapterNumber}.${slice}${CONTEXT_SUFFIXES[kind]}`;
     return new Context(this.binding, file, { ...origin, sysfsPath });
   }
 
   /**
-   * Memory an AFU can reach: zeroed, aligned, at a stable effective address.
+   * Allocates memory for an AFU to access: zeroed, aligned, at an effective address that does
+   * not change.
    *
    * @param size bytes, 1 to 2^40
    * @throws ENOMEM (with `explicit` huge pages also when the pool is empty); EINVAL no such
-   *   NUMA node; EOPNOTSUPP where the runtime forbids memory outside V8's cage
+   *   NUMA node; EOPNOTSUPP where the runtime allows no ArrayBuffers on memory of the addon (V8's
+   *   memory cage, as in Electron)
    */
   allocate(size: number, options: AllocateOptions = {}): Memory {
     const request = checkAllocation(size, options, this.pageSize);
@@ -154,8 +150,8 @@ export class Cxl {
   }
 
   /**
-   * Effective address of the first byte of a view, Buffer or ArrayBuffer. Whoever gives it to
-   * an AFU keeps the buffer alive (Context.hold()) and does not transfer it.
+   * Effective address of the first byte of a view, Buffer or ArrayBuffer. While an AFU uses the
+   * address, the buffer must not be transferred, nor be garbage-collected: see Context.hold().
    */
   addressOf(view: ArrayBufferView | ArrayBuffer | SharedArrayBuffer | Memory): bigint {
     if (view instanceof Memory) return view.address;
@@ -173,19 +169,19 @@ export class Cxl {
   }
 
   /**
-   * A full barrier (POWER `sync`): every load and store before it, to memory or to a problem
-   * state area, is performed before any after it.
+   * A full memory barrier (POWER `sync`): every load and store before it, to memory or to a
+   * problem state area, is performed before every one after it.
    */
   memoryBarrier(): void {
     this.binding.memoryBarrier();
   }
 
-  /** The node a path leads to. Only its name is looked at before it is opened. */
+  /** The path of the device node behind `path`, whose name is that of an AFU's node. */
   async #resolve(path: string): Promise<string> {
     const { sysfs } = this.binding;
     const target = await sysfs.realpath(path);
     if (target === -errnos.ENOENT && SYMLINK.test(path.slice(path.lastIndexOf('/') + 1))) {
-      // No udev link: the dedicated node if it exists, else the slave's.
+      // There is no link made by udev: the dedicated node if it exists, else the slave node.
       for (const letter of ['d', 's']) {
         const node = await sysfs.realpath(path + letter);
         if (typeof node === 'string') return node;
@@ -207,16 +203,16 @@ export class Cxl {
   }
 }
 
-/** What to do about a refusal of allocate(): 'mmap' has other reasons where an area is mapped. */
+/** The hint for a failed allocate(). The general hints for mmap are about problem state areas. */
 function allocationHint(errno: number, request: AllocationRequest): string | undefined {
   if (errno === -errnos.EINVAL) {
     return `this machine has no NUMA node ${request.numaNode} with memory: see /sys/devices/system/node`;
   }
   if (errno === -errnos.EOPNOTSUPP) {
-    return 'this runtime or kernel has no such memory to give: no buffers outside its heap, or no huge pages';
+    return 'this runtime allows no ArrayBuffers outside its heap, or this kernel has no huge pages';
   }
   if (errno !== -errnos.ENOMEM) return undefined;
   return request.hugePages === 'explicit'
-    ? 'the pool of huge pages has not enough of them left: raise /proc/sys/vm/nr_hugepages, or ask for transparent ones'
+    ? 'not enough huge pages left in the pool: raise /proc/sys/vm/nr_hugepages, or use transparent ones'
     : 'ask for less, or free what is no longer used';
 }

@@ -2,11 +2,13 @@ import { types } from 'node:util';
 import type { Binding } from '../binding';
 import { ADAPTER_IMAGE_FLAGS } from '../binding/cxl-ioctls';
 import { AbortError, checkWaitOptions } from '../shared/abort';
+import { checkBoolean } from '../shared/checks';
 import { debug } from '../shared/debug';
-import { checkBoolean, errnos, systemError, typeError, unwrap } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { systemError, typeError, unwrap } from '../shared/errors';
 
 export interface ImageProgress {
-  /** The whole image is sent in each. */
+  /** The whole image is sent twice: once to be downloaded, once to be validated. */
   readonly phase: 'download' | 'validate';
   /** Bytes of the image sent in this phase. */
   readonly sent: number;
@@ -15,20 +17,22 @@ export interface ImageProgress {
 }
 
 export interface ImageDownloadOptions {
-  /** The image lacks the adapter image header; the driver puts one before it. Default false. */
+  /** Whether the image lacks the adapter image header, so that the driver adds one. Default false. */
   needHeader?: boolean;
-  /** Called after each chunk. What it throws ends the download, as an abort does. */
+  /** Called after each chunk. If it throws, the download ends as by an abort. */
   onProgress?: (progress: ImageProgress) => void;
-  /** Looked at between chunks. An abort leaves the adapter without a complete image, and reset. */
+  /** Checked between chunks. After an abort the adapter is reset and has no complete image. */
   signal?: AbortSignal;
 }
 
-const CHUNK = 1024 * 1024;
-const HEADER = 128;
+/** Bytes: the driver takes 256 buffers of 4096 bytes in one call, its header included. */
+const CHUNK_SIZE = 1024 * 1024;
+/** CXL_AI_HEADER_SIZE of the driver. */
+const HEADER_SIZE = 128;
 
 /**
- * Sends a whole image by DOWNLOAD_IMAGE, then the whole again by VALIDATE_IMAGE, in chunks of
- * at most 1 MiB (256 buffers of 4096 bytes), the first shorter by the header the driver adds.
+ * Sends an image in chunks by DOWNLOAD_IMAGE, then again by VALIDATE_IMAGE. The first chunk is
+ * shorter by the header where the driver adds one.
  * Source: drivers/misc/cxl/flash.c, handle_image and transfer_image.
  */
 export async function downloadImage(
@@ -39,14 +43,14 @@ export async function downloadImage(
 ): Promise<void> {
   if (!types.isUint8Array(image)) throw typeError('image', 'a Buffer or Uint8Array', image);
   if (image.length === 0) throw typeError('image', 'at least one byte', image);
-  // All of it now: once the first chunk is sent, a failure costs the adapter its image.
+  // Every check comes first: a failure after the first chunk leaves the adapter without an image.
   const { signal, needHeader = false, onProgress } = checkWaitOptions(options);
   checkBoolean('options.needHeader', needHeader);
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw typeError('options.onProgress', 'a function', onProgress);
   }
   if (signal?.aborted) throw new AbortError(signal);
-  // The caller's bytes may change between the two passes; what is validated must be what was sent.
+  // A copy, since the caller may change its bytes, and both phases must send the same.
   const bytes = image.slice();
   debug('open %s', path);
   const card = await binding.openCard(path);
@@ -63,7 +67,7 @@ export async function downloadImage(
       while (sent < bytes.length) {
         if (signal?.aborted) throw new AbortError(signal);
         const headed = sent === 0 && needHeader;
-        const chunk = bytes.subarray(sent, sent + (headed ? CHUNK - HEADER : CHUNK));
+        const chunk = bytes.subarray(sent, sent + (headed ? CHUNK_SIZE - HEADER_SIZE : CHUNK_SIZE));
         debug('%s %s: %d bytes at %d', syscall, path, chunk.length, sent);
         const answer = await card.ioctl(ioctl, {
           flags: headed ? ADAPTER_IMAGE_FLAGS.NEED_HEADER : 0n,
@@ -78,8 +82,8 @@ export async function downloadImage(
       if (more !== 0 || sent < bytes.length) {
         const what =
           more !== 0
-            ? 'the adapter wants more than the image has'
-            : 'the adapter took only a part of the image';
+            ? 'the adapter expects more bytes than the image has'
+            : 'the adapter accepted only a part of the image';
         throw systemError('EBADMSG', syscall, path, `${what}: is it an image for this card?`);
       }
     }

@@ -1,17 +1,8 @@
 import type { MemoryRegion } from '../binding';
 import type { Operands } from '../binding/operands';
+import { checkBoolean, checkInteger, checkOptions, checkUint64 } from '../shared/checks';
 import { type Endian, resolveEndian } from '../shared/endian';
-import {
-  checkBoolean,
-  checkInteger,
-  checkOptions,
-  checkUint64,
-  rangeError,
-  stateError,
-  systemError,
-  typeError,
-  valueError,
-} from '../shared/errors';
+import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
 
 export interface AllocateOptions {
   /** Bytes, a power of two up to 1 GiB. Default: the system's page size. */

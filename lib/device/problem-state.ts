@@ -1,8 +1,9 @@
 import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../binding';
 import type { Operands } from '../binding/operands';
+import { checkUint64 } from '../shared/checks';
 import type { CxlError } from '../shared/errors';
-import { checkUint64, rangeError, stateError, systemError, typeError } from '../shared/errors';
+import { rangeError, stateError, systemError, typeError } from '../shared/errors';
 
 /**
  * A mapped problem state area: the AFU's registers.

@@ -1,5 +1,7 @@
 /** Finding DOE capabilities: the walk of the extended capability list (PCIe 6.0 §7.6). */
-import { type CxlError, type ErrnoName, systemError } from '../shared/errors';
+
+import type { ErrnoName } from '../shared/errno';
+import { type CxlError, systemError } from '../shared/errors';
 import type { ConfigSpace } from './pci';
 import { doeCapabilityId, offsets, readHint, registersLength } from './registers';
 

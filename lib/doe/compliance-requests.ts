@@ -1,5 +1,6 @@
 /** The requests of compliance mode and their bytes (CXL 2.0 §14.16.4, tables 275 to 308). */
-import { checkInteger, checkUint64, valueError } from '../shared/errors';
+import { checkInteger, checkUint64 } from '../shared/checks';
+import { valueError } from '../shared/errors';
 
 /** Which of the link's protocols a test concerns. */
 export interface ProtocolOption {

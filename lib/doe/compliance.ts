@@ -1,5 +1,7 @@
 /** Compliance mode (CXL 2.0 §14.16.4): test modes a device can be put into over its mailbox. */
-import { CxlError, type ErrnoName, errnos, systemError } from '../shared/errors';
+
+import { type ErrnoName, errnos } from '../shared/errno';
+import { CxlError, systemError } from '../shared/errors';
 import {
   type ComplianceRequest,
   type ComplianceRequestName,

@@ -1,5 +1,7 @@
 /** DOE discovery (PCIe 6.0 §6.30.1.1): the one protocol every mailbox speaks. */
-import { type CxlError, checkInteger, systemError } from '../shared/errors';
+
+import { checkInteger } from '../shared/checks';
+import { type CxlError, systemError } from '../shared/errors';
 import type { Protocol } from './exchange';
 import type { DoeMailbox, ExchangeOptions } from './mailbox';
 

@@ -1,6 +1,7 @@
 /** Configuration space as `lspci -xxxx` recorded it: functions to look at, not to talk to. */
 import type { NegativeErrno } from '../binding';
-import { errnos, valueError } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { valueError } from '../shared/errors';
 import { type ConfigSpace, type PciBus, parseAddress } from './pci';
 
 const heading = /^((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]) /i;

@@ -6,7 +6,8 @@
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CxlError, type ErrnoName, systemError } from '../shared/errors';
+import type { ErrnoName } from '../shared/errno';
+import { CxlError, systemError } from '../shared/errors';
 import { throwIfAborted } from './abort';
 import type { MailboxRegisters } from './registers';
 

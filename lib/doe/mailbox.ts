@@ -1,14 +1,8 @@
 /** One DOE mailbox: a DOE capability of a PCI function, as a program uses it. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type CxlError,
-  checkInteger,
-  rangeError,
-  systemError,
-  typeError,
-  valueError,
-} from '../shared/errors';
+import { checkInteger } from '../shared/checks';
+import { type CxlError, rangeError, systemError, typeError, valueError } from '../shared/errors';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
 import {

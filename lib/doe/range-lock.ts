@@ -1,6 +1,6 @@
 import type { NegativeErrno } from '../binding';
 import { nativeBinding } from '../native';
-import { errnos } from '../shared/errors';
+import { errnos } from '../shared/errno';
 
 /**
  * Takes (or lets go of) the exclusive lock of a byte range of a file, without waiting. The

@@ -2,7 +2,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import type { NegativeErrno } from '../binding';
-import { errnos } from '../shared/errors';
+import { errnos } from '../shared/errno';
 import type { ConfigSpace, Owner, PciBus } from './pci';
 import { ofdLock, type RangeLock } from './range-lock';
 

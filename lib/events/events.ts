@@ -1,19 +1,19 @@
 /**
- * What an AFU's file tells: events, as values, and their decoding from the kernel's bytes
- * (struct cxl_event of include/uapi/misc/cxl.h).
+ * The events that read() returns from an AFU's file, and their decoding (struct cxl_event of
+ * include/uapi/misc/cxl.h).
  */
-import { hostIsLittleEndian } from '../shared/endian';
+import { HOST_IS_LITTLE_ENDIAN } from '../shared/endian';
 import { type CxlError, systemError } from '../shared/errors';
 
 interface EventBase {
   /**
-   * The process element the kernel put in the header. In a guest it is the driver's own index
+   * The process element in the event's header. In a PowerVM guest it is an index of the driver's
    * and need not equal Context.processElement.
    */
   readonly processElement: number;
 }
 
-/** The AFU raised an interrupt. Raised twice before it is read, it is told once. */
+/** The AFU raised an interrupt. Raised several times before it is read, it is one event. */
 export interface AfuInterruptEvent extends EventBase {
   readonly type: 'afu-interrupt';
   /** 16 bits, reserved by the driver: 0 so far. */
@@ -22,14 +22,14 @@ export interface AfuInterruptEvent extends EventBase {
   readonly irq: number;
 }
 
-/** The AFU touched an address that cannot be translated. A later one replaces an unread one. */
+/** The AFU accessed an address that cannot be translated. A later event replaces an unread one. */
 export interface DataStorageEvent extends EventBase {
   readonly type: 'data-storage';
   /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
-  /** The effective address that was touched. */
+  /** The effective address that was accessed. */
   readonly address: bigint;
-  /** The DSISR: why the translation failed. */
+  /** The data storage interrupt status register (DSISR): why the translation failed. */
   readonly dsisr: bigint;
 }
 
@@ -38,25 +38,25 @@ export interface AfuErrorEvent extends EventBase {
   readonly type: 'afu-error';
   /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
-  /** 64 bits whose meaning is the AFU's. */
+  /** 64 bits that the AFU defines. */
   readonly error: bigint;
 }
 
-/** An event of the in-kernel AFU driver that handed the file out. Its bytes are that driver's ABI. */
+/** A driver event: its format is defined by the in-kernel AFU driver that handed the file out. */
 export interface AfuDriverEvent<Decoded = undefined> extends EventBase {
   readonly type: 'afu-driver';
-  /** What follows the header. */
+  /** The bytes after the header. */
   readonly data: Uint8Array;
-  /** What the decoder given to Context.registerAfuDriver() made of it. */
+  /** What the decoder set by Context.decodeDriverEvents() returned. */
   readonly decoded: Decoded;
 }
 
-/** A kind this library does not know. */
+/** An event of a type that this library does not know. */
 export interface UnknownEvent extends EventBase {
   readonly type: 'unknown';
   /** The type in the header. */
   readonly rawType: number;
-  /** What follows the header. */
+  /** The bytes after the header. */
   readonly data: Uint8Array;
 }
 
@@ -67,22 +67,23 @@ export type CxlEvent<Decoded = undefined> =
   | AfuDriverEvent<Decoded>
   | UnknownEvent;
 
-const HEADER = 8;
+/** sizeof(struct cxl_event_header). */
+const HEADER_SIZE = 8;
 const TYPE_AFU_INTERRUPT = 1;
 const TYPE_DATA_STORAGE = 2;
 const TYPE_AFU_ERROR = 3;
 const TYPE_AFU_DRIVER = 4;
 /** CXL_READ_MIN_SIZE: no event is larger. */
-const MAX_EVENT = 4096;
-const minimumSize: Record<number, number> = {
+const MAX_EVENT_SIZE = 4096;
+const MINIMUM_SIZES: Record<number, number> = {
   [TYPE_AFU_INTERRUPT]: 16,
   [TYPE_DATA_STORAGE]: 40,
   [TYPE_AFU_ERROR]: 24,
 };
 
 /**
- * Decodes `length` bytes of whole events and hands each to `take`. Bytes that are no event end
- * it: the returned error says what was wrong (EBADMSG); what came before has been taken.
+ * Decodes `length` bytes of whole events and calls `take` with each. At bytes that are not an
+ * event it stops and returns an EBADMSG error; the events before them have been taken.
  */
 export function parseEvents(
   bytes: Uint8Array,
@@ -94,11 +95,11 @@ export function parseEvents(
   let at = 0;
   while (at < length) {
     const left = length - at;
-    if (left < HEADER) return malformed(`${left} bytes where a header of 8 should be`, path);
-    const type = view.getUint16(at, hostIsLittleEndian);
-    const size = view.getUint16(at + 2, hostIsLittleEndian);
-    const least = minimumSize[type] ?? HEADER;
-    if (size > MAX_EVENT) return malformed(`a size of ${size}, over ${MAX_EVENT}`, path);
+    if (left < HEADER_SIZE) return malformed(`${left} bytes where a header of 8 should be`, path);
+    const type = view.getUint16(at, HOST_IS_LITTLE_ENDIAN);
+    const size = view.getUint16(at + 2, HOST_IS_LITTLE_ENDIAN);
+    const least = MINIMUM_SIZES[type] ?? HEADER_SIZE;
+    if (size > MAX_EVENT_SIZE) return malformed(`a size of ${size}, over ${MAX_EVENT_SIZE}`, path);
     if (size < least) return malformed(`type ${type} with a size of ${size}, under ${least}`, path);
     if (size > left) return malformed(`a size of ${size} with ${left} bytes left`, path);
     take(decode(view, at, type, size));
@@ -108,34 +109,34 @@ export function parseEvents(
 }
 
 function decode(view: DataView, at: number, type: number, size: number): CxlEvent {
-  const processElement = view.getUint16(at + 4, hostIsLittleEndian);
-  const body = at + HEADER;
+  const processElement = view.getUint16(at + 4, HOST_IS_LITTLE_ENDIAN);
+  const body = at + HEADER_SIZE;
   switch (type) {
     case TYPE_AFU_INTERRUPT:
       return {
         type: 'afu-interrupt',
         processElement,
-        flags: view.getUint16(body, hostIsLittleEndian),
-        irq: view.getUint16(body + 2, hostIsLittleEndian),
+        flags: view.getUint16(body, HOST_IS_LITTLE_ENDIAN),
+        irq: view.getUint16(body + 2, HOST_IS_LITTLE_ENDIAN),
       };
     case TYPE_DATA_STORAGE:
       return {
         type: 'data-storage',
         processElement,
-        flags: view.getUint16(body, hostIsLittleEndian),
-        address: view.getBigUint64(body + 8, hostIsLittleEndian),
-        dsisr: view.getBigUint64(body + 16, hostIsLittleEndian),
+        flags: view.getUint16(body, HOST_IS_LITTLE_ENDIAN),
+        address: view.getBigUint64(body + 8, HOST_IS_LITTLE_ENDIAN),
+        dsisr: view.getBigUint64(body + 16, HOST_IS_LITTLE_ENDIAN),
       };
     case TYPE_AFU_ERROR:
       return {
         type: 'afu-error',
         processElement,
-        flags: view.getUint16(body, hostIsLittleEndian),
-        error: view.getBigUint64(body + 8, hostIsLittleEndian),
+        flags: view.getUint16(body, HOST_IS_LITTLE_ENDIAN),
+        error: view.getBigUint64(body + 8, HOST_IS_LITTLE_ENDIAN),
       };
     default: {
-      // The batch's bytes are reused, so what stays is copied.
-      const data = new Uint8Array(view.buffer, view.byteOffset + body, size - HEADER).slice();
+      // A copy: the next batch overwrites the bytes.
+      const data = new Uint8Array(view.buffer, view.byteOffset + body, size - HEADER_SIZE).slice();
       return type === TYPE_AFU_DRIVER
         ? { type: 'afu-driver', processElement, data, decoded: undefined }
         : { type: 'unknown', processElement, rawType: type, data };

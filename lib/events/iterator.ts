@@ -2,8 +2,9 @@ import type { CxlError } from '../shared/errors';
 import type { EventQueue } from './queue';
 
 /**
- * Context.events(): the reader of a context from its first next() until it ends. Ending it
- * (`break`, return(), closing the context) ends a next() that waits, too.
+ * What Context.events() returns. It is the context's reader from the first next() until the
+ * iteration ends. Ending it (`break`, return(), closing the context) also ends a next() that is
+ * waiting.
  */
 export class EventIterator<Event> implements AsyncIterableIterator<Event> {
   readonly #queue: EventQueue;
@@ -20,10 +21,10 @@ export class EventIterator<Event> implements AsyncIterableIterator<Event> {
   }
 
   /**
-   * The next event; done once the context is closed or return() was called.
+   * The next event; `done` once the context is closed or return() was called.
    *
    * @throws AbortError; EIO detached; ERR_INVALID_STATE before attach, once closed, or while
-   *   somebody else waits. Any but the last ends the iterator.
+   *   another call waits for events. Every error but ERR_INVALID_STATE ends the iteration.
    */
   async next(): Promise<IteratorResult<Event, undefined>> {
     if (this.#done) return { done: true, value: undefined };
@@ -32,14 +33,14 @@ export class EventIterator<Event> implements AsyncIterableIterator<Event> {
       return { done: false, value: await this.#take() };
     } catch (error) {
       const ended = this.#done || (error as CxlError).code === 'ECANCELED';
-      // A second next() at once is the caller's mistake; the first still waits.
+      // Thrown to a second next() while the first still waits: the first goes on.
       if ((error as { code?: string }).code !== 'ERR_INVALID_STATE') this.#end();
       if (ended) return { done: true, value: undefined };
       throw error;
     }
   }
 
-  /** Ends it, and a next() that waits, and makes way for the next reader. */
+  /** Ends the iteration and a next() that is waiting; another reader can then start. */
   async return(): Promise<IteratorResult<Event, undefined>> {
     if (!this.#done) {
       this.#end();

@@ -1,34 +1,36 @@
 import type { AfuFile } from '../binding';
 import { AbortError, onAbort, type WaitOptions } from '../shared/abort';
-import { type CxlError, errnos, stateError, systemError } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { type CxlError, stateError, systemError } from '../shared/errors';
 import { type CxlEvent, parseEvents } from './events';
 
-/** Picks (and removes) what a reader wants from the pending events; throws to reject it. */
-export type Select<T> = (pending: CxlEvent[]) => T | undefined;
+/** Removes and returns what a wait is for from the pending events; throws to reject the wait. */
+export type Selector<T> = (pending: CxlEvent[]) => T | undefined;
 
-/** Milliseconds between two looks whether a context that others attached is still there. */
+/** Milliseconds between two checks that an adopted context still exists. */
 const PRESENCE_INTERVAL = 1000;
 
 interface Waiter {
-  /** Tries to settle with what is pending; false to go on waiting. */
-  attempt(): boolean;
+  /** Settles the wait if the pending events allow it; false: it goes on. */
+  settle(): boolean;
   reject(error: Error): void;
 }
 
 /**
- * A context's events, pulled: the file is armed only while somebody waits, so the kernel's own
- * coalescing is the back-pressure. What a batch brought beyond what the reader took stays in
- * `#pending`: a batch at most, and what a wait for one interrupt passes over; of the other
- * interrupts each number once, as in the kernel.
+ * The events of one context. The file is armed, that is, read by the event thread, only while a
+ * wait is in progress; otherwise events stay in the kernel, which coalesces them. One read brings
+ * a batch of events, and those that no wait has taken stay in `#pending`. That list is bounded: by
+ * one batch, and what a wait for one interrupt skips, where an interrupt is listed once as in the
+ * kernel.
  */
 export class EventQueue {
   readonly #file: AfuFile;
   readonly #path: string;
   readonly #present: (() => boolean) | undefined;
   #pending: CxlEvent[] = [];
-  /** Bytes that were no event: told once, after the events before them. */
+  /** The last batch ended in bytes that are not an event: thrown once, after its events. */
   #malformed: CxlError | undefined;
-  /** A read that failed without ending the context (EFAULT): told once. */
+  /** Errno of a read() that failed but did not end the context (EFAULT): thrown once. */
   #failed = 0;
   #detached = false;
   #closed = false;
@@ -36,8 +38,9 @@ export class EventQueue {
   #waiter: Waiter | undefined;
 
   /**
-   * `present` asks whether the context is still there. It is given where the kernel would not
-   * tell: a context that was opened but never started is not woken when its AFU goes away.
+   * `present` returns whether the context still exists. It is passed for adopted contexts: one
+   * that was never started is not woken by the kernel when its AFU is removed, so that the queue
+   * has to ask.
    */
   constructor(file: AfuFile, path: string, present?: () => boolean) {
     this.#file = file;
@@ -46,16 +49,16 @@ export class EventQueue {
     file.onEvents((bytes, length, errno) => this.#batch(bytes, length, errno));
   }
 
-  /** True once the kernel has told that the context is detached. */
+  /** True once a read has failed with EIO: the context is detached. */
   get detached(): boolean {
     return this.#detached;
   }
 
-  /** Makes the caller the one reader until release(). */
+  /** Makes the caller the only reader, until release(). */
   claim(): symbol {
     if (this.#reader !== undefined) {
       throw stateError(
-        'somebody is already waiting for events of this context: one reader at a time',
+        'another call is already waiting for events of this context: one reader at a time',
       );
     }
     this.#reader = Symbol('reader');
@@ -66,8 +69,8 @@ export class EventQueue {
     if (this.#reader === reader) this.#reader = undefined;
   }
 
-  /** Waits, as the reader, until `select` finds something. */
-  wait<T>(select: Select<T>, syscall: string, options: WaitOptions): Promise<T> {
+  /** Waits until `select` returns something. To be called by the reader. */
+  wait<T>(select: Selector<T>, syscall: string, options: WaitOptions): Promise<T> {
     const { signal, timeout } = options;
     return new Promise<T>((resolve, reject) => {
       if (this.#waiter !== undefined) {
@@ -79,23 +82,23 @@ export class EventQueue {
         return;
       }
       let timer: NodeJS.Timeout | undefined;
-      let look: NodeJS.Timeout | undefined;
-      let unlisten: (() => void) | undefined;
+      let presenceTimer: NodeJS.Timeout | undefined;
+      let removeListener: (() => void) | undefined;
       const stop = () => {
         if (this.#waiter === waiter) {
           this.#waiter = undefined;
           this.#file.disarm();
         }
         clearTimeout(timer);
-        clearInterval(look);
-        unlisten?.();
+        clearInterval(presenceTimer);
+        removeListener?.();
       };
       const fail = (error: Error) => {
         stop();
         reject(error);
       };
       const waiter: Waiter = {
-        attempt: () => {
+        settle: () => {
           try {
             const found = select(this.#pending);
             if (found !== undefined) {
@@ -103,7 +106,7 @@ export class EventQueue {
               resolve(found);
               return true;
             }
-            this.#raise();
+            this.#throwIfEnded();
             return false;
           } catch (error) {
             fail(error as Error);
@@ -112,9 +115,10 @@ export class EventQueue {
         },
         reject: fail,
       };
-      if (waiter.attempt()) return;
+      if (waiter.settle()) return;
       this.#waiter = waiter;
-      if (signal !== undefined) unlisten = onAbort(signal, () => fail(new AbortError(signal)));
+      if (signal !== undefined)
+        removeListener = onAbort(signal, () => fail(new AbortError(signal)));
       if (timeout !== undefined) {
         timer = setTimeout(
           () => fail(systemError('ETIMEDOUT', syscall, this.#path, `nothing within ${timeout} ms`)),
@@ -123,29 +127,29 @@ export class EventQueue {
       }
       const present = this.#present;
       if (present !== undefined) {
-        look = setInterval(() => {
+        presenceTimer = setInterval(() => {
           if (present()) return;
           this.#detached = true;
-          waiter.attempt();
+          waiter.settle();
         }, PRESENCE_INTERVAL).unref();
       }
       this.#file.arm();
     });
   }
 
-  /** Ends the wait, if any, with ECANCELED; the queue itself goes on. */
+  /** Rejects the wait in progress, if any, with ECANCELED. */
   cancel(): void {
     this.#waiter?.reject(canceled(this.#path));
   }
 
-  /** Ends the wait, if any, and every later one, with ECANCELED. */
+  /** Rejects the wait in progress, and every later one, with ECANCELED. */
   close(): void {
     this.#closed = true;
     this.cancel();
   }
 
-  /** What stands after the pending events, thrown: each wait gets an Error of its own. */
-  #raise(): void {
+  /** Throws what comes after the pending events, as a new Error each time. */
+  #throwIfEnded(): void {
     if (this.#malformed !== undefined) {
       const error = this.#malformed;
       this.#malformed = undefined;
@@ -161,7 +165,7 @@ export class EventQueue {
   }
 
   #batch(bytes: Uint8Array, length: number, errno: number): void {
-    // Mostly nothing is left over, and there is nothing to compare with.
+    // Usually nothing is pending: then there is nothing to compare with.
     const known =
       this.#pending.length === 0
         ? undefined
@@ -174,8 +178,8 @@ export class EventQueue {
     if (errno === -errnos.EIO) this.#detached = true;
     else this.#failed = errno;
     const waiter = this.#waiter;
-    // Nobody may be waiting any more: an abort crossed the batch, whose events stay pending.
-    if (waiter !== undefined && !waiter.attempt()) this.#file.arm();
+    // There is no waiter if it was aborted while the batch was read: the events stay pending.
+    if (waiter !== undefined && !waiter.settle()) this.#file.arm();
   }
 }
 

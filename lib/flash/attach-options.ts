@@ -1,5 +1,6 @@
+import { checkInteger } from '../shared/checks';
 import { type Endian, resolveEndian } from '../shared/endian';
-import { checkInteger, valueError } from '../shared/errors';
+import { valueError } from '../shared/errors';
 import type { QueueOptions } from './command';
 
 export interface AttachOptions {

@@ -1,5 +1,6 @@
 import { Memory } from '../device/memory';
-import { checkInteger, rangeError, systemError, typeError, valueError } from '../shared/errors';
+import { checkInteger } from '../shared/checks';
+import { rangeError, systemError, typeError, valueError } from '../shared/errors';
 import type { Command, QueueStatistics } from './command';
 import type { Resource } from './resource';
 import { chunkBlocks, opcodes, writeSameUnmap } from './sislite';

@@ -8,7 +8,8 @@
 
 import type { Cxl } from '../device/cxl';
 import { AbortError, onAbort } from '../shared/abort';
-import { CxlError, errnos, systemError } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { CxlError, systemError } from '../shared/errors';
 import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './command';
 import { commandError, judge } from './command-status';
 import { CompletionWatch, type WatchedQueue } from './completion-watch';

@@ -1,5 +1,7 @@
 /** What became of a command: decoded from its IOASA, judged by the retry rules, reported. */
-import { type CxlError, type ErrnoName, systemError } from '../shared/errors';
+
+import type { ErrnoName } from '../shared/errno';
+import { type CxlError, systemError } from '../shared/errors';
 import { decodeSense, type Sense } from './sense';
 import {
   afuCodes,

@@ -1,7 +1,8 @@
 import type { HostCalls, HostFile } from '../binding/flash';
 import { flashFlags, provisionSubcommands } from '../binding/flash';
 import { cxl } from '../default-system';
-import { checkInteger, stateError, systemError, typeError, valueError } from '../shared/errors';
+import { checkInteger } from '../shared/checks';
+import { stateError, systemError, typeError, valueError } from '../shared/errors';
 import { flashOf, type OpenLunOptions } from './lun';
 import { Resource } from './resource';
 

@@ -1,6 +1,7 @@
 /** A LUN's world-wide id: 16 bytes, NAA 6, as page 0x83 has it. */
 import type { SysFs } from '../binding';
-import { errnos, systemError, typeError, valueError } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { systemError, typeError, valueError } from '../shared/errors';
 
 export const wwidBytes = 16;
 

@@ -1,13 +1,14 @@
-import { checkInteger, checkOptions, typeError } from './errors';
+import { checkInteger, checkOptions } from './checks';
+import { typeError } from './errors';
 
 export interface WaitOptions {
-  /** Aborting rejects the wait with an AbortError. No event that was read is lost. */
+  /** An abort rejects the wait with an AbortError. Events that were read stay pending. */
   signal?: AbortSignal;
-  /** Milliseconds, 0 to 2^31 - 1; then the wait rejects with ETIMEDOUT. Default: none. */
+  /** Milliseconds, 0 to 2^31 - 1, after which the wait rejects with ETIMEDOUT. Default: no limit. */
   timeout?: number;
 }
 
-/** What an aborted wait rejects with: as Node's own, name AbortError and code ABORT_ERR. */
+/** What an aborted operation rejects with; `name` and `code` are those of Node's own AbortError. */
 export class AbortError extends Error {
   override readonly name = 'AbortError';
   readonly code = 'ABORT_ERR';
@@ -17,7 +18,7 @@ export class AbortError extends Error {
   }
 }
 
-/** The same options, checked before anything is done on their account. */
+/** Throws unless the options are valid; returns them. */
 export function checkWaitOptions<T extends WaitOptions>(options: T): T {
   const { signal, timeout } = checkOptions(options);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
@@ -27,35 +28,35 @@ export function checkWaitOptions<T extends WaitOptions>(options: T): T {
   return options;
 }
 
-interface Listening {
+interface SharedListener {
   readonly callbacks: Set<() => void>;
   readonly listener: () => void;
 }
 
-const listening = new WeakMap<AbortSignal, Listening>();
+const listeners = new WeakMap<AbortSignal, SharedListener>();
 
 /**
  * @internal Calls `callback` when the signal aborts, unless the returned function is called
- * before. A signal has one listener of ours however many waits it ends: with one each, Node
- * would warn of a leak where a program has a single signal for eleven contexts.
+ * before. All callbacks of a signal share one listener: Node warns of a leak when a signal has
+ * more than ten, as it would for a program that uses one signal for eleven contexts.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
-  const { callbacks, listener } = listening.get(signal) ?? listen(signal);
+  const { callbacks, listener } = listeners.get(signal) ?? listen(signal);
   callbacks.add(callback);
   return () => {
     if (!callbacks.delete(callback) || callbacks.size > 0) return;
-    listening.delete(signal);
+    listeners.delete(signal);
     signal.removeEventListener('abort', listener);
   };
 }
 
-function listen(signal: AbortSignal): Listening {
+function listen(signal: AbortSignal): SharedListener {
   const callbacks = new Set<() => void>();
   const listener = () => {
     for (const callback of callbacks) callback();
   };
-  const made = { callbacks, listener };
-  listening.set(signal, made);
+  const shared = { callbacks, listener };
+  listeners.set(signal, shared);
   signal.addEventListener('abort', listener, { once: true });
-  return made;
+  return shared;
 }

@@ -1,4 +1,4 @@
 import { debuglog } from 'node:util';
 
-/** NODE_DEBUG=cxl prints one line a system call that the library makes, none on a register access. */
+/** NODE_DEBUG=cxl prints a line for each system call of the library. Register accesses print none. */
 export const debug = debuglog('cxl');

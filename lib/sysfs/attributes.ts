@@ -1,50 +1,52 @@
 import type { SysFs } from '../binding';
 import { debug } from '../shared/debug';
-import { errnos, systemError } from '../shared/errors';
+import { errnoName, errnos } from '../shared/errno';
+import { systemError } from '../shared/errors';
 
-/** From an AFU's own device up to the PCI device: slave, AFU, card, PCI. */
+/** Directories from a context's device up to the PCI device: slave, AFU, card, PCI. */
 const LEVELS = 4;
 
 const decoder = new TextDecoder('latin1');
 
 /**
- * The attributes of one sysfs directory. An absent attribute is a normal outcome (older
- * drivers, guests, radix) and reads as undefined; text that is not as the ABI has it is EBADMSG.
+ * The attributes of one sysfs directory. An absent attribute reads as undefined: several are
+ * absent with older drivers, in guests, or with a radix MMU. Text that is not what the kernel's ABI
+ * documents is EBADMSG.
  */
 export class Attributes {
   readonly #sysfs: SysFs;
   readonly #levels: number;
   readonly path: string;
 
-  /** `levels`: how many directories to look in, this one and those above it. */
+  /** `levels`: how many directories text() searches, this one and those above it. */
   constructor(sysfs: SysFs, path: string, levels = LEVELS) {
     this.#sysfs = sysfs;
     this.#levels = levels;
     this.path = path;
   }
 
-  /** The text, trimmed. Follows `device/` upwards until the attribute is found, as libcxl does. */
+  /** The text, trimmed. Like libcxl, follows `device/` upwards until the attribute is found. */
   async text(name: string): Promise<string | undefined> {
     let directory = this.path;
     for (let level = 0; level < this.#levels; level += 1) {
       const file = `${directory}/${name}`;
-      const answer = await this.#sysfs.read(file);
-      if (typeof answer !== 'number') return decoder.decode(answer).trim();
-      if (!isAbsent(answer)) throw systemError(answer, 'read', file);
+      const result = await this.#sysfs.read(file);
+      if (typeof result !== 'number') return decoder.decode(result).trim();
+      if (!isAbsent(result)) throw systemError(result, 'read', file);
       directory = `${directory}/device`;
     }
     return undefined;
   }
 
-  /** As number(), of this directory alone, at once. */
+  /** As number(), but synchronous and of this directory only. */
   numberSync(name: string): number | undefined {
     const file = `${this.path}/${name}`;
-    const answer = this.#sysfs.readSync(file);
-    if (typeof answer !== 'number') {
-      return parse(decoder.decode(answer).trim(), /^\d+$/, 'a decimal number', file, Number);
+    const result = this.#sysfs.readSync(file);
+    if (typeof result !== 'number') {
+      return parse(decoder.decode(result).trim(), /^\d+$/, 'a decimal number', file, Number);
     }
-    if (isAbsent(answer)) return undefined;
-    throw systemError(answer, 'read', file);
+    if (isAbsent(result)) return undefined;
+    throw systemError(result, 'read', file);
   }
 
   async number(name: string): Promise<number | undefined> {
@@ -68,7 +70,7 @@ export class Attributes {
     return this.#parsed(name, pattern, words.join(', '), (text) => text as T);
   }
 
-  /** One word a line; an empty attribute is an empty list. */
+  /** A list of one word per line; an empty attribute is an empty list. */
   async words<T extends string>(name: string, words: readonly T[]): Promise<T[] | undefined> {
     const pattern = new RegExp(`^(?:(?:${words.join('|')})\\s*)*$`);
     return this.#parsed(name, pattern, words.join(', '), (text) =>
@@ -76,26 +78,27 @@ export class Attributes {
     );
   }
 
-  /** A binary attribute of this directory alone, or a part of it (bytes). */
+  /** A binary attribute of this directory only, or `length` bytes of it from `offset`. */
   async bytes(name: string, offset?: number, length?: number): Promise<Uint8Array | undefined> {
     const file = `${this.path}/${name}`;
-    const answer = await this.#sysfs.read(file, offset, length);
-    if (typeof answer !== 'number') return answer;
-    if (isAbsent(answer)) return undefined;
-    throw systemError(answer, 'read', file);
+    const result = await this.#sysfs.read(file, offset, length);
+    if (typeof result !== 'number') return result;
+    if (isAbsent(result)) return undefined;
+    throw systemError(result, 'read', file);
   }
 
   /**
-   * Writes an attribute of this directory, never of one above: a `reset` sought upwards could
-   * reach the card.
+   * Writes an attribute of this directory only: a `reset` found by following `device/` could be
+   * that of the card.
    */
   async write(name: string, text: string): Promise<void> {
     const file = `${this.path}/${name}`;
     debug('write %s: %s', file, text);
-    const answer = await this.#sysfs.write(file, text);
-    if (answer >= 0) return;
-    const hint = writeHints[`${name}:${-answer}`] ?? writeHints[-answer];
-    throw systemError(answer, 'write', file, hint);
+    const result = await this.#sysfs.write(file, text);
+    if (result >= 0) return;
+    const code = errnoName(result);
+    const hint = WRITE_HINTS[`${name}:${code}`] ?? WRITE_HINTS[code];
+    throw systemError(result, 'write', file, hint);
   }
 
   async #parsed<T>(
@@ -110,8 +113,8 @@ export class Attributes {
   }
 }
 
-/** The values of an object of promises, under the same names. */
-export async function together<T extends object>(
+/** Awaits every property of an object of promises. */
+export async function awaitProperties<T extends object>(
   values: {
     [K in keyof T]: Promise<T[K]>;
   },
@@ -130,7 +133,7 @@ function parse<T>(
 ): T {
   if (!pattern.test(text)) {
     const shown = text === '' ? 'nothing' : JSON.stringify(text.slice(0, 60));
-    throw systemError('EBADMSG', 'read', file, `expected ${expected}; it says ${shown}`);
+    throw systemError('EBADMSG', 'read', file, `expected ${expected}; got ${shown}`);
   }
   return convert(text);
 }
@@ -139,16 +142,16 @@ function isAbsent(errno: number): boolean {
   return errno === -errnos.ENOENT || errno === -errnos.ENOTDIR;
 }
 
-const inUse = 'a context exists: close every context of this AFU first';
-const writeHints: Record<string, string> = {
-  // Whatever the attribute.
-  [errnos.EACCES]: 'attributes are written by root alone',
-  [errnos.ENOENT]:
-    'no such attribute here: older drivers and PowerVM guests have fewer, and a card that is gone has none',
-  [`mode:${errnos.EBUSY}`]: inUse,
-  [`reset:${errnos.EBUSY}`]: inUse,
-  [`reset:${errnos.EINVAL}`]:
-    'refused while perst_reloads_same_image is 1: the card would come back with the same image',
-  [`irqs_max:${errnos.EINVAL}`]: 'below irqs_min, or more than the adapter has',
-  [`prefault_mode:${errnos.EINVAL}`]: 'there is no prefaulting with a radix MMU',
+const IN_USE = 'a context exists: close every context of this AFU first';
+/** By errno, or by attribute and errno. */
+const WRITE_HINTS: Record<string, string> = {
+  EACCES: 'attributes can be written by root only',
+  ENOENT:
+    'no such attribute: older drivers and PowerVM guests have fewer, and a card that was removed has none',
+  'mode:EBUSY': IN_USE,
+  'reset:EBUSY': IN_USE,
+  'reset:EINVAL':
+    'not possible while perst_reloads_same_image is 1: the card would have the same image again',
+  'irqs_max:EINVAL': 'below irqs_min, or more than the adapter has',
+  'prefault_mode:EINVAL': 'prefaulting is not supported with a radix MMU',
 };

@@ -2,8 +2,8 @@ import type { SysFs } from '../binding';
 import { Attributes } from './attributes';
 
 /**
- * One of an AFU's configuration records (crN/): what a PCI function would say of itself, and
- * how a program tells which accelerator a card holds.
+ * One of an AFU's configuration records (crN/). Like a PCI function's configuration space, it has
+ * a vendor and device id, which say what accelerator this is.
  */
 export class ConfigurationRecord {
   /** The N of crN. */
@@ -16,7 +16,7 @@ export class ConfigurationRecord {
   constructor(sysfs: SysFs, afuPath: string, index: number) {
     this.index = index;
     this.path = `${afuPath}/cr${index}`;
-    // `device` is an attribute here, not a link upwards.
+    // One level: `device` is an attribute of this directory, not a link to the one above.
     this.#attributes = new Attributes(sysfs, this.path, 1);
   }
 
@@ -35,7 +35,7 @@ export class ConfigurationRecord {
     return this.#attributes.hex('class');
   }
 
-  /** The whole record, or a part of it (bytes). */
+  /** The whole record, or `length` bytes of it from `offset`. */
   config(offset?: number, length?: number): Promise<Uint8Array | undefined> {
     return this.#attributes.bytes('config', offset, length);
   }

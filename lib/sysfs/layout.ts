@@ -1,9 +1,10 @@
 import type { Binding, SysFs } from '../binding';
-import { errnos, unwrap } from '../shared/errors';
+import { errnos } from '../shared/errno';
+import { unwrap } from '../shared/errors';
 
 export const CLASS_DIRECTORY = '/sys/class/cxl';
 
-/** Names of /sys/class/cxl, or none when the driver is not loaded. */
+/** The names in /sys/class/cxl; none when the driver is not loaded. */
 export async function classNames(binding: Binding): Promise<string[]> {
   const names = await binding.sysfs.readdir(CLASS_DIRECTORY);
   if (names === -errnos.ENOENT) return [];
@@ -11,8 +12,8 @@ export async function classNames(binding: Binding): Promise<string[]> {
 }
 
 /**
- * The PCI device above a card or AFU: the first `device` link that leaves the class. A guest's
- * is a platform device; with neither, undefined.
+ * The directory of the PCI device of a card or AFU: the first `device` link that leads out of the
+ * cxl class. In a guest it is that of a platform device. Undefined where there is none.
  */
 export async function pciPath(sysfs: SysFs, path: string): Promise<string | undefined> {
   let link = `${path}/device`;

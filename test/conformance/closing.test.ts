@@ -1,10 +1,10 @@
-/** Nothing is left behind, whatever happened; and descriptors that came from elsewhere. */
+/** close() leaves nothing open; adopted descriptors; invalid arguments of open() and attach(). */
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { describe, expect } from 'vitest';
 import { codeOf } from './support/errors';
-import { interrupts, provoke } from './support/provoke';
+import { inject, interrupts } from './support/injection';
 import { startJob } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu, device } = target;
 const slave = `/dev/cxl/${afu}s`;
@@ -13,20 +13,20 @@ function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length;
 }
 
-describe('nothing is left behind', () => {
-  row('after whole jobs', ['device-side', 'provoke'], async () => {
+describe('close() leaves nothing open', () => {
+  test('after whole jobs', ['device-side', 'injection'], async () => {
     const before = await device.usage();
     for (let n = 0; n < 20; n += 1) {
       const job = await startJob(system, slave, { interrupts: 4 });
       const wait = job.context.waitForInterrupt(1, { timeout: 15_000 });
-      provoke(job.regs, 'interrupt', { argument: interrupts(1) });
+      inject(job.regs, 'interrupt', { argument: interrupts(1) });
       await wait;
       await job.end();
     }
     expect(await device.usage()).toEqual(before);
   });
 
-  row('after calls that failed', ['device-side'], async () => {
+  test('after calls that failed', ['device-side'], async () => {
     const before = await device.usage();
     for (let n = 0; n < 20; n += 1) {
       const context = await system.open(slave);
@@ -39,20 +39,20 @@ describe('nothing is left behind', () => {
     expect(await device.usage()).toEqual(before);
   });
 
-  row('of the process’s descriptors', ['native'], async () => {
+  test('among the descriptors of the process', ['native'], async () => {
     const round = async () => {
       const job = await startJob(system, slave);
       expect(await codeOf(() => job.context.waitForEvent({ timeout: 1 }))).toBe('ETIMEDOUT');
       await job.end();
     };
-    // The first attach and the first wait start the threads, which keep a few.
+    // The first attach and the first wait start threads, which keep descriptors open.
     await round();
     const before = openDescriptors();
     for (let n = 0; n < 20; n += 1) await round();
     expect(openDescriptors()).toBe(before);
   });
 
-  row('an attach that was asked for before close() comes before it', [], async () => {
+  test('an attach() called before close() runs before it', [], async () => {
     const context = await system.open(slave);
     const attaching = context.attach({ wed: 0n });
     const closing = context.close();
@@ -61,7 +61,7 @@ describe('nothing is left behind', () => {
     await closing;
   });
 
-  row('closing while opening, attaching and waiting go on', [], async () => {
+  test('during open(), attach() and waits', [], async () => {
     for (let n = 0; n < 10; n += 1) {
       const context = await system.open(slave);
       const attaching = context.attach({ wed: 0n }).catch(() => {});
@@ -72,7 +72,7 @@ describe('nothing is left behind', () => {
     await Promise.all(many.map((context) => context.close()));
   });
 
-  row('await using closes', [], async () => {
+  test('await using closes', [], async () => {
     const context = await system.open(slave);
     await context[Symbol.asyncDispose]();
     expect(context.closed).toBe(true);
@@ -80,29 +80,29 @@ describe('nothing is left behind', () => {
 });
 
 describe('adopt', () => {
-  row('EBADF: no such descriptor', [], async () => {
+  test('EBADF: no such descriptor', [], async () => {
     expect(await codeOf(() => system.adopt(99_999))).toBe('EBADF');
   });
 
-  row('ENODEV: a descriptor of something else', ['native'], async () => {
+  test('ENODEV: a descriptor of something else', ['native'], async () => {
     const fd = openSync('/dev/null', 'r+');
     try {
       expect(await codeOf(() => system.adopt(fd, { owned: true }))).toBe('ENODEV');
-      // Refused is not adopted: it is still ours to close.
+      // It was not adopted, so adopt() must not have closed it.
     } finally {
       closeSync(fd);
     }
   });
 
-  row('ENODEV: a node’s descriptor whose context was detached', ['provoke'], async () => {
+  test('ENODEV: a node’s descriptor whose context was detached', ['injection'], async () => {
     const job = await startJob(system, slave);
-    provoke(job.regs, 'detachAll');
+    inject(job.regs, 'detachAll');
     expect(await codeOf(() => job.context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
     expect(await codeOf(() => system.adopt(job.context.fd))).toBe('ENODEV');
     await job.context.close();
   });
 
-  row('what is not owned stays open', [], async () => {
+  test('a descriptor that is not owned stays open', [], async () => {
     const job = await startJob(system, slave);
     const adopted = system.adopt(job.context.fd);
     expect(adopted.attached).toBe(true);
@@ -116,17 +116,17 @@ describe('adopt', () => {
     await job.end();
   });
 
-  row('events reach whoever adopted', ['provoke'], async () => {
+  test('an adopted context gets events', ['injection'], async () => {
     const job = await startJob(system, slave, { interrupts: 4 });
     const adopted = system.adopt(job.context.fd);
     const wait = adopted.waitForInterrupt(2, { timeout: 15_000 });
-    provoke(job.regs, 'interrupt', { argument: interrupts(2) });
+    inject(job.regs, 'interrupt', { argument: interrupts(2) });
     await wait;
     await adopted.close();
     await job.end();
   });
 
-  row('refuses what makes no sense', [], async () => {
+  test('refuses invalid arguments', [], async () => {
     expect(await codeOf(() => system.adopt(-1))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.adopt('1' as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.adopt(1, { owned: 1 as never }))).toBe('ERR_INVALID_ARG_TYPE');
@@ -136,7 +136,7 @@ describe('adopt', () => {
 });
 
 describe('bad arguments of open and attach', () => {
-  row('are refused before any system call', [], async () => {
+  test('are refused before any system call', [], async () => {
     expect(await codeOf(() => system.open(1 as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.open(`${slave}\0`))).toBe('ERR_INVALID_ARG_VALUE');
     const [one] = await system.afus();

@@ -1,6 +1,6 @@
 /**
- * The rows that must differ between targets, and how: asserted, so that a difference that goes
- * away is noticed.
+ * Where the targets must differ, and how. The tests assert these differences, so that one that
+ * disappears is noticed.
  */
 import type { Cxl } from 'node-cxl';
 

@@ -1,13 +1,13 @@
-/** What the kernel tells, and what waiting for it is like. */
+/** Events: their order, contents and decoding, and waiting for them. */
 import type { CxlEvent } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
-import { interrupts, provoke, provoked } from './support/provoke';
+import { inject, injectAndWait, interrupts } from './support/injection';
 import { type Job, startJob } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu } = target;
-const patience = { timeout: 15_000 };
+const LONG_WAIT = { timeout: 15_000 };
 const jobs: Job[] = [];
 
 afterEach(async () => {
@@ -21,91 +21,95 @@ async function started(): Promise<Job> {
 }
 
 describe('delivery', () => {
-  row('an interrupt is told by its number', ['provoke'], async () => {
+  test('an interrupt event has the number of the interrupt', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'interrupt', { argument: interrupts(2) });
-    const event = await context.waitForEvent(patience);
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
+    const event = await context.waitForEvent(LONG_WAIT);
     expect(event).toMatchObject({ type: 'afu-interrupt', irq: 2, flags: 0 });
     expect(event.processElement).toBeTypeOf('number');
   });
 
-  row('lowest interrupt first, whatever the order they were raised in', ['provoke'], async () => {
+  test('pending interrupts come lowest number first', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'interrupt', { argument: interrupts(3) });
-    await provoked(regs, 'interrupt', { argument: interrupts(1, 4) });
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(3) });
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(1, 4) });
     const irqs: number[] = [];
     for (let n = 0; n < 3; n += 1) {
-      const event = await context.waitForEvent(patience);
+      const event = await context.waitForEvent(LONG_WAIT);
       if (event.type === 'afu-interrupt') irqs.push(event.irq);
     }
     expect(irqs).toEqual([1, 3, 4]);
   });
 
-  row('the same interrupt twice before it is read is told once', ['provoke'], async () => {
-    const { context, regs } = await started();
-    await provoked(regs, 'interrupt', { argument: interrupts(1), count: 5n });
-    await provoked(regs, 'interrupt', { argument: interrupts(2) });
-    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 1 });
-    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 2 });
-    expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
-  });
+  test(
+    'an interrupt raised several times before it is read is one event',
+    ['injection'],
+    async () => {
+      const { context, regs } = await started();
+      await injectAndWait(regs, 'interrupt', { argument: interrupts(1), count: 5n });
+      await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
+      expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 1 });
+      expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 2 });
+      expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
+    },
+  );
 
-  row('interrupts, then the fault, then the AFU error', ['provoke'], async () => {
+  test('interrupts, then the fault, then the AFU error', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'afuError', { value: 0x1234n });
-    await provoked(regs, 'dataStorage', { value: 0x40n });
-    await provoked(regs, 'interrupt', { argument: interrupts(1) });
+    await injectAndWait(regs, 'afuError', { value: 0x1234n });
+    await injectAndWait(regs, 'dataStorage', { value: 0x40n });
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(1) });
     const types: string[] = [];
-    for (let n = 0; n < 3; n += 1) types.push((await context.waitForEvent(patience)).type);
+    for (let n = 0; n < 3; n += 1) types.push((await context.waitForEvent(LONG_WAIT)).type);
     expect(types).toEqual(['afu-interrupt', 'data-storage', 'afu-error']);
   });
 
-  row('a data storage fault has the address', ['provoke'], async () => {
+  test('a data storage fault has the address', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'dataStorage', { value: 0x1230n });
-    const event = await context.waitForEvent(patience);
+    await injectAndWait(regs, 'dataStorage', { value: 0x1230n });
+    const event = await context.waitForEvent(LONG_WAIT);
     expect(event).toMatchObject({ type: 'data-storage', address: 0x1230n });
   });
 
-  row('an AFU error has its value', ['provoke'], async () => {
+  test('an AFU error has its value', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'afuError', { value: 0xfeed_0000_0000_beefn });
-    expect(await context.waitForEvent(patience)).toMatchObject({
+    await injectAndWait(regs, 'afuError', { value: 0xfeed_0000_0000_beefn });
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({
       type: 'afu-error',
       error: 0xfeed_0000_0000_beefn,
     });
   });
 
-  row('a second AFU error before the first is read is dropped', ['provoke'], async () => {
+  test('a second AFU error before the first is read is dropped', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'afuError', { value: 1n });
-    await provoked(regs, 'afuError', { value: 2n });
-    expect(await context.waitForEvent(patience)).toMatchObject({ type: 'afu-error', error: 1n });
+    await injectAndWait(regs, 'afuError', { value: 1n });
+    await injectAndWait(regs, 'afuError', { value: 2n });
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ type: 'afu-error', error: 1n });
     expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
-  row('contexts hear of their own events only', ['provoke'], async () => {
+  test('a context gets only its own events', ['injection'], async () => {
     const [one, two] = [await started(), await started()];
-    await provoked(two.regs, 'interrupt', { argument: interrupts(2) });
-    expect(await two.context.waitForEvent(patience)).toMatchObject({ irq: 2 });
+    await injectAndWait(two.regs, 'interrupt', { argument: interrupts(2) });
+    expect(await two.context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 2 });
     expect(await codeOf(() => one.context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
-  row('a slice error is the driver’s business: no event', ['provoke'], async () => {
+  test('a slice error is no event: the driver handles it', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'sliceError', { value: 1n });
+    await injectAndWait(regs, 'sliceError', { value: 1n });
     expect(await codeOf(() => context.waitForEvent({ timeout: 200 }))).toBe('ETIMEDOUT');
   });
 
-  row(
-    'a hundred rounds of raise and wait lose nothing',
-    ['provoke'],
+  test(
+    'a hundred rounds of raise and wait lose no event',
+    ['injection'],
     async () => {
       const { context, regs } = await started();
       for (let round = 0; round < 100; round += 1) {
         const irq = 1 + (round % 4);
-        const wait = context.waitForEvent(patience);
-        provoke(regs, 'interrupt', { argument: interrupts(irq) });
+        const wait = context.waitForEvent(LONG_WAIT);
+        inject(regs, 'interrupt', { argument: interrupts(irq) });
         expect(await wait).toMatchObject({ type: 'afu-interrupt', irq });
       }
     },
@@ -115,9 +119,9 @@ describe('delivery', () => {
 
 describe('raw bytes', () => {
   async function inject(job: Job, bytes: Uint8Array): Promise<void> {
-    // The driver's index of the context, which only its events tell.
-    await provoked(job.regs, 'interrupt', { argument: interrupts(1) });
-    const { processElement } = await job.context.waitForEvent(patience);
+    // The driver's index of the context: only its events have it.
+    await injectAndWait(job.regs, 'interrupt', { argument: interrupts(1) });
+    const { processElement } = await job.context.waitForEvent(LONG_WAIT);
     await target.device.injectEventBytes(afu, processElement, bytes);
   }
 
@@ -129,10 +133,10 @@ describe('raw bytes', () => {
     return bytes;
   }
 
-  row('an unknown type survives with its bytes', ['device-side'], async () => {
+  test('an event of unknown type has its bytes', ['device-side'], async () => {
     const job = await started();
     await inject(job, event(99, 12, Uint8Array.of(1, 2, 3, 4)));
-    expect(await job.context.waitForEvent(patience)).toEqual({
+    expect(await job.context.waitForEvent(LONG_WAIT)).toEqual({
       type: 'unknown',
       processElement: 7,
       rawType: 99,
@@ -140,20 +144,20 @@ describe('raw bytes', () => {
     });
   });
 
-  row('several events of one read are told one by one', ['device-side'], async () => {
+  test('several events of one read are returned one by one', ['device-side'], async () => {
     const job = await started();
     const one = event(98, 8);
     await inject(job, Buffer.concat([one, event(97, 9, Uint8Array.of(5)), one]));
     const types: number[] = [];
     for (let n = 0; n < 3; n += 1) {
-      const told = await job.context.waitForEvent(patience);
-      if (told.type === 'unknown') types.push(told.rawType);
+      const event = await job.context.waitForEvent(LONG_WAIT);
+      if (event.type === 'unknown') types.push(event.rawType);
     }
     expect(types).toEqual([98, 97, 98]);
   });
 
-  row(
-    'EBADMSG: truncated, oversized and impossible sizes; the context lives on',
+  test(
+    'EBADMSG: truncated, oversized and impossible sizes; later events still arrive',
     ['device-side'],
     async () => {
       const job = await started();
@@ -168,21 +172,21 @@ describe('raw bytes', () => {
       ];
       for (const bytes of bad) {
         await inject(job, bytes);
-        const error = await failure(() => job.context.waitForEvent(patience));
+        const error = await failure(() => job.context.waitForEvent(LONG_WAIT));
         expect(error.code).toBe('EBADMSG');
         expect(error.syscall).toBe('read');
       }
       await inject(job, Buffer.concat([event(98, 8), event(1, 8)]));
-      expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
-      expect(await codeOf(() => job.context.waitForEvent(patience))).toBe('EBADMSG');
+      expect(await job.context.waitForEvent(LONG_WAIT)).toMatchObject({ rawType: 98 });
+      expect(await codeOf(() => job.context.waitForEvent(LONG_WAIT))).toBe('EBADMSG');
       await inject(job, event(98, 8));
-      expect(await job.context.waitForEvent(patience)).toMatchObject({ rawType: 98 });
+      expect(await job.context.waitForEvent(LONG_WAIT)).toMatchObject({ rawType: 98 });
     },
   );
 });
 
 describe('waiting', () => {
-  row('before attach is refused: no event can come', [], async () => {
+  test('before attach is refused', [], async () => {
     const context = await system.open(`/dev/cxl/${afu}s`);
     try {
       expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
@@ -193,12 +197,12 @@ describe('waiting', () => {
     }
   });
 
-  row('is for one reader at a time', ['provoke'], async () => {
+  test('is for one reader at a time', ['injection'], async () => {
     const { context, regs } = await started();
-    const first = context.waitForEvent(patience);
+    const first = context.waitForEvent(LONG_WAIT);
     expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => context.events().next())).toBe('ERR_INVALID_STATE');
-    provoke(regs, 'interrupt', { argument: interrupts(1) });
+    inject(regs, 'interrupt', { argument: interrupts(1) });
     await first;
     const iterator = context.events();
     const next = iterator.next();
@@ -209,7 +213,7 @@ describe('waiting', () => {
     expect(await codeOf(() => context.waitForEvent({ timeout: 1 }))).toBe('ETIMEDOUT');
   });
 
-  row('ETIMEDOUT names the context and the time', [], async () => {
+  test('ETIMEDOUT names the context and the time', [], async () => {
     const { context } = await started();
     const error = await failure(() => context.waitForInterrupt(1, { timeout: 20 }));
     expect(error.code).toBe('ETIMEDOUT');
@@ -218,21 +222,25 @@ describe('waiting', () => {
     expect(error.path).toBe(`/dev/cxl/${afu}s`);
   });
 
-  row('an abort rejects with AbortError and its cause, before or during the wait', [], async () => {
-    const { context } = await started();
-    const before = await failure(() => context.waitForEvent({ signal: AbortSignal.abort('no') }));
-    expect(before.name).toBe('AbortError');
-    expect(before.code).toBe('ABORT_ERR');
-    expect(before.cause).toBe('no');
-    const controller = new AbortController();
-    const wait = failure(() => context.waitForEvent({ signal: controller.signal }));
-    controller.abort();
-    expect((await wait).name).toBe('AbortError');
-  });
+  test(
+    'an abort rejects with AbortError and its cause, before or during the wait',
+    [],
+    async () => {
+      const { context } = await started();
+      const before = await failure(() => context.waitForEvent({ signal: AbortSignal.abort('no') }));
+      expect(before.name).toBe('AbortError');
+      expect(before.code).toBe('ABORT_ERR');
+      expect(before.cause).toBe('no');
+      const controller = new AbortController();
+      const wait = failure(() => context.waitForEvent({ signal: controller.signal }));
+      controller.abort();
+      expect((await wait).name).toBe('AbortError');
+    },
+  );
 
-  row(
+  test(
     'an abort loses no event',
-    ['provoke'],
+    ['injection'],
     async () => {
       const { context, regs } = await started();
       for (let round = 0; round < 50; round += 1) {
@@ -241,42 +249,42 @@ describe('waiting', () => {
           (event) => event,
           () => undefined,
         );
-        provoke(regs, 'interrupt', { argument: interrupts(1) });
+        inject(regs, 'interrupt', { argument: interrupts(1) });
         if (round % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
         controller.abort();
-        const event = (await wait) ?? (await context.waitForEvent(patience));
+        const event = (await wait) ?? (await context.waitForEvent(LONG_WAIT));
         expect(event).toMatchObject({ type: 'afu-interrupt', irq: 1 });
       }
     },
     60_000,
   );
 
-  row('waitForInterrupt leaves other interrupts pending', ['provoke'], async () => {
+  test('waitForInterrupt leaves other interrupts pending', ['injection'], async () => {
     const { context, regs } = await started();
-    await provoked(regs, 'interrupt', { argument: interrupts(1, 2, 3) });
-    await context.waitForInterrupt(3, patience);
-    await context.waitForInterrupt(1, patience);
-    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 2 });
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(1, 2, 3) });
+    await context.waitForInterrupt(3, LONG_WAIT);
+    await context.waitForInterrupt(1, LONG_WAIT);
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 2 });
   });
 
-  row(
-    'an interrupt that waitForInterrupt passes over is told once, however often it came',
-    ['provoke'],
+  test(
+    'an interrupt that waitForInterrupt skips is one event, however often it was raised',
+    ['injection'],
     async () => {
       const { context, regs } = await started();
-      const wait = context.waitForInterrupt(1, patience);
+      const wait = context.waitForInterrupt(1, LONG_WAIT);
       for (let round = 0; round < 50; round += 1) {
-        await provoked(regs, 'interrupt', { argument: interrupts(2) });
+        await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
         await new Promise((resolve) => setTimeout(resolve, 2));
       }
-      provoke(regs, 'interrupt', { argument: interrupts(1) });
+      inject(regs, 'interrupt', { argument: interrupts(1) });
       await wait;
       const again = () =>
         context.waitForInterrupt(2, { timeout: 100 }).then(
           () => true,
           () => false,
         );
-      await context.waitForInterrupt(2, patience);
+      await context.waitForInterrupt(2, LONG_WAIT);
       let more = 0;
       while (await again()) more += 1;
       // What the kernel may still have had pending.
@@ -284,40 +292,40 @@ describe('waiting', () => {
     },
   );
 
-  row(
-    'waitForInterrupt rejects on a data storage fault, which comes with the error',
-    ['provoke'],
+  test(
+    'waitForInterrupt rejects on a data storage fault; the error has the event',
+    ['injection'],
     async () => {
       const { context, regs } = await started();
-      const wait = failure(() => context.waitForInterrupt(1, patience));
-      provoke(regs, 'dataStorage', { value: 0x40n });
+      const wait = failure(() => context.waitForInterrupt(1, LONG_WAIT));
+      inject(regs, 'dataStorage', { value: 0x40n });
       const error = await wait;
       expect(error.code).toBe('EFAULT');
       expect(error.event).toMatchObject({ type: 'data-storage', address: 0x40n });
     },
   );
 
-  row(
-    'waitForInterrupt rejects on an AFU error, which comes with the error',
-    ['provoke'],
+  test(
+    'waitForInterrupt rejects on an AFU error; the error has the event',
+    ['injection'],
     async () => {
       const { context, regs } = await started();
-      const wait = failure(() => context.waitForInterrupt(1, patience));
-      provoke(regs, 'afuError', { value: 9n });
+      const wait = failure(() => context.waitForInterrupt(1, LONG_WAIT));
+      inject(regs, 'afuError', { value: 9n });
       const error = await wait;
       expect(error.code).toBe('EREMOTEIO');
       expect(error.event).toMatchObject({ type: 'afu-error', error: 9n });
     },
   );
 
-  row('waitForInterrupt rejects on a detach', ['provoke'], async () => {
+  test('waitForInterrupt rejects on a detach', ['injection'], async () => {
     const { context, regs } = await started();
-    const wait = failure(() => context.waitForInterrupt(1, patience));
-    provoke(regs, 'detachAll');
+    const wait = failure(() => context.waitForInterrupt(1, LONG_WAIT));
+    inject(regs, 'detachAll');
     expect((await wait).code).toBe('EIO');
   });
 
-  row('close ends it: waitForInterrupt with ECANCELED, events() without error', [], async () => {
+  test('close() ends waitForInterrupt with ECANCELED, and events() without error', [], async () => {
     const one = await started();
     const wait = failure(() => one.context.waitForInterrupt(1));
     await one.context.close();
@@ -333,19 +341,19 @@ describe('waiting', () => {
     expect(seen).toEqual([]);
   });
 
-  row('events() iterates; break makes way for the next reader', ['provoke'], async () => {
+  test('events() iterates; after break another call can wait', ['injection'], async () => {
     const { context, regs } = await started();
-    provoke(regs, 'interrupt', { argument: interrupts(1, 2, 3, 4) });
+    inject(regs, 'interrupt', { argument: interrupts(1, 2, 3, 4) });
     const irqs: number[] = [];
     for await (const event of context.events()) {
       if (event.type === 'afu-interrupt') irqs.push(event.irq);
       if (irqs.length === 3) break;
     }
     expect(irqs).toEqual([1, 2, 3]);
-    expect(await context.waitForEvent(patience)).toMatchObject({ irq: 4 });
+    expect(await context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 4 });
   });
 
-  row('events() ends with AbortError when its signal aborts', [], async () => {
+  test('events() ends with AbortError when its signal aborts', [], async () => {
     const { context } = await started();
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 20);
@@ -357,47 +365,51 @@ describe('waiting', () => {
     expect(error.name).toBe('AbortError');
   });
 
-  row(
+  test(
     'fifty contexts wait at once',
-    ['provoke'],
+    ['injection'],
     async () => {
       const many: Job[] = [];
       for (let n = 0; n < 50; n += 1) many.push(await started());
-      const waits = many.map(({ context }) => context.waitForInterrupt(1, patience));
-      for (const { regs } of many) provoke(regs, 'interrupt', { argument: interrupts(1) });
+      const waits = many.map(({ context }) => context.waitForInterrupt(1, LONG_WAIT));
+      for (const { regs } of many) inject(regs, 'interrupt', { argument: interrupts(1) });
       await Promise.all(waits);
     },
     60_000,
   );
 
-  row('one signal ends the waits of twenty contexts, and Node warns of no leak', [], async () => {
-    const warnings: string[] = [];
-    const onWarning = (warning: Error) => warnings.push(warning.message);
-    process.on('warning', onWarning);
-    try {
-      const controller = new AbortController();
-      const { signal } = controller;
-      const waits: Promise<{ name: string }>[] = [];
-      for (let n = 0; n < 20; n += 1) {
-        const { context } = await started();
-        // One that is over before does not take the others' listener along.
-        if (n % 5 === 0) await codeOf(() => context.waitForEvent({ signal, timeout: 1 }));
-        waits.push(failure(() => context.waitForEvent({ signal })));
+  test(
+    'one signal ends the waits of twenty contexts, without a warning of Node about leaks',
+    [],
+    async () => {
+      const warnings: string[] = [];
+      const onWarning = (warning: Error) => warnings.push(warning.message);
+      process.on('warning', onWarning);
+      try {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const waits: Promise<{ name: string }>[] = [];
+        for (let n = 0; n < 20; n += 1) {
+          const { context } = await started();
+          // A wait that has ended must not have removed the listener of the others.
+          if (n % 5 === 0) await codeOf(() => context.waitForEvent({ signal, timeout: 1 }));
+          waits.push(failure(() => context.waitForEvent({ signal })));
+        }
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        controller.abort();
+        expect(new Set((await Promise.all(waits)).map(({ name }) => name))).toEqual(
+          new Set(['AbortError']),
+        );
+        expect(warnings).toEqual([]);
+      } finally {
+        process.off('warning', onWarning);
       }
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      controller.abort();
-      expect(new Set((await Promise.all(waits)).map(({ name }) => name))).toEqual(
-        new Set(['AbortError']),
-      );
-      expect(warnings).toEqual([]);
-    } finally {
-      process.off('warning', onWarning);
-    }
-  });
+    },
+  );
 });
 
 describe('bad arguments', () => {
-  row('are refused before anything is waited for', [], async () => {
+  test('are refused before anything is waited for', [], async () => {
     const { context } = await started();
     const any = context as unknown as { [call: string]: (...args: unknown[]) => unknown };
     expect(await codeOf(() => any['waitForInterrupt']?.(0))).toBe('ERR_OUT_OF_RANGE');
@@ -409,6 +421,6 @@ describe('bad arguments', () => {
     expect(await codeOf(() => any['waitForEvent']?.({ timeout: -1 }))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForEvent']?.({ timeout: 1.5 }))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForEvent']?.({ signal: {} }))).toBe('ERR_INVALID_ARG_TYPE');
-    expect(await codeOf(() => any['registerAfuDriver']?.(1))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => any['decodeDriverEvents']?.(1))).toBe('ERR_INVALID_ARG_TYPE');
   });
 });

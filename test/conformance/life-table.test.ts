@@ -1,10 +1,11 @@
-/** Each row of the life of a context: OPENED, STARTED, CLOSED, and every errno between. */
+/** Each call in each state of a context (OPENED, STARTED, CLOSED), with the errno it fails with. */
 import { type Context, CxlError } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
+import { ALL_ONES_32, ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { codeOf, failure } from './support/errors';
-import { mappingGone, provoke, provoked } from './support/provoke';
+import { inject, injectAndWait, mappingGone } from './support/injection';
 import { type Job, startJob, until, WorkQueue } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu } = target;
 const slave = `/dev/cxl/${afu}s`;
@@ -27,7 +28,7 @@ async function started(options?: Parameters<typeof startJob>[2], path = slave): 
 }
 
 describe('open', () => {
-  row('gives a context that is neither attached nor closed', [], async () => {
+  test('gives a context that is neither attached nor closed', [], async () => {
     const context = await opened();
     expect(context.path).toBe(slave);
     expect(context.fd).toBeGreaterThan(2);
@@ -35,13 +36,13 @@ describe('open', () => {
     expect(context.closed).toBe(false);
   });
 
-  row('takes a name for a path', [], async () => {
+  test('takes a name instead of a path', [], async () => {
     const context = await system.open(`${afu}s`);
     open.push(context);
     expect(context.path).toBe(slave);
   });
 
-  row('ENOENT: no such node, with what to do about it', [], async () => {
+  test('ENOENT: no such node, with a hint in the message', [], async () => {
     const error = await failure(() => system.open('/dev/cxl/afu77.0s'));
     expect(error).toBeInstanceOf(CxlError);
     expect(error.code).toBe('ENOENT');
@@ -52,17 +53,17 @@ describe('open', () => {
     expect(error.stack).toContain('life-table.test');
   });
 
-  row('ERR_INVALID_ARG_VALUE: a path that is no AFU, before it is opened', ['native'], async () => {
+  test('ERR_INVALID_ARG_VALUE: a path that is not an AFU’s is not opened', ['native'], async () => {
     expect(await codeOf(() => system.open('/dev/null'))).toBe('ERR_INVALID_ARG_VALUE');
     expect(await codeOf(() => system.open('/'))).toBe('ERR_INVALID_ARG_VALUE');
   });
 
-  row('without the letter: the slave of an AFU in directed mode', [], async () => {
+  test('without the letter: the slave of an AFU in directed mode', [], async () => {
     const context = await opened(`/dev/cxl/${afu}`);
     expect(context.path).toBe(slave);
   });
 
-  row(
+  test(
     'without the letter: the dedicated node of an AFU in dedicated mode',
     ['dedicated'],
     async () => {
@@ -71,27 +72,23 @@ describe('open', () => {
     },
   );
 
-  row('ENOSPC: a second context in dedicated mode', ['dedicated'], async () => {
+  test('ENOSPC: a second context in dedicated mode', ['dedicated'], async () => {
     await opened(`/dev/cxl/${target.dedicatedAfu}d`);
     const error = await failure(() => system.open(`/dev/cxl/${target.dedicatedAfu}d`));
     expect(error.code).toBe('ENOSPC');
     expect(error.syscall).toBe('open');
   });
 
-  row(
-    'ENOSPC: every process element taken; one closed makes room for one',
-    ['few-processes'],
-    async () => {
-      const all: Context[] = [];
-      for (let taken = 0; taken < target.processes; taken += 1) all.push(await opened());
-      expect(await codeOf(() => system.open(slave))).toBe('ENOSPC');
-      await all[0]?.close();
-      await opened();
-    },
-  );
+  test('ENOSPC: every process element taken; closing one frees it', ['few-processes'], async () => {
+    const all: Context[] = [];
+    for (let taken = 0; taken < target.processes; taken += 1) all.push(await opened());
+    expect(await codeOf(() => system.open(slave))).toBe('ENOSPC');
+    await all[0]?.close();
+    await opened();
+  });
 
-  row(
-    'EIO while the link is down, ENOENT once the driver has taken the nodes away',
+  test(
+    'EIO while the link is down, ENOENT once the driver has removed the nodes',
     ['device-side'],
     async () => {
       await target.device.linkDown(0);
@@ -105,13 +102,13 @@ describe('open', () => {
 });
 
 describe('START_WORK', () => {
-  row('starts the context', [], async () => {
+  test('starts the context', [], async () => {
     const { context } = await started();
     expect(context.attached).toBe(true);
     expect(context.linkState()).toBe('up');
   });
 
-  row('EIO: a second start', [], async () => {
+  test('EIO: a second start', [], async () => {
     const { context, queue } = await started();
     const error = await failure(() => context.attach({ wed: queue.wed }));
     expect(error.code).toBe('EIO');
@@ -119,26 +116,26 @@ describe('START_WORK', () => {
     expect(error.path).toBe(slave);
   });
 
-  row('EINVAL: more interrupts than irqs_max', [], async () => {
+  test('EINVAL: more interrupts than irqs_max', [], async () => {
     const [adapterAfu] = (await system.afus()).filter((one) => one.name === afu);
     const most = (await adapterAfu?.irqsMax()) ?? 0;
     const context = await opened();
     expect(await codeOf(() => context.attach({ wed: 0n, interrupts: most + 1 }))).toBe('EINVAL');
   });
 
-  row('EINVAL: fewer interrupts than irqs_min', [], async () => {
+  test('EINVAL: fewer interrupts than irqs_min', [], async () => {
     const [adapterAfu] = (await system.afus()).filter((one) => one.name === afu);
     const least = (await adapterAfu?.irqsMin()) ?? 0;
     const context = await opened();
     if (least === 0) {
-      // None fewer exist to ask for: the least itself must then be taken.
+      // There is no smaller number: attach with the least one then.
       await context.attach({ wed: 0n, interrupts: 0 });
       return;
     }
     expect(await codeOf(() => context.attach({ wed: 0n, interrupts: least - 1 }))).toBe('EINVAL');
   });
 
-  row('a refused start leaves the context open for another', [], async () => {
+  test('after a failed start the context can be started', [], async () => {
     const context = await opened();
     const queue = new WorkQueue(system);
     expect(await codeOf(() => context.attach({ wed: queue.wed, interrupts: 0x7fff }))).toBe(
@@ -150,7 +147,7 @@ describe('START_WORK', () => {
     queue.memory.free();
   });
 
-  row('attachSync attaches on the calling thread; tid only when asked for', [], async () => {
+  test('attachSync attaches on the calling thread; tid only when asked for', [], async () => {
     const context = await opened();
     const queue = new WorkQueue(system);
     expect(context.attachSync({ wed: queue.wed, holds: [queue.memory] })).toEqual({
@@ -161,7 +158,7 @@ describe('START_WORK', () => {
     queue.memory.free();
   });
 
-  row('TID on POWER8 and in guests, which cannot wake threads: 0, or ENODEV', [], async () => {
+  test('TID on POWER8 and in guests, which cannot wake threads: 0, or ENODEV', [], async () => {
     const context = await opened();
     let tid: number | undefined;
     try {
@@ -173,7 +170,7 @@ describe('START_WORK', () => {
     expect(tid).toBeGreaterThanOrEqual(0);
   });
 
-  row('EIO: the link is down', ['device-side'], async () => {
+  test('EIO: the link is down', ['device-side'], async () => {
     const context = await opened();
     await target.device.linkDown(0);
     try {
@@ -184,10 +181,10 @@ describe('START_WORK', () => {
     }
   });
 
-  row('can take long, and blocks nobody', ['provoke', 'master'], async () => {
+  test('can take long, and does not block the event loop', ['injection', 'master'], async () => {
     const master = await started({}, `/dev/cxl/${afu}m`);
     const before = master.regs.read64(0x1018);
-    provoke(master.regs, 'slowAttach', { argument: 300n });
+    inject(master.regs, 'slowAttach', { argument: 300n });
     await until(() => master.regs.read64(0x1018) !== before, 'slow attach armed');
     let ticks = 0;
     const clock = setInterval(() => {
@@ -203,14 +200,14 @@ describe('START_WORK', () => {
 });
 
 describe('GET_PROCESS_ELEMENT', () => {
-  row('is known from open on bare metal', ['bare-metal'], async () => {
+  test('is known from open on bare metal', ['bare-metal'], async () => {
     const first = await opened();
     const second = await opened();
     expect(first.processElement).toBeTypeOf('number');
     expect(second.processElement).not.toBe(first.processElement);
   });
 
-  row('is undefined before attach in a guest, then the hypervisor’s', ['guest'], async () => {
+  test('is undefined before attach in a guest, then the hypervisor’s', ['guest'], async () => {
     const context = await opened();
     expect(context.processElement).toBeUndefined();
     const { context: attached } = await started();
@@ -219,7 +216,7 @@ describe('GET_PROCESS_ELEMENT', () => {
 });
 
 describe('GET_AFU_ID', () => {
-  row('names adapter, slice, mode, and slave or master', ['master'], async () => {
+  test('names adapter, slice, mode, and slave or master', ['master'], async () => {
     const numbers = /^afu(\d+)\.(\d+)$/.exec(afu);
     const id = (await opened()).afuId();
     expect(id).toEqual({
@@ -231,7 +228,7 @@ describe('GET_AFU_ID', () => {
     expect((await opened(`/dev/cxl/${afu}m`)).afuId().slave).toBe(false);
   });
 
-  row('says dedicated mode', ['dedicated'], async () => {
+  test('says dedicated mode', ['dedicated'], async () => {
     const id = (await opened(`/dev/cxl/${target.dedicatedAfu}d`)).afuId();
     expect(id.mode).toBe('dedicated_process');
     expect(id.slave).toBe(false);
@@ -239,7 +236,7 @@ describe('GET_AFU_ID', () => {
 });
 
 describe('mmap', () => {
-  row('EIO: before attach', [], async () => {
+  test('EIO: before attach', [], async () => {
     const context = await opened();
     const error = await failure(() => context.mapProblemState());
     expect(error.code).toBe('EIO');
@@ -247,7 +244,7 @@ describe('mmap', () => {
     expect(error.message).toContain('attach');
   });
 
-  row('maps the area, as long as sysfs says', [], async () => {
+  test('maps the area, whose size is in sysfs', [], async () => {
     const { context, regs } = await started();
     const size = await (await system.afus()).find((one) => one.name === afu)?.mmioSize();
     expect(regs.length).toBe(size);
@@ -255,7 +252,7 @@ describe('mmap', () => {
     expect(again.length).toBe(system.pageSize);
   });
 
-  row('EINVAL: past the end of the area', [], async () => {
+  test('EINVAL: past the end of the area', [], async () => {
     const { context, regs } = await started();
     expect(await codeOf(() => context.mapProblemState({ length: regs.length + 65536 }))).toBe(
       'EINVAL',
@@ -265,7 +262,7 @@ describe('mmap', () => {
     ).toBe('EINVAL');
   });
 
-  row('of a master is the whole area', ['master'], async () => {
+  test('of a master is the whole area', ['master'], async () => {
     const { regs } = await started({}, `/dev/cxl/${afu}m`);
     const size = await (await system.afus()).find((one) => one.name === afu)?.masterMmioSize();
     expect(regs.length).toBe(size);
@@ -273,9 +270,9 @@ describe('mmap', () => {
 });
 
 describe('a detach by the kernel', () => {
-  row('EIO from every ioctl and from mmap, and the link is down', ['provoke'], async () => {
+  test('EIO from every ioctl and from mmap, and the link is down', ['injection'], async () => {
     const { context, regs, queue } = await started();
-    provoke(regs, 'detachAll');
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     expect(await codeOf(() => context.afuId())).toBe('EIO');
     expect(await codeOf(() => context.attach({ wed: queue.wed }))).toBe('EIO');
@@ -283,9 +280,9 @@ describe('a detach by the kernel', () => {
     expect(context.processElement).toBeUndefined();
   });
 
-  row('EIO from a touch of the mapping', ['provoke'], async () => {
+  test('EIO from an access to the mapping', ['injection'], async () => {
     const { context, regs } = await started();
-    provoke(regs, 'detachAll');
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     await mappingGone(regs);
     const error = await failure(() => regs.read64(0));
@@ -295,20 +292,20 @@ describe('a detach by the kernel', () => {
     expect(await codeOf(() => regs.readBlock(0, new Uint32Array(4)))).toBe('EIO');
   });
 
-  row('with ERR_FF: all ones, and a store to it sticks', ['provoke'], async () => {
+  test('with ERR_FF: reads all ones, and then what is written', ['injection'], async () => {
     const { context, regs } = await started({ errFf: true });
-    provoke(regs, 'detachAll');
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     await mappingGone(regs);
-    expect(regs.read64(0x10)).toBe((1n << 64n) - 1n);
+    expect(regs.read64(0x10)).toBe(ALL_ONES_64);
     regs.write64(0x10, 5n);
     expect(regs.read64(0x10)).toBe(5n);
   });
 
-  row('ends events() with EIO, once what was pending is told', ['provoke'], async () => {
+  test('ends waits with EIO, after the pending events', ['injection'], async () => {
     const { context, regs } = await started({ interrupts: 4 });
-    await provoked(regs, 'interrupt', { argument: 1n });
-    provoke(regs, 'detachAll');
+    await injectAndWait(regs, 'interrupt', { argument: 1n });
+    inject(regs, 'detachAll');
     await until(() => context.linkState() === 'down', 'the detach');
     expect(await context.waitForEvent({ timeout: 15_000 })).toMatchObject({
       type: 'afu-interrupt',
@@ -320,12 +317,12 @@ describe('a detach by the kernel', () => {
 });
 
 describe('a card in error (EEH)', () => {
-  row('loads are all ones, and all ones is data', ['device-side', 'bare-metal'], async () => {
+  test('reads are all ones and do not throw', ['device-side', 'bare-metal'], async () => {
     const { context, regs } = await started();
     await target.device.freeze(0);
     try {
-      expect(regs.read64(0x08)).toBe((1n << 64n) - 1n);
-      expect(regs.read32(0x08)).toBe(0xffff_ffff);
+      expect(regs.read64(0x08)).toBe(ALL_ONES_64);
+      expect(regs.read32(0x08)).toBe(ALL_ONES_32);
       await target.device.linkDown(0);
       expect(context.linkState()).toBe('down');
       expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
@@ -339,7 +336,7 @@ describe('a card in error (EEH)', () => {
 });
 
 describe('close', () => {
-  row('is idempotent, and everything after it is ERR_INVALID_STATE', [], async () => {
+  test('is idempotent, and everything after it is ERR_INVALID_STATE', [], async () => {
     const { context, regs } = await started();
     const closing = context.close();
     expect(context.close()).toBe(closing);
@@ -365,7 +362,7 @@ describe('close', () => {
     }
   });
 
-  row('lets go of the process element, so that it can be had again', ['dedicated'], async () => {
+  test('frees the process element', ['dedicated'], async () => {
     for (let round = 0; round < 3; round += 1) {
       const context = await system.open(`/dev/cxl/${target.dedicatedAfu}d`);
       await context.attach({ wed: 0n });

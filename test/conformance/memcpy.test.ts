@@ -1,4 +1,4 @@
-/** Whole jobs through the memcpy AFU: the program an application would write. */
+/** Work elements of the memcpy AFU, as a program would use them. */
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 import {
@@ -11,15 +11,15 @@ import {
   INTERRUPT,
   INVALID_SOURCE,
   type Job,
+  REGISTERS,
   RESTART,
-  registers,
   STOPPED,
   startCopyJob,
   startJob,
   UNDEFINED_COMMAND,
   until,
 } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu } = target;
 let job: Job;
@@ -33,16 +33,16 @@ afterEach(async () => {
 });
 
 async function stopped(): Promise<void> {
-  await until(() => (job.regs.read64(registers.status) & STOPPED) !== 0n, 'the AFU to stop');
+  await until(() => (job.regs.read64(REGISTERS.status) & STOPPED) !== 0n, 'the AFU to stop');
 }
 
 describe('the memcpy AFU', () => {
-  row('copies, between Memory and ordinary buffers', [], async () => {
+  test('copies, between Memory and ordinary buffers', [], async () => {
     const { context, queue } = job;
     const source = context.hold(randomBytes(4096));
     const middle = system.allocate(4096);
     const destination = context.hold(Buffer.alloc(4096));
-    // 128 bytes a time: what every PSL can copy.
+    // 128 bytes at a time, which every PSL can copy.
     for (let at = 0; at < 4096; at += 128) {
       const one = queue.add({
         command: COPY,
@@ -63,7 +63,7 @@ describe('the memcpy AFU', () => {
     middle.free({ force: true });
   });
 
-  row('goes round its queue many times', [], async () => {
+  test('continues at the start of its queue after the end', [], async () => {
     const { context, queue } = job;
     const source = context.hold(randomBytes(128));
     const destination = context.hold(Buffer.alloc(128));
@@ -80,7 +80,7 @@ describe('the memcpy AFU', () => {
     }
   });
 
-  row('interrupts, stops, and goes on when restarted', [], async () => {
+  test('interrupts, stops, and continues when restarted', [], async () => {
     const { context, queue, regs } = job;
     const wait = context.waitForInterrupt(2, { timeout: 15_000 });
     const element = queue.add({ command: INTERRUPT, length: 2 });
@@ -95,12 +95,12 @@ describe('the memcpy AFU', () => {
       source: system.addressOf(source),
       destination: system.addressOf(destination),
     });
-    regs.write64(registers.control, RESTART);
+    regs.write64(REGISTERS.control, RESTART);
     expect(await queue.finished(copy)).toBe(COMPLETE);
     expect(destination.equals(source)).toBe(true);
   });
 
-  row('increments a big-endian word', [], async () => {
+  test('increments a big-endian word', [], async () => {
     const { context, queue } = job;
     const words = context.hold(Buffer.alloc(256));
     words.writeUInt32BE(0x00ff_ffff, 0);
@@ -114,22 +114,22 @@ describe('the memcpy AFU', () => {
     expect(words.readUInt32BE(128)).toBe(0x0100_0000);
   });
 
-  row('flags an undefined command and an invalid interrupt source', [], async () => {
+  test('flags an undefined command and an invalid interrupt source', [], async () => {
     const { queue, regs } = job;
     const interrupt = queue.add({ command: INTERRUPT, length: 2000 });
     expect((await queue.finished(interrupt)) & INVALID_SOURCE).toBe(INVALID_SOURCE);
     await stopped();
-    regs.write64(registers.control, RESTART);
+    regs.write64(REGISTERS.control, RESTART);
     const undefinedCommand = queue.add({ command: 0x3f });
     expect((await queue.finished(undefinedCommand)) & UNDEFINED_COMMAND).toBe(UNDEFINED_COMMAND);
   });
 
-  row('stops for an invalid interrupt source as it does for a valid one', [], async () => {
+  test('stops for an invalid interrupt source as it does for a valid one', [], async () => {
     const { queue, regs } = job;
     const words = job.context.hold(Buffer.alloc(256));
     const increment = { command: INCREMENT, source: system.addressOf(words), destination: 0n };
     increment.destination = increment.source + 128n;
-    // 0 is no interrupt either.
+    // Neither 0 nor 5 is an interrupt of this context.
     for (const source of [0, 5]) {
       const interrupt = queue.add({ command: INTERRUPT, length: source });
       const next = queue.add(increment);
@@ -137,13 +137,13 @@ describe('the memcpy AFU', () => {
       await stopped();
       await new Promise((resolve) => setTimeout(resolve, 20));
       expect(queue.status(next)).toBe(0);
-      regs.write64(registers.control, RESTART);
+      regs.write64(REGISTERS.control, RESTART);
       expect(await queue.finished(next)).toBe(COMPLETE);
     }
   });
 
-  row(
-    'on CAIA 2 copies a cache line at most, for one process element in four',
+  test(
+    'on CAIA 2 copies at most a cache line, and for one process element in four',
     ['caia-2'],
     async () => {
       const source = randomBytes(256);
@@ -186,7 +186,7 @@ describe('the memcpy AFU', () => {
     },
   );
 
-  row('a bad address is a data storage fault with that address', [], async () => {
+  test('a bad address is a data storage fault with that address', [], async () => {
     const { context, queue } = job;
     const destination = context.hold(Buffer.alloc(128));
     const bad = 0x80n;
@@ -201,16 +201,16 @@ describe('the memcpy AFU', () => {
     expect((await queue.finished(element)) & ADDRESS_ERROR).toBe(ADDRESS_ERROR);
   });
 
-  row('tells its process handle and the time', [], async () => {
+  test('has registers for the process handle and the timebase', [], async () => {
     const { context, regs } = job;
-    expect(regs.read64(registers.processHandle) >> 48n).toBe(BigInt(context.processElement ?? -1));
-    regs.write64(registers.timebase, 0n);
-    await until(() => regs.read64(registers.timebase) !== 0n, 'the timebase');
+    expect(regs.read64(REGISTERS.processHandle) >> 48n).toBe(BigInt(context.processElement ?? -1));
+    regs.write64(REGISTERS.timebase, 0n);
+    await until(() => regs.read64(REGISTERS.timebase) !== 0n, 'the timebase');
   });
 });
 
 describe('its atomics', () => {
-  row('compare and swap: only where equal', [], async () => {
+  test('compare and swap: only where equal', [], async () => {
     const { context, queue } = job;
     const word = context.hold(Buffer.alloc(128));
     word.writeBigUInt64BE(5n, 0);
@@ -230,7 +230,7 @@ describe('its atomics', () => {
     expect(await swap(5n, 12n)).toBe(9n);
   });
 
-  row('are of aligned words', [], async () => {
+  test('require aligned words', [], async () => {
     const word = job.context.hold(Buffer.alloc(128));
     const element = job.queue.add({
       command: COMPARE_AND_SWAP,
@@ -243,8 +243,8 @@ describe('its atomics', () => {
     expect(word.equals(Buffer.alloc(128))).toBe(true);
   });
 
-  // The kind of access is the models' choice, so this is for targets that are models.
-  row('fault as a store does, whether they would swap or not', ['provoke'], async () => {
+  // The AFU's description does not say how it accesses the word. This is what our models do.
+  test('fault as a store does, whether or not they would swap', ['injection'], async () => {
     const { context, queue } = job;
     const wait = context.waitForEvent({ timeout: 15_000 });
     const element = queue.add({

@@ -1,11 +1,11 @@
-/** Memory an AFU can reach. */
+/** Memory for an AFU to access: allocation, loads and stores, addresses. */
 import { runInNewContext } from 'node:vm';
 import type { Memory } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import * as differences from './differences';
 import { codeOf, failure } from './support/errors';
 import { startJob } from './support/work-queue';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, afu } = target;
 const made: Memory[] = [];
@@ -21,7 +21,7 @@ function allocate(...args: Parameters<typeof system.allocate>): Memory {
 }
 
 describe('allocate', () => {
-  row('is zeroed, of the size asked for, and page-aligned', [], () => {
+  test('is zeroed, of the size asked for, and page-aligned', [], () => {
     const memory = allocate(10_000);
     expect(memory.size).toBe(10_000);
     expect(memory.buffer.byteLength).toBe(10_000);
@@ -30,26 +30,26 @@ describe('allocate', () => {
     expect(memory.buffer).toBe(memory.buffer);
   });
 
-  row('is aligned as asked for', [], () => {
+  test('is aligned as requested', [], () => {
     for (const alignment of [1, 128, 65536, 2 ** 21]) {
       expect(allocate(4096, { alignment }).address % BigInt(alignment)).toBe(0n);
     }
   });
 
-  row('binds to a NUMA node; EINVAL where there is no such node', ['numa'], async () => {
+  test('binds to a NUMA node; EINVAL where there is no such node', ['numa'], async () => {
     const memory = allocate(4096, { numaNode: 0 });
     memory.store64(4088, 1n);
     expect(memory.load64(4088)).toBe(1n);
     expect(await codeOf(() => system.allocate(4096, { numaNode: 1000 }))).toBe('EINVAL');
   });
 
-  row('takes transparent huge pages', [], () => {
+  test('accepts transparent huge pages', [], () => {
     const memory = allocate(2 ** 21, { hugePages: 'transparent' });
     memory.store64(2 ** 21 - 8, 1n);
     expect(memory.load64(2 ** 21 - 8)).toBe(1n);
   });
 
-  row('takes pages of the hugetlb pool; with an empty one, or none, says so', ['hugetlb'], () => {
+  test('uses pages of the hugetlb pool, or fails with ENOMEM or EOPNOTSUPP', ['hugetlb'], () => {
     let explicit: Memory | undefined;
     try {
       explicit = allocate(2 ** 21, { hugePages: 'explicit' });
@@ -59,7 +59,7 @@ describe('allocate', () => {
     explicit?.store8(0, 1);
   });
 
-  row('refuses what makes no sense', [], async () => {
+  test('refuses invalid arguments', [], async () => {
     expect(await codeOf(() => system.allocate(0))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.allocate(-1))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => system.allocate(1.5))).toBe('ERR_OUT_OF_RANGE');
@@ -81,7 +81,7 @@ describe('allocate', () => {
 });
 
 describe('load and store', () => {
-  row('every width, in the byte order named', [], () => {
+  test('every width, in the byte order of the call', [], () => {
     const memory = allocate(64);
     const bytes = new Uint8Array(memory.buffer);
     memory.store64(0, 0x0102_0304_0506_0708n, { endian: 'big' });
@@ -98,7 +98,7 @@ describe('load and store', () => {
     expect(memory.load64(16)).toBe(0n);
   });
 
-  row('the byte order given at allocation is the default', [], () => {
+  test('the byte order given at allocation is the default', [], () => {
     const big = allocate(8, { endian: 'big' });
     big.store32(0, 1);
     expect([...new Uint8Array(big.buffer)]).toEqual([0, 0, 0, 1, 0, 0, 0, 0]);
@@ -107,14 +107,14 @@ describe('load and store', () => {
     expect(new Uint32Array(host.buffer)[0]).toBe(1);
   });
 
-  row('sees what JavaScript wrote, and the other way round', [], () => {
+  test('reads what JavaScript has written to the buffer', [], () => {
     const memory = allocate(8);
     new BigUint64Array(memory.buffer)[0] = 77n;
     system.memoryBarrier();
     expect(memory.load64(0)).toBe(77n);
   });
 
-  row('refuses misaligned, out of bounds, and what does not fit', [], async () => {
+  test('refuse misaligned and out-of-bounds offsets, and values that do not fit', [], async () => {
     const memory = allocate(16);
     expect(await codeOf(() => memory.load64(4))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => memory.load64(16))).toBe('ERR_OUT_OF_RANGE');
@@ -129,7 +129,7 @@ describe('load and store', () => {
 });
 
 describe('lifetime', () => {
-  row('free detaches the buffer; everything afterwards is ERR_INVALID_STATE', [], async () => {
+  test('free detaches the buffer; everything afterwards is ERR_INVALID_STATE', [], async () => {
     const memory = allocate(4096);
     const { buffer } = memory;
     memory.free();
@@ -141,7 +141,7 @@ describe('lifetime', () => {
     expect(await codeOf(() => memory.buffer)).toBe('ERR_INVALID_STATE');
   });
 
-  row('EBUSY: free while a context is attached; force frees all the same', [], async () => {
+  test('EBUSY: free while a context is attached, unless forced', [], async () => {
     const memory = allocate(4096);
     const job = await startJob(system, `/dev/cxl/${afu}s`);
     const error = await failure(() => memory.free());
@@ -154,11 +154,11 @@ describe('lifetime', () => {
     other.free();
   });
 
-  row('the buffer cannot be transferred', [], () => {
+  test('the buffer cannot be transferred', [], () => {
     const memory = allocate(4096);
     const { port1 } = new MessageChannel();
     try {
-      // Newer runtimes throw; older ones leave it where it is.
+      // Newer versions of Node throw; older ones do not transfer it.
       port1.postMessage(memory.buffer, [memory.buffer]);
     } catch (error) {
       expect((error as Error).name).toBe('DataCloneError');
@@ -171,7 +171,7 @@ describe('lifetime', () => {
 });
 
 describe('addressOf', () => {
-  row('is stable, and that of the view, not of its buffer', [], () => {
+  test('is stable, and that of the view, not of its buffer', [], () => {
     const bytes = new Uint8Array(4096);
     const address = system.addressOf(bytes);
     expect(system.addressOf(bytes)).toBe(address);
@@ -184,25 +184,25 @@ describe('addressOf', () => {
     expect(system.addressOf(small)).toBe(system.addressOf(small));
   });
 
-  row('of a buffer made in another realm', [], () => {
+  test('of a buffer made in another realm', [], () => {
     const bytes: Uint8Array = runInNewContext('new Uint8Array(64).subarray(8)');
     expect(system.addressOf(bytes)).toBe(system.addressOf(bytes.buffer) + 8n);
     const shared: SharedArrayBuffer = runInNewContext('new SharedArrayBuffer(64)');
     expect(system.addressOf(shared)).toBe(system.addressOf(new Uint8Array(shared)));
   });
 
-  row('of Memory and of a view of its buffer agree', [], () => {
+  test('of Memory and of a view of its buffer agree', [], () => {
     const memory = allocate(4096);
     expect(system.addressOf(memory)).toBe(memory.address);
     expect(system.addressOf(new Uint8Array(memory.buffer, 128))).toBe(memory.address + 128n);
   });
 
-  row('refuses what has no stable address', [], async () => {
+  test('refuses buffers without a stable address', [], async () => {
     expect(await codeOf(() => system.addressOf([1] as never))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => system.addressOf('x' as never))).toBe('ERR_INVALID_ARG_TYPE');
     const Resizable = ArrayBuffer as unknown as new (n: number, o: object) => ArrayBuffer;
     const resizable = new Resizable(8, { maxByteLength: 64 });
-    // Runtimes before resizable buffers make a fixed one of this.
+    // Versions of Node without resizable buffers create a fixed-length one.
     if ('resizable' in resizable) {
       expect(await codeOf(() => system.addressOf(resizable))).toBe('ERR_INVALID_ARG_VALUE');
     }

@@ -1,15 +1,15 @@
 /**
- * Random sequences of operations over several contexts, run on the mock and on this target:
- * outcomes, errnos and events must agree. A failing sequence shrinks and is printed with its
- * seed; seeds found failing become named cases below.
+ * Runs random sequences of operations over several contexts on the mock and on this target, whose
+ * outcomes, errnos and events must be the same. A failing sequence is shrunk and printed with its
+ * seed. Sequences that once failed are tests of their own below.
  *
- * CXL_SEED and CXL_RUNS repeat or extend a run.
+ * CXL_SEED repeats a run; CXL_RUNS is the number of sequences.
  */
 import fc from 'fast-check';
 import { describe, expect } from 'vitest';
 import { mockTarget } from './support/mock-target';
 import { type Operation, operations, runSequence } from './support/sequence';
-import { type Need, row, target } from './target';
+import { type Need, target, test } from './target';
 
 const runs = Number(process.env['CXL_RUNS'] ?? 60);
 const seed = Number(process.env['CXL_SEED'] ?? Date.now() % 2 ** 31);
@@ -21,10 +21,10 @@ async function agree(sequence: readonly Operation[]): Promise<void> {
   expect(actual).toEqual(expected);
 }
 
-describe('the mock is what it models', () => {
-  row(
+describe('the mock behaves as this target', () => {
+  test(
     `${runs} random sequences from seed ${seed}`,
-    ['provoke', 'native'],
+    ['injection', 'native'],
     async () => {
       const sequences = operations({
         dedicated: target.has.has('dedicated'),
@@ -40,7 +40,7 @@ describe('the mock is what it models', () => {
   );
 
   const found: Record<string, Operation[]> = {
-    'a fault of one context leaves another’s wait alone': [
+    'a fault of one context does not end the wait of another': [
       { do: 'open', slot: 0, kind: 'slave' },
       { do: 'attach', slot: 0, interrupts: 4, errFf: false },
       { do: 'open', slot: 2, kind: 'slave' },
@@ -60,8 +60,8 @@ describe('the mock is what it models', () => {
   };
   for (const [title, sequence] of Object.entries(found)) {
     const needs: Need[] = sequence.some((one) => one.do === 'open' && one.kind === 'dedicated')
-      ? ['provoke', 'native', 'dedicated']
-      : ['provoke', 'native'];
-    row(title, needs, () => agree(sequence));
+      ? ['injection', 'native', 'dedicated']
+      : ['injection', 'native'];
+    test(title, needs, () => agree(sequence));
   }
 });

@@ -1,8 +1,8 @@
-/** Every attribute of adapters and AFUs, typed; what is absent, and what is nonsense. */
+/** The attributes of adapters and AFUs: their values, absent ones, and invalid ones. */
 import type { Adapter, Afu } from 'node-cxl';
 import { describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
-import { row, target } from './target';
+import { target, test } from './target';
 
 const { system, device } = target;
 
@@ -19,7 +19,7 @@ async function afu(name = target.afu): Promise<Afu> {
 }
 
 describe('adapters', () => {
-  row('are listed with their AFUs', [], async () => {
+  test('are listed with their AFUs', [], async () => {
     const first = await adapter();
     expect(first.name).toBe(`card${first.number}`);
     const afus = await first.afus();
@@ -27,7 +27,7 @@ describe('adapters', () => {
     for (const one of afus) expect(one.adapterNumber).toBe(first.number);
   });
 
-  row('have every attribute of bare metal', ['bare-metal'], async () => {
+  test('have every attribute of bare metal', ['bare-metal'], async () => {
     const first = await adapter();
     expect(await first.caiaVersion()).toMatch(/^[12]\.\d+$/);
     expect(await first.pslRevision()).toBeTypeOf('number');
@@ -38,7 +38,7 @@ describe('adapters', () => {
     expect(first.pciPath).toMatch(/[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/);
   });
 
-  row('lack in a guest what only bare metal has', ['guest'], async () => {
+  test('lack some attributes in a guest', ['guest'], async () => {
     const first = await adapter();
     expect(await first.caiaVersion()).toMatch(/^[12]\.\d+$/);
     expect(await first.baseImage()).toBeUndefined();
@@ -47,14 +47,14 @@ describe('adapters', () => {
     expect(await first.perstReloadsSameImage()).toBeUndefined();
   });
 
-  row('attributes() is all of them at once', [], async () => {
+  test('attributes() returns every attribute', [], async () => {
     const first = await adapter();
     const all = await first.attributes();
     expect(all.caiaVersion).toBe(await first.caiaVersion());
     expect(Object.keys(all)).toHaveLength(8);
   });
 
-  row('take what may be written', ['device-side', 'bare-metal'], async () => {
+  test('can be written', ['device-side', 'bare-metal'], async () => {
     const first = await adapter();
     for (const image of ['user', 'none', 'factory'] as const) {
       await first.setLoadImageOnPerst(image);
@@ -77,7 +77,7 @@ describe('adapters', () => {
     );
   });
 
-  row('EBUSY: reset while a context is attached', ['device-side', 'bare-metal'], async () => {
+  test('EBUSY: reset while a context is attached', ['device-side', 'bare-metal'], async () => {
     const context = await system.open(`/dev/cxl/${target.afu}s`);
     await context.attach({ wed: 0n });
     expect(await codeOf(async () => (await adapter()).reset())).toBe('EBUSY');
@@ -86,7 +86,7 @@ describe('adapters', () => {
 });
 
 describe('AFUs', () => {
-  row('have every attribute', [], async () => {
+  test('have every attribute', [], async () => {
     const one = await afu();
     expect(await one.apiVersion()).toBeGreaterThanOrEqual(1);
     expect(await one.apiVersionCompatible()).toBe(1);
@@ -100,8 +100,8 @@ describe('AFUs', () => {
     expect(await one.contextKinds()).toEqual(['master', 'slave']);
   });
 
-  row(
-    'of a master: the whole area and the processes’ slices',
+  test(
+    'of a master: the whole area and each process’s part',
     ['master', 'bare-metal'],
     async () => {
       const one = await afu();
@@ -111,7 +111,7 @@ describe('AFUs', () => {
     },
   );
 
-  row('in dedicated mode have one node', ['dedicated'], async () => {
+  test('in dedicated mode have one node', ['dedicated'], async () => {
     const one = await afu(target.dedicatedAfu);
     expect(await one.mode()).toBe('dedicated_process');
     expect(await one.contextKinds()).toEqual(['dedicated']);
@@ -121,7 +121,7 @@ describe('AFUs', () => {
     await context.close();
   });
 
-  row('the memcpy AFU is known by its configuration record', [], async () => {
+  test('the memcpy AFU has its configuration record', [], async () => {
     const records = await (await afu()).configurationRecords();
     expect(records[0]?.index).toBe(0);
     expect(await records[0]?.vendor()).toBe(0x1014);
@@ -132,14 +132,14 @@ describe('AFUs', () => {
     expect([...((await records[0]?.config(2, 2)) ?? [])]).toEqual([0x50, 0x43]);
   });
 
-  row('have an error buffer', ['bare-metal'], async () => {
+  test('have an error buffer', ['bare-metal'], async () => {
     const buffer = (await (await afu()).errorBuffer()) ?? new Uint8Array(0);
     expect(buffer.length).toBeGreaterThan(0);
     const part = (await (await afu()).errorBuffer(0, 8)) ?? [];
     expect([...part]).toEqual([...buffer.subarray(0, 8)]);
   });
 
-  row('open by kind', ['master'], async () => {
+  test('open by kind', ['master'], async () => {
     for (const kind of ['master', 'slave'] as const) {
       const context = await (await afu()).open(kind);
       expect(context.path).toBe(`/dev/cxl/${target.afu}${kind[0]}`);
@@ -151,7 +151,7 @@ describe('AFUs', () => {
     );
   });
 
-  row('EBUSY: mode and reset while any context exists', ['device-side'], async () => {
+  test('EBUSY: mode and reset while any context exists', ['device-side'], async () => {
     const one = await afu();
     const context = await one.open('slave');
     for (const call of [() => one.setMode('none'), () => one.reset()]) {
@@ -163,8 +163,8 @@ describe('AFUs', () => {
     await one.reset();
   });
 
-  row(
-    'mode none takes the nodes away, and afu_directed brings them back',
+  test(
+    'mode none removes the nodes, and afu_directed restores them',
     ['device-side', 'bare-metal'],
     async () => {
       const one = await afu();
@@ -180,19 +180,23 @@ describe('AFUs', () => {
     },
   );
 
-  row('EINVAL: irqs_max below irqs_min or over what there is', ['device-side'], async () => {
-    const one = await afu();
-    const most = (await one.irqsMax()) ?? 0;
-    expect(await codeOf(() => one.setIrqsMax(0x7fff))).toBe('EINVAL');
-    const least = (await one.irqsMin()) ?? 0;
-    if (least > 0) expect(await codeOf(() => one.setIrqsMax(least - 1))).toBe('EINVAL');
-    await one.setIrqsMax(least + 1);
-    expect(await one.irqsMax()).toBe(least + 1);
-    await one.setIrqsMax(most);
-    expect(await codeOf(() => one.setIrqsMax(-1))).toBe('ERR_OUT_OF_RANGE');
-  });
+  test(
+    'EINVAL: irqs_max below irqs_min or above what the adapter has',
+    ['device-side'],
+    async () => {
+      const one = await afu();
+      const most = (await one.irqsMax()) ?? 0;
+      expect(await codeOf(() => one.setIrqsMax(0x7fff))).toBe('EINVAL');
+      const least = (await one.irqsMin()) ?? 0;
+      if (least > 0) expect(await codeOf(() => one.setIrqsMax(least - 1))).toBe('EINVAL');
+      await one.setIrqsMax(least + 1);
+      expect(await one.irqsMax()).toBe(least + 1);
+      await one.setIrqsMax(most);
+      expect(await codeOf(() => one.setIrqsMax(-1))).toBe('ERR_OUT_OF_RANGE');
+    },
+  );
 
-  row('prefault_mode takes its three words', ['device-side', 'bare-metal'], async () => {
+  test('prefault_mode can be each of its three values', ['device-side', 'bare-metal'], async () => {
     const one = await afu();
     for (const mode of ['work_element_descriptor', 'all', 'none'] as const) {
       await one.setPrefaultMode(mode);
@@ -201,7 +205,7 @@ describe('AFUs', () => {
   });
 });
 
-describe('attributes that are not as they should be', () => {
+describe('absent and invalid attributes', () => {
   async function overridden(path: string, text: string | undefined, check: () => Promise<void>) {
     const restore = await device.overrideAttribute(path, text);
     try {
@@ -211,7 +215,7 @@ describe('attributes that are not as they should be', () => {
     }
   }
 
-  row('absent is undefined', ['device-side'], async () => {
+  test('an absent attribute is undefined', ['device-side'], async () => {
     const one = await afu();
     await overridden(`${one.path}/irqs_max`, undefined, async () => {
       expect(await one.irqsMax()).toBeUndefined();
@@ -221,7 +225,7 @@ describe('attributes that are not as they should be', () => {
     });
   });
 
-  row('EBADMSG: empty or nonsense, with what was expected', ['device-side'], async () => {
+  test('EBADMSG: empty or invalid, with what was expected', ['device-side'], async () => {
     const one = await afu();
     for (const text of ['', '\n', 'many', '0x', '-1', '1 2', '\u0001\u00ff']) {
       await overridden(`${one.path}/irqs_max`, text, async () => {
@@ -240,14 +244,18 @@ describe('attributes that are not as they should be', () => {
     });
   });
 
-  row('EPROTO: a driver that no longer serves this interface', ['device-side'], async () => {
-    const one = await afu();
-    await overridden(`${one.path}/api_version_compatible`, '2\n', async () => {
-      expect(await codeOf(() => one.open('slave'))).toBe('EPROTO');
-    });
-  });
+  test(
+    'EPROTO: a driver that no longer supports this version of its interface',
+    ['device-side'],
+    async () => {
+      const one = await afu();
+      await overridden(`${one.path}/api_version_compatible`, '2\n', async () => {
+        expect(await codeOf(() => one.open('slave'))).toBe('EPROTO');
+      });
+    },
+  );
 
-  row('a size that is nonsense is no length to map', ['device-side'], async () => {
+  test('mapProblemState() fails when the size is invalid', ['device-side'], async () => {
     const one = await afu();
     const context = await one.open('slave');
     await context.attach({ wed: 0n });

@@ -1,7 +1,6 @@
 /**
- * What the conformance suite runs on, picked by CXL_TARGET. This is the one place that knows
- * how the targets differ; a test names what it needs and is skipped, with the reason printed,
- * where that cannot be had.
+ * The target of the conformance suite, chosen by CXL_TARGET. Tests name what they need from a
+ * target. One that the target lacks is skipped, and the reason is printed.
  */
 import type { Cxl } from 'node-cxl';
 import { it } from 'vitest';
@@ -10,52 +9,53 @@ export type TargetName = 'mock' | 'simulated' | 'rig' | 'hardware';
 
 /** What a test may need beyond a memcpy AFU in AFU-directed mode. */
 export type Need =
-  /** The provoke block of test/README.md. */
-  | 'provoke'
+  /** The injection registers of test/README.md. */
+  | 'injection'
   /** An AFU in dedicated mode (afu1.0). */
   | 'dedicated'
   /** A master context. */
   | 'master'
-  /** The device side can be driven from outside: link, unplug, raw events, attributes. */
+  /** Control of the device itself: its link, raw events, attributes. */
   | 'device-side'
   /** The bare-metal backend of the driver, or a model of it. */
   | 'bare-metal'
   /** The PowerVM guest backend of the driver, or a model of it. */
   | 'guest'
-  /** Mappings are the processor's own, so that a fault is a true SIGBUS. */
+  /** The addon: memory is mapped by the kernel, and an access that faults raises SIGBUS. */
   | 'native'
-  /** A card of CAIA 2, whose memcpy AFU copies less. */
+  /** A card of CAIA 2, where the memcpy AFU copies at most 128 bytes. */
   | 'caia-2'
   /** Memory can be bound to a NUMA node. */
   | 'numa'
-  /** mmap() knows MAP_HUGETLB. */
+  /** mmap() supports MAP_HUGETLB. */
   | 'hugetlb'
-  /** Few enough process elements to use up. */
+  /** Few enough process elements for a test to open all. */
   | 'few-processes';
 
-/** The device, driven from its own side. */
+/** Control of the device. */
 export interface DeviceSide {
-  /** The link breaks, and the driver has not noticed yet. */
+  /** Breaks the link to the card without the driver noticing. */
   freeze(card: number): Promise<void>;
-  /** The link is down, and the driver knows. */
+  /** Breaks the link to the card, so that the driver notices. */
   linkDown(card: number): Promise<void>;
+  /** Restores the link. */
   linkUp(card: number): Promise<void>;
-  /** Makes one read() of the context answer these bytes. */
+  /** Makes one read() of the context return these bytes. */
   injectEventBytes(afu: string, processElement: number, bytes: Uint8Array): Promise<void>;
-  /** Replaces an attribute's text, or removes it (undefined); answers what undoes that. */
+  /** Replaces the text of an attribute, or removes it (undefined). Returns a function that restores it. */
   overrideAttribute(path: string, text: string | undefined): Promise<() => Promise<void>>;
-  /** What is open on the device now, for leak checks. */
+  /** What is open on the device, to detect leaks. */
   usage(): Promise<{ files: number; attached: number; mappings: number }>;
 }
 
 export interface Target {
   readonly name: TargetName;
   readonly system: Cxl;
-  /** An AFU in AFU-directed mode that is the memcpy AFU. */
+  /** A memcpy AFU in AFU-directed mode. */
   readonly afu: string;
-  /** The same in dedicated mode. */
+  /** A memcpy AFU in dedicated mode. */
   readonly dedicatedAfu: string;
-  /** Process elements of `afu` where 'few-processes' holds. */
+  /** The number of process elements of `afu`, with 'few-processes'. */
   readonly processes: number;
   readonly has: ReadonlySet<Need>;
   readonly device: DeviceSide;
@@ -75,8 +75,11 @@ if (load === undefined) throw new Error(`CXL_TARGET: no target '${name}'`);
 /** The target of this run. */
 export const target: Target = await load();
 
-/** A test of the suite, with what it needs. */
-export function row(
+/**
+ * A test of the conformance suite, skipped where the target lacks one of its `needs`.
+ * `timeout` in milliseconds.
+ */
+export function test(
   title: string,
   needs: readonly Need[],
   run: () => Promise<void> | void,
@@ -87,6 +90,6 @@ export function row(
     it(title, run, timeout);
     return;
   }
-  // Shown and counted by every runner, with its reason.
+  // Every runner prints and counts a skipped test; its title says why.
   it.skip(`${title} [skipped on ${target.name}: needs ${missing.join(', ')}]`, run, timeout);
 }

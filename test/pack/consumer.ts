@@ -80,7 +80,7 @@ export async function program(signal: AbortSignal): Promise<bigint> {
 
 /** Events of an AFU driver have the type that the context's decoder gives them. */
 export async function decoded(context: Context): Promise<number | undefined> {
-  const typed: Context<{ code: number }> = context.registerAfuDriver((data, processElement) => ({
+  const typed: Context<{ code: number }> = context.decodeDriverEvents((data, processElement) => ({
     code: (data[0] ?? 0) + processElement,
   }));
   const event = await typed.waitForEvent({ timeout: 1000 });

@@ -1,4 +1,4 @@
-/** The command-line program as a script meets it: outputs, exit codes, one line on stderr. */
+/** The command-line program: its output, exit codes, and messages on stderr. */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ interface Outcome {
 
 interface RunOptions {
   env?: Record<string, string>;
-  /** Called with each piece of output. */
+  /** Called at each chunk of output, with the output so far. */
   onOutput?: (child: ReturnType<typeof spawn>, soFar: string) => void;
 }
 
@@ -65,7 +65,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const timeout = 60_000;
+const TIMEOUT = 60_000;
 
 describe('list and info', () => {
   it(
@@ -95,11 +95,11 @@ describe('list and info', () => {
         '   └─ /dev/cxl/afu0.0s',
       ]);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'tell every attribute, absent ones too',
+    'show every attribute, also absent ones',
     async () => {
       const env = config('guest.json', { flavour: 'guest', cards: [{}] });
       const card = await json(['info', 'card0'], { env });
@@ -116,11 +116,11 @@ describe('list and info', () => {
       expect(rows).toHaveLength(Object.keys(card).length);
       expect(rows.find((row) => row.startsWith('base image'))).toMatch(/ -\s*$/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'say so where there is no card',
+    'print a message where there is no card',
     async () => {
       const env = config('empty.json', { cards: [] });
       expect(await json(['list'], { env })).toEqual({ backend: 'mock', adapters: [] });
@@ -128,7 +128,7 @@ describe('list and info', () => {
       expect([code, stdout]).toEqual([0, '']);
       expect(stderr).toMatch(/no CAPI card/);
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
@@ -155,12 +155,12 @@ describe('memcpy', () => {
         expect(stdout).toMatch(/: identical$/m);
         expect(stderr).toMatch(/100% of 293\.0 KiB/);
       },
-      timeout,
+      TIMEOUT,
     );
   }
 
   it(
-    'copies nothing, and more than its queue holds at once on a PSL9',
+    'copies an empty file, and on a PSL9 more than its queue holds at once',
     async () => {
       const env = config('psl9.json', { flavour: 'guest', cards: [{ caiaVersion: '2.0' }] });
       for (const size of [0, 1, 3_000_000]) {
@@ -174,11 +174,11 @@ describe('memcpy', () => {
         expect(outcome.processElement % 4).toBe(1);
       }
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'refuses to copy a file onto itself, and leaves it alone',
+    'refuses to copy a file onto itself, and does not change it',
     async () => {
       writeFileSync(file('same'), 'contents');
       const { code, stderr } = await run([
@@ -188,13 +188,13 @@ describe('memcpy', () => {
       expect(stderr).toBe('node-cxl: --in and --out are the same file\n');
       expect(readFileSync(file('same'), 'utf8')).toBe('contents');
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
 describe('watch', () => {
   it(
-    'prints events a line each, and ends after as many as asked',
+    'prints one event per line, and ends after --count events',
     async () => {
       const args = ['watch', '--mock', 'afu1.0', '--write', '0x10=0x80', '--count', '1'];
       const { code, stdout, stderr } = await run([...args, '--json']);
@@ -205,11 +205,11 @@ describe('watch', () => {
       const text = await run(args);
       expect(text.stdout).toMatch(/ {2}data-storage {2}process element \d+, .*address 0x80,/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'ends when its time is up, and at Ctrl-C with 130',
+    'ends after --for, and at Ctrl-C with 130',
     async () => {
       const timed = await run(['watch', '--mock', 'afu0.0m', '--for', '50']);
       expect([timed.code, timed.stdout]).toEqual([0, '']);
@@ -220,27 +220,32 @@ describe('watch', () => {
       });
       expect([interrupted.code, interrupted.signal]).toEqual([130, null]);
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
 describe('failures', () => {
-  const rows: [string, string[], number, RegExp][] = [
+  const cases: [string, string[], number, RegExp][] = [
     ['an unknown command', ['frobnicate'], 2, /unknown command 'frobnicate'/],
     ['an unknown option', ['list', '--frob'], 2, /unknown option '--frob'/],
     ['an option without its value', ['memcpy', '--mock', '--in'], 2, /argument missing/],
     ['a required option left out', ['memcpy', '--mock', '--in', 'x'], 2, /'--out <file>'/],
-    ['a name of nothing', ['info', '--mock', 'sda'], 2, /'sda' is no name of a card or AFU/],
-    ['a number that is none', ['watch', '--mock', 'afu0.0', '--wed', '1e3'], 2, /0x…/],
-    ['a register that is none', ['watch', '--mock', 'afu0.0', '--write', '3'], 2, /OFFSET=VALUE/],
+    [
+      'a name of neither a card nor an AFU',
+      ['info', '--mock', 'sda'],
+      2,
+      /'sda' is not the name of a card or AFU/,
+    ],
+    ['an invalid number', ['watch', '--mock', 'afu0.0', '--wed', '1e3'], 2, /0x…/],
+    ['an invalid register', ['watch', '--mock', 'afu0.0', '--write', '3'], 2, /OFFSET=VALUE/],
     ['a misaligned register', ['watch', '--mock', 'afu1.0', '--write', '3=1'], 2, /multiple of 8/],
     ['an absent card', ['info', '--mock', 'card7'], 3, /card7.*there are card0, card1/],
     ['an absent AFU', ['watch', '--mock', 'afu7.0'], 3, /afu7\.0/],
     ['an absent node', ['watch', '--mock', 'afu0.0d'], 3, /ENOENT.*afu0\.0d/],
     ['an absent file', ['memcpy', '--mock', '--in', '/nothing', '--out', 'x'], 1, /ENOENT/],
-    ['an image unmeant', ['image', '--mock', 'card0', '--in', 'x'], 2, /say --yes/],
+    ['an image without --yes', ['image', '--mock', 'card0', '--in', 'x'], 2, /pass --yes/],
   ];
-  for (const [what, args, expected, line] of rows) {
+  for (const [what, args, expected, line] of cases) {
     it(
       `${what} exits ${expected}, with one line on stderr`,
       async () => {
@@ -251,37 +256,37 @@ describe('failures', () => {
         expect(lines.at(-1)).toMatch(line);
         expect(code).toBe(expected);
       },
-      timeout,
+      TIMEOUT,
     );
   }
 
   it(
-    'a full AFU is busy, an image out of place has no device',
+    'no process element or interrupt left is busy; an image on bare metal has no device',
     async () => {
       const env = config('busy.json', { cards: [{ interrupts: 2 }] });
       const busy = await run(['watch', 'afu0.0'], { env });
       expect([busy.code, busy.stderr.split('\n').length]).toEqual([5, 2]);
       expect(busy.stderr).toMatch(/ENOSPC/);
-      writeFileSync(file('image'), 'not much of one');
+      writeFileSync(file('image'), 'not an image');
       const image = await run(['image', 'card0', '--mock', '--yes', '--in', file('image')]);
       expect([image.code, image.stderr.split('\n').length]).toEqual([3, 2]);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'a node that may not be opened is a matter of permission, and says what to do',
+    'a node without permission has its exit code and a hint',
     async () => {
       const env = config('denied.json', { faults: [{ name: 'open', errno: 'EACCES' }] });
       const { code, stderr } = await run(['watch', 'afu0.0'], { env });
       expect(code).toBe(4);
       expect(stderr).toMatch(/^node-cxl: EACCES: .*70-node-cxl\.rules.*\n$/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'an AFU that loses a copy, or never ends, fails the job',
+    'an AFU that does not complete a copy, or does not interrupt, fails the command',
     async () => {
       const args = ['memcpy', '--in', manifest, '--out', file('copy')];
       const fault = config('fault.json', {
@@ -295,26 +300,26 @@ describe('failures', () => {
       expect([late.code, late.stderr.split('\n').length]).toEqual([1, 2]);
       expect(late.stderr).toMatch(/ETIMEDOUT/);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'an AFU that is no memcpy AFU gets its time, and a word of warning',
+    'with another AFU a warning is printed, and the command times out',
     async () => {
       const args = ['memcpy', '--mock', '--in', manifest, '--out', file('copy')];
       const { code, stderr } = await run([...args, '--afu', 'afu1.0', '--timeout', '200']);
       expect(code).toBe(1);
       expect(stderr).toMatch(
-        /^note: afu1\.0 does not say that it is the memcpy AFU.*\n.*ETIMEDOUT/,
+        /^warning: afu1\.0 has no configuration record of the memcpy AFU.*\n.*ETIMEDOUT/,
       );
       const right = await run([...args, '--afu', 'afu0.0']);
       expect([right.code, right.stderr]).toEqual([0, '']);
     },
-    timeout,
+    TIMEOUT,
   );
 
   it(
-    'a reader that has heard enough is no failure',
+    'a closed pipe on stdout is no failure',
     async () => {
       const child = spawn(
         'bash',
@@ -328,7 +333,7 @@ describe('failures', () => {
       const code = await new Promise((resolve) => child.on('close', resolve));
       expect([code, stderr]).toEqual([0, '']);
     },
-    timeout,
+    TIMEOUT,
   );
 });
 
@@ -343,6 +348,6 @@ describe('help and version', () => {
       }
       expect((await run(['--version'])).stdout).toBe(`${version}\n`);
     },
-    timeout,
+    TIMEOUT,
   );
 });

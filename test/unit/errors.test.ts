@@ -2,10 +2,11 @@ import { constants } from 'node:os';
 import { CxlError } from 'node-cxl';
 import { createMockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { errnoName, errnos, systemError, unwrap } from '../../dist/shared/errors';
+import { errnoName, errnos } from '../../dist/shared/errno';
+import { systemError, unwrap } from '../../dist/shared/errors';
 
 describe('CxlError', () => {
-  it('has what Node’s own system errors have', () => {
+  it('has the properties of Node’s own system errors', () => {
     const error = systemError('EIO', 'ioctl(START_WORK)', '/dev/cxl/afu0.0s');
     expect(error).toBeInstanceOf(CxlError);
     expect(error).toBeInstanceOf(Error);
@@ -24,7 +25,7 @@ describe('CxlError', () => {
     expect(Object.hasOwn(systemError(28, 'open'), 'path')).toBe(false);
   });
 
-  it('says what to do about the common ones', () => {
+  it('has a hint for common errnos', () => {
     expect(systemError('EACCES', 'open').message).toContain('udev');
     expect(systemError('ENODEV', 'open').message).toContain('Linux 3.18 to 6.14');
     expect(systemError('ENOENT', 'open').message).toContain('Linux 3.18 to 6.14');
@@ -33,8 +34,8 @@ describe('CxlError', () => {
     expect(systemError('EIO', 'open').message).toContain('link');
   });
 
-  it('gives advice about the call that failed, and not about another one like it', async () => {
-    const told = async (call: () => unknown): Promise<string> => {
+  it('has a hint for the call that failed, not for another with the same errno', async () => {
+    const messageOf = async (call: () => unknown): Promise<string> => {
       try {
         await call();
       } catch (error) {
@@ -45,21 +46,31 @@ describe('CxlError', () => {
     const mock = createMockCxl({ cards: [{}] });
     const [card] = await mock.adapters();
     const [afu] = await mock.afus();
-    expect(await told(() => mock.allocate(1, { numaNode: 5 }))).toContain('NUMA node 5');
-    expect(await told(() => mock.allocate(1, { hugePages: 'explicit' }))).toContain('nr_hugepages');
-    expect(await told(() => mock.adopt(1))).toContain('no such descriptor');
-    expect(await told(() => mock.open('afu0.0d'))).toContain('the mode that has this node');
-    expect(await told(() => card?.downloadImage(new Uint8Array(1)))).toContain('PowerVM');
+    expect(await messageOf(() => mock.allocate(1, { numaNode: 5 }))).toContain('NUMA node 5');
+    expect(await messageOf(() => mock.allocate(1, { hugePages: 'explicit' }))).toContain(
+      'nr_hugepages',
+    );
+    expect(await messageOf(() => mock.adopt(1))).toContain('no such descriptor');
+    expect(await messageOf(() => mock.open('afu0.0d'))).toContain('the mode that has this node');
+    expect(await messageOf(() => card?.downloadImage(new Uint8Array(1)))).toContain('PowerVM');
     mock.inject({ name: 'sysfs-write', errno: 'EACCES' });
-    expect(await told(() => afu?.setIrqsMax(8))).toContain('written by root');
+    expect(await messageOf(() => afu?.setIrqsMax(8))).toContain('written by root');
     const guest = createMockCxl({ cards: [{}], flavour: 'guest' });
     const [platform] = await guest.adapters();
-    expect(await told(() => platform?.setLoadImageOnPerst('user'))).toContain('no such attribute');
+    expect(await messageOf(() => platform?.setLoadImageOnPerst('user'))).toContain(
+      'no such attribute',
+    );
   });
 
-  it('names an errno it does not know by its number', () => {
+  it('names an unknown errno by its number', () => {
     expect(errnoName(-4095)).toBe('E4095');
     expect(systemError(4095, 'read').code).toBe('E4095');
+  });
+
+  it('names every errno of errno-base.h, and those up to ELOOP', () => {
+    for (let errno = 1; errno <= 40; errno += 1) {
+      expect([errno, errnoName(errno)]).not.toEqual([errno, `E${errno}`]);
+    }
   });
 
   it('numbers errnos as Linux does', () => {
@@ -72,7 +83,7 @@ describe('CxlError', () => {
 });
 
 describe('unwrap', () => {
-  it('answers values and throws refusals', () => {
+  it('returns values and throws negative errnos', () => {
     expect(unwrap(0, 'x')).toBe(0);
     expect(unwrap('text', 'x')).toBe('text');
     expect(() => unwrap(-5, 'read')).toThrow(/^EIO/);

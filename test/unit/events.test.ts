@@ -14,7 +14,7 @@ function parse(bytes: Uint8Array, length = bytes.length) {
 }
 
 describe('parseEvents', () => {
-  it('decodes each kind', () => {
+  it('decodes each type', () => {
     const interrupt = Buffer.concat([
       header(1, 16),
       new Uint8Array(Uint16Array.of(5, 4, 0, 0).buffer),
@@ -42,19 +42,19 @@ describe('parseEvents', () => {
     ]);
   });
 
-  it('goes by the size in the header: a longer known event is still that event', () => {
+  it('uses the size in the header: a longer event of a known type is decoded', () => {
     const longer = Buffer.concat([header(1, 24), new Uint8Array(16), header(99, 8)]);
     expect(parse(longer).events.map((event) => event.type)).toEqual(['afu-interrupt', 'unknown']);
   });
 
-  it('copies what it keeps: the batch is reused', () => {
+  it('copies data: the bytes of the batch are reused', () => {
     const bytes = Buffer.concat([header(99, 9), Uint8Array.of(7)]);
     const { events } = parse(bytes);
     bytes.fill(0);
     expect(events[0]).toMatchObject({ data: Uint8Array.of(7) });
   });
 
-  it('looks at no more than the batch', () => {
+  it('reads no bytes after the batch', () => {
     const bytes = Buffer.concat([header(99, 8), header(98, 8)]);
     expect(parse(bytes, 8).events).toHaveLength(1);
     expect(parse(bytes, 8).error).toBeUndefined();

@@ -42,7 +42,7 @@ describe('an AFU driver’s events on a flash context', () => {
 
   it('reach its cxl context, decoded, beside the AFU’s interrupts', async () => {
     const own = driver(kernelSide());
-    const plain = context.context.registerAfuDriver(word);
+    const plain = context.context.decodeDriverEvents(word);
     own.announce(0x1234);
     const { processElement } = context.context;
     expect(await plain.waitForEvent()).toMatchObject({
@@ -67,7 +67,7 @@ describe('an AFU driver’s events on a flash context', () => {
     provoke(context, 'hold', 0);
     await Promise.all(reads);
     await device.drained();
-    const plain = context.context.registerAfuDriver(word);
+    const plain = context.context.decodeDriverEvents(word);
     const words: number[] = [];
     for (const _ of [1, 2, 3]) {
       const event = await plain.waitForEvent({ timeout: 10_000 });
@@ -87,7 +87,7 @@ describe('an AFU driver’s events on a flash context', () => {
     expect(() => system.flash.adapters[0]?.kernelContext(before)).toThrow(/no flash context/);
     const own = driver(kernelSide());
     own.announce(9);
-    const event = await context.context.registerAfuDriver(word).waitForEvent();
+    const event = await context.context.decodeDriverEvents(word).waitForEvent();
     expect(event).toMatchObject({ type: 'afu-driver', decoded: 9 });
     expect(context.context).not.toBe(old);
     await context.close();

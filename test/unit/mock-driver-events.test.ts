@@ -181,7 +181,7 @@ describe('a descriptor handed out by an in-kernel driver', () => {
     const own = driver(kernel);
     const context = mock
       .adopt(kernel.getFd(), { owned: true })
-      .registerAfuDriver((data) => ({ first: data[0] }));
+      .decodeDriverEvents((data) => ({ first: data[0] }));
     const wait = context.waitForEvent();
     own.announce(Uint8Array.of(42, 0, 0, 0));
     const event = await wait;
@@ -207,8 +207,8 @@ describe('a descriptor handed out by an in-kernel driver', () => {
     const mock = oneCard();
     const [first, second] = [inKernel(mock), inKernel(mock)];
     const [ownFirst, ownSecond] = [driver(first), driver(second)];
-    const a = mock.adopt(first.getFd(), { owned: true }).registerAfuDriver(() => 'first');
-    const b = mock.adopt(second.getFd(), { owned: true }).registerAfuDriver(() => 'second');
+    const a = mock.adopt(first.getFd(), { owned: true }).decodeDriverEvents(() => 'first');
+    const b = mock.adopt(second.getFd(), { owned: true }).decodeDriverEvents(() => 'second');
     ownFirst.announce(new Uint8Array(1));
     ownSecond.announce(new Uint8Array(1));
     const [one, two] = await Promise.all([a.waitForEvent(), b.waitForEvent()]);

@@ -1,6 +1,6 @@
 import { type AfuModel, type AfuProcess, createMockCxl, echoAfu, Registers } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { provokingAfu } from '../conformance/provoking-afu';
+import { injectionAfu } from '../conformance/injection-afu';
 import { attached, codeOf, master, slave, thrownCode, until } from './mock-support';
 
 describe('a block of registers', () => {
@@ -126,13 +126,13 @@ describe('the echo AFU', () => {
   });
 });
 
-describe('the provoke block', () => {
-  const provoking = () => createMockCxl({ cards: [{ afus: [{ model: provokingAfu() }] }] });
+describe('the injection registers', () => {
+  const mockWithInjection = () => createMockCxl({ cards: [{ afus: [{ model: injectionAfu() }] }] });
   const block = { command: 0x1000, value: 0x1008, count: 0x1010, done: 0x1018 };
 
   for (const node of [slave, master]) {
     it(`raises interrupts, faults and errors on ${node}`, async () => {
-      const mock = provoking();
+      const mock = mockWithInjection();
       const context = await attached(mock, node);
       const registers = context.mapProblemState();
       registers.write64(block.count, 3n);
@@ -157,7 +157,7 @@ describe('the provoke block', () => {
   }
 
   it('touches memory that is there without a fault', async () => {
-    const mock = provoking();
+    const mock = mockWithInjection();
     const context = await attached(mock);
     const registers = context.mapProblemState();
     registers.write64(block.value, mock.allocate(8).address);
@@ -167,7 +167,7 @@ describe('the provoke block', () => {
   });
 
   it('puts the adapter in error and lets it recover', async () => {
-    const mock = provoking();
+    const mock = mockWithInjection();
     const context = await attached(mock);
     const registers = context.mapProblemState();
     registers.write64(block.command, (4n << 56n) | 5n);
@@ -178,7 +178,7 @@ describe('the provoke block', () => {
   });
 
   it('slows the next attach, and detaches all', async () => {
-    const mock = provoking();
+    const mock = mockWithInjection();
     const context = await attached(mock);
     const registers = context.mapProblemState();
     registers.write64(block.command, (6n << 56n) | 15n);
@@ -194,7 +194,7 @@ describe('the provoke block', () => {
   });
 
   it('leaves the memcpy AFU as it is', async () => {
-    const mock = provoking();
+    const mock = mockWithInjection();
     const context = await attached(mock, master);
     const registers = context.mapProblemState();
     registers.write64(0, 0x2000_0000_0000_0000n);

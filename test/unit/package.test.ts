@@ -1,4 +1,4 @@
-/** The package as its users reach it: one instance, both module systems, workers. */
+/** The package as programs load it: one instance by require and import, and in workers. */
 import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
@@ -76,7 +76,7 @@ describe('the package', () => {
 });
 
 describe('NODE_CXL_BACKEND', () => {
-  it('mock: any program runs without a card', () => {
+  it('mock: a program runs without a card', () => {
     const told = run(
       "import { cxl } from 'node-cxl'; console.log(cxl.backend, (await cxl.afus()).length > 0);",
       { NODE_CXL_BACKEND: 'mock' },
@@ -84,7 +84,7 @@ describe('NODE_CXL_BACKEND', () => {
     expect(told).toBe('mock true');
   });
 
-  it('nonsense is refused at first use, with the choices', () => {
+  it('an invalid value throws at first use', () => {
     const told = run(
       "import { cxl } from 'node-cxl'; try { cxl.pageSize } catch (error) { console.log(error.code, error.message) }",
       { NODE_CXL_BACKEND: 'moch' },
@@ -93,7 +93,7 @@ describe('NODE_CXL_BACKEND', () => {
     expect(told).toContain("'mock'");
   });
 
-  it('by default: the system’s own, and on a machine without cards there are none', () => {
+  it('by default: the driver of this machine', () => {
     const told = run(
       "import { cxl } from 'node-cxl'; console.log(cxl.backend, Array.isArray(await cxl.adapters()));",
       { NODE_CXL_BACKEND: '' },

@@ -1,4 +1,4 @@
-/** The README's whole programs run as they stand there, and its mock is one. */
+/** The programs and the mock configuration in README.md work. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

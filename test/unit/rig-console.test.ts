@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { judgeConsole, outOfTree, testsOf, troubleOf } from '../rig/console.mjs';
 
-const healthy = [
+const HEALTHY = [
   '[    0.585460] WARNING: nvram corruption detected: 0-length partition',
   '[    2.814024] cxl_rig: loading out-of-tree module taints kernel.',
   '# Linux 6.1.0-50-powerpc64le',
@@ -11,14 +11,14 @@ const healthy = [
   '[    5.243988] cxl afu0.0: PSL Slice error received. Check AFU for root cause.',
   'TOTALS {"files":11,"passed":127,"failed":0,"skipped":28}',
 ];
-const end = ['RIG-TAINT 12288', 'RIG-EXIT 0', '[  378.467406] reboot: Power down', ''];
+const END = ['RIG-TAINT 12288', 'RIG-EXIT 0', '[  378.467406] reboot: Power down', ''];
 
 function judge(lines: readonly string[]): string[] {
   return judgeConsole(lines.join('\r\n'), { allowedTaint: outOfTree }).failures;
 }
 
 /** What kernels print, one line of each kind of trouble. */
-const troubles: Record<string, readonly string[]> = {
+const TROUBLES: Record<string, readonly string[]> = {
   panic: ['Kernel panic - not syncing: sysrq triggered crash'],
   lockup: [
     'watchdog: BUG: soft lockup - CPU#0 stuck for 5s! [spinner:86]',
@@ -65,43 +65,43 @@ const troubles: Record<string, readonly string[]> = {
 };
 
 describe('a console', () => {
-  it('without trouble has none', () => {
-    expect(judge([...healthy, ...end])).toEqual([]);
+  it('without problems has no failures', () => {
+    expect(judge([...HEALTHY, ...END])).toEqual([]);
   });
 
-  for (const [name, lines] of Object.entries(troubles)) {
+  for (const [name, lines] of Object.entries(TROUBLES)) {
     it(`tells of a ${name}`, () => {
       for (const line of lines) {
         expect(troubleOf(line), line).toBe(name);
         const stamped = `[    3.405526] ${line}`;
-        expect(judge([...healthy, stamped, ...end])).toEqual([`kernel: ${name}: ${stamped}`]);
+        expect(judge([...HEALTHY, stamped, ...END])).toEqual([`kernel: ${name}: ${stamped}`]);
       }
     });
   }
 
-  it('is read to its last word, and where words run into each other', () => {
+  it('is read to the end, and also where lines run together', () => {
     const late = '[  378.5] WARNING: CPU: 0 PID: 1 at kernel/reboot.c:1 kernel_power_off+0x58/0xe8';
-    expect(judge([...healthy, ...end, late])).toHaveLength(1);
-    expect(judge([...healthy, `ok - a ch${late}`, ...end])).toEqual([
+    expect(judge([...HEALTHY, ...END, late])).toHaveLength(1);
+    expect(judge([...HEALTHY, `ok - a ch${late}`, ...END])).toEqual([
       `kernel: warning: ok - a ch${late}`,
     ]);
     // No end of line: the machine was cut off there.
     expect(
-      judgeConsole(`${[...healthy, ...end].join('\n')}Kernel panic - not syncing: x`).failures[0],
+      judgeConsole(`${[...HEALTHY, ...END].join('\n')}Kernel panic - not syncing: x`).failures[0],
     ).toMatch(/^kernel: panic: /);
   });
 
-  it('names each kind of trouble once, and counts it', () => {
-    const failures = judge([...healthy, 'BUG: one', 'Oops: two', 'BUG: three', ...end]);
+  it('has one failure per kind of problem, with a count', () => {
+    const failures = judge([...HEALTHY, 'BUG: one', 'Oops: two', 'BUG: three', ...END]);
     expect(failures).toEqual(['kernel: BUG: BUG: one (and 1 more)', 'kernel: oops: Oops: two']);
   });
 });
 
 describe('an end', () => {
   it('must be told', () => {
-    expect(judge(healthy)).toEqual(['the guest ended without saying how']);
-    expect(judge([...healthy, 'RIG-TAINT 0'])).toEqual(['the guest ended without saying how']);
-    expect(judge([...healthy, 'RIG-EXIT 0'])).toEqual(['the guest did not tell its taint']);
+    expect(judge(HEALTHY)).toEqual(['the guest ended without saying how']);
+    expect(judge([...HEALTHY, 'RIG-TAINT 0'])).toEqual(['the guest ended without saying how']);
+    expect(judge([...HEALTHY, 'RIG-EXIT 0'])).toEqual(['the guest did not tell its taint']);
   });
 
   it('is told with the outcome of the tests, or with what went wrong before', () => {

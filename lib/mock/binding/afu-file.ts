@@ -1,7 +1,7 @@
 /** The AfuFile part of the seam: a descriptor of a modeled context. */
 import type { AfuFile, EventSink, NegativeErrno, ProblemStateMapping } from '../../binding';
 import type { AfuIoctls, StartWork } from '../../binding/cxl-ioctls';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { block } from '../device/faults';
 import type { Context, PreparedStart } from '../kernel/context';
 import { readMinimum } from '../kernel/event-bytes';

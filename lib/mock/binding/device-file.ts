@@ -1,6 +1,6 @@
 /** The seam's device files over the modeled kernel: what all of them have in common. */
 import type { DeviceFile, IoctlMap } from '../../binding/files';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { later } from './sysfs';
 
 /** Carries out one ioctl: its answer's fields, or -errno. */

@@ -8,7 +8,7 @@ import type {
   NegativeErrno,
 } from '../../binding';
 import { ADAPTER_IMAGE_FLAGS, type AdapterImage, type CardIoctls } from '../../binding/cxl-ioctls';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { CardImage } from '../kernel/card-image';
 import { OpenFile } from '../kernel/files';
 import type { Kernel } from '../kernel/kernel';

@@ -3,7 +3,7 @@ import { endianness } from 'node:os';
 import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import type { AddressSpace } from '../kernel/address-space';
 
 /** What the memory of a process shares. */

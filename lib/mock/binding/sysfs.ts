@@ -1,6 +1,6 @@
 /** The SysFs part of the seam, over the modelled kernel's tree. */
 import type { SysFs } from '../../binding';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import type { Kernel } from '../kernel/kernel';
 import { fileTree } from '../kernel/sysfs';
 import { resolve } from '../kernel/virtual-files';

@@ -1,6 +1,7 @@
 /** The JSON file of NODE_CXL_BACKEND=mock:FILE: reading it, and telling where it is wrong. */
 import { readFileSync } from 'node:fs';
-import { errnos, systemError, valueError } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
+import { systemError, valueError } from '../../shared/errors';
 
 /** What may stand at the top of the file: each part takes its own and leaves the rest. */
 const topNames = [

@@ -1,5 +1,6 @@
 /** What a mock is made of, and what it is when nothing is said. */
-import { checkInteger, rangeError, typeError, valueError } from '../../shared/errors';
+import { checkInteger } from '../../shared/checks';
+import { rangeError, typeError, valueError } from '../../shared/errors';
 import type { FaultOptions } from '../device/faults';
 import type { AfuModel } from '../device/model';
 import { echoAfu } from '../device/models/echo';

@@ -2,7 +2,8 @@
  * Fault and latency injection: what goes wrong, when, and how slowly, decided by a seeded
  * generator so that a run can be repeated from its seed.
  */
-import { type ErrnoName, errnos, rangeError, valueError } from '../../shared/errors';
+import { type ErrnoName, errnos } from '../../shared/errno';
+import { rangeError, valueError } from '../../shared/errors';
 
 /** Calls that can be made to fail with an errno. */
 export const refusableCalls = [

@@ -1,7 +1,8 @@
 /** The device side of an AFU, and the in-kernel driver's. */
 import { types } from 'node:util';
 import type { WaitOptions } from '../../shared/abort';
-import { checkInteger, checkUint64, stateError, typeError, unwrap } from '../../shared/errors';
+import { checkInteger, checkUint64 } from '../../shared/checks';
+import { stateError, typeError, unwrap } from '../../shared/errors';
 import type { Afu, AfuMode } from '../kernel/afu';
 import type { Context, ContextStatus } from '../kernel/context';
 import type { Kernel } from '../kernel/kernel';

@@ -2,7 +2,9 @@
 import type { NegativeErrno } from '../../binding';
 import { type ConfigSpace, type Owner, parseAddress } from '../../doe/pci';
 import { registersLength } from '../../doe/registers';
-import { checkInteger, errnos, valueError } from '../../shared/errors';
+import { checkInteger } from '../../shared/checks';
+import { errnos } from '../../shared/errno';
+import { valueError } from '../../shared/errors';
 import { MockMailbox, type MockMailboxOptions } from './mailbox';
 
 export interface MockFunctionOptions {

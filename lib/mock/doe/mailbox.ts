@@ -2,7 +2,7 @@
 import type { NegativeErrno } from '../../binding';
 import { maxObjectDwords, type Protocol } from '../../doe/exchange';
 import { controlBits, doeCapabilityId, offsets, statusBits } from '../../doe/registers';
-import { checkInteger } from '../../shared/errors';
+import { checkInteger } from '../../shared/checks';
 
 /** What a mailbox answers to the requests of one protocol. */
 export interface MockProtocol extends Protocol {

@@ -1,5 +1,5 @@
 /** What the parts of a flash adapter share: its state, its ports, and what a test makes fail. */
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { GlobalLun, LocalLun, type Medium } from './lun';
 import { ProvokeBlock } from './provoke';
 import type { AfuCard, CommandFaults } from './sislite-afu';

@@ -1,7 +1,8 @@
 /** A flash adapter in the mock: the card, the driver bound to it, its LUNs and their nodes. */
 import { randomBytes } from 'node:crypto';
 import type { HostCalls, LunCalls } from '../../binding/flash';
-import { errnos, stateError } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
+import { stateError } from '../../shared/errors';
 import { adapterSetup } from '../config/options';
 import type { Adapter } from '../kernel/adapter';
 import type { Kernel } from '../kernel/kernel';

@@ -2,7 +2,7 @@
 
 import type { CallAnswer, DebugInput, ProvisionAnswer, ProvisionInput } from '../../binding/flash';
 import { flashFlags, provisionSubcommands } from '../../binding/flash';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 
 const mostDebugBytes = 262144;
 /** ENOTSUPP: the kernel's own, let out by the driver. */

@@ -3,7 +3,7 @@ import type { Binding, SysFs } from '../../binding';
 import type { IoctlMap } from '../../binding/files';
 import type { FlashBinding, HostCalls, LunCalls } from '../../binding/flash';
 import { Cxl } from '../../device/cxl';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { MockDeviceFile, type Perform } from '../binding/device-file';
 import { later } from '../binding/sysfs';
 import type { Kernel } from '../kernel/kernel';

@@ -1,5 +1,6 @@
 /** What a flash adapter of a mock is made of. */
-import { checkInteger, typeError, valueError } from '../../shared/errors';
+import { checkInteger } from '../../shared/checks';
+import { typeError, valueError } from '../../shared/errors';
 
 export interface FlashLunOptions {
   /** Blocks of blockSize, 1 to 2^40. */

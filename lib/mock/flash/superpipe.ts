@@ -20,7 +20,7 @@ import type {
 } from '../../binding/flash';
 import { flashFlags } from '../../binding/flash';
 import { chunkBlocks } from '../../flash/sislite';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import type { FlashAdapterState } from './adapter-state';
 import type { LocalLun, LunPath } from './lun';
 import type { Caller, ContextDevice, FlashPlatform } from './platform';

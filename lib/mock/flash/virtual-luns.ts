@@ -10,7 +10,7 @@ import type {
 } from '../../binding/flash';
 import { flashFlags } from '../../binding/flash';
 import { chunkBlocks } from '../../flash/sislite';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { ChunkAllocator } from './chunks';
 import type { LocalLun, LunPath } from './lun';
 import type { Caller } from './platform';

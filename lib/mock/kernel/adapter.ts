@@ -2,7 +2,7 @@
  * An adapter (card): its link, the interrupts its AFUs share, and recovery. The model of
  * struct cxl and of the error handlers in drivers/misc/cxl/pci.c and guest.c.
  */
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { Afu, type AfuSetup } from './afu';
 import type { Kernel } from './kernel';
 

@@ -1,5 +1,5 @@
 /** An AFU (slice): its mode, limits and contexts. The model of struct cxl_afu. */
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import type {
   AfuDescriptor,
   AfuLogic,

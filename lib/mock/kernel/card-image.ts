@@ -2,7 +2,7 @@
  * /dev/cxl/cardN of a PowerVM guest: an adapter image is handed to the hypervisor in chunks,
  * first all of it to download, then all of it again to validate. The model of flash.c.
  */
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import type { Adapter } from './adapter';
 
 const bufferSize = 4096;

@@ -9,7 +9,7 @@ import {
   START_WORK_FLAGS,
   type StartWork,
 } from '../../binding/cxl-ioctls';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import type { ContextRole } from '../device/model';
 import type { Afu } from './afu';
 import { readMinimum } from './event-bytes';

@@ -1,5 +1,5 @@
 /** Events as read() gives them: a header of 8 bytes and a body, native-endian. */
-import { hostIsLittleEndian as little } from '../../shared/endian';
+import { HOST_IS_LITTLE_ENDIAN as little } from '../../shared/endian';
 
 export const headerSize = 8;
 /** The least read() accepts, and the most an event can take (CXL_READ_MIN_SIZE). */

@@ -2,7 +2,7 @@
  * What a context has to tell its reader, and in which order: the model of afu_read(),
  * afu_poll() and afu_driver_event_copy() (drivers/misc/cxl/file.c).
  */
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import {
   headerSize,
   readMinimum,

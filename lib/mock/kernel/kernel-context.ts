@@ -3,7 +3,9 @@
  * start, hand out a descriptor, deliver events of its own. The model of
  * drivers/misc/cxl/api.c; calls answer as it does, a value or a negative errno.
  */
-import { checkInteger, errnos, stateError, typeError } from '../../shared/errors';
+import { checkInteger } from '../../shared/checks';
+import { errnos } from '../../shared/errno';
+import { stateError, typeError } from '../../shared/errors';
 import type { Afu } from './afu';
 import type { Context } from './context';
 import type { AfuDriverOps } from './events';

@@ -1,6 +1,6 @@
 /** The modelled kernel: the cards it knows, its open files, its log. */
 import { OPERANDS_SIZE } from '../../binding/operands';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import { MemoryPool } from '../binding/memory';
 import { type FaultOptions, Faults } from '../device/faults';
 import { Scheduler } from '../device/scheduler';

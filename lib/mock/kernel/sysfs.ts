@@ -2,7 +2,7 @@
  * /sys and /dev as the driver makes them: the model of drivers/misc/cxl/sysfs.c, with the
  * links that lead from an AFU up to the card's PCI (or platform) device.
  */
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 import type { ConfigRecord } from '../device/model';
 import type { Adapter } from './adapter';
 import type { Afu, AfuMode } from './afu';

@@ -1,6 +1,6 @@
 /** A tree of directories, links and attributes, made anew from the kernel's state at each look. */
 import path from 'node:path';
-import { errnos } from '../../shared/errors';
+import { errnos } from '../../shared/errno';
 
 export interface Directory {
   readonly kind: 'directory';

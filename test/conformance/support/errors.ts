@@ -8,7 +8,7 @@ export interface Failure extends Error {
   event?: { type: string };
 }
 
-/** What a call threw or rejected with; fails the test when it did neither. */
+/** The error that a call threw or rejected with. Fails the test if it did neither. */
 export async function failure(call: () => unknown): Promise<Failure> {
   try {
     await call();
@@ -16,10 +16,10 @@ export async function failure(call: () => unknown): Promise<Failure> {
     expect(error).toBeInstanceOf(Error);
     return error as Failure;
   }
-  throw new Error('expected the call to fail, and it did not');
+  throw new Error('expected the call to fail');
 }
 
-/** The code a call fails with. */
+/** The code of the error that a call fails with. */
 export async function codeOf(call: () => unknown): Promise<string | undefined> {
   return (await failure(call)).code;
 }

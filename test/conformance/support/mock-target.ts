@@ -1,6 +1,6 @@
-/** The mock, as bare metal or as a guest. */
+/** The mock of a bare-metal system, or of a PowerVM guest. */
 import { createMockCxl } from 'node-cxl/mock';
-import { provokingAfu } from '../provoking-afu';
+import { injectionAfu } from '../injection-afu';
 import type { Need, Target } from '../target';
 
 export interface MockTargetOptions {
@@ -13,8 +13,8 @@ export async function mockTarget({
   const guest = flavour === 'guest';
   const caia2 = process.env['CXL_CAIA'] === '2';
   const caiaVersion = caia2 ? '2.0' : '1.0';
-  const directed = { caiaVersion, afus: [{ model: provokingAfu() }] };
-  const dedicated = { caiaVersion, afus: [{ model: provokingAfu({ modes: ['dedicated'] }) }] };
+  const directed = { caiaVersion, afus: [{ model: injectionAfu() }] };
+  const dedicated = { caiaVersion, afus: [{ model: injectionAfu({ modes: ['dedicated'] }) }] };
   const mock = createMockCxl({ flavour, cards: guest ? [directed] : [directed, dedicated] });
   return {
     name: 'mock',
@@ -23,7 +23,7 @@ export async function mockTarget({
     dedicatedAfu: 'afu1.0',
     processes: 511,
     has: new Set<Need>([
-      ...(['provoke', 'master', 'device-side', 'few-processes', 'numa', 'hugetlb'] as const),
+      ...(['injection', 'master', 'device-side', 'few-processes', 'numa', 'hugetlb'] as const),
       ...(guest ? (['guest'] as const) : (['dedicated', 'bare-metal'] as const)),
       ...(caia2 ? (['caia-2'] as const) : []),
     ]),

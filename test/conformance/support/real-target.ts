@@ -1,4 +1,4 @@
-/** The true driver: in the emulated POWER machine, and on hardware. */
+/** The driver of the Linux kernel: in the emulated POWER machine, and on hardware. */
 import { type Afu, cxl } from 'node-cxl';
 import type { Need, Target } from '../target';
 import { isCaia2 } from './work-queue';
@@ -11,20 +11,20 @@ async function isMemcpyAfu(afu: Afu): Promise<boolean> {
   return (await record?.vendor()) === MEMCPY_VENDOR && (await record?.device()) === MEMCPY_DEVICE;
 }
 
-function outOfReach(): never {
-  throw new Error('the device side of this target is out of reach');
+function noDeviceSide(): never {
+  throw new Error('this target has no control of the device');
 }
 
-const noDevice = {
-  freeze: outOfReach,
-  linkDown: outOfReach,
-  linkUp: outOfReach,
-  injectEventBytes: outOfReach,
-  overrideAttribute: outOfReach,
-  usage: outOfReach,
+const NO_DEVICE = {
+  freeze: noDeviceSide,
+  linkDown: noDeviceSide,
+  linkUp: noDeviceSide,
+  injectEventBytes: noDeviceSide,
+  overrideAttribute: noDeviceSide,
+  usage: noDeviceSide,
 };
 
-/** The emulated machine has our hypervisor-and-AFU module, whose AFU has the provoke block. */
+/** In the emulated machine, the kernel module of the rig models the hypervisor and the AFU. */
 export async function rigTarget(): Promise<Target> {
   const afu = process.env['NODE_CXL_AFU'] ?? 'afu0.0';
   return {
@@ -34,7 +34,7 @@ export async function rigTarget(): Promise<Target> {
     dedicatedAfu: '',
     processes: Number(process.env['NODE_CXL_PROCESSES'] ?? 0),
     has: new Set<Need>([
-      'provoke',
+      'injection',
       'master',
       'guest',
       'native',
@@ -43,11 +43,11 @@ export async function rigTarget(): Promise<Target> {
       ...((await isCaia2(cxl)) ? (['caia-2'] as const) : []),
       ...(process.env['NODE_CXL_PROCESSES'] ? (['few-processes'] as const) : []),
     ]),
-    device: noDevice,
+    device: NO_DEVICE,
   };
 }
 
-/** A card flashed with the memcpy AFU; nothing else may be driven by this suite. */
+/** A card with the memcpy AFU. Throws for any other AFU, which these tests could disturb. */
 export async function hardwareTarget(): Promise<Target> {
   const name = process.env['NODE_CXL_AFU'];
   if (name === undefined) {
@@ -62,7 +62,7 @@ export async function hardwareTarget(): Promise<Target> {
     throw new Error(`${name} is not in AFU-directed mode: set it first`);
   }
   const [adapter] = (await cxl.adapters()).filter((one) => one.number === afu.adapterNumber);
-  // Only bare metal knows which image is loaded.
+  // The attribute image_loaded exists on bare metal only.
   const bareMetal = (await adapter?.imageLoaded()) !== undefined;
   return {
     name: 'hardware',
@@ -76,9 +76,9 @@ export async function hardwareTarget(): Promise<Target> {
       'hugetlb',
       bareMetal ? 'bare-metal' : 'guest',
       ...((await adapter?.caiaVersion())?.startsWith('2.') ? (['caia-2'] as const) : []),
-      // The target itself can be tried out on a mock.
+      // With NODE_CXL_BACKEND=mock, to test this target.
       ...(cxl.backend === 'native' ? (['native'] as const) : []),
     ]),
-    device: noDevice,
+    device: NO_DEVICE,
   };
 }

@@ -1,14 +1,14 @@
 /**
- * Random sequences of operations, for the model-based test: what they are, and what running
- * one on a target gives. Two targets agree when they give the same outcomes.
+ * Random sequences of operations for the model-based test, and the outcomes of running one on a
+ * target. Two targets agree when the outcomes are the same.
  */
 import fc from 'fast-check';
 import type { Context, CxlEvent, ProblemState } from 'node-cxl';
 import type { Target } from '../target';
-import { interrupts, mappingGone, provoke, provoked } from './provoke';
+import { inject, injectAndWait, interrupts, mappingGone } from './injection';
 import { until } from './work-queue';
 
-/** Contexts are named by slot; an operation on an empty slot is left out. */
+/** Operations name contexts by slot. One on an empty slot does nothing. */
 const SLOTS = 3;
 
 export type Operation =
@@ -31,7 +31,7 @@ export type Operation =
 const slot = fc.nat(SLOTS - 1);
 const irq = fc.integer({ min: 1, max: 4 });
 
-/** Operations that every target can run; `dedicated` and mode changes where they exist. */
+/** Sequences that a target can run: with dedicated contexts, and with changes of attributes. */
 export function operations(options: { dedicated: boolean; sysfs: boolean }) {
   const kinds: ('slave' | 'master' | 'dedicated')[] = ['slave', 'slave', 'master'];
   if (options.dedicated) kinds.push('dedicated');
@@ -112,7 +112,7 @@ export function operations(options: { dedicated: boolean; sysfs: boolean }) {
   return fc.tuple(preludes(kinds), rest).map(([prelude, more]) => [...prelude, ...more]);
 }
 
-/** Gets contexts under way, or most of what follows would find nothing to act on. */
+/** Operations that open and attach contexts, so that later ones find contexts to act on. */
 function preludes(kinds: readonly ('slave' | 'master' | 'dedicated')[]): fc.Arbitrary<Operation[]> {
   const one = (at: number) =>
     fc
@@ -140,16 +140,16 @@ interface Slot {
   afu: string;
 }
 
-/** Emulated machines are slow: there the model too needs longer to say what is pending. */
-const modelPatience = 10 * Number(process.env['CXL_TEST_TIME_SCALE'] ?? 1);
+/** Milliseconds of a wait on the model. Longer on emulated machines, which are slow. */
+const MODEL_TIMEOUT = 10 * Number(process.env['CXL_TEST_TIME_SCALE'] ?? 1);
 
-/** Nothing came: what the model says decides how long the other side is given. */
-const NOTHING = 'ETIMEDOUT';
+/** The outcome of a wait when there was no event. */
+const NO_EVENT = 'ETIMEDOUT';
 
 /**
- * Runs a sequence and answers each operation's outcome. `expected`, the outcomes of the model,
- * only decides how long to wait: shortly where nothing should come, patiently where something
- * should, since a real device takes its time.
+ * Runs a sequence and returns the outcome of each operation. `expected` are the outcomes of the
+ * model. They decide only how long a wait takes at most: 5 seconds if an event is expected, 25 ms
+ * otherwise.
  */
 export async function runSequence(
   target: Target,
@@ -163,8 +163,8 @@ export async function runSequence(
   const irqsMax = (await directed?.irqsMax()) ?? 0;
   try {
     for (const [index, operation] of sequence.entries()) {
-      const something = expected?.[index]?.includes(NOTHING) === false;
-      const timeout = expected === undefined ? modelPatience : something ? 5_000 : 25;
+      const eventExpected = expected?.[index]?.includes(NO_EVENT) === false;
+      const timeout = expected === undefined ? MODEL_TIMEOUT : eventExpected ? 5_000 : 25;
       outcomes.push(`${operation.do}: ${await outcome(operation, timeout)}`);
     }
   } finally {
@@ -200,7 +200,7 @@ export async function runSequence(
     const { context } = used;
     switch (operation.do) {
       case 'attach':
-        // A queue of no length: the AFU has nothing to do but what it is provoked to.
+        // An empty queue: the AFU does nothing but what is injected.
         await context.attach({ wed: 0n, interrupts: operation.interrupts, errFf: operation.errFf });
         return undefined;
       case 'map': {
@@ -221,25 +221,25 @@ export async function runSequence(
         const { regs } = used;
         if (regs === undefined || !regs.mapped) return 'not mapped';
         if (context.linkState() !== 'up') return 'detached';
-        // Masters share the AFU-wide registers: whose event it would be is not settled.
-        if (context.path.endsWith('m')) return 'not provoked through a master';
+        // Masters share the AFU-wide registers: which of them gets the event is undefined.
+        if (context.path.endsWith('m')) return 'not injected through a master';
         const arguments_ =
           operation.do === 'interrupt'
             ? { argument: interrupts(...operation.irqs), count: BigInt(operation.count) }
             : { value: operation.do === 'dataStorage' ? operation.address : operation.value };
-        await provoked(regs, operation.do, arguments_);
+        await injectAndWait(regs, operation.do, arguments_);
         return undefined;
       }
       case 'wait':
-        return shown(await context.waitForEvent({ timeout }), guest);
+        return eventText(await context.waitForEvent({ timeout }), guest);
       case 'waitForInterrupt':
         await context.waitForInterrupt(operation.irq, { timeout });
         return undefined;
       case 'identify': {
         const id = context.afuId();
         const element = context.processElement;
-        const told = guest ? element !== undefined : element;
-        return `${id.mode} ${id.slave ? 'slave' : 'not slave'} ${told} ${context.linkState()}`;
+        const shownElement = guest ? element !== undefined : element;
+        return `${id.mode} ${id.slave ? 'slave' : 'not slave'} ${shownElement} ${context.linkState()}`;
       }
       case 'unmap':
         used.regs?.unmap();
@@ -253,8 +253,8 @@ export async function runSequence(
         const mapped = others.filter(
           (other) => other.regs?.mapped && other.context.linkState() === 'up',
         );
-        provoke(regs, 'detachAll');
-        // Every context of the AFU goes; which order they go in is not part of the contract.
+        inject(regs, 'detachAll');
+        // Every context of the AFU is detached, in any order.
         for (const other of others) {
           await until(() => other.context.linkState() !== 'up', 'the detach');
         }
@@ -269,11 +269,11 @@ export async function runSequence(
   }
 }
 
-/** An event without what need not agree: in a guest the process elements are two numberings. */
-function shown(event: CxlEvent, guest: boolean): string {
+/** An event as text; in a guest without the process element, which is the driver's own index. */
+function eventText(event: CxlEvent, guest: boolean): string {
   const { processElement, ...rest } = event;
-  const told = guest ? rest : { ...rest, processElement };
-  return JSON.stringify(told, (_key, value) =>
+  const compared = guest ? rest : { ...rest, processElement };
+  return JSON.stringify(compared, (_key, value) =>
     typeof value === 'bigint' ? `0x${value.toString(16)}` : value,
   );
 }

@@ -1,4 +1,4 @@
-/** The addon on the simulated device (test/simulated-device), which is preloaded into this process. */
+/** The addon on the simulated device (test/simulated-device), a library preloaded into this process. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cxl } from 'node-cxl';
 import type { Need, Target } from '../target';
@@ -6,7 +6,7 @@ import { isCaia2 } from './work-queue';
 
 const CONTROL = '/dev/cxl-sim';
 
-/** What the simulated device tells of itself. */
+/** What reading the control file of the simulated device returns. */
 interface Status {
   flavor: 'guest' | 'native';
   mappings: number;
@@ -16,7 +16,7 @@ interface Status {
   cards: { attached: number }[];
 }
 
-/** A command to the device; test/simulated-device/README.md lists them. */
+/** Writes a command of test/simulated-device/README.md to the control file. */
 export function command(line: string): void {
   writeFileSync(CONTROL, line);
 }
@@ -44,12 +44,12 @@ export async function simulatedTarget(): Promise<Target> {
     dedicatedAfu: 'afu1.0',
     processes: 511,
     has: new Set<Need>([
-      'provoke',
+      'injection',
       'master',
       'device-side',
       'native',
       'few-processes',
-      // What an emulator under the simulated device may lack: mbind(), MAP_HUGETLB.
+      // qemu's user-mode emulation lacks mbind() and MAP_HUGETLB.
       ...(process.env['CXL_EMULATED'] === undefined ? (['numa', 'hugetlb'] as const) : []),
       ...((await isCaia2(cxl)) ? (['caia-2'] as const) : []),
       ...(guest ? (['guest'] as const) : (['bare-metal', 'dedicated'] as const)),

@@ -1,4 +1,4 @@
-/** The memcpy AFU's work-element queue, as the suite's programs drive it. */
+/** Contexts on the memcpy AFU, and their queues of work elements. */
 import type { Context, Cxl, Memory, ProblemState } from 'node-cxl';
 
 const ELEMENT = 32;
@@ -11,12 +11,12 @@ export const INCREMENT = 4;
 export const COMPARE_AND_SWAP = 5;
 
 export const COMPLETE = 0x80;
-/** The driver answers a fault it cannot resolve with "address error", which the PSL passes on. */
+/** The status after a fault that the driver cannot resolve: it answers the PSL with an address error. */
 export const ADDRESS_ERROR = 0x20;
 export const INVALID_SOURCE = 0x04;
 export const UNDEFINED_COMMAND = 0x01;
 
-export const registers = {
+export const REGISTERS = {
   wed: 0x00,
   processHandle: 0x08,
   status: 0x10,
@@ -52,7 +52,7 @@ export class WorkQueue {
     this.wed = this.memory.address | BigInt(lines);
   }
 
-  /** Publishes an element; answers its offset in the queue. */
+  /** Publishes an element. Returns its offset in the queue. */
   add(element: Element): number {
     const at = this.#next * ELEMENT;
     const { memory } = this;
@@ -83,16 +83,20 @@ export class WorkQueue {
   }
 }
 
-/** Waits without blocking the event loop; the machines are slow, so the limit is generous. */
-export async function until(condition: () => boolean, what: string, limit = 15_000): Promise<void> {
-  const end = Date.now() + limit;
+/** Polls until `condition` holds. The default timeout (milliseconds) is for emulated machines. */
+export async function until(
+  condition: () => boolean,
+  what: string,
+  timeout = 15_000,
+): Promise<void> {
+  const end = Date.now() + timeout;
   while (!condition()) {
     if (Date.now() > end) throw new Error(`timed out waiting for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
 
-/** An attached context with its queue and registers, and what undoes all of it. */
+/** An attached context with its queue and registers. end() closes and frees them. */
 export interface Job {
   context: Context;
   queue: WorkQueue;
@@ -100,35 +104,35 @@ export interface Job {
   end(): Promise<void>;
 }
 
-/** Whether the first card is one of CAIA 2 (PSL9), whose memcpy AFU copies less. */
+/** Whether the first card is of CAIA 2 (PSL9), where the memcpy AFU copies at most 128 bytes. */
 export async function isCaia2(system: Cxl): Promise<boolean> {
   const [adapter] = await system.adapters();
   return (await adapter?.caiaVersion())?.startsWith('2.') ?? false;
 }
 
-/** On CAIA 2 these process elements have a port that can copy. */
+/** On CAIA 2, whether the memcpy AFU copies for this process element. */
 export function canCopy(processElement: number | undefined): boolean {
   return processElement !== undefined && processElement % 4 === 1;
 }
 
-/** A job whose process element can copy, on whatever card. */
+/** Starts a job whose process element can copy. */
 export async function startCopyJob(
   system: Cxl,
   path: string,
   options: JobOptions = {},
 ): Promise<Job> {
   const caia2 = await isCaia2(system);
-  const unfit: Job[] = [];
+  const rejected: Job[] = [];
   try {
     for (;;) {
       const job = await startJob(system, path, options);
       if (!caia2 || canCopy(job.context.processElement)) return job;
-      unfit.push(job);
+      rejected.push(job);
     }
   } finally {
-    // Not before: the next open would get the same process element.
-    for (const job of unfit) await job.context.close();
-    for (const job of unfit) job.queue.memory.free({ force: true });
+    // Only now: after an earlier close() the next open() would get the same process element.
+    for (const job of rejected) await job.context.close();
+    for (const job of rejected) job.queue.memory.free({ force: true });
   }
 }
 
@@ -156,7 +160,7 @@ export async function startJob(system: Cxl, path: string, options: JobOptions = 
       regs,
       async end() {
         await context.close();
-        // Other tests' contexts are closed too, or this would be EBUSY.
+        // EBUSY if a test has left a context attached.
         queue.memory.free();
       },
     };

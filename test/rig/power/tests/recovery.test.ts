@@ -2,7 +2,8 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { type Context, cxl, type ProblemState } from 'node-cxl';
 import { afterEach, describe, expect, it } from 'vitest';
-import { mappingGone, provoke, provoked } from '../../../conformance/support/provoke';
+import { ALL_ONES_64 } from '../../../../lib/shared/all-ones';
+import { inject, injectAndWait, mappingGone } from '../../../conformance/support/injection';
 import { until } from '../../../conformance/support/work-queue';
 
 const slave = '/dev/cxl/afu0.0s';
@@ -11,7 +12,6 @@ const device = '30000000.coherent-platform-facility';
 // The driver looks at the state of its AFUs every three seconds.
 const patience = 60_000;
 const wait = { timeout: 30_000 };
-const allOnes = (1n << 64n) - 1n;
 const open: Context[] = [];
 
 afterEach(async () => {
@@ -51,11 +51,11 @@ describe('error state', () => {
     async () => {
       const { context, regs } = await started();
       const waiting = codeOf(() => context.waitForInterrupt(1, wait));
-      provoke(regs, 'errorState', { argument: 500n });
+      inject(regs, 'errorState', { argument: 500n });
       await until(() => context.linkState() === 'down', 'the error state');
       expect(await codeOf(() => cxl.open(slave))).toBe('EIO');
       // All ones is data: until the driver has noticed, the mapping is there.
-      const seen = await codeOf(() => expect(regs.read64(0x08)).toBe(allOnes));
+      const seen = await codeOf(() => expect(regs.read64(0x08)).toBe(ALL_ONES_64));
       expect([undefined, 'EIO']).toContain(seen);
       expect(await waiting).toBe('EIO');
       await mappingGone(regs);
@@ -74,10 +74,10 @@ describe('error state', () => {
     'leaves all ones with ERR_FF',
     async () => {
       const { context, regs } = await started(true);
-      provoke(regs, 'errorState', { argument: 1n });
+      inject(regs, 'errorState', { argument: 1n });
       expect(await codeOf(() => context.waitForEvent(wait))).toBe('EIO');
       await (await reopened()).close();
-      expect(regs.read64(0x08)).toBe(allOnes);
+      expect(regs.read64(0x08)).toBe(ALL_ONES_64);
       regs.write64(0x08, 7n);
       expect(regs.read64(0x08)).toBe(7n);
     },
@@ -104,7 +104,7 @@ describe('an AFU that goes away', () => {
       await until(() => existsSync(slave), 'the node');
       expect((await cxl.afus()).map((afu) => afu.name)).toEqual(['afu0.0', 'afu0.1']);
       const { regs, context: again } = await started();
-      await provoked(regs, 'interrupt', { argument: 1n });
+      await injectAndWait(regs, 'interrupt', { argument: 1n });
       await again.waitForInterrupt(1, wait);
     },
     patience,
@@ -121,7 +121,7 @@ describe('the card’s own node', () => {
         for (const afu of await adapter.afus()) await afu.attributes();
       }
       expect(context.linkState()).toBe('up');
-      await provoked(regs, 'interrupt', { argument: 2n });
+      await injectAndWait(regs, 'interrupt', { argument: 2n });
       await context.waitForInterrupt(2, wait);
     },
     patience,
@@ -137,7 +137,7 @@ describe('the card’s own node', () => {
         'EINVAL',
       );
       const { regs, context } = await started();
-      await provoked(regs, 'interrupt', { argument: 1n });
+      await injectAndWait(regs, 'interrupt', { argument: 1n });
       await context.waitForInterrupt(1, wait);
     },
     patience,

@@ -1,4 +1,4 @@
-/** The memcpy AFU with the provoke block of test/README.md, for the mock. */
+/** The mock's memcpy AFU with the injection registers of test/README.md. */
 import {
   type AfuLogic,
   type AfuModel,
@@ -11,9 +11,9 @@ import {
   Registers,
 } from 'node-cxl/mock';
 
-const register = { command: 0x1000, value: 0x1008, count: 0x1010, done: 0x1018 } as const;
+const REGISTERS = { command: 0x1000, value: 0x1008, count: 0x1010, done: 0x1018 } as const;
 
-const command = {
+const COMMANDS = {
   interrupt: 1n,
   dataStorage: 2n,
   afuError: 3n,
@@ -23,20 +23,20 @@ const command = {
   detachAll: 7n,
 } as const;
 
-const argumentBits = (1n << 56n) - 1n;
-/** Repetitions coalesce until the program reads: more would be no different. */
-const mostTimes = 65536n;
+const ARGUMENT_BITS = (1n << 56n) - 1n;
+/** Most repetitions. More make no difference: events coalesce until the program reads them. */
+const MAX_COUNT = 65536n;
 
-export function provokingAfu(options: MemcpyAfuOptions = {}): AfuModel {
+export function injectionAfu(options: MemcpyAfuOptions = {}): AfuModel {
   const memcpy = memcpyAfu(options);
   return {
     ...memcpy,
-    name: 'memcpy with a provoke block',
-    powerOn: (port) => new ProvokingAfu(memcpy.powerOn(port), port),
+    name: 'memcpy with injection registers',
+    powerOn: (port) => new InjectionAfu(memcpy.powerOn(port), port),
   };
 }
 
-class ProvokingAfu implements AfuLogic {
+class InjectionAfu implements AfuLogic {
   readonly #memcpy: AfuLogic;
   readonly #port: AfuPort;
 
@@ -45,23 +45,23 @@ class ProvokingAfu implements AfuLogic {
     this.#port = port;
   }
 
-  attach(process: AfuProcess): ProvokingProcess {
-    return new ProvokingProcess(this.#memcpy.attach(process), process, this.#port);
+  attach(process: AfuProcess): InjectionProcess {
+    return new InjectionProcess(this.#memcpy.attach(process), process, this.#port);
   }
 
-  // A master finds its own provoke block where the AFU-wide registers are.
-  mmioRead(offset: number, width: MmioWidth, process: ProvokingProcess): bigint {
+  // A master maps the AFU-wide registers, and finds its own injection registers there.
+  mmioRead(offset: number, width: MmioWidth, process: InjectionProcess): bigint {
     if (process.block.has(offset)) return process.block.read(offset, width);
     return this.#memcpy.mmioRead?.(offset, width, process.memcpy) ?? 0n;
   }
 
-  mmioWrite(offset: number, width: MmioWidth, value: bigint, process: ProvokingProcess): void {
+  mmioWrite(offset: number, width: MmioWidth, value: bigint, process: InjectionProcess): void {
     if (process.block.has(offset)) process.block.write(offset, width, value);
     else this.#memcpy.mmioWrite?.(offset, width, value, process.memcpy);
   }
 }
 
-class ProvokingProcess implements ProcessLogic {
+class InjectionProcess implements ProcessLogic {
   readonly memcpy: ProcessLogic;
   readonly #process: AfuProcess;
   readonly #port: AfuPort;
@@ -70,20 +70,20 @@ class ProvokingProcess implements ProcessLogic {
   #done = 0n;
 
   readonly block = new Registers({
-    [register.command]: { write: (value) => this.#take(value >> 56n, value & argumentBits) },
-    [register.value]: {
+    [REGISTERS.command]: { write: (value) => this.#run(value >> 56n, value & ARGUMENT_BITS) },
+    [REGISTERS.value]: {
       read: () => this.#value,
       write: (value) => {
         this.#value = value;
       },
     },
-    [register.count]: {
+    [REGISTERS.count]: {
       read: () => this.#count,
       write: (value) => {
         this.#count = value;
       },
     },
-    [register.done]: { read: () => this.#done },
+    [REGISTERS.done]: { read: () => this.#done },
   });
 
   constructor(memcpy: ProcessLogic, process: AfuProcess, port: AfuPort) {
@@ -110,36 +110,36 @@ class ProvokingProcess implements ProcessLogic {
     this.memcpy.detach?.();
   }
 
-  #take(number: bigint, argument: bigint): void {
-    // Some commands end the process that gave them: they are counted first.
+  #run(number: bigint, argument: bigint): void {
+    // Counted first, since a command can detach the process that wrote it.
     this.#done = BigInt.asUintN(64, this.#done + 1n);
     const times = this.#count === 0n ? 1n : this.#count;
-    for (let count = 0n; count < times && count < mostTimes; count++) {
-      if (this.#process.attached) this.#provoke(number, argument);
+    for (let count = 0n; count < times && count < MAX_COUNT; count++) {
+      if (this.#process.attached) this.#inject(number, argument);
     }
   }
 
-  #provoke(number: bigint, argument: bigint): void {
+  #inject(number: bigint, argument: bigint): void {
     switch (number) {
-      case command.interrupt:
+      case COMMANDS.interrupt:
         this.#raise(argument);
         break;
-      case command.dataStorage:
+      case COMMANDS.dataStorage:
         this.#process.access(this.#value, 1, 'read');
         break;
-      case command.afuError:
+      case COMMANDS.afuError:
         this.#process.afuError(this.#value);
         break;
-      case command.errorState:
+      case COMMANDS.errorState:
         this.#port.enterErrorState(Number(argument));
         break;
-      case command.sliceError:
+      case COMMANDS.sliceError:
         this.#port.sliceError(this.#value);
         break;
-      case command.slowAttach:
+      case COMMANDS.slowAttach:
         this.#port.delayNextAttach(Number(argument));
         break;
-      case command.detachAll:
+      case COMMANDS.detachAll:
         this.#port.detachAll();
         break;
     }
