@@ -1,13 +1,13 @@
 /** The requests of compliance mode and their bytes (CXL 2.0 §14.16.4, tables 275 to 308). */
 import { checkInteger, checkUint64, valueError } from '../shared/errors';
 
-/** Which of the link's protocols a test concerns. */
+/** Which protocol of the link a test is for. */
 export interface ProtocolOption {
   /** 8 bits, as the specification's table for the request numbers them. */
   readonly protocol: number;
 }
 
-/** Algorithm 1a, 1b or 2: one engine writes a stream of patterns and checks them. */
+/** Algorithm 1a, 1b or 2: one engine writes a series of patterns and checks them. */
 export interface MultipleWriteStreaming extends ProtocolOption {
   /** Addresses are virtual. */
   readonly virtualAddress: boolean;
@@ -47,7 +47,7 @@ export interface ProducerConsumer extends ProtocolOption {
   readonly pattern: number;
 }
 
-/** A request of compliance mode, by what it does. Numbers without a remark have 8 bits. */
+/** A request of compliance mode. Numbers have 8 bits unless stated otherwise. */
 export type ComplianceRequest =
   | { readonly request: 'capabilities' }
   | { readonly request: 'status' }
@@ -72,7 +72,7 @@ export type ComplianceRequest =
   | { readonly request: 'ignore-almp'; readonly opcode: number }
   | { readonly request: 'bit-error'; readonly opcode: number };
 
-/** Request codes, at their index. */
+/** The requests, each at the index that is its code. */
 export const complianceRequests = [
   'capabilities',
   'status',
@@ -117,7 +117,7 @@ const producerHead = [
 const streamingAddresses = ['startAddress', 'writeAddress', 'writebackAddress', 'byteMask'];
 const streamingWords = ['addressIncrement', 'setOffset', 'pattern', 'incrementPattern'];
 
-/** Parameters in the order of their bytes: names, or 0 for a reserved byte. */
+/** Names of the parameters in the order of their bytes; 0 for a reserved byte. */
 interface Layout {
   readonly bytes?: readonly (string | 0)[];
   readonly quads?: readonly string[];
@@ -152,8 +152,8 @@ const layouts: Record<ComplianceRequestName, Layout> = {
 };
 
 /**
- * The payload of a request: code, version 1, two reserved bytes, the parameters, and zeros up
- * to a whole dword.
+ * The payload of a request: code, version 1, two reserved bytes, the parameters, padding to a
+ * whole dword.
  * @throws TypeError, RangeError for a parameter that does not fit its field
  */
 export function encodeComplianceRequest(request: ComplianceRequest): Buffer {

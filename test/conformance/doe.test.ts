@@ -69,7 +69,7 @@ describe('DOE: what a device drops in silence times out and leaves the mailbox i
   ];
   for (const [name, protocol, payload] of rows) {
     it(name, async () => {
-      const call = mailbox.exchange(protocol, payload, { force, timeoutMs: 100 });
+      const call = mailbox.exchange(protocol, payload, { force, timeout: 100 });
       await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT' });
       expect(mailbox.phase).toBe('idle');
       expect(await mailbox.discover({ force })).toHaveLength(2);
@@ -83,7 +83,7 @@ describe('DOE: giving up', () => {
     const call = mailbox.exchange(unknown, dword(0), {
       force,
       signal: controller.signal,
-      timeoutMs: 60_000,
+      timeout: 60_000,
     });
     setTimeout(() => controller.abort(), 30);
     await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' });

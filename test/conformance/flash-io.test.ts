@@ -144,7 +144,7 @@ for (const mode of commandModes) {
       provoke(context, 'hold', 1);
       const writes = [...Array(400).keys()].map((i) => device.write(i, pattern(i)));
       // Room is what the AFU says; the submission ring has as much as the queue is deep.
-      expect(context.statistics?.mostInFlight).toBe(mode === 'sq' ? 200 : 128);
+      expect(context.statistics?.maxInFlight).toBe(mode === 'sq' ? 200 : 128);
       provoke(context, 'hold', 0);
       await Promise.all(writes);
       expect(context.statistics?.completed).toBe(400);

@@ -121,7 +121,7 @@ describe('arguments are refused before the device is touched', () => {
     await expect(mailbox.exchange(undefined as never)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARG_TYPE',
     });
-    await expect(exchange({ timeoutMs: 0 })).rejects.toMatchObject(refusal);
+    await expect(exchange({ timeout: 0 })).rejects.toMatchObject(refusal);
     await expect(exchange({ maxLength: -4 })).rejects.toMatchObject(refusal);
     await expect(exchange({ signal: {} as never })).rejects.toMatchObject({
       code: 'ERR_INVALID_ARG_VALUE',
@@ -186,13 +186,13 @@ describe('a failure of an exchange of ours is aborted and leaves the mailbox idl
       name: 'no answer in time',
       faults: { silent: true },
       failure: { code: 'ETIMEDOUT', syscall: 'doe(wait)' },
-      options: { timeoutMs: 30 },
+      options: { timeout: 30 },
     },
     {
       name: 'an answer that is late',
       faults: { delayMs: 60_000 },
       failure: { code: 'ETIMEDOUT' },
-      options: { timeoutMs: 30 },
+      options: { timeout: 30 },
     },
     {
       name: 'an answer of another protocol',
@@ -364,7 +364,7 @@ describe('an AbortSignal', () => {
   it('while waiting: the exchange is aborted, the mailbox idle', async () => {
     const world = await setUp({ silent: true });
     const controller = new AbortController();
-    const call = world.exchange({ signal: controller.signal, timeoutMs: 60_000 });
+    const call = world.exchange({ signal: controller.signal, timeout: 60_000 });
     setTimeout(() => controller.abort(), 20);
     await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' });
     expect(world.aborts()).toBe(1);

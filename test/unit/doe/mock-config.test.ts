@@ -52,7 +52,7 @@ describe('DOE devices from a configuration file', () => {
     expect(first).toMatchObject({ offset: 0x400, version: 2, interrupt: { messageNumber: 5 } });
     expect(await first?.discover()).toHaveLength(3);
     expect((await system.find('0d:00.0', spdmProtocol)).offset).toBe(0x400);
-    await expect(second?.discover({ timeoutMs: 20 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    await expect(second?.discover({ timeout: 20 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
   });
 
   it('are refused with a code and the place of the mistake', () => {

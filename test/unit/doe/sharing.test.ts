@@ -48,7 +48,7 @@ describe('one mailbox, many callers', () => {
     const doe = twoMailboxes();
     const [mailbox] = await doe.mailboxes(address);
     const device = doe.function(address).mailboxes[0]!;
-    const first = mailbox!.exchange(echoProtocol, number(dropped), { timeoutMs: 40 });
+    const first = mailbox!.exchange(echoProtocol, number(dropped), { timeout: 40 });
     const controller = new AbortController();
     const second = mailbox!.exchange(echoProtocol, number(2), { signal: controller.signal });
     const third = mailbox!.exchange(echoProtocol, number(3));
@@ -88,7 +88,7 @@ describe('one mailbox, many callers', () => {
     const controller = new AbortController();
     let slowDone = false;
     const waiting = slow!
-      .exchange(echoProtocol, number(1), { signal: controller.signal, timeoutMs: 60_000 })
+      .exchange(echoProtocol, number(1), { signal: controller.signal, timeout: 60_000 })
       .catch(() => {})
       .then(() => {
         slowDone = true;
@@ -125,7 +125,7 @@ describe('two processes at one mailbox', () => {
     const [theirs] = await doe.anotherProcess().mailboxes(address);
     const holding = new AbortController();
     const holder = mine!
-      .exchange(echoProtocol, number(1), { signal: holding.signal, timeoutMs: 60_000 })
+      .exchange(echoProtocol, number(1), { signal: holding.signal, timeout: 60_000 })
       .catch((error) => error);
     await new Promise((resolve) => setTimeout(resolve, 5));
     const sent = device.log.filter(({ kind }) => kind === 'write').length;

@@ -141,7 +141,7 @@ describe('an exchange over a config file', () => {
     addFunction(address);
     const [mailbox] = await open().mailboxes(address);
     const call = mailbox!.exchange({ vendorId: 0x1e98, type: 2 }, Buffer.from('01020304', 'hex'), {
-      timeoutMs: 20,
+      timeout: 20,
     });
     await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     const config = readFileSync(path.join(devices, address, 'config'));
@@ -156,7 +156,7 @@ describe('an exchange over a config file', () => {
     const config = path.join(device, 'config');
     const child = await lockElsewhere(config, mailboxAt, 0x18);
     const before = readFileSync(config);
-    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeoutMs: 20 });
+    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeout: 20 });
     let settled = false;
     call
       .catch(() => {})
@@ -175,7 +175,7 @@ describe('an exchange over a config file', () => {
     const device = addFunction(address);
     const [mailbox] = await open().mailboxes(address);
     await lockElsewhere(path.join(device, 'config'), mailboxAt + 0x20, 0x18);
-    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeoutMs: 20 });
+    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeout: 20 });
     await expect(call).rejects.toMatchObject({ syscall: 'doe(wait)' });
   });
 
