@@ -4,7 +4,7 @@
  */
 import { type CxlError, systemError } from '../shared/errors';
 
-export const cdatHeaderLength = 16;
+export const CDAT_HEADER_LENGTH = 16;
 
 export interface CdatHeader {
   /** Bytes of the whole table, including this header. */
@@ -102,7 +102,7 @@ export interface UnknownStructure {
 
 export type CdatStructure = Dsmas | Dslbis | Dsmscis | Dsis | Dsemts | Sslbis | UnknownStructure;
 
-const dataTypes = [
+const DATA_TYPES = [
   'access latency',
   'read latency',
   'write latency',
@@ -110,10 +110,10 @@ const dataTypes = [
   'read bandwidth',
   'write bandwidth',
 ] as const;
-const efiTypes = ['conventional', 'specific purpose', 'reserved memory'] as const;
+const EFI_TYPES = ['conventional', 'specific purpose', 'reserved memory'] as const;
 
 /** Length in bytes of each type; an SSLBIS has 16, and 8 for each entry. */
-const lengths: Readonly<Record<number, number>> = { 0: 24, 1: 24, 2: 20, 3: 8, 4: 24 };
+const STRUCTURE_LENGTHS: Readonly<Record<number, number>> = { 0: 24, 1: 24, 2: 20, 3: 8, 4: 24 };
 
 export function decodeCdatHeader(bytes: Buffer): CdatHeader {
   return {
@@ -135,7 +135,7 @@ export function cdatChecksumValid(table: Uint8Array): boolean {
  */
 export function decodeCdatStructures(table: Buffer, path: string): CdatStructure[] {
   const structures: CdatStructure[] = [];
-  for (let at = cdatHeaderLength; at < table.length; ) {
+  for (let at = CDAT_HEADER_LENGTH; at < table.length; ) {
     if (at + 4 > table.length)
       throw malformed(path, `the table ends within the structure at ${at}`);
     const type = table.readUInt8(at);
@@ -144,7 +144,9 @@ export function decodeCdatStructures(table: Buffer, path: string): CdatStructure
       throw malformed(path, `the structure at ${at} has length ${length} and exceeds the table`);
     }
     const fits =
-      type === 5 ? length >= 16 && length % 8 === 0 : (lengths[type] ?? length) === length;
+      type === 5
+        ? length >= 16 && length % 8 === 0
+        : (STRUCTURE_LENGTHS[type] ?? length) === length;
     if (!fits) throw malformed(path, `a structure of type ${type} cannot have length ${length}`);
     structures.push(decode(type, table.subarray(at, at + length)));
     at += length;
@@ -171,7 +173,7 @@ function decode(type: number, bytes: Buffer): CdatStructure {
         kind: 'DSLBIS',
         handle,
         flags: bytes.readUInt8(5),
-        dataType: dataTypes[bytes.readUInt8(6)] ?? 'reserved',
+        dataType: DATA_TYPES[bytes.readUInt8(6)] ?? 'reserved',
         entryBaseUnit: bytes.readBigUInt64LE(8),
         entries: [bytes.readUInt16LE(16), bytes.readUInt16LE(18), bytes.readUInt16LE(20)],
       };
@@ -190,7 +192,7 @@ function decode(type: number, bytes: Buffer): CdatStructure {
       return {
         kind: 'DSEMTS',
         handle,
-        efiMemoryType: efiTypes[bytes.readUInt8(5)] ?? 'reserved',
+        efiMemoryType: EFI_TYPES[bytes.readUInt8(5)] ?? 'reserved',
         dpaOffset: bytes.readBigUInt64LE(8),
         dpaLength: bytes.readBigUInt64LE(16),
       };
@@ -205,7 +207,7 @@ function decode(type: number, bytes: Buffer): CdatStructure {
       }
       return {
         kind: 'SSLBIS',
-        dataType: dataTypes[bytes.readUInt8(4)] ?? 'reserved',
+        dataType: DATA_TYPES[bytes.readUInt8(4)] ?? 'reserved',
         entryBaseUnit: bytes.readBigUInt64LE(8),
         entries,
       };

@@ -1,10 +1,10 @@
 /** Reads a device's CDAT over its mailbox, one entry an exchange (CXL 3.0 §8.1.11). */
 import { type CxlError, systemError } from '../shared/errors';
 import {
+  CDAT_HEADER_LENGTH,
   type CdatHeader,
   type CdatStructure,
   cdatChecksumValid,
-  cdatHeaderLength,
   decodeCdatHeader,
   decodeCdatStructures,
 } from './cdat-structures';
@@ -63,7 +63,7 @@ export async function readCdatBytes(
 ): Promise<Buffer> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const first = await readEntry(mailbox, 0, options);
-    if (first.entry.length !== cdatHeaderLength) {
+    if (first.entry.length !== CDAT_HEADER_LENGTH) {
       throw malformed(
         mailbox,
         `a table header has 16 bytes; the device sent ${first.entry.length}`,
@@ -96,7 +96,7 @@ async function readChain(mailbox: DoeMailbox, first: Entry, options: CdatOptions
   const { length } = decodeCdatHeader(first.entry);
   const parts = [first.entry];
   const seen = new Set([0]);
-  let total = cdatHeaderLength;
+  let total = CDAT_HEADER_LENGTH;
   for (let handle = first.next; handle !== LAST_HANDLE; ) {
     if (seen.has(handle)) throw malformed(mailbox, `the entries have a loop at handle ${handle}`);
     seen.add(handle);

@@ -94,7 +94,7 @@ export const complianceRequests = [
 
 export type ComplianceRequestName = (typeof complianceRequests)[number];
 
-const streamingHead = [
+const STREAMING_HEAD = [
   'protocol',
   'virtualAddress',
   'selfChecking',
@@ -104,7 +104,7 @@ const streamingHead = [
   'loops',
   0,
 ] as const;
-const producerHead = [
+const PRODUCER_HEAD = [
   'protocol',
   'increments',
   'sets',
@@ -114,8 +114,8 @@ const producerHead = [
   0,
   0,
 ] as const;
-const streamingAddresses = ['startAddress', 'writeAddress', 'writebackAddress', 'byteMask'];
-const streamingWords = ['addressIncrement', 'setOffset', 'pattern', 'incrementPattern'];
+const STREAMING_ADDRESSES = ['startAddress', 'writeAddress', 'writebackAddress', 'byteMask'];
+const STREAMING_WORDS = ['addressIncrement', 'setOffset', 'pattern', 'incrementPattern'];
 
 /** Names of the parameters in the order of their bytes; 0 for a reserved byte. */
 interface Layout {
@@ -124,17 +124,17 @@ interface Layout {
   readonly words?: readonly string[];
 }
 
-const layouts: Record<ComplianceRequestName, Layout> = {
+const LAYOUTS: Record<ComplianceRequestName, Layout> = {
   capabilities: {},
   status: {},
   'halt-all': {},
   'multiple-write-streaming': {
-    bytes: streamingHead,
-    quads: streamingAddresses,
-    words: streamingWords,
+    bytes: STREAMING_HEAD,
+    quads: STREAMING_ADDRESSES,
+    words: STREAMING_WORDS,
   },
   'producer-consumer': {
-    bytes: producerHead,
+    bytes: PRODUCER_HEAD,
     quads: ['startAddress', 'byteMask'],
     words: ['addressIncrement', 'setOffset', 'pattern'],
   },
@@ -159,7 +159,7 @@ const layouts: Record<ComplianceRequestName, Layout> = {
 export function encodeComplianceRequest(request: ComplianceRequest): Buffer {
   const code = complianceRequests.indexOf(request.request);
   if (code < 0) throw valueError('request', complianceRequests.join(', '), request.request);
-  const { bytes = [], quads = [], words = [] } = layouts[request.request];
+  const { bytes = [], quads = [], words = [] } = LAYOUTS[request.request];
   const given = request as unknown as Record<string, unknown>;
   const length = 4 + bytes.length + quads.length * 8 + words.length * 4;
   const payload = Buffer.alloc(Math.ceil(length / 4) * 4);

@@ -21,7 +21,7 @@ export type ComplianceStatusName =
   | 'target not initialized'
   | 'reserved status';
 
-const statuses: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
+const STATUSES: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
   ['not authorized', 'EPERM'],
   ['unknown failure', 'EIO'],
   ['unsupported injection function', 'EOPNOTSUPP'],
@@ -39,7 +39,7 @@ export class ComplianceError extends CxlError {
   readonly statusName: ComplianceStatusName;
 
   constructor(request: ComplianceRequestName, status: number, path: string) {
-    const [statusName, errno] = statuses[status - 1] ?? (['reserved status', 'EIO'] as const);
+    const [statusName, errno] = STATUSES[status - 1] ?? (['reserved status', 'EIO'] as const);
     super(errnos[errno], `doe(compliance ${request})`, path, `status ${status}: ${statusName}`);
     this.request = request;
     this.status = status;

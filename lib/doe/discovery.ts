@@ -12,7 +12,7 @@ export interface DiscoveredProtocol extends Protocol {
   readonly name?: string;
 }
 
-const names: Record<string, string> = {
+const PROTOCOL_NAMES: Record<string, string> = {
   '1:0': 'DOE discovery',
   '1:1': 'CMA/SPDM',
   '1:2': 'secured CMA/SPDM',
@@ -22,7 +22,7 @@ const names: Record<string, string> = {
 
 /** The specification's name of a protocol, or undefined. */
 export function wellKnownName({ vendorId, type }: Protocol): string | undefined {
-  return names[`${vendorId}:${type}`];
+  return PROTOCOL_NAMES[`${vendorId}:${type}`];
 }
 
 /**

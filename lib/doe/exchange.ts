@@ -15,7 +15,7 @@ import type { MailboxRegisters } from './registers';
 /** Length of the longest data object in 32-bit words, including its header of two. */
 export const maxObjectDwords = 2 ** 18;
 /** Length of the longest payload, in bytes. */
-export const maxPayloadBytes = (maxObjectDwords - 2) * 4;
+export const MAX_PAYLOAD_BYTES = (maxObjectDwords - 2) * 4;
 
 /** Milliseconds. PCIe 6.0 §6.30.2: a mailbox answers, and completes an abort, within a second. */
 export const RESPONSE_TIMEOUT = 1000;

@@ -68,6 +68,11 @@ export {
 } from './discovery';
 export { Doe, type FunctionScan } from './doe';
 export { DumpPci, formatLspciDump, parseLspciDump } from './dump';
-export { maxPayloadBytes, type Phase, type Protocol, protocolName } from './exchange';
+export {
+  MAX_PAYLOAD_BYTES,
+  type Phase,
+  type Protocol,
+  protocolName,
+} from './exchange';
 export { DoeMailbox, type ExchangeOptions } from './mailbox';
 export { type SpdmVersion, securedSpdmProtocol, spdmProtocol, spdmVersions } from './spdm';

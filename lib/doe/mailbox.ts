@@ -15,7 +15,7 @@ import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
 import {
   abort,
-  maxPayloadBytes,
+  MAX_PAYLOAD_BYTES,
   type Phase,
   type Protocol,
   RESPONSE_TIMEOUT,
@@ -262,8 +262,8 @@ function checkProtocol(protocol: Protocol): Protocol {
 /** A copy: the caller may change its buffer while the call waits for the mutex. */
 function checkPayload(payload: Uint8Array): Buffer {
   if (!(payload instanceof Uint8Array)) throw typeError('payload', 'a Uint8Array', payload);
-  if (payload.length > maxPayloadBytes) {
-    throw rangeError('payload', `at most ${maxPayloadBytes} bytes`, `${payload.length} bytes`);
+  if (payload.length > MAX_PAYLOAD_BYTES) {
+    throw rangeError('payload', `at most ${MAX_PAYLOAD_BYTES} bytes`, `${payload.length} bytes`);
   }
   if (payload.length % 4 !== 0) {
     throw rangeError('payload', 'a whole number of dwords', `${payload.length} bytes`);
@@ -278,6 +278,11 @@ function checkOptions({ signal, timeout, maxLength }: ExchangeOptions) {
   return {
     signal,
     timeout: checkInteger('options.timeout', timeout ?? RESPONSE_TIMEOUT, 1, 2 ** 31 - 1),
-    maxLength: checkInteger('options.maxLength', maxLength ?? maxPayloadBytes, 0, maxPayloadBytes),
+    maxLength: checkInteger(
+      'options.maxLength',
+      maxLength ?? MAX_PAYLOAD_BYTES,
+      0,
+      MAX_PAYLOAD_BYTES,
+    ),
   };
 }

@@ -53,12 +53,12 @@ const BOUNCE_UNIT = 4096;
 const MAX_COMMAND_TIMEOUT = 65_535_000;
 
 /** @internal ATTACH's flags: O_RDONLY, O_WRONLY, O_RDWR. */
-export const accessFlags = { read: 0n, write: 1n, 'read-write': 2n } as const;
+export const ACCESS_FLAGS = { read: 0n, write: 1n, 'read-write': 2n } as const;
 
 /** @internal The options with their defaults, checked before any ioctl. */
 export function checkAttachOptions(options: AttachOptions) {
   const access = options.access ?? 'read-write';
-  if (!(access in accessFlags)) {
+  if (!(access in ACCESS_FLAGS)) {
     throw valueError('options.access', "'read', 'write' or 'read-write'", access);
   }
   const interrupts = checkInteger('options.interrupts', options.interrupts ?? 4, 0, 4);

@@ -4,7 +4,7 @@ import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
 import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, stateError, systemError, typeError } from '../shared/errors';
-import { type AttachOptions, accessFlags, checkAttachOptions } from './attach-options';
+import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-options';
 import { type CloneToken, sourceContextId } from './clone-token';
 import type { QueueOptions, QueueStatistics } from './command';
 import { CommandQueue } from './command-queue';
@@ -63,7 +63,7 @@ export class FlashContext {
   /** @internal Use Lun.attach(). */
   static async attach(lun: Lun, options: AttachOptions): Promise<FlashContext> {
     const { access, interrupts, queue } = checkAttachOptions(options);
-    const flags = accessFlags[access];
+    const flags = ACCESS_FLAGS[access];
     const { answer } = await retryOnEagain(() =>
       lun.call('ATTACH', { flags, numInterrupts: BigInt(interrupts) }),
     );
@@ -116,7 +116,7 @@ export class FlashContext {
    */
   async join(lun: Lun): Promise<void> {
     this.#check();
-    const flags = accessFlags[this.access] | flashFlags.reuseContext;
+    const flags = ACCESS_FLAGS[this.access] | flashFlags.reuseContext;
     const interrupts = 0n;
     const answer = await lun.call('ATTACH', {
       flags,

@@ -1,6 +1,6 @@
 import { type LunInfo, listLuns, openLun } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget, lunBlocks } from './flash-target';
+import { type FlashTarget, flashTarget, LUN_BLOCKS } from './flash-target';
 
 describe('the LUNs of a flash adapter, as sysfs shows them', () => {
   let target: FlashTarget;
@@ -47,7 +47,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     expect(await disk.wwid()).toEqual(await generic.wwid());
     await disk.enableSuperpipe();
     const context = await disk.attach();
-    expect(context.geometry().blocks).toBe(lunBlocks[0]);
+    expect(context.geometry().blocks).toBe(LUN_BLOCKS[0]);
     const direct = await context.openDirect();
     await direct.blockDevice().write(7, new Uint8Array(4096).fill(0x5d));
     expect((await direct.blockDevice().read(7, 1))[4095]).toBe(0x5d);

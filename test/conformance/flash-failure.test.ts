@@ -1,18 +1,18 @@
 import type { AttachOptions, BlockDevice, FlashContext, Lun, Resource } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  chunk,
+  CHUNK,
+  COMMAND_MODES,
   codeOf,
-  commandModes,
   type FlashTarget,
   flashTarget,
   provoke,
 } from './flash-target';
 
-const size = 4096;
-const watchInterval = 10;
+const SIZE = 4096;
+const WATCH_INTERVAL = 10;
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`an adapter whose reset failed, ${mode} mode`, () => {
     let target: FlashTarget;
     let lun: Lun;
@@ -31,8 +31,8 @@ for (const mode of commandModes) {
     });
 
     async function attach(options: AttachOptions = {}): Promise<BlockDevice> {
-      context = await lun.attach({ watchInterval, ...options });
-      resource = await context.openVirtual({ blocks: chunk });
+      context = await lun.attach({ watchInterval: WATCH_INTERVAL, ...options });
+      resource = await context.openVirtual({ blocks: CHUNK });
       return resource.blockDevice();
     }
 
@@ -68,7 +68,7 @@ for (const mode of commandModes) {
       const second = await context.openVirtual({ blocks: 1 });
       fail();
       expect(await codeOf(context.recover())).toBe('ENODEV');
-      expect((await resource.resize(2n * chunk)).blocks).toBe(2n * chunk);
+      expect((await resource.resize(2n * CHUNK)).blocks).toBe(2n * CHUNK);
       expect((await resource.resize(0)).blocks).toBe(0n);
       expect(await codeOf(resource.release())).toBe('resolved');
       // The other one goes with its context, which is held until then.
@@ -86,13 +86,13 @@ for (const mode of commandModes) {
       provoke(context, 'hold', 1);
       let settled = 0;
       const codes = [...Array(100).keys()].map((i) =>
-        codeOf(device.write(i, new Uint8Array(size)).finally(() => (settled += 1))),
+        codeOf(device.write(i, new Uint8Array(SIZE)).finally(() => (settled += 1))),
       );
       fail();
       expect(await Promise.all(codes)).toEqual(codes.map(() => 'ENODEV'));
       expect(settled).toBe(100);
       expect(context.statistics).toMatchObject({ completed: 0, failed: 100 });
-      expect(await codeOf(device.write(0, new Uint8Array(size)))).toBe('ENODEV');
+      expect(await codeOf(device.write(0, new Uint8Array(SIZE)))).toBe('ENODEV');
       await device.drained();
     });
   });

@@ -1,20 +1,20 @@
 import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  chunk,
+  CHUNK,
+  COMMAND_MODES,
   codeOf,
-  commandModes,
   type FlashTarget,
   flashTarget,
-  lunBlocks,
+  LUN_BLOCKS,
   provoke,
   statusWord,
 } from './flash-target';
 
-const size = 4096;
+const SIZE = 4096;
 
 function pattern(seed: number, blocks = 1): Uint8Array {
-  return Uint8Array.from({ length: blocks * size }, (_, i) => (seed + (i >> 9) + i) & 0xff);
+  return Uint8Array.from({ length: blocks * SIZE }, (_, i) => (seed + (i >> 9) + i) & 0xff);
 }
 
 function failure(promise: Promise<unknown>): Promise<CommandError> {
@@ -24,7 +24,7 @@ function failure(promise: Promise<unknown>): Promise<CommandError> {
   );
 }
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`block I/O, ${mode} mode`, () => {
     let target: FlashTarget;
     let context: FlashContext;
@@ -64,12 +64,12 @@ for (const mode of commandModes) {
 
     it('keeps the last block, and refuses the one after it before the AFU sees it', async () => {
       const device = await direct();
-      const last = lunBlocks[0] - 1n;
+      const last = LUN_BLOCKS[0] - 1n;
       await device.write(last, pattern(9));
       expect(Buffer.from(await device.read(last, 1)).equals(pattern(9))).toBe(true);
       expect(await codeOf(device.read(last, 2))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(last + 1n, 1))).toBe('ERR_OUT_OF_RANGE');
-      expect(await codeOf(device.write(lunBlocks[0], pattern(1)))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.write(LUN_BLOCKS[0], pattern(1)))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(-1, 1))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(0.5, 1))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(0, 0))).toBe('ERR_INVALID_ARG_VALUE');
@@ -82,10 +82,10 @@ for (const mode of commandModes) {
         expect(await codeOf(device.write(0, new Uint8Array(length)))).toBe('ERR_INVALID_ARG_VALUE');
       }
       expect(await codeOf(device.write(0, 'text' as never))).toBe('ERR_INVALID_ARG_TYPE');
-      const memory = target.system.allocate(4 * size);
-      const misaligned = { memory, offset: 8, length: size };
+      const memory = target.system.allocate(4 * SIZE);
+      const misaligned = { memory, offset: 8, length: SIZE };
       expect(await codeOf(device.read(0, misaligned))).toBe('ERR_INVALID_ARG_VALUE');
-      const long = { memory, offset: size, length: 4 * size };
+      const long = { memory, offset: SIZE, length: 4 * SIZE };
       expect(await codeOf(device.read(0, long))).toBe('ERR_OUT_OF_RANGE');
       memory.free({ force: true });
       expect(context.statistics?.issued ?? 0).toBe(0);
@@ -93,22 +93,22 @@ for (const mode of commandModes) {
 
     it('moves Memory without a copy, from an offset of 16 bytes on', async () => {
       const device = await direct();
-      const memory = target.system.allocate(3 * size);
+      const memory = target.system.allocate(3 * SIZE);
       const bytes = new Uint8Array(memory.buffer);
       bytes.set(pattern(5), 16);
-      await device.write(40, { memory, offset: 16, length: size });
-      await device.read(40, { memory, offset: 2 * size, length: size });
-      expect(Buffer.from(bytes.subarray(2 * size)).equals(pattern(5))).toBe(true);
+      await device.write(40, { memory, offset: 16, length: SIZE });
+      await device.read(40, { memory, offset: 2 * SIZE, length: SIZE });
+      expect(Buffer.from(bytes.subarray(2 * SIZE)).equals(pattern(5))).toBe(true);
       await context.close();
       memory.free();
     });
 
     it('gathers and scatters', async () => {
       const device = await direct();
-      const memory = target.system.allocate(2 * size);
+      const memory = target.system.allocate(2 * SIZE);
       new Uint8Array(memory.buffer).set(pattern(70, 2));
       await device.writev(100, [pattern(1), memory, pattern(2, 3)]);
-      const parts = [new Uint8Array(4 * size), new Uint8Array(2 * size)];
+      const parts = [new Uint8Array(4 * SIZE), new Uint8Array(2 * SIZE)];
       await device.readv(100, parts);
       const expected = Buffer.concat([pattern(1), pattern(70, 2), pattern(2, 3)]);
       expect(Buffer.concat(parts).equals(expected)).toBe(true);
@@ -117,30 +117,30 @@ for (const mode of commandModes) {
     });
 
     it('splits what passes the bounce buffer, and what runs from one chunk into the next', async () => {
-      const device = await virtual(3n * chunk, { bounceBytes: 16384 });
+      const device = await virtual(3n * CHUNK, { bounceBytes: 16384 });
       const data = pattern(11, 30);
-      await device.write(chunk - 13n, data);
-      expect(Buffer.from(await device.read(chunk - 13n, 30)).equals(data)).toBe(true);
-      const memory = target.system.allocate(8 * size);
-      await device.read(chunk - 4n, memory);
-      const expected = data.subarray(9 * size, 17 * size);
+      await device.write(CHUNK - 13n, data);
+      expect(Buffer.from(await device.read(CHUNK - 13n, 30)).equals(data)).toBe(true);
+      const memory = target.system.allocate(8 * SIZE);
+      await device.read(CHUNK - 4n, memory);
+      const expected = data.subarray(9 * SIZE, 17 * SIZE);
       expect(Buffer.from(memory.buffer).equals(expected)).toBe(true);
       await context.close();
       memory.free();
     });
 
     it('has more in flight than the AFU has room for, none lost and none mixed up', async () => {
-      const device = await virtual(chunk, { queueDepth: 300 });
+      const device = await virtual(CHUNK, { queueDepth: 300 });
       const count = 700;
       await Promise.all([...Array(count).keys()].map((i) => device.write(i, pattern(i))));
       const blocks = await Promise.all([...Array(count).keys()].map((i) => device.read(i, 1)));
       expect(blocks.every((block, i) => Buffer.from(block).equals(pattern(i)))).toBe(true);
       expect(context.statistics?.completed).toBe(2 * count);
-      expect(device.statistics.bytesWritten).toBe(count * size);
+      expect(device.statistics.bytesWritten).toBe(count * SIZE);
     });
 
     it('issues no more than the queue is deep, and than the AFU has room for', async () => {
-      const device = await virtual(chunk, { queueDepth: 200, completion: 'poll' });
+      const device = await virtual(CHUNK, { queueDepth: 200, completion: 'poll' });
       provoke(context, 'hold', 1);
       const writes = [...Array(400).keys()].map((i) => device.write(i, pattern(i)));
       // Room is what the AFU says; the submission ring has as much as the queue is deep.
@@ -166,15 +166,15 @@ for (const mode of commandModes) {
       await device.write(200, pattern(1, 3));
       await device.unmap(201, 1);
       const blocks = await device.read(200, 3);
-      const expected = pattern(1, 3).fill(0, size, 2 * size);
+      const expected = pattern(1, 3).fill(0, SIZE, 2 * SIZE);
       expect(Buffer.from(blocks).equals(expected)).toBe(true);
     });
 
     it('refuses to unmap nothing, and past the end', async () => {
       const device = await direct();
       expect(await codeOf(device.unmap(0, 0))).toBe('ERR_OUT_OF_RANGE');
-      expect(await codeOf(device.unmap(lunBlocks[0] - 1n, 2))).toBe('ERR_OUT_OF_RANGE');
-      expect(await codeOf(device.unmap(lunBlocks[0], 1))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.unmap(LUN_BLOCKS[0] - 1n, 2))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.unmap(LUN_BLOCKS[0], 1))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.unmap(-1n, 1))).toBe('ERR_OUT_OF_RANGE');
       expect(context.statistics?.issued ?? 0).toBe(0);
     });
@@ -285,7 +285,7 @@ for (const mode of commandModes) {
     it('rejects at once on abort; the command completes all the same', async () => {
       const device = await direct({ completion: 'poll' });
       provoke(context, 'hold', 1);
-      const memory = target.system.allocate(size);
+      const memory = target.system.allocate(SIZE);
       new Uint8Array(memory.buffer).set(pattern(6));
       const controller = new AbortController();
       const write = device.write(7, memory, { signal: controller.signal });

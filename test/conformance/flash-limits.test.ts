@@ -3,11 +3,11 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
 
 /** What the driver and the adapter have. */
-const mostContexts = 512;
-const interrupts = 2037;
-const timeout = 120_000;
+const MAX_CONTEXTS = 512;
+const INTERRUPTS = 2037;
+const TIMEOUT = 120_000;
 
-describe('what there is no more of', { timeout }, () => {
+describe('what there is no more of', { timeout: TIMEOUT }, () => {
   let target: FlashTarget;
   let lun: Lun;
   let contexts: FlashContext[];
@@ -44,7 +44,7 @@ describe('what there is no more of', { timeout }, () => {
 
   it('is ENODEV: contexts; and one that waits for its recovery keeps its place', async () => {
     // Two interrupts each is what the AFU asks for, and leaves enough of those.
-    while (contexts.length < mostContexts) await attach({ interrupts: 2 });
+    while (contexts.length < MAX_CONTEXTS) await attach({ interrupts: 2 });
     expect(await codeOf(lun.attach({ interrupts: 2 }))).toBe('ENODEV');
     const [first, second] = contexts as [FlashContext, FlashContext];
     provoke(first, 'errorState', 5);
@@ -58,7 +58,7 @@ describe('what there is no more of', { timeout }, () => {
   });
 
   it('is ENOSPC: interrupts', async () => {
-    const most = Math.floor(interrupts / 4);
+    const most = Math.floor(INTERRUPTS / 4);
     while (contexts.length < most) await attach({ interrupts: 4 });
     expect(await codeOf(lun.attach({ interrupts: 4 }))).toBe('ENOSPC');
     await contexts[0]?.close();

@@ -1,19 +1,19 @@
 import { type AttachOptions, type FlashContext, flashFlags, type Lun } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  chunk,
+  CHUNK,
+  COMMAND_MODES,
   codeOf,
-  commandModes,
   type FlashTarget,
   flashTarget,
-  lunBlocks,
+  LUN_BLOCKS,
   provoke,
 } from './flash-target';
 import type { FlashChild } from './support/flash-child';
 
-const chunks = lunBlocks[0] / chunk;
+const CHUNKS = LUN_BLOCKS[0] / CHUNK;
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`two processes on a flash adapter, ${mode} mode`, () => {
     let target: FlashTarget;
     let lun: Lun;
@@ -63,7 +63,7 @@ for (const mode of commandModes) {
         expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
         // The parent has lost nothing by it, and cannot use what is the child's either.
         expect(await resource.verify()).toBe(false);
-        expect(resource.blocks).toBe(chunk);
+        expect(resource.blocks).toBe(CHUNK);
         const { contextId: childs } = await child.token();
         const its = BigInt(`0x${childs}`);
         expect(BigInt.asUintN(32, its)).not.toBe(BigInt.asUintN(32, contextId));
@@ -84,13 +84,13 @@ for (const mode of commandModes) {
 
       it('with one store of chunks: ENOSPC for one is what the other has', async () => {
         await child.attach();
-        const first = await child.openVirtual({ blocks: lunBlocks[0] - chunk });
+        const first = await child.openVirtual({ blocks: LUN_BLOCKS[0] - CHUNK });
         const context = await attach();
-        const rest = await context.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest.blocks).toBe(chunk);
-        expect(await codeOf(child.resize(first.handle, lunBlocks[0]))).toBe('ENOSPC');
+        const rest = await context.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest.blocks).toBe(CHUNK);
+        expect(await codeOf(child.resize(first.handle, LUN_BLOCKS[0]))).toBe('ENOSPC');
         await child.close();
-        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
       it('with one medium: what one wrote the other reads', async () => {
@@ -129,22 +129,22 @@ for (const mode of commandModes) {
       it('gives the child the same handles and blocks, each process its own', async () => {
         const context = await attach();
         const gap = await context.openVirtual();
-        const resource = await context.openVirtual({ blocks: 2n * chunk });
+        const resource = await context.openVirtual({ blocks: 2n * CHUNK });
         await gap.release();
         const device = resource.blockDevice();
-        await device.write(chunk + 1n, block(1));
+        await device.write(CHUNK + 1n, block(1));
         await child.attach();
         const clones = await child.cloneFrom(context.cloneToken());
-        expect(clones).toEqual([{ handle: resource.handle, blocks: 2n * chunk }]);
-        expect(await child.read(resource.handle, chunk + 1n)).toEqual([1]);
-        await child.write(resource.handle, chunk + 1n, 2);
-        expect((await device.read(chunk + 1n, 1))[0]).toBe(2);
+        expect(clones).toEqual([{ handle: resource.handle, blocks: 2n * CHUNK }]);
+        expect(await child.read(resource.handle, CHUNK + 1n)).toEqual([1]);
+        await child.write(resource.handle, CHUNK + 1n, 2);
+        expect((await device.read(CHUNK + 1n, 1))[0]).toBe(2);
         // What one grows by is its own.
-        expect(await child.resize(resource.handle, 3n * chunk)).toBe(3n * chunk);
+        expect(await child.resize(resource.handle, 3n * CHUNK)).toBe(3n * CHUNK);
         expect(await resource.verify()).toBe(false);
-        expect(await codeOf(device.read(2n * chunk, 1))).toBe('ERR_OUT_OF_RANGE');
-        expect((await context.openVirtual({ blocks: lunBlocks[0] })).blocks).toBe(
-          (chunks - 3n) * chunk,
+        expect(await codeOf(device.read(2n * CHUNK, 1))).toBe('ERR_OUT_OF_RANGE');
+        expect((await context.openVirtual({ blocks: LUN_BLOCKS[0] })).blocks).toBe(
+          (CHUNKS - 3n) * CHUNK,
         );
       });
 
@@ -167,30 +167,30 @@ for (const mode of commandModes) {
 
       it('holds the chunks until both have let go, the parent first', async () => {
         const context = await attach();
-        await context.openVirtual({ blocks: 2n * chunk });
+        await context.openVirtual({ blocks: 2n * CHUNK });
         await child.attach();
         await child.cloneFrom(context.cloneToken());
         await context.close();
         const other = await attach();
-        const rest = await other.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest.blocks).toBe((chunks - 2n) * chunk);
+        const rest = await other.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest.blocks).toBe((CHUNKS - 2n) * CHUNK);
         await child.close();
-        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
       it('holds the chunks until both have let go, the child first', async () => {
         const context = await attach();
-        const resource = await context.openVirtual({ blocks: 2n * chunk });
-        await resource.blockDevice().write(chunk, block(4));
+        const resource = await context.openVirtual({ blocks: 2n * CHUNK });
+        await resource.blockDevice().write(CHUNK, block(4));
         await child.attach();
         await child.cloneFrom(context.cloneToken());
         await child.close();
         const other = await attach();
-        const rest = await other.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest.blocks).toBe((chunks - 2n) * chunk);
-        expect((await resource.blockDevice().read(chunk, 1))[0]).toBe(4);
+        const rest = await other.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest.blocks).toBe((CHUNKS - 2n) * CHUNK);
+        expect((await resource.blockDevice().read(CHUNK, 1))[0]).toBe(4);
         await resource.release();
-        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
       it('scrubs only with the last: not what the other still has', async () => {
@@ -203,12 +203,12 @@ for (const mode of commandModes) {
         expect(await child.read(resource.handle, 9)).toEqual([7]);
         await child.close();
         // Alone again, it is scrubbed.
-        const device = await context.openVirtual({ blocks: lunBlocks[0], writeSame: true });
+        const device = await context.openVirtual({ blocks: LUN_BLOCKS[0], writeSame: true });
         await device.blockDevice().write(9, block(8));
         await device.release();
-        const after = (await context.openVirtual({ blocks: lunBlocks[0] })).blockDevice();
-        for (let at = 0n; at < chunks; at += 1n) {
-          expect((await after.read(at * chunk + 9n, 1))[0]).toBe(0);
+        const after = (await context.openVirtual({ blocks: LUN_BLOCKS[0] })).blockDevice();
+        for (let at = 0n; at < CHUNKS; at += 1n) {
+          expect((await after.read(at * CHUNK + 9n, 1))[0]).toBe(0);
         }
       });
 
@@ -233,11 +233,11 @@ for (const mode of commandModes) {
           'EAGAIN',
         );
         const clones = await child.cloneFrom(context.cloneToken());
-        expect(clones.map((clone) => clone.blocks)).toEqual([chunk, chunk]);
+        expect(clones.map((clone) => clone.blocks)).toEqual([CHUNK, CHUNK]);
         await child.close();
         // What the attempts that failed had counted is not lost.
         await first.release();
-        expect((await resource.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
       it('is for a child with a fresh context: the library says so before the driver', async () => {
@@ -312,15 +312,15 @@ for (const mode of commandModes) {
         const context = await attach();
         await context.join(second);
         await context.openVirtual({ lun, blocks: 1n });
-        await context.openVirtual({ lun: second, blocks: 2n * chunk });
+        await context.openVirtual({ lun: second, blocks: 2n * CHUNK });
         const contextIdDst = await child.attach();
         const clone = { contextIdSrc: context.id, contextIdDst };
         // The driver looks all chunks up in the LUN that it was called on.
         expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('EIO');
-        const rest = await child.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest).toEqual({ handle: 0, blocks: lunBlocks[0] - chunk });
+        const rest = await child.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest).toEqual({ handle: 0, blocks: LUN_BLOCKS[0] - CHUNK });
         await context.close();
-        expect(await child.resize(rest.handle, lunBlocks[0])).toBe(lunBlocks[0]);
+        expect(await child.resize(rest.handle, LUN_BLOCKS[0])).toBe(LUN_BLOCKS[0]);
       });
     });
   });

@@ -1,17 +1,17 @@
 import type { BlockDevice, FlashContext } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, commandModes, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { COMMAND_MODES, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
 
-const size = 4096;
+const SIZE = 4096;
 const allOnes = (1n << 64n) - 1n;
 
 function block(round: number, index: number): Uint8Array {
-  const bytes = new Uint8Array(size).fill(index);
+  const bytes = new Uint8Array(SIZE).fill(index);
   new DataView(bytes.buffer).setUint32(0, round);
   return bytes;
 }
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`recovery, ${mode} mode`, () => {
     let target: FlashTarget;
     let context: FlashContext;

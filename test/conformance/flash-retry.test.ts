@@ -1,6 +1,6 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { chunk, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { CHUNK, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
 
 // EAGAIN: the AFU did not take a changed table in time, or a context was closed under the driver.
 describe('a slow AFU', () => {
@@ -42,27 +42,27 @@ describe('a slow AFU', () => {
     const call = lun.call('USER_VIRTUAL', { contextId, lunSize: 0n });
     expect(await codeOf(call)).toBe('EAGAIN');
     slow(3);
-    const resource = await context.openVirtual({ blocks: chunk });
-    expect([resource.handle, resource.blocks]).toEqual([0, chunk]);
+    const resource = await context.openVirtual({ blocks: CHUNK });
+    expect([resource.handle, resource.blocks]).toEqual([0, CHUNK]);
   });
 
   it('makes VLUN_RESIZE EAGAIN, growing, shrinking or neither; resize() tries again', async () => {
-    const resource = await context.openVirtual({ blocks: chunk });
+    const resource = await context.openVirtual({ blocks: CHUNK });
     const rsrcHandle = BigInt(resource.handle);
     const contextId = context.id;
     const resize = (reqSize: bigint) => lun.call('VLUN_RESIZE', { contextId, rsrcHandle, reqSize });
     for (const chunks of [2n, 1n, 1n]) {
       slow(1);
-      expect(await codeOf(resize(chunks * chunk))).toBe('EAGAIN');
-      expect((await resize(chunks * chunk)).lastLba).toBe(chunks * chunk - 1n);
+      expect(await codeOf(resize(chunks * CHUNK))).toBe('EAGAIN');
+      expect((await resize(chunks * CHUNK)).lastLba).toBe(chunks * CHUNK - 1n);
     }
     slow(3);
-    const resized = await resource.resize(2n * chunk);
-    expect(resized).toEqual({ blocks: 2n * chunk, truncated: false, retries: 3 });
+    const resized = await resource.resize(2n * CHUNK);
+    expect(resized).toEqual({ blocks: 2n * CHUNK, truncated: false, retries: 3 });
   });
 
   it('makes RELEASE of a virtual LUN EAGAIN, and its handle stays; release() tries again', async () => {
-    const first = await context.openVirtual({ blocks: chunk });
+    const first = await context.openVirtual({ blocks: CHUNK });
     const contextId = context.id;
     const rsrcHandle = BigInt(first.handle);
     slow(1);
@@ -91,13 +91,13 @@ describe('a slow AFU', () => {
     await context.detach(other);
     expect(await codeOf(other.disableSuperpipe())).toBe('resolved');
     expect(kept.released).toBe(false);
-    await kept.resize(chunk);
+    await kept.resize(CHUNK);
     slow(3);
     await context.close();
     expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
     await lun.enableSuperpipe();
     context = await lun.attach();
-    expect((await context.openVirtual({ blocks: 4n * chunk })).blocks).toBe(4n * chunk);
+    expect((await context.openVirtual({ blocks: 4n * CHUNK })).blocks).toBe(4n * CHUNK);
   });
 
   it('makes ATTACH EAGAIN where the context was closed at once; attach() tries again', async () => {

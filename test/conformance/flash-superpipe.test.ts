@@ -3,12 +3,12 @@ import { flashFlags } from 'node-cxl/flash';
 import { provokeRegisters } from 'node-cxl/mock';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  chunk,
+  CHUNK,
+  COMMAND_MODES,
   codeOf,
-  commandModes,
   type FlashTarget,
   flashTarget,
-  lunBlocks,
+  LUN_BLOCKS,
   provoke,
 } from './flash-target';
 
@@ -54,7 +54,7 @@ describe('the superpipe ioctls', () => {
       const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
       expect(answer.mmioSize).toBe(65536n);
       expect(answer.blockSize).toBe(4096n);
-      expect(answer.lastLba).toBe(lunBlocks[0] - 1n);
+      expect(answer.lastLba).toBe(LUN_BLOCKS[0] - 1n);
       expect(answer.maxXfer).toBe(4096n);
       expect(answer.returnFlags).toBe(flashFlags.appCloseAdapFd);
       const context = target.system.adopt(Number(answer.adapFd), { owned: true, mmioSize: 65536 });
@@ -80,7 +80,7 @@ describe('the superpipe ioctls', () => {
       });
       expect(answer.contextId).toBe(context.id);
       expect(BigInt.asIntN(32, answer.adapFd)).toBe(-1n);
-      expect(answer.lastLba).toBe(lunBlocks[1] - 1n);
+      expect(answer.lastLba).toBe(LUN_BLOCKS[1] - 1n);
       expect(answer.returnFlags & flashFlags.appCloseAdapFd).toBe(0n);
       await other.call('DETACH', { contextId: context.id });
     });
@@ -95,7 +95,7 @@ describe('the superpipe ioctls', () => {
     });
   });
 
-  for (const mode of commandModes) {
+  for (const mode of COMMAND_MODES) {
     it(`tell the ${mode} mode in the return flags of ATTACH and of a recovery`, async () => {
       target = await flashTarget(mode);
       const lun = await target.lun();
@@ -123,7 +123,7 @@ describe('the superpipe ioctls', () => {
       const context = await attach(lun);
       const first = await context.openDirect();
       expect(first.handle).toBe(0);
-      expect(first.blocks).toBe(lunBlocks[0]);
+      expect(first.blocks).toBe(LUN_BLOCKS[0]);
       const entries = target.system.pageSize / 16;
       for (let i = 1; i < entries; i += 1) {
         await lun.call('USER_DIRECT', { contextId: context.id });
@@ -163,7 +163,7 @@ describe('the superpipe ioctls', () => {
       const raw = await lun.call('USER_VIRTUAL', { contextId: context.id, lunSize: 0n });
       expect(raw.lastLba).toBe(allOnes);
       const resource = await context.openVirtual({ blocks: 1 });
-      expect(resource.blocks).toBe(chunk);
+      expect(resource.blocks).toBe(CHUNK);
     });
 
     it('says that a LUN is reachable over several ports', async () => {
@@ -178,14 +178,14 @@ describe('the superpipe ioctls', () => {
 
     it('truncates what does not fit, and is ENOSPC when nothing is left', async () => {
       const context = await attach(await target.lun(1));
-      const first = await context.openVirtual({ blocks: chunk });
-      const second = await context.openVirtual({ blocks: 5n * chunk });
-      expect(second.blocks).toBe(chunk);
+      const first = await context.openVirtual({ blocks: CHUNK });
+      const second = await context.openVirtual({ blocks: 5n * CHUNK });
+      expect(second.blocks).toBe(CHUNK);
       expect(await codeOf(context.openVirtual({ blocks: 1 }))).toBe('ENOSPC');
       // An empty one still fits.
       const empty = await context.openVirtual();
       expect(empty.blocks).toBe(0n);
-      expect(first.blocks).toBe(chunk);
+      expect(first.blocks).toBe(CHUNK);
     });
 
     it('is ENOMEM on a LUN smaller than a chunk, as the driver has it', async () => {
@@ -198,25 +198,25 @@ describe('the superpipe ioctls', () => {
   describe('VLUN_RESIZE', () => {
     it('grows, shrinks and reports a truncated grow', async () => {
       const context = await attach(await target.lun());
-      const resource = await context.openVirtual({ blocks: chunk });
-      expect(await resource.resize(2n * chunk)).toEqual({
-        blocks: 2n * chunk,
+      const resource = await context.openVirtual({ blocks: CHUNK });
+      expect(await resource.resize(2n * CHUNK)).toEqual({
+        blocks: 2n * CHUNK,
         truncated: false,
         retries: 0,
       });
-      const grown = await resource.resize(9n * chunk);
+      const grown = await resource.resize(9n * CHUNK);
       expect(grown.truncated).toBe(true);
-      expect(grown.blocks).toBe(4n * chunk);
-      expect(await codeOf(resource.resize(9n * chunk))).toBe('ENOSPC');
+      expect(grown.blocks).toBe(4n * CHUNK);
+      expect(await codeOf(resource.resize(9n * CHUNK))).toBe('ENOSPC');
       expect((await resource.resize(0)).blocks).toBe(0n);
-      expect((await resource.resize(3n * chunk)).blocks).toBe(3n * chunk);
+      expect((await resource.resize(3n * CHUNK)).blocks).toBe(3n * CHUNK);
     });
 
     it('is EINVAL off a virtual LUN or with a bad handle', async () => {
       const lun = await target.lun();
       const context = await attach(lun);
       const direct = await context.openDirect();
-      expect(await codeOf(direct.resize(chunk))).toBe('EINVAL');
+      expect(await codeOf(direct.resize(CHUNK))).toBe('EINVAL');
       await direct.release();
       await context.openVirtual();
       const contextId = context.id;
@@ -231,13 +231,13 @@ describe('the superpipe ioctls', () => {
   describe('RELEASE and DETACH', () => {
     it('give the chunks back', async () => {
       const context = await attach(await target.lun(1));
-      const first = await context.openVirtual({ blocks: 2n * chunk });
+      const first = await context.openVirtual({ blocks: 2n * CHUNK });
       await first.release();
-      const second = await context.openVirtual({ blocks: 2n * chunk });
-      expect(second.blocks).toBe(2n * chunk);
+      const second = await context.openVirtual({ blocks: 2n * CHUNK });
+      expect(second.blocks).toBe(2n * CHUNK);
       await context.close();
       const other = await attach(await target.lun(1));
-      expect((await other.openVirtual({ blocks: 2n * chunk })).blocks).toBe(2n * chunk);
+      expect((await other.openVirtual({ blocks: 2n * CHUNK })).blocks).toBe(2n * CHUNK);
     });
 
     it('are EINVAL with a stale handle or context', async () => {
@@ -281,9 +281,9 @@ describe('the superpipe ioctls', () => {
   describe('VERIFY', () => {
     it('tells the size now', async () => {
       const context = await attach(await target.lun());
-      const resource = await context.openVirtual({ blocks: chunk });
+      const resource = await context.openVirtual({ blocks: CHUNK });
       expect(await resource.verify()).toBe(false);
-      expect(resource.blocks).toBe(chunk);
+      expect(resource.blocks).toBe(CHUNK);
     });
 
     it('looks again after a unit attention, and not otherwise', async () => {

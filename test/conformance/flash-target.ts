@@ -19,8 +19,8 @@ const allOnes = (1n << 64n) - 1n;
 
 export type CommandMode = 'ioarrin' | 'sq';
 
-export const lunBlocks = [262144n, 131072n, 1000n, 262144n] as const;
-export const chunk = 65536n;
+export const LUN_BLOCKS = [262144n, 131072n, 1000n, 262144n] as const;
+export const CHUNK = 65536n;
 
 export interface FlashTarget {
   readonly system: Cxl;
@@ -36,13 +36,13 @@ export interface FlashTarget {
   rebind(): void;
 }
 
-const simulated = process.env['CXL_TARGET'] === 'simulated';
+const SIMULATED = process.env['CXL_TARGET'] === 'simulated';
 
-export const commandModes: readonly CommandMode[] = ['ioarrin', 'sq'];
+export const COMMAND_MODES: readonly CommandMode[] = ['ioarrin', 'sq'];
 
 export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise<FlashTarget> {
-  const system = simulated ? cxl : mock(commandMode);
-  if (simulated) command(`flash-mode ${commandMode}`);
+  const system = SIMULATED ? cxl : mock(commandMode);
+  if (SIMULATED) command(`flash-mode ${commandMode}`);
   const found = await listLuns({ system });
   const byWwid = new Map<string, string[]>();
   for (const lun of found) {
@@ -63,7 +63,7 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
       return lun;
     },
     async child(index = 0) {
-      const child = simulated ? await forkedChild(commandMode) : mockChild(system as MockCxl);
+      const child = SIMULATED ? await forkedChild(commandMode) : mockChild(system as MockCxl);
       children.push(child);
       await child.open(nodes[index]?.[0] ?? '');
       return child;
@@ -78,13 +78,13 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
     },
     rebind() {
       // Each test has a mock of its own.
-      if (simulated) command('flash-rebind');
+      if (SIMULATED) command('flash-rebind');
     },
   };
 }
 
 function mock(commandMode: CommandMode): Cxl {
-  const [first, second, third, fourth] = lunBlocks;
+  const [first, second, third, fourth] = LUN_BLOCKS;
   const luns: FlashLunOptions[] = [
     { blocks: first },
     { blocks: second },

@@ -7,7 +7,7 @@
  */
 import type { BlockDevice } from 'node-cxl/flash';
 
-const headerBytes = 16;
+const HEADER_BYTES = 16;
 
 export class FlashLog {
   readonly #device: BlockDevice;
@@ -44,7 +44,7 @@ export class FlashLog {
   }
 
   #blocksFor(length: number): bigint {
-    return BigInt(Math.ceil((headerBytes + length) / this.#device.blockSize));
+    return BigInt(Math.ceil((HEADER_BYTES + length) / this.#device.blockSize));
   }
 
   /** The record's number, once it is on the LUN. ENOSPC is the caller's to resize. */
@@ -57,7 +57,7 @@ export class FlashLog {
     header.setUint32(0, this.#id);
     header.setUint32(4, number);
     header.setUint32(8, record.length);
-    bytes.set(record, headerBytes);
+    bytes.set(record, HEADER_BYTES);
     this.#starts.push(start);
     this.#next += blocks;
     await this.#device.write(start, bytes);
@@ -70,6 +70,6 @@ export class FlashLog {
     const first = await this.#device.read(start, 1);
     const length = new DataView(first.buffer).getUint32(8);
     const whole = await this.#device.read(start, Number(this.#blocksFor(length)));
-    return whole.subarray(headerBytes, headerBytes + length);
+    return whole.subarray(HEADER_BYTES, HEADER_BYTES + length);
   }
 }

@@ -6,8 +6,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gzipAfu } from './gzip-afu';
 
 const big = { endian: 'big' } as const;
-const doorbell = 0x00;
-const level = 0x10;
+const DOORBELL = 0x00;
+const LEVEL = 0x10;
 
 /** The user library of this AFU: it would run on a card as it runs on the mock. */
 class Gzip {
@@ -32,7 +32,7 @@ class Gzip {
     const registers = this.#context.mapProblemState({ endian: 'big' });
     const target = this.#system.allocate(options.room ?? source.length + 1024);
     try {
-      if (options.level !== undefined) registers.write64(level, options.level);
+      if (options.level !== undefined) registers.write64(LEVEL, options.level);
       const block = this.#block;
       block.store64(0, this.#system.addressOf(this.#context.hold(source)), big);
       block.store64(8, BigInt(source.length), big);
@@ -40,7 +40,7 @@ class Gzip {
       block.store64(24, BigInt(target.size), big);
       block.store32(40, 0, big);
       this.#system.memoryBarrier();
-      registers.write64(doorbell, 1n);
+      registers.write64(DOORBELL, 1n);
       await this.#context.waitForInterrupt(1, { timeout: 10000 });
       const result = block.load32(40, big);
       if (result !== 1) throw new Error(`gzip AFU: status ${result}`);
@@ -56,7 +56,7 @@ class Gzip {
     const registers = this.#context.mapProblemState({ endian: 'big' });
     this.#block.store64(0, address, big);
     this.#block.store64(8, 100n, big);
-    registers.write64(doorbell, 1n);
+    registers.write64(DOORBELL, 1n);
     try {
       await this.#context.waitForInterrupt(1, { timeout: 10000 });
     } finally {

@@ -35,12 +35,12 @@ import {
   Registers,
 } from 'node-cxl/mock';
 
-const status = { done: 1, tooSmall: 2, unreachable: 3 } as const;
+const STATUS = { done: 1, tooSmall: 2, unreachable: 3 } as const;
 
-const blockSize = 64;
+const BLOCK_SIZE = 64;
 /** A gzip file may have many members, so a step makes one of so many bytes and comes back. */
-const bytesPerStep = 64 * 1024;
-const areaSize = 0x10000;
+const BYTES_PER_STEP = 64 * 1024;
+const AREA_SIZE = 0x10000;
 
 export function gzipAfu(): AfuModel {
   return {
@@ -50,8 +50,8 @@ export function gzipAfu(): AfuModel {
       interruptsMinimum: 1,
       modes: ['directed'],
       // The first area is the AFU's own; each process has one after it.
-      problemStateSize: areaSize * 5,
-      perProcess: { offset: areaSize, size: areaSize },
+      problemStateSize: AREA_SIZE * 5,
+      perProcess: { offset: AREA_SIZE, size: AREA_SIZE },
       configRecords: [{ vendor: 0x1014, device: 0x0602, class: 0x120000 }],
     },
     // Nothing is shared between the processes, so the AFU is no more than this.
@@ -94,14 +94,14 @@ class GzipProcess implements ProcessLogic {
   step(): boolean {
     const job = this.#job;
     if (job === undefined) return false;
-    const length = Math.min(Number(job.left), bytesPerStep);
+    const length = Math.min(Number(job.left), BYTES_PER_STEP);
     // access() tells the program of what it cannot reach, by a data storage fault.
     const source = this.#process.access(job.source, length, 'read');
-    if (source === undefined) return this.#end(job, status.unreachable);
+    if (source === undefined) return this.#end(job, STATUS.unreachable);
     const member = gzipSync(source, { level: this.#level });
-    if (BigInt(member.length) > job.room) return this.#end(job, status.tooSmall);
+    if (BigInt(member.length) > job.room) return this.#end(job, STATUS.tooSmall);
     const target = this.#process.access(job.target, member.length, 'write');
-    if (target === undefined) return this.#end(job, status.unreachable);
+    if (target === undefined) return this.#end(job, STATUS.unreachable);
     target.set(member);
     this.#job = {
       source: job.source + BigInt(length),
@@ -111,7 +111,7 @@ class GzipProcess implements ProcessLogic {
       produced: job.produced + BigInt(member.length),
     };
     if (this.#job.left > 0n) return true;
-    return this.#end(this.#job, status.done);
+    return this.#end(this.#job, STATUS.done);
   }
 
   get #levelIsGood(): boolean {
@@ -137,7 +137,7 @@ class GzipProcess implements ProcessLogic {
     block?.setBigUint64(32, job.produced);
     // The status last: whoever polls for it may read the rest then.
     block?.setUint32(40, result);
-    if (result !== status.unreachable) this.#process.raiseInterrupt(1);
+    if (result !== STATUS.unreachable) this.#process.raiseInterrupt(1);
     return false;
   }
 
@@ -147,7 +147,7 @@ class GzipProcess implements ProcessLogic {
   }
 
   #block(direction: 'read' | 'write'): DataView | undefined {
-    const bytes = this.#process.access(this.#process.wed, blockSize, direction);
+    const bytes = this.#process.access(this.#process.wed, BLOCK_SIZE, direction);
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 }

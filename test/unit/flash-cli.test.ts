@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const program = path.resolve('dist/cli/main.js');
+const PROGRAM = path.resolve('dist/cli/main.js');
 
 describe('node-cxl flash', () => {
   let folder: string;
@@ -24,7 +24,7 @@ describe('node-cxl flash', () => {
   function run(...words: string[]): Promise<{ code: number; out: string; err: string }> {
     const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}` };
     return new Promise((resolve) => {
-      execFile(process.execPath, [program, 'flash', ...words], { env }, (error, out, err) => {
+      execFile(process.execPath, [PROGRAM, 'flash', ...words], { env }, (error, out, err) => {
         resolve({ code: error === null ? 0 : Number(error.code), out, err });
       });
     });
@@ -76,7 +76,7 @@ describe('node-cxl flash', () => {
       NODE_DEBUG: 'cxl',
     };
     const words = ['flash', 'bench', '/dev/sg1', '--superpipe', '--seconds', '600'];
-    const child = execFile(process.execPath, [program, ...words], { env });
+    const child = execFile(process.execPath, [PROGRAM, ...words], { env });
     let said = '';
     child.stderr?.on('data', (text) => {
       if (!said.includes('mmap') && String(text).includes('mmap')) child.kill('SIGINT');

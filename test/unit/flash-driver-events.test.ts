@@ -3,7 +3,7 @@ import { createMockCxl, type KernelContext, type MockCxl } from 'node-cxl/mock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { codeOf, provoke } from '../conformance/flash-target';
 
-const size = 4096;
+const SIZE = 4096;
 
 /** What an AFU driver behind the flash AFU would do: deliver events of one 16-bit word. */
 function driver(context: KernelContext) {
@@ -74,7 +74,7 @@ describe('an AFU driver’s events on a flash context', () => {
       words.push(event.type === 'afu-driver' ? event.decoded : 0);
     }
     expect(words).toEqual([1, 2, 3]);
-    await device.write(0, new Uint8Array(size));
+    await device.write(0, new Uint8Array(SIZE));
   });
 
   it('come on the new context after a recovery, once the driver has registered there', async () => {

@@ -7,7 +7,7 @@ import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../conformance/flash-target';
 
-const chunk = 65536n;
+const CHUNK = 65536n;
 
 function machine(options: FlashAdapterOptions = {}, pageSize: 4096 | 65536 = 65536): MockCxl {
   return createMockCxl({ cards: [], flash: [options], pageSize });
@@ -101,7 +101,7 @@ describe('a flash adapter of the mock', () => {
   });
 
   it('scrubs what a virtual LUN made so gives back', async () => {
-    const context = await (await lunOf(machine({ luns: [{ blocks: chunk }] }))).attach();
+    const context = await (await lunOf(machine({ luns: [{ blocks: CHUNK }] }))).attach();
     for (const writeSame of [false, true]) {
       const resource = await context.openVirtual({ blocks: 1, writeSame });
       await resource.blockDevice().write(5, new Uint8Array(4096).fill(7));

@@ -9,11 +9,11 @@ import type * as nativeModule from '../../../lib/native';
 import { codeOf, flashTarget, provoke } from '../../conformance/flash-target';
 
 const require = createRequire(import.meta.url);
-const node = '/dev/sg90';
+const NODE = '/dev/sg90';
 
 async function rawFile() {
   const { nativeBinding } = require('../../../dist/native') as typeof nativeModule;
-  return (await nativeBinding().flash!.openLun(node)) as LunFile;
+  return (await nativeBinding().flash!.openLun(NODE)) as LunFile;
 }
 
 function codeOfThrown(body: () => void): string {
@@ -103,7 +103,7 @@ describe('flash ioctls of the addon', () => {
     const target = await flashTarget();
     const lun = await target.lun();
     const context = await lun.attach();
-    const second = await openLun(node);
+    const second = await openLun(NODE);
     provoke(context, 'errorState', 50);
     const waiting = second.attach();
     await second.close();
@@ -116,7 +116,7 @@ describe('flash ioctls of the addon', () => {
     const { openLun } = require('node-cxl/flash');
     const { parentPort, workerData } = require('node:worker_threads');
     (async () => {
-      const lun = await openLun('${node}');
+      const lun = await openLun('${NODE}');
       await lun.enableSuperpipe();
       const context = await lun.attach();
       const device = (await context.openDirect()).blockDevice();
@@ -142,7 +142,7 @@ describe('flash ioctls of the addon', () => {
         await worker.terminate();
       }
       expect(cxl.backend).toBe('native');
-      const lun = await openLun(node);
+      const lun = await openLun(NODE);
       await lun.enableSuperpipe();
       const context = await lun.attach();
       await context.close();

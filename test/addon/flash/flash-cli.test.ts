@@ -7,11 +7,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type FlashTarget, flashTarget, provoke } from '../../conformance/flash-target';
 import { command } from '../../conformance/support/simulated-target';
 
-const program = path.resolve('dist/cli/main.js');
-const timeout = 60_000;
+const PROGRAM = path.resolve('dist/cli/main.js');
+const TIMEOUT = 60_000;
 
 // A process of its own, which shares the adapter of this one: what is set up here it finds.
-describe('node-cxl flash on the simulated device', { timeout }, () => {
+describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
   let folder: string;
   let source: string;
   let target: FlashTarget;
@@ -41,7 +41,7 @@ describe('node-cxl flash on the simulated device', { timeout }, () => {
   function run(words: string[], mounts?: string) {
     const env = { ...process.env, ...(mounts === undefined ? {} : { CXLSIM_MOUNTS: mounts }) };
     return new Promise<{ code: number; out: string; err: string }>((resolve) => {
-      execFile(process.execPath, [program, 'flash', ...words], { env }, (error, out, err) => {
+      execFile(process.execPath, [PROGRAM, 'flash', ...words], { env }, (error, out, err) => {
         resolve({ code: error === null ? 0 : Number(error.code), out, err });
       });
     });

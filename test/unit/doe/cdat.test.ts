@@ -14,9 +14,9 @@ import {
 } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
-const address = '0000:01:00.0';
+const ADDRESS = '0000:01:00.0';
 
-const everyKind: CdatStructure[] = [
+const EVERY_KIND: CdatStructure[] = [
   {
     kind: 'DSMAS',
     handle: 3,
@@ -50,8 +50,8 @@ const everyKind: CdatStructure[] = [
 ];
 
 async function mailboxWith(...protocols: MockProtocol[]) {
-  const doe = createMockDoe({ functions: [{ address, mailboxes: [{ protocols }] }] });
-  const [mailbox] = await doe.mailboxes(address);
+  const doe = createMockDoe({ functions: [{ address: ADDRESS, mailboxes: [{ protocols }] }] });
+  const [mailbox] = await doe.mailboxes(ADDRESS);
   return mailbox!;
 }
 
@@ -72,10 +72,10 @@ function chain(entries: Record<number, [number, Buffer]>): MockProtocol {
 
 describe('the CDAT', () => {
   it('is read whole and every kind of structure decoded', async () => {
-    const table = encodeCdat(everyKind, { sequence: 9 });
+    const table = encodeCdat(EVERY_KIND, { sequence: 9 });
     const read = await readCdat(await mailboxWith(tableAccess(table)));
     expect(read.bytes.equals(table)).toBe(true);
-    expect(read.structures).toEqual(everyKind);
+    expect(read.structures).toEqual(EVERY_KIND);
     expect(read.header).toEqual({
       length: table.length,
       revision: 1,
@@ -132,7 +132,7 @@ describe('the CDAT', () => {
   it('that changes between reads is read again', async () => {
     let reads = 0;
     const before = encodeCdat(memoryDeviceTable, { sequence: 1 });
-    const after = encodeCdat(everyKind, { sequence: 2 });
+    const after = encodeCdat(EVERY_KIND, { sequence: 2 });
     const mailbox = await mailboxWith(
       tableAccess(() => {
         reads += 1;
@@ -141,7 +141,7 @@ describe('the CDAT', () => {
     );
     const read = await readCdat(mailbox);
     expect(read.header.sequence).toBe(2);
-    expect(read.structures).toEqual(everyKind);
+    expect(read.structures).toEqual(EVERY_KIND);
   });
 
   it('that changes all the time is given up', async () => {

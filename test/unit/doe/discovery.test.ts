@@ -2,12 +2,12 @@ import { discoverIndex, wellKnownName } from 'node-cxl/doe';
 import { complianceMode, createMockDoe, type MockMailboxOptions, spdm } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
-const address = '0000:01:00.0';
+const ADDRESS = '0000:01:00.0';
 
 async function mailboxOf(options: MockMailboxOptions) {
-  const doe = createMockDoe({ functions: [{ address, mailboxes: [options] }] });
-  const [mailbox] = await doe.mailboxes(address);
-  return { mailbox: mailbox!, device: doe.function(address).mailboxes[0]! };
+  const doe = createMockDoe({ functions: [{ address: ADDRESS, mailboxes: [options] }] });
+  const [mailbox] = await doe.mailboxes(ADDRESS);
+  return { mailbox: mailbox!, device: doe.function(ADDRESS).mailboxes[0]! };
 }
 
 /** A discovery protocol that answers by the index it is asked. */

@@ -1,11 +1,11 @@
-import { type ExchangeOptions, maxPayloadBytes } from 'node-cxl/doe';
+import { type ExchangeOptions, MAX_PAYLOAD_BYTES } from 'node-cxl/doe';
 import { createMockDoe, type MockFaults, type MockMailbox, type MockProtocol } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
 const echoProtocol = { vendorId: 0x1234, type: 7 };
 const echo: MockProtocol = { ...echoProtocol, answer: (request) => Buffer.from(request) };
-const control = 0x08;
-const abortWrite = { kind: 'write', register: control, value: 1 };
+const CONTROL = 0x08;
+const abortWrite = { kind: 'write', register: CONTROL, value: 1 };
 
 async function setUp(faults: MockFaults = {}) {
   const doe = createMockDoe({
@@ -23,7 +23,7 @@ async function setUp(faults: MockFaults = {}) {
     exchange: (options: ExchangeOptions = {}) => mailbox!.exchange(echoProtocol, payload, options),
     aborts: () =>
       device.log
-        .filter(({ kind, register }) => kind === 'write' && register === control)
+        .filter(({ kind, register }) => kind === 'write' && register === CONTROL)
         .filter(({ value }) => value === 1).length,
   };
 }
@@ -72,7 +72,7 @@ describe('an exchange', () => {
 
   it('carries the longest object there is, its length written as 0', async () => {
     const { mailbox, device } = await setUp();
-    const payload = Buffer.alloc(maxPayloadBytes, 0x5a);
+    const payload = Buffer.alloc(MAX_PAYLOAD_BYTES, 0x5a);
     let turns = 0;
     const timer = setInterval(() => {
       turns += 1;
@@ -100,7 +100,7 @@ describe('arguments are refused before the device is touched', () => {
     const { mailbox, device } = await setUp();
     const refusal = { code: 'ERR_OUT_OF_RANGE' };
     await expect(mailbox.exchange(echoProtocol, Buffer.alloc(5))).rejects.toMatchObject(refusal);
-    const tooLong = Buffer.alloc(maxPayloadBytes + 4);
+    const tooLong = Buffer.alloc(MAX_PAYLOAD_BYTES + 4);
     await expect(mailbox.exchange(echoProtocol, tooLong)).rejects.toMatchObject(refusal);
     await expect(mailbox.exchange(echoProtocol, 'abcd' as never)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARG_TYPE',
@@ -374,7 +374,7 @@ describe('an AbortSignal', () => {
   it('in the middle of a long answer: the exchange is aborted, the mailbox idle', async () => {
     const world = await setUp();
     const controller = new AbortController();
-    const call = world.mailbox.exchange(echoProtocol, Buffer.alloc(maxPayloadBytes), {
+    const call = world.mailbox.exchange(echoProtocol, Buffer.alloc(MAX_PAYLOAD_BYTES), {
       signal: controller.signal,
     });
     setTimeout(() => controller.abort(), 10);

@@ -5,8 +5,8 @@ import path from 'node:path';
 import { Doe, SysfsPci } from 'node-cxl/doe';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-const address = '0000:0d:00.0';
-const mailboxAt = 0x190;
+const ADDRESS = '0000:0d:00.0';
+const MAILBOX_OFFSET = 0x190;
 let root: string;
 let devices: string;
 let cxlDevices: string;
@@ -33,9 +33,9 @@ function addFunction(at: string, bytes = 4096): string {
   const config = Buffer.alloc(bytes);
   config.writeUInt32LE(0x0d93_8086, 0);
   if (bytes > 256) {
-    config.writeUInt32LE(0x0001_000b + mailboxAt * 2 ** 20, 0x100);
-    config.writeUInt32LE(0x0001_002e, mailboxAt);
-    config.writeUInt32LE(0x0000_0007, mailboxAt + 4);
+    config.writeUInt32LE(0x0001_000b + MAILBOX_OFFSET * 2 ** 20, 0x100);
+    config.writeUInt32LE(0x0001_002e, MAILBOX_OFFSET);
+    config.writeUInt32LE(0x0000_0007, MAILBOX_OFFSET + 4);
   }
   writeFileSync(path.join(device, 'config'), config);
   symlinkSync(device, path.join(devices, at));
@@ -72,14 +72,14 @@ async function lockElsewhere(file: string, offset: number, length: number): Prom
 describe('PCI functions in sysfs', () => {
   it('are listed and their mailboxes found', async () => {
     addFunction('0000:0e:00.0', 256);
-    addFunction(address);
+    addFunction(ADDRESS);
     const doe = open();
-    expect(await doe.functions()).toEqual([address, '0000:0e:00.0']);
+    expect(await doe.functions()).toEqual([ADDRESS, '0000:0e:00.0']);
     const [mailbox, ...more] = await doe.mailboxes();
     expect(more).toEqual([]);
     expect(mailbox).toMatchObject({
-      address,
-      offset: mailboxAt,
+      address: ADDRESS,
+      offset: MAILBOX_OFFSET,
       version: 1,
       interrupt: { supported: true, messageNumber: 3 },
       owner: { kernelFeatures: [], kernelTables: [] },
@@ -87,7 +87,7 @@ describe('PCI functions in sysfs', () => {
   });
 
   it('that are not there: a clear refusal', async () => {
-    await expect(open().mailboxes(address)).rejects.toMatchObject({
+    await expect(open().mailboxes(ADDRESS)).rejects.toMatchObject({
       code: 'ENOENT',
       syscall: 'open',
     });
@@ -96,18 +96,18 @@ describe('PCI functions in sysfs', () => {
   });
 
   it('whose config file ends after 64 bytes although it says 4096', async () => {
-    addFunction(address, 64);
+    addFunction(ADDRESS, 64);
     const doe = open();
     // A PCI Express function of a user who is not root, as far as can be read.
     writeFileSync(
-      path.join(devices, address, 'config'),
+      path.join(devices, ADDRESS, 'config'),
       Buffer.from(`${'00'.repeat(6)}1000${'00'.repeat(44)}40${'00'.repeat(11)}`, 'hex'),
     );
-    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'ENODATA' });
+    await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'ENODATA' });
   });
 
   it('tell their driver, what the kernel found, and the tables it read', async () => {
-    const device = addFunction(address);
+    const device = addFunction(ADDRESS);
     symlinkSync(path.join(root, 'bus/pci/drivers/cxl_pci'), path.join(device, 'driver'));
     mkdirSync(path.join(device, 'doe_features'));
     for (const name of ['1e98:02', '0001:00'])
@@ -121,7 +121,7 @@ describe('PCI functions in sysfs', () => {
       symlinkSync(uport, path.join(cxlDevices, name, 'uport'));
       writeFileSync(path.join(cxlDevices, name, 'CDAT'), '');
     }
-    expect((await open().scanFunction(address)).owner).toEqual({
+    expect((await open().scanFunction(ADDRESS)).owner).toEqual({
       driver: 'cxl_pci',
       kernelFeatures: ['0001:00', '1e98:02'],
       kernelTables: [path.join(cxlDevices, 'endpoint3/CDAT')],
@@ -138,23 +138,23 @@ describe('PCI functions in sysfs', () => {
 
 describe('an exchange over a config file', () => {
   it('writes whole dwords, in order, and aborts what nobody answers', async () => {
-    addFunction(address);
-    const [mailbox] = await open().mailboxes(address);
+    addFunction(ADDRESS);
+    const [mailbox] = await open().mailboxes(ADDRESS);
     const call = mailbox!.exchange({ vendorId: 0x1e98, type: 2 }, Buffer.from('01020304', 'hex'), {
       timeout: 20,
     });
     await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT' });
-    const config = readFileSync(path.join(devices, address, 'config'));
-    expect(config.subarray(mailboxAt + 0x08, mailboxAt + 0x18).toString('hex')).toBe(
+    const config = readFileSync(path.join(devices, ADDRESS, 'config'));
+    expect(config.subarray(MAILBOX_OFFSET + 0x08, MAILBOX_OFFSET + 0x18).toString('hex')).toBe(
       '010000000000000001020304' + '00000000',
     );
   });
 
   it('waits for another process that holds the registers, and no longer', async () => {
-    const device = addFunction(address);
-    const [mailbox] = await open().mailboxes(address);
+    const device = addFunction(ADDRESS);
+    const [mailbox] = await open().mailboxes(ADDRESS);
     const config = path.join(device, 'config');
-    const child = await lockElsewhere(config, mailboxAt, 0x18);
+    const child = await lockElsewhere(config, MAILBOX_OFFSET, 0x18);
     const before = readFileSync(config);
     const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeout: 20 });
     let settled = false;
@@ -172,17 +172,17 @@ describe('an exchange over a config file', () => {
   });
 
   it('does not wait for one that holds the registers of another mailbox', async () => {
-    const device = addFunction(address);
-    const [mailbox] = await open().mailboxes(address);
-    await lockElsewhere(path.join(device, 'config'), mailboxAt + 0x20, 0x18);
+    const device = addFunction(ADDRESS);
+    const [mailbox] = await open().mailboxes(ADDRESS);
+    await lockElsewhere(path.join(device, 'config'), MAILBOX_OFFSET + 0x20, 0x18);
     const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeout: 20 });
     await expect(call).rejects.toMatchObject({ syscall: 'doe(wait)' });
   });
 
   it('without the addon nothing is sent', async () => {
-    const device = addFunction(address);
+    const device = addFunction(ADDRESS);
     const lock = () => -38;
-    const [mailbox] = await new Doe(new SysfsPci({ devices, cxlDevices, lock })).mailboxes(address);
+    const [mailbox] = await new Doe(new SysfsPci({ devices, cxlDevices, lock })).mailboxes(ADDRESS);
     const before = readFileSync(path.join(device, 'config'));
     await expect(mailbox!.discover()).rejects.toMatchObject({ code: 'ENOSYS' });
     expect(readFileSync(path.join(device, 'config')).equals(before)).toBe(true);
