@@ -21,7 +21,7 @@ export function sourceContextId(token: CloneToken, parentProcessId: number): big
   }
   if (processId !== parentProcessId) {
     throw stateError(
-      `process ${processId} made this token, and only a direct child of it can clone; the parent of this process is ${parentProcessId}`,
+      `process ${processId} made this token, and only its direct child can clone from it; the parent of this process is ${parentProcessId}`,
     );
   }
   return BigInt(`0x${contextId}`);

@@ -16,19 +16,21 @@ import { CompletionMonitor, type MonitoredQueue } from './completion-monitor';
 import { Ring, type SlotCommand } from './ring';
 import { registers } from './sislite';
 
+/** A submitted command. */
 interface Pending {
   readonly command: Command;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
   attempts: number;
   /** The caller aborted. The AFU still uses the buffer until the command completes. */
-  abandoned: boolean;
+  aborted: boolean;
   unlisten: (() => void) | undefined;
 }
 
 /** Longest pause before a retry, in milliseconds. */
 const MAX_RETRY_DELAY = 64;
 
+/** The queue of one context. It uses the AFU only through its Ring and the host-transport page. */
 export class CommandQueue implements MonitoredQueue {
   readonly statistics: QueueStatistics = {
     issued: 0,
@@ -46,16 +48,20 @@ export class CommandQueue implements MonitoredQueue {
   readonly #owner: QueueOwner;
   readonly #options: QueueOptions;
   readonly #monitor: CompletionMonitor;
+  /** The command in flight in each slot. */
   readonly #slots: (Pending | undefined)[];
   readonly #freeSlots: number[] = [];
   #waiting: Pending[] = [];
+  /** Commands that wait for their retry. */
   readonly #delayed = new Map<Pending, NodeJS.Timeout>();
   #inFlight = 0;
+  /** How many commands the AFU takes before cmd_room must be read again. */
   #room = 0;
   #paused = false;
+  /** What every later command fails with. */
   #ended: CxlError | undefined;
   #recovering = false;
-  readonly #idle: (() => void)[] = [];
+  readonly #drainWaiters: (() => void)[] = [];
 
   constructor(system: Cxl, owner: QueueOwner, options: QueueOptions) {
     this.#owner = owner;
@@ -67,6 +73,7 @@ export class CommandQueue implements MonitoredQueue {
     this.unmapSupported = this.ring.program(owner.page);
   }
 
+  /** Resolves when the command has succeeded. @throws CommandError, ECANCELED, AbortError */
   submit(command: Command, signal?: AbortSignal): Promise<void> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     if (signal?.aborted) return Promise.reject(new AbortError(signal));
@@ -76,7 +83,7 @@ export class CommandQueue implements MonitoredQueue {
         resolve,
         reject,
         attempts: 0,
-        abandoned: false,
+        aborted: false,
         unlisten: undefined,
       };
       if (signal !== undefined) this.#listen(pending, signal);
@@ -87,20 +94,22 @@ export class CommandQueue implements MonitoredQueue {
 
   /** Resolves once all commands, also aborted ones, have left the AFU. */
   async drained(): Promise<void> {
-    if (this.busy) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    if (this.busy) await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
   }
 
+  /** Paused or ended. */
   get stopped(): boolean {
     return this.#paused || this.#ended !== undefined;
   }
 
+  /** Whether any command is unsettled, or aborted but still in flight. */
   get busy(): boolean {
     return this.#inFlight > 0 || this.#waiting.length > 0 || this.#delayed.size > 0;
   }
 
   #listen(pending: Pending, signal: AbortSignal): void {
     pending.unlisten = onAbort(signal, () => {
-      pending.abandoned = true;
+      pending.aborted = true;
       pending.reject(new AbortError(signal));
       // A command that was not issued is dropped.
       this.#waiting = this.#waiting.filter((one) => one !== pending);
@@ -180,10 +189,10 @@ export class CommandQueue implements MonitoredQueue {
     const outcome = outcomeOf(status);
     const { command } = pending;
     if (outcome === 'done' && command.data !== undefined && !command.hostWrite) {
-      if (!pending.abandoned) command.data.set(this.ring.bounce(slot, command.data.length));
+      if (!pending.aborted) command.data.set(this.ring.bounce(slot, command.data.length));
     }
     this.#release(slot);
-    if (pending.abandoned) return;
+    if (pending.aborted) return;
     if (outcome === 'retry' && pending.attempts <= this.#options.retries) {
       this.statistics.retried += 1;
       this.#delay(pending);
@@ -221,7 +230,7 @@ export class CommandQueue implements MonitoredQueue {
   #checkIdle(): void {
     if (this.busy) return;
     this.#monitor.stop();
-    for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of this.#drainWaiters.splice(0)) resolve();
   }
 
   countInterrupt(): void {
@@ -283,7 +292,7 @@ export class CommandQueue implements MonitoredQueue {
     for (const [slot, pending] of this.#slots.entries()) {
       if (pending === undefined) continue;
       this.#release(slot);
-      if (!pending.abandoned) taken.push(pending);
+      if (!pending.aborted) taken.push(pending);
     }
     return taken;
   }
@@ -291,7 +300,7 @@ export class CommandQueue implements MonitoredQueue {
   #rejectAll(pendings: Iterable<Pending>, error: CxlError): void {
     for (const pending of pendings) {
       pending.unlisten?.();
-      if (pending.abandoned) continue;
+      if (pending.aborted) continue;
       this.statistics.failed += 1;
       pending.reject(error);
     }
@@ -306,7 +315,7 @@ export class CommandQueue implements MonitoredQueue {
     for (const timer of this.#delayed.values()) clearTimeout(timer);
     this.#delayed.clear();
     this.#rejectAll(left, error);
-    for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of this.#drainWaiters.splice(0)) resolve();
   }
 
   /**

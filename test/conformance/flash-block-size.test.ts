@@ -1,14 +1,6 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  CHUNK,
-  COMMAND_MODES,
-  codeOf,
-  type FlashTarget,
-  flashTarget,
-  LUN_BLOCKS,
-  provoke,
-} from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 
 const SIZE = 512;
 /** A block of the LUN is an eighth of the unit that sizes of virtual LUNs are told in. */
@@ -20,19 +12,13 @@ function pattern(seed: number, blocks = 1): Uint8Array {
 
 for (const mode of COMMAND_MODES) {
   describe(`a LUN with blocks of 512 bytes, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode);
     let lun: Lun;
     let context: FlashContext;
 
     beforeEach(async () => {
-      target = await flashTarget(mode);
       lun = await target.lun(3);
-      context = await lun.attach();
-    });
-
-    afterEach(async () => {
-      await context.close();
-      await target.close();
+      context = await target.attach(lun);
     });
 
     it('says so at ATTACH, as does what a command can move', async () => {
@@ -82,7 +68,7 @@ for (const mode of COMMAND_MODES) {
     it('is recovered with it', async () => {
       const device = (await context.openVirtual({ blocks: 1 })).blockDevice();
       await device.write(11, pattern(4));
-      provoke(context, 'errorState', 5);
+      inject(context, 'errorState', 5);
       await context.recover();
       expect(Buffer.from(await device.read(11, 1)).equals(pattern(4))).toBe(true);
     });

@@ -1,18 +1,13 @@
 import { type LunInfo, listLuns, openLun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget, LUN_BLOCKS } from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LUN_BLOCKS, testTarget } from './flash-target';
 
 describe('the LUNs of a flash adapter, as sysfs shows them', () => {
-  let target: FlashTarget;
+  const target = testTarget();
   let luns: LunInfo[];
 
   beforeEach(async () => {
-    target = await flashTarget();
     luns = await listLuns(target);
-  });
-
-  afterEach(async () => {
-    await target.close();
   });
 
   it('have a row for each port, with both nodes of each', () => {

@@ -1,44 +1,30 @@
 import type { AttachOptions, BlockDevice, FlashContext, Lun, Resource } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  CHUNK,
-  COMMAND_MODES,
-  codeOf,
-  type FlashTarget,
-  flashTarget,
-  provoke,
-} from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CHUNK, COMMAND_MODES, codeOf, inject, testTarget } from './flash-target';
 
 const SIZE = 4096;
 const WATCH_INTERVAL = 10;
 
 for (const mode of COMMAND_MODES) {
   describe(`an adapter whose reset failed, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode, { rebind: true });
     let lun: Lun;
     let context: FlashContext;
     let resource: Resource;
 
     beforeEach(async () => {
-      target = await flashTarget(mode);
       lun = await target.lun();
     });
 
-    afterEach(async () => {
-      await context.close();
-      await target.close();
-      target.rebind();
-    });
-
     async function attach(options: AttachOptions = {}): Promise<BlockDevice> {
-      context = await lun.attach({ watchInterval: WATCH_INTERVAL, ...options });
+      context = await target.attach(lun, { watchInterval: WATCH_INTERVAL, ...options });
       resource = await context.openVirtual({ blocks: CHUNK });
       return resource.blockDevice();
     }
 
     function fail(milliseconds = 5): void {
-      provoke(context, 'resetFails', 1);
-      provoke(context, 'errorState', milliseconds);
+      inject(context, 'resetFails', 1);
+      inject(context, 'errorState', milliseconds);
     }
 
     it('is ENODEV to every call that does not let go', async () => {
@@ -83,7 +69,7 @@ for (const mode of COMMAND_MODES) {
 
     it('fails the commands in flight with its reason, each once, and all later ones', async () => {
       const device = await attach({ queueDepth: 64 });
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       let settled = 0;
       const codes = [...Array(100).keys()].map((i) =>
         codeOf(device.write(i, new Uint8Array(SIZE)).finally(() => (settled += 1))),

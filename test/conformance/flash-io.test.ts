@@ -1,14 +1,13 @@
 import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   CHUNK,
   COMMAND_MODES,
   codeOf,
-  type FlashTarget,
-  flashTarget,
+  inject,
   LUN_BLOCKS,
-  provoke,
   statusWord,
+  testTarget,
 } from './flash-target';
 
 const SIZE = 4096;
@@ -26,25 +25,16 @@ function failure(promise: Promise<unknown>): Promise<CommandError> {
 
 for (const mode of COMMAND_MODES) {
   describe(`block I/O, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode);
     let context: FlashContext;
 
-    beforeEach(async () => {
-      target = await flashTarget(mode);
-    });
-
-    afterEach(async () => {
-      await context.close();
-      await target.close();
-    });
-
     async function direct(options: AttachOptions = {}, index = 0): Promise<BlockDevice> {
-      context = await (await target.lun(index)).attach(options);
+      context = await target.attach(await target.lun(index), options);
       return (await context.openDirect()).blockDevice();
     }
 
     async function virtual(blocks: bigint, options: AttachOptions = {}): Promise<BlockDevice> {
-      context = await (await target.lun()).attach(options);
+      context = await target.attach(await target.lun(), options);
       return (await context.openVirtual({ blocks })).blockDevice();
     }
 
@@ -141,18 +131,18 @@ for (const mode of COMMAND_MODES) {
 
     it('issues no more than the queue is deep, and than the AFU has room for', async () => {
       const device = await virtual(CHUNK, { queueDepth: 200, completion: 'poll' });
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const writes = [...Array(400).keys()].map((i) => device.write(i, pattern(i)));
       // Room is what the AFU says; the submission ring has as much as the queue is deep.
       expect(context.statistics?.maxInFlight).toBe(mode === 'sq' ? 200 : 128);
-      provoke(context, 'hold', 0);
+      inject(context, 'hold', 0);
       await Promise.all(writes);
       expect(context.statistics?.completed).toBe(400);
     });
 
     it('keeps the resources of a context apart', async () => {
       const lun = await target.lun();
-      context = await lun.attach();
+      context = await target.attach(lun);
       const first = (await context.openVirtual({ blocks: 1 })).blockDevice();
       const second = (await context.openVirtual({ blocks: 1 })).blockDevice();
       await Promise.all([first.write(0, pattern(1)), second.write(0, pattern(2))]);
@@ -205,10 +195,10 @@ for (const mode of COMMAND_MODES) {
       const device = await direct({ retries: 3 });
       for (const [, codes, extra] of retried) {
         const before = context.statistics?.issued ?? 0;
-        provoke(context, 'status', extra, statusWord(codes), 2);
+        inject(context, 'status', extra, statusWord(codes), 2);
         await device.read(0, 1);
         expect((context.statistics?.issued ?? 0) - before).toBe(3);
-        provoke(context, 'status', extra, statusWord(codes), 4);
+        inject(context, 'status', extra, statusWord(codes), 4);
         const error = await failure(device.read(0, 1));
         expect(error.attempts).toBe(4);
         expect(error.message).toContain('after 4 attempts');
@@ -236,7 +226,7 @@ for (const mode of COMMAND_MODES) {
     it('reports hard errors at once', async () => {
       const device = await direct();
       for (const [code, codes] of hard) {
-        provoke(context, 'status', 0, statusWord(codes));
+        inject(context, 'status', 0, statusWord(codes));
         const error = await failure(device.read(0, 1));
         expect([error.code, error.attempts, codes]).toEqual([code, 1, codes]);
       }
@@ -247,44 +237,44 @@ for (const mode of COMMAND_MODES) {
     it('decodes sense data into the error, and takes a recovered error for a success', async () => {
       const device = await direct();
       const check = statusWord({ flags: 0x80, scsi: 0x02 });
-      provoke(context, 'status', 0x031100, check);
+      inject(context, 'status', 0x031100, check);
       const error = await failure(device.read(0, 1));
       expect(error.code).toBe('EIO');
       expect(error.sense).toMatchObject({ key: 'medium-error', code: 0x11, qualifier: 0 });
       expect(error.message).toContain('unrecovered read error');
-      provoke(context, 'status', 0x062a09, check);
+      inject(context, 'status', 0x062a09, check);
       const attention = await failure(device.read(0, 1));
       expect(attention.sense?.meaning).toBe('capacity data has changed');
       expect(attention.message).toContain('verify()');
       expect(await device.resource.verify(attention.sense)).toBe(false);
-      provoke(context, 'status', 0x010000, check);
+      inject(context, 'status', 0x010000, check);
       await device.read(0, 1);
     });
 
     it('passes the LUN’s own refusal on when it has shrunk unnoticed', async () => {
       const device = await direct({}, 2);
-      provoke(context, 'capacity', 2, 500n);
+      inject(context, 'capacity', 2, 500n);
       const error = await failure(device.read(600, 1));
       expect(error.sense).toMatchObject({ key: 'illegal-request', code: 0x21 });
-      provoke(context, 'capacity', 2, 1000n);
+      inject(context, 'capacity', 2, 1000n);
     });
 
     it('goes on over the other port, and reports when none is left', async () => {
       await target.lun(0, 1);
       const device = await virtual(1n);
-      provoke(context, 'ports', 0b10);
+      inject(context, 'ports', 0b10);
       await device.write(0, pattern(8));
-      provoke(context, 'ports', 0);
+      inject(context, 'ports', 0);
       const error = await failure(device.read(0, 1));
       expect(error.status.afuCode).toBe(0x20);
       expect(error.message).toContain('no port');
-      provoke(context, 'ports', 0b11);
+      inject(context, 'ports', 0b11);
       expect((await device.read(0, 1))[0]).toBe(8);
     });
 
     it('rejects at once on abort; the command completes all the same', async () => {
       const device = await direct({ completion: 'poll' });
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const memory = target.system.allocate(SIZE);
       new Uint8Array(memory.buffer).set(pattern(6));
       const controller = new AbortController();
@@ -292,7 +282,7 @@ for (const mode of COMMAND_MODES) {
       const code = codeOf(write);
       controller.abort();
       expect(await code).toBe('ABORT_ERR');
-      provoke(context, 'hold', 0);
+      inject(context, 'hold', 0);
       await device.drained();
       expect((await device.read(7, 1))[0]).toBe(6);
       expect(await codeOf(device.read(0, 1, { signal: AbortSignal.abort() }))).toBe('ABORT_ERR');
@@ -306,7 +296,7 @@ for (const mode of COMMAND_MODES) {
       process.on('warning', onWarning);
       try {
         const device = await direct();
-        provoke(context, 'hold', 1);
+        inject(context, 'hold', 1);
         const controller = new AbortController();
         const { signal } = controller;
         const reads = Array.from({ length: 20 }, (_, lba) =>
@@ -316,7 +306,7 @@ for (const mode of COMMAND_MODES) {
         controller.abort();
         const names = (await Promise.all(reads)).map(({ name }) => name);
         expect(new Set(names)).toEqual(new Set(['AbortError']));
-        provoke(context, 'hold', 0);
+        inject(context, 'hold', 0);
         await device.drained();
         expect(warnings).toEqual([]);
       } finally {
@@ -326,13 +316,13 @@ for (const mode of COMMAND_MODES) {
 
     it('drops an aborted command that was not issued', async () => {
       const device = await direct({ queueDepth: 1, completion: 'poll' });
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const first = device.write(0, pattern(1));
       const controller = new AbortController();
       const second = codeOf(device.write(0, pattern(2), { signal: controller.signal }));
       controller.abort();
       expect(await second).toBe('ABORT_ERR');
-      provoke(context, 'hold', 0);
+      inject(context, 'hold', 0);
       await first;
       await device.drained();
       expect((await device.read(0, 1))[0]).toBe(1);
@@ -342,7 +332,7 @@ for (const mode of COMMAND_MODES) {
     it('settles every command when the context is closed under them, each once', async () => {
       const device = await direct({ queueDepth: 16 });
       await device.write(0, pattern(1));
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const settled: number[] = [];
       const codes = [...Array(40).keys()].map((i) =>
         codeOf(device.write(i, pattern(i)).finally(() => settled.push(i))),
@@ -354,21 +344,21 @@ for (const mode of COMMAND_MODES) {
       expect(settled.length).toBe(40);
       expect(new Set(settled).size).toBe(40);
       expect(page.mapped).toBe(false);
-      context = await (await target.lun(1)).attach();
-      provoke(context, 'hold', 0);
+      context = await target.attach(await target.lun(1));
+      inject(context, 'hold', 0);
     });
 
     it('settles commands of a LUN that is detached under them', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
-      context = await lun.attach();
+      context = await target.attach(lun);
       await context.join(other);
       const device = (await context.openDirect(other)).blockDevice();
       const kept = (await context.openDirect(lun)).blockDevice();
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const codes = [0, 1, 2].map((i) => codeOf(device.read(i, 1)));
       const fine = kept.read(0, 1);
       await context.detach(other);
-      provoke(context, 'hold', 0);
+      inject(context, 'hold', 0);
       // The handle table no longer has the entry: the AFU says so.
       expect(await Promise.all(codes)).toEqual(['EINVAL', 'EINVAL', 'EINVAL']);
       await fine;

@@ -1,6 +1,6 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { codeOf, inject, testTarget } from './flash-target';
 
 /** What the driver and the adapter have. */
 const MAX_CONTEXTS = 512;
@@ -8,23 +8,17 @@ const INTERRUPTS = 2037;
 const TIMEOUT = 120_000;
 
 describe('what there is no more of', { timeout: TIMEOUT }, () => {
-  let target: FlashTarget;
+  const target = testTarget();
   let lun: Lun;
   let contexts: FlashContext[];
 
   beforeEach(async () => {
-    target = await flashTarget();
     lun = await target.lun();
     contexts = [];
   });
 
-  afterEach(async () => {
-    for (const context of contexts) await context.close();
-    await target.close();
-  });
-
   async function attach(options = {}): Promise<FlashContext> {
-    const context = await lun.attach(options);
+    const context = await target.attach(lun, options);
     contexts.push(context);
     return context;
   }
@@ -47,7 +41,7 @@ describe('what there is no more of', { timeout: TIMEOUT }, () => {
     while (contexts.length < MAX_CONTEXTS) await attach({ interrupts: 2 });
     expect(await codeOf(lun.attach({ interrupts: 2 }))).toBe('ENODEV');
     const [first, second] = contexts as [FlashContext, FlashContext];
-    provoke(first, 'errorState', 5);
+    inject(first, 'errorState', 5);
     expect(await codeOf(first.recover())).toBe('ENODEV');
     await second.close();
     expect((await first.recover()).reset).toBe(true);
@@ -73,13 +67,13 @@ describe('what there is no more of', { timeout: TIMEOUT }, () => {
     // One block has the last LBA 0, which the driver takes for none known.
     const attention = new Uint8Array(18);
     attention.set([0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x2a]);
-    provoke(context, 'capacity', 2, 1n);
+    inject(context, 'capacity', 2, 1n);
     await resource.verify(attention);
     expect(resource.blocks).toBe(1n);
-    provoke(context, 'unreadable', 2, 1n);
+    inject(context, 'unreadable', 2, 1n);
     expect(await codeOf(small.attach())).toBe('ENODEV');
-    provoke(context, 'unreadable', 2, 0n);
-    provoke(context, 'capacity', 2, 1000n);
+    inject(context, 'unreadable', 2, 0n);
+    inject(context, 'capacity', 2, 1000n);
     const second = await small.attach();
     expect(second.geometry().blocks).toBe(1000n);
     await second.close();

@@ -1,41 +1,23 @@
 import { type AttachOptions, type FlashContext, flashFlags, type Lun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  CHUNK,
-  COMMAND_MODES,
-  codeOf,
-  type FlashTarget,
-  flashTarget,
-  LUN_BLOCKS,
-  provoke,
-} from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 import type { FlashChild } from './support/flash-child';
 
 const CHUNKS = LUN_BLOCKS[0] / CHUNK;
 
 for (const mode of COMMAND_MODES) {
   describe(`two processes on a flash adapter, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode);
     let lun: Lun;
     let child: FlashChild;
-    let contexts: FlashContext[];
 
     beforeEach(async () => {
-      target = await flashTarget(mode);
       lun = await target.lun();
       child = await target.child();
-      contexts = [];
     });
 
-    afterEach(async () => {
-      for (const context of contexts) await context.close();
-      await target.close();
-    });
-
-    async function attach(options: AttachOptions = {}): Promise<FlashContext> {
-      const context = await lun.attach({ watchInterval: 10, ...options });
-      contexts.push(context);
-      return context;
+    function attach(options: AttachOptions = {}): Promise<FlashContext> {
+      return target.attach(lun, { watchInterval: 10, ...options });
     }
 
     function block(value: number): Uint8Array {
@@ -112,7 +94,7 @@ for (const mode of COMMAND_MODES) {
         const context = await attach();
         const before = (await child.token()).contextId;
         expect(await child.isHealthy()).toBe(true);
-        provoke(context, 'errorState', 100);
+        inject(context, 'errorState', 100);
         // The child's mapping follows when its device next looks.
         for (let turn = 0; turn < 1000 && (await child.isHealthy()); turn += 1);
         expect(await child.isHealthy()).toBe(false);
@@ -227,7 +209,7 @@ for (const mode of COMMAND_MODES) {
         const first = await context.openVirtual({ blocks: 1n });
         const resource = await context.openVirtual({ blocks: 1n });
         const contextIdDst = await child.attach();
-        provoke(context, 'slowSync', 0, 0n, 2);
+        inject(context, 'slowSync', 0, 0n, 2);
         const contextIdSrc = context.id;
         expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc, contextIdDst }))).toBe(
           'EAGAIN',

@@ -1,9 +1,9 @@
 import type { BlockDevice, FlashContext } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { COMMAND_MODES, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { describe, expect, it } from 'vitest';
+import { ALL_ONES_64 } from '../../lib/shared/all-ones';
+import { COMMAND_MODES, codeOf, inject, testTarget } from './flash-target';
 
 const SIZE = 4096;
-const allOnes = (1n << 64n) - 1n;
 
 function block(round: number, index: number): Uint8Array {
   const bytes = new Uint8Array(SIZE).fill(index);
@@ -13,20 +13,11 @@ function block(round: number, index: number): Uint8Array {
 
 for (const mode of COMMAND_MODES) {
   describe(`recovery, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode);
     let context: FlashContext;
 
-    beforeEach(async () => {
-      target = await flashTarget(mode);
-    });
-
-    afterEach(async () => {
-      await context.close();
-      await target.close();
-    });
-
     async function device(options = {}): Promise<BlockDevice> {
-      context = await (await target.lun()).attach({ watchInterval: 10, ...options });
+      context = await target.attach(await target.lun(), { watchInterval: 10, ...options });
       return (await context.openVirtual({ blocks: 1000 })).blockDevice();
     }
 
@@ -35,8 +26,8 @@ for (const mode of COMMAND_MODES) {
       await disk.write(3, block(1, 3));
       const { id, registers: page, context: plain } = context;
       expect(context.isHealthy()).toBe(true);
-      provoke(context, 'errorState', 30);
-      expect(page.read64(0)).toBe(allOnes);
+      inject(context, 'errorState', 30);
+      expect(page.read64(0)).toBe(ALL_ONES_64);
       expect(context.isHealthy()).toBe(false);
       const recovery = await context.recover();
       expect(recovery).toMatchObject({ reset: true, previousId: id, id: context.id });
@@ -50,7 +41,7 @@ for (const mode of COMMAND_MODES) {
 
     it('is one for those who ask at once, and nothing the second time', async () => {
       await device();
-      provoke(context, 'errorState', 20);
+      inject(context, 'errorState', 20);
       const [one, two] = await Promise.all([context.recover(), context.recover()]);
       expect(one).toBe(two);
       expect((await context.recover()).reset).toBe(false);
@@ -58,7 +49,7 @@ for (const mode of COMMAND_MODES) {
 
     it('makes other calls wait until the reset is over', async () => {
       await device();
-      provoke(context, 'errorState', 30);
+      inject(context, 'errorState', 30);
       const lun = await target.lun(1);
       const other = await lun.attach();
       expect(other.isHealthy()).toBe(true);
@@ -69,7 +60,7 @@ for (const mode of COMMAND_MODES) {
       await device();
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       const order: string[] = [];
-      provoke(context, 'errorState', 500);
+      inject(context, 'errorState', 500);
       const waiting = other.attach().finally(() => order.push('ATTACH'));
       const release = lun
         .call('RELEASE', { contextId: context.id, rsrcHandle: 0n })
@@ -85,7 +76,7 @@ for (const mode of COMMAND_MODES) {
       await device();
       await context.join(await target.lun(1));
       const old = context.id;
-      provoke(context, 'errorState', 10);
+      inject(context, 'errorState', 10);
       await context.recover();
       for (const lun of context.luns) {
         expect(await codeOf(lun.call('RECOVER_AFU', { contextId: old }))).toBe('EINVAL');
@@ -102,8 +93,8 @@ for (const mode of COMMAND_MODES) {
           disk.write(i, block(round, i)).then(() => acknowledged.add(i)),
         );
         // Some are carried out, then the rest is caught in the AFU.
-        if (round % 2 === 0) provoke(context, 'hold', 1);
-        provoke(context, 'errorState', 15);
+        if (round % 2 === 0) inject(context, 'hold', 1);
+        inject(context, 'errorState', 15);
         await Promise.all(writes);
         expect(acknowledged.size).toBe(64);
         for (const i of acknowledged) {
@@ -121,9 +112,9 @@ for (const mode of COMMAND_MODES) {
     it('says of each command it took so, where that is asked for', async () => {
       const disk = await device({ onReset: 'fail', queueDepth: 64 });
       await disk.write(0, block(1, 0));
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const codes = [...Array(64).keys()].map((i) => codeOf(disk.write(i, block(2, i))));
-      provoke(context, 'errorState', 15);
+      inject(context, 'errorState', 15);
       const outcome = await Promise.all(codes);
       expect(outcome).toEqual(codes.map(() => 'ECANCELED'));
       // The context is good again; what was not acknowledged was not written here.

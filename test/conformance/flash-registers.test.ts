@@ -1,10 +1,10 @@
 import type { ProblemState } from 'node-cxl';
 import type { FlashContext } from 'node-cxl/flash';
 import { provokeCommands, provokeRegisters } from 'node-cxl/mock';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget, provoke } from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ALL_ONES_64 } from '../../lib/shared/all-ones';
+import { inject, testTarget } from './flash-target';
 
-const allOnes = (1n << 64n) - 1n;
 const ENDIAN_CONTROL = 0x00;
 const INTERRUPT_STATUS = 0x08;
 const INTERRUPT_CLEAR = 0x10;
@@ -24,24 +24,21 @@ const ALL_PORTS_UP = (BigInt(provokeCommands.ports) << 56n) | 0b11n;
 // The simulated device carries out each access by itself in this mode. In the other its registers
 // are memory that it looks at, and what follows of a single store would not hold there.
 describe('the registers of a context in IOARRIN mode', () => {
-  let target: FlashTarget;
   let context: FlashContext;
   let page: ProblemState;
+  const target = testTarget('ioarrin', {
+    beforeClose: () => {
+      if (page.mapped && context.isHealthy()) inject(context, 'hold', 0);
+    },
+  });
 
   beforeEach(async () => {
-    target = await flashTarget('ioarrin');
-    context = await (await target.lun()).attach();
+    context = await target.attach(await target.lun());
     page = context.registers;
   });
 
-  afterEach(async () => {
-    if (page.mapped && context.isHealthy()) provoke(context, 'hold', 0);
-    await context.close();
-    await target.close();
-  });
-
   it('have room for as many commands as cmd_room says, and each takes one', () => {
-    provoke(context, 'hold', 1);
+    inject(context, 'hold', 1);
     const room = page.read64(COMMAND_ROOM);
     expect(room).toBe(MAX_COMMANDS);
     for (let issued = 1n; issued <= room; issued += 1n) {
@@ -52,9 +49,9 @@ describe('the registers of a context in IOARRIN mode', () => {
   });
 
   it('make a command that there is no room for an AFU error', async () => {
-    provoke(context, 'hold', 1);
+    inject(context, 'hold', 1);
     page.write64(CONTEXT_CONTROL, 1n);
-    page.write64(INTERRUPT_MASK, ~NO_ROOM & allOnes);
+    page.write64(INTERRUPT_MASK, ~NO_ROOM & ALL_ONES_64);
     const interrupt = context.context.waitForInterrupt(1, { timeout: 10_000 });
     const room = Number(page.read64(COMMAND_ROOM));
     for (let i = 0; i < room; i += 1) page.write64(IOARRIN, 0x10000n);
@@ -66,7 +63,7 @@ describe('the registers of a context in IOARRIN mode', () => {
   });
 
   it('are a context reset when 1 is stored to ioarrin, or to sq_ctx_reset', () => {
-    provoke(context, 'hold', 1);
+    inject(context, 'hold', 1);
     for (const register of [IOARRIN, SQ_CONTEXT_RESET]) {
       page.write64(IOARRIN, 0x10000n);
       page.write64(IOARRIN, 0x10080n);
@@ -78,7 +75,7 @@ describe('the registers of a context in IOARRIN mode', () => {
   });
 
   it('clear those bits of intr_status that are stored to intr_clear', async () => {
-    provoke(context, 'hold', 1);
+    inject(context, 'hold', 1);
     page.write64(CONTEXT_CONTROL, 1n);
     page.write64(INTERRUPT_MASK, 0n);
     const interrupt = context.context.waitForInterrupt(1, { timeout: 10_000 });
@@ -88,7 +85,7 @@ describe('the registers of a context in IOARRIN mode', () => {
     page.write64(INTERRUPT_CLEAR, NO_ROOM | COMMAND_READ);
     expect(page.read64(INTERRUPT_STATUS)).toBe(0n);
     const second = context.context.waitForInterrupt(1, { timeout: 10_000 });
-    provoke(context, 'hold', 0);
+    inject(context, 'hold', 0);
     await second;
     while (page.read64(COMMAND_ROOM) < MAX_COMMANDS) await new Promise(setImmediate);
     expect(page.read64(INTERRUPT_STATUS)).toBe(COMMAND_READ);
@@ -135,8 +132,8 @@ describe('the registers of a context in IOARRIN mode', () => {
     page.readBlock(IOARRIN, block);
     expect([...block]).toEqual([0n, 0x10000n, 0x10ff8n, MAX_COMMANDS]);
     // The last element is a command.
-    provoke(context, 'hold', 1);
-    page.writeBlock(INTERRUPT_MASK, BigUint64Array.of(allOnes, 0x20000n));
+    inject(context, 'hold', 1);
+    page.writeBlock(INTERRUPT_MASK, BigUint64Array.of(ALL_ONES_64, 0x20000n));
     expect(page.read64(COMMAND_ROOM)).toBe(MAX_COMMANDS - 1n);
   });
 
@@ -151,9 +148,9 @@ describe('the registers of a context in IOARRIN mode', () => {
       page.write64(RRQ_END, memory.address + BigInt(response));
     };
     const answered = async (offset: number) => {
-      memory.store64(response, allOnes, order);
+      memory.store64(response, ALL_ONES_64, order);
       page.write64(IOARRIN, memory.address + BigInt(offset));
-      while (memory.load64(response, order) === allOnes) await new Promise(setImmediate);
+      while (memory.load64(response, order) === ALL_ONES_64) await new Promise(setImmediate);
       return memory.load64(response, order) - memory.address;
     };
     program();
@@ -181,9 +178,9 @@ describe('the registers of a context in IOARRIN mode', () => {
 
   it('are all ones after an adapter reset, in every mapping', async () => {
     const second = context.context.mapProblemState({ length: 65536 });
-    provoke(context, 'errorState', 20);
-    expect(page.read64(COMMAND_ROOM)).toBe(allOnes);
-    expect(second.read64(COMMAND_ROOM)).toBe(allOnes);
+    inject(context, 'errorState', 20);
+    expect(page.read64(COMMAND_ROOM)).toBe(ALL_ONES_64);
+    expect(second.read64(COMMAND_ROOM)).toBe(ALL_ONES_64);
     expect(second.read32(RRQ_START)).toBe(0xffff_ffff);
     second.unmap();
     await context.recover();

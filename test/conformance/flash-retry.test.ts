@@ -1,26 +1,20 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CHUNK, codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CHUNK, codeOf, inject, testTarget } from './flash-target';
 
 // EAGAIN: the AFU did not take a changed table in time, or a context was closed under the driver.
 describe('a slow AFU', () => {
-  let target: FlashTarget;
+  const target = testTarget();
   let lun: Lun;
   let context: FlashContext;
 
   beforeEach(async () => {
-    target = await flashTarget();
     lun = await target.lun();
-    context = await lun.attach();
-  });
-
-  afterEach(async () => {
-    await context.close();
-    await target.close();
+    context = await target.attach(lun);
   });
 
   /** `count` syncs time out from now on. */
-  const slow = (count: number) => provoke(context, 'slowSync', 0, 0n, count);
+  const slow = (count: number) => inject(context, 'slowSync', 0, 0n, count);
 
   it('makes USER_DIRECT EAGAIN, which holds nothing; openDirect() tries again', async () => {
     const contextId = context.id;
@@ -96,14 +90,14 @@ describe('a slow AFU', () => {
     await context.close();
     expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
     await lun.enableSuperpipe();
-    context = await lun.attach();
+    context = await target.attach(lun);
     expect((await context.openVirtual({ blocks: 4n * CHUNK })).blocks).toBe(4n * CHUNK);
   });
 
   it('makes ATTACH EAGAIN where the context was closed at once; attach() tries again', async () => {
-    provoke(context, 'closedContext', 0, 0n, 1);
+    inject(context, 'closedContext', 0, 0n, 1);
     expect(await codeOf(lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }))).toBe('EAGAIN');
-    provoke(context, 'closedContext', 0, 0n, 3);
+    inject(context, 'closedContext', 0, 0n, 3);
     const second = await lun.attach();
     expect(second.isHealthy()).toBe(true);
     await second.close();
@@ -113,8 +107,8 @@ describe('a slow AFU', () => {
     const device = (await context.openVirtual({ blocks: 1 })).blockDevice();
     await device.write(3, new Uint8Array(4096).fill(3));
     const { id } = context;
-    provoke(context, 'closedContext', 0, 0n, 4);
-    provoke(context, 'errorState', 5);
+    inject(context, 'closedContext', 0, 0n, 4);
+    inject(context, 'errorState', 5);
     expect(await codeOf(lun.call('RECOVER_AFU', { contextId: id }))).toBe('EAGAIN');
     expect(await context.recover()).toMatchObject({ reset: true, previousId: id, retries: 3 });
     expect((await device.read(3, 1))[0]).toBe(3);

@@ -66,7 +66,7 @@ describe('node-cxl flash', () => {
     expect([read.code, read.err.split('\n').length]).toEqual([1, 2]);
     expect(read.err).toMatch(/^node-cxl: ENOENT.*no\/such\/folder/);
     const write = await run('write', '/dev/sg1', '--superpipe', '--in', folder);
-    expect([write.code, write.err.includes('no regular file')]).toEqual([2, true]);
+    expect([write.code, write.err.includes('not a regular file')]).toEqual([2, true]);
   });
 
   it('gives the LUN back when it is interrupted', async () => {

@@ -1,7 +1,7 @@
 import { type FlashContext, openLun } from 'node-cxl/flash';
 import { createMockCxl, type KernelContext, type MockCxl } from 'node-cxl/mock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, provoke } from '../conformance/flash-target';
+import { codeOf, inject } from '../conformance/flash-target';
 
 const SIZE = 4096;
 
@@ -59,12 +59,12 @@ describe('an AFU driver’s events on a flash context', () => {
   it('are left for the program by the commands that wait for their own interrupts', async () => {
     const own = driver(kernelSide());
     const device = (await context.openDirect()).blockDevice();
-    provoke(context, 'hold', 1);
+    inject(context, 'hold', 1);
     const reads = [...Array(8).keys()].map((i) => device.read(i, 1));
     own.announce(1, 2, 3);
     // The queue is the one reader meanwhile.
     expect(await codeOf(context.context.waitForEvent())).toBe('ERR_INVALID_STATE');
-    provoke(context, 'hold', 0);
+    inject(context, 'hold', 0);
     await Promise.all(reads);
     await device.drained();
     const plain = context.context.registerAfuDriver(word);
@@ -81,7 +81,7 @@ describe('an AFU driver’s events on a flash context', () => {
     const before = context.id;
     const { context: old } = context;
     driver(kernelSide());
-    provoke(context, 'errorState', 5);
+    inject(context, 'errorState', 5);
     expect(() => kernelSide()).toThrow(/no flash context/);
     await context.recover();
     expect(() => system.flash.adapters[0]?.kernelContext(before)).toThrow(/no flash context/);

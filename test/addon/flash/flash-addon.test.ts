@@ -6,7 +6,7 @@ import { type FlashContext, openLun } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import type { LunFile } from '../../../lib/binding/flash';
 import type * as nativeModule from '../../../lib/native';
-import { codeOf, flashTarget, provoke } from '../../conformance/flash-target';
+import { codeOf, flashTarget, inject } from '../../conformance/flash-target';
 
 const require = createRequire(import.meta.url);
 const NODE = '/dev/sg90';
@@ -66,7 +66,7 @@ describe('flash ioctls of the addon', () => {
       const lun = await target.lun();
       const context = await lun.attach();
       await (await context.openDirect()).blockDevice().read(0, 1);
-      provoke(context, 'errorState', 5);
+      inject(context, 'errorState', 5);
       await context.recover();
       await context.close();
       await lun.disableSuperpipe();
@@ -83,7 +83,7 @@ describe('flash ioctls of the addon', () => {
     const target = await flashTarget();
     const lun = await target.lun();
     const context = await lun.attach();
-    provoke(context, 'errorState', 100);
+    inject(context, 'errorState', 100);
     let turns = 0;
     const timer = setInterval(() => {
       turns += 1;
@@ -104,7 +104,7 @@ describe('flash ioctls of the addon', () => {
     const lun = await target.lun();
     const context = await lun.attach();
     const second = await openLun(NODE);
-    provoke(context, 'errorState', 50);
+    inject(context, 'errorState', 50);
     const waiting = second.attach();
     await second.close();
     await (await waiting).close();

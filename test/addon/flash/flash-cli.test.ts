@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type LunInfo, listLuns } from 'node-cxl/flash';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget, provoke } from '../../conformance/flash-target';
+import { type FlashTarget, flashTarget, inject } from '../../conformance/flash-target';
 import { command } from '../../conformance/support/simulated-target';
 
 const PROGRAM = path.resolve('dist/cli/main.js');
@@ -89,8 +89,8 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
   it('says what is the matter with an adapter that has failed, until the driver is bound anew', async () => {
     const lun = await target.lun();
     const context = await lun.attach();
-    provoke(context, 'resetFails', 1);
-    provoke(context, 'errorState', 5);
+    inject(context, 'resetFails', 1);
+    inject(context, 'errorState', 5);
     const failed = await run(['read', about.block ?? '', '--count', '1']);
     expect([failed.code, failed.err.includes('or it has failed')]).toEqual([3, true]);
     // As unbind waits for the contexts to go.
