@@ -177,7 +177,7 @@ export function cdatText(
 ): string {
   const checksum = checksumValid ? 'right' : 'WRONG';
   const first = `${mailbox.name}: CDAT revision ${header.revision}, ${header.length} bytes, sequence ${header.sequence}, checksum ${checksum}`;
-  return `${first}\n${table(['Structure', 'Range', 'Tells'], structures.map(describe))}`;
+  return `${first}\n${table(['Structure', 'Range', 'Description'], structures.map(describe))}`;
 }
 
 export function capabilitiesText({ available, enabled }: ComplianceCapabilities): string {

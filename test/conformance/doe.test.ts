@@ -77,7 +77,7 @@ describe('DOE: what a device drops in silence times out and leaves the mailbox i
   }
 });
 
-describe('DOE: giving up', () => {
+describe('DOE: aborting', () => {
   it('an abort while waiting leaves the mailbox idle', async () => {
     const controller = new AbortController();
     const call = mailbox.exchange(unknown, dword(0), {
@@ -91,7 +91,7 @@ describe('DOE: giving up', () => {
     expect(await mailbox.discover({ force: FORCE })).toHaveLength(2);
   });
 
-  it('an answer longer than allowed is drained', async () => {
+  it('an answer longer than allowed is read to its end', async () => {
     const call = mailbox.exchange(tableAccessProtocol, dword(0), { force: FORCE, maxLength: 4 });
     await expect(call).rejects.toMatchObject({ code: 'EOVERFLOW' });
     expect(await mailbox.discover({ force: FORCE })).toHaveLength(2);
@@ -105,7 +105,7 @@ describe('DOE: giving up', () => {
 });
 
 describe('DOE: many callers', () => {
-  it('are answered in turn, each with its own answer', async () => {
+  it('are served one after the other, each with its own answer', async () => {
     const order: number[] = [];
     const calls = Array.from({ length: 30 }, async (_, index) => {
       const answer = await mailbox.exchange(discoveryProtocol, dword(index % 2), { force: FORCE });
@@ -118,13 +118,13 @@ describe('DOE: many callers', () => {
 });
 
 describe('DOE: the CDAT', () => {
-  it('an entry that is not there comes empty, as the last', async () => {
+  it('a missing entry is empty and the last one', async () => {
     const request = Buffer.from([0, 0, 0x34, 0x12]);
     const answer = await mailbox.exchange(tableAccessProtocol, request, { force: FORCE });
     expect(answer.toString('hex')).toBe('0000ffff');
   });
 
-  it('is read whole, twice the same, and adds up', async () => {
+  it('is read completely, twice the same, with a right checksum', async () => {
     const first = await readCdat(mailbox, { force: FORCE });
     const second = await readCdat(mailbox, { force: FORCE });
     expect(first.bytes.equals(second.bytes)).toBe(true);

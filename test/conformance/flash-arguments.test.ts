@@ -2,7 +2,7 @@ import { type CallHeader, flashFlags, type Lun, openLun } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import { codeOf, testTarget } from './flash-target';
 
-// What is EINVAL whatever the call is for: a LUN, a header, a context or a handle that is not good.
+// What makes every call EINVAL: an invalid LUN, header, context or handle.
 describe('every superpipe ioctl', () => {
   const target = testTarget();
   let lun: Lun;
@@ -31,7 +31,7 @@ describe('every superpipe ioctl', () => {
     expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
   }
 
-  it('but MANAGE_LUN is EINVAL on a LUN without superpipe', async () => {
+  it('except MANAGE_LUN is EINVAL on a LUN without superpipe', async () => {
     lun = await openLun(target.nodes[0]?.[0] ?? '', { system: target.system });
     await areEinval([...withContext(1n), ...withoutContext()]);
     await lun.close();
@@ -50,18 +50,18 @@ describe('every superpipe ioctl', () => {
         lun.call('MANAGE_LUN', { flags, wwid, ...wrong }),
       ]);
     }
-    // None of them did anything.
+    // None of them had an effect.
     expect((await context.openVirtual()).handle).toBe(handle + 1);
   });
 
-  it('with a context is EINVAL when there is none of that id, or it does not reach the LUN', async () => {
+  it('with a context is EINVAL when the id is unknown, or the LUN is not attached to it', async () => {
     lun = await target.lun(0);
     const other = await target.lun(1);
     const context = await target.attach(lun);
     const { handle } = await context.openVirtual();
     const { id } = context;
     await areEinval(withContext(id ^ 1n));
-    // The cookie counts as a whole, its low half names the process element.
+    // The whole id is compared; its low half is the process element.
     await areEinval(withContext(id & 0xffff_ffffn));
     const elsewhere = await target.attach(other);
     await areEinval(withContext(elsewhere.id));
@@ -73,7 +73,7 @@ describe('every superpipe ioctl', () => {
     await areEinval(withContext(id, BigInt(handle)));
   });
 
-  it('with a handle is EINVAL when it is not open, or another LUN’s, or past the table', async () => {
+  it('with a handle is EINVAL when it is not open, of another LUN, or past the table', async () => {
     lun = await target.lun(0);
     const other = await target.lun(1);
     const context = await target.attach(lun);

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 
 const SIZE = 512;
-/** A block of the LUN is an eighth of the unit that sizes of virtual LUNs are told in. */
+/** Blocks of 512 bytes are an eighth of the driver's unit for sizes of virtual LUNs. */
 const UNITS = CHUNK / 8n;
 
 function pattern(seed: number, blocks = 1): Uint8Array {
@@ -21,12 +21,12 @@ for (const mode of COMMAND_MODES) {
       context = await target.attach(lun);
     });
 
-    it('says so at ATTACH, as does what a command can move', async () => {
+    it('reports block size and longest transfer at ATTACH', async () => {
       const blocks = LUN_BLOCKS[3];
       expect(context.geometry()).toEqual({ blockSize: SIZE, blocks, maxTransfer: 32768 });
     });
 
-    it('is read and written by the block, to its last', async () => {
+    it('is read and written in blocks, up to the last one', async () => {
       const device = (await context.openDirect()).blockDevice();
       expect([device.blocks, device.blockSize]).toEqual([LUN_BLOCKS[3], SIZE]);
       const data = pattern(1, 300);
@@ -43,7 +43,7 @@ for (const mode of COMMAND_MODES) {
       expect([both[0], both[SIZE], both[2 * SIZE]]).toEqual([1, 0, 3]);
     });
 
-    it('has its virtual LUNs’ sizes told in 4 KiB to the driver, in blocks to the program', async () => {
+    it('has sizes of virtual LUNs in units of 4 KiB for the driver, in blocks for the program', async () => {
       const call = await lun.call('USER_VIRTUAL', { contextId: context.id, lunSize: 1n });
       expect(call.lastLba).toBe(UNITS - 1n);
       const resource = await context.openVirtual({ blocks: CHUNK + 1n });
@@ -60,12 +60,12 @@ for (const mode of COMMAND_MODES) {
       expect((await device.read(CHUNK, 1))[0]).toBe(8);
       expect((await resource.resize(CHUNK)).blocks).toBe(CHUNK);
       expect(await codeOf(device.read(CHUNK, 1))).toBe('ERR_OUT_OF_RANGE');
-      // Shrunk behind the library's back: the AFU's own bound is in the LUN's blocks too.
+      // Shrunk without the library: the AFU's own check also counts the LUN's blocks.
       await lun.call('VLUN_RESIZE', { contextId: context.id, rsrcHandle, reqSize: 0n });
       expect(await codeOf(device.read(0, 1))).toBe('EINVAL');
     });
 
-    it('is recovered with it', async () => {
+    it('is usable after a recovery', async () => {
       const device = (await context.openVirtual({ blocks: 1 })).blockDevice();
       await device.write(11, pattern(4));
       inject(context, 'errorState', 5);

@@ -10,7 +10,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     luns = await listLuns(target);
   });
 
-  it('have a row for each port, with both nodes of each', () => {
+  it('are listed once for each port, with both nodes', () => {
     expect(luns.map((lun) => lun.port).sort()).toEqual([0, 0, 0, 0, 1, 1]);
     expect(new Set(luns.map((lun) => lun.wwid)).size).toBe(4);
     for (const lun of luns) {
@@ -33,7 +33,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     expect(await modes()).toEqual(all);
   });
 
-  it('take every call on the disk’s node as on the generic one', async () => {
+  it('accept every call on the disk’s node and on the generic one', async () => {
     const { system } = target;
     const about = luns.find(({ generic }) => generic === target.nodes[0]?.[0]);
     const disk = await openLun(about?.block ?? '', { system });
@@ -51,7 +51,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     const virtual = await context.openVirtual({ blocks: 1 });
     expect((await virtual.resize(0)).blocks).toBe(0n);
     expect((await context.recover()).reset).toBe(false);
-    // The two nodes are one path: what one made is known on the other.
+    // Both nodes are for the same path: a context made with one is known to the other.
     const rsrcHandle = BigInt(virtual.handle);
     await generic.call('RELEASE', { contextId: context.id, rsrcHandle });
     await context.close();

@@ -27,7 +27,7 @@ for (const mode of COMMAND_MODES) {
       inject(context, 'errorState', milliseconds);
     }
 
-    it('is ENODEV to every call that does not let go', async () => {
+    it('is ENODEV for every call that does not free something', async () => {
       await attach();
       const other = await target.lun(1);
       const contextId = context.id;
@@ -57,7 +57,7 @@ for (const mode of COMMAND_MODES) {
       expect((await resource.resize(2n * CHUNK)).blocks).toBe(2n * CHUNK);
       expect((await resource.resize(0)).blocks).toBe(0n);
       expect(await codeOf(resource.release())).toBe('resolved');
-      // The other one goes with its context, which is held until then.
+      // The other resource is released with its context, which exists until it is closed.
       expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
       expect(second.released).toBe(false);
       const { id } = context;
@@ -67,7 +67,7 @@ for (const mode of COMMAND_MODES) {
       expect(await codeOf(lun.enableSuperpipe())).toBe('resolved');
     });
 
-    it('fails the commands in flight with its reason, each once, and all later ones', async () => {
+    it('fails the commands in flight with the same error, each once, and all later ones', async () => {
       const device = await attach({ queueDepth: 64 });
       inject(context, 'hold', 1);
       let settled = 0;

@@ -30,7 +30,7 @@ describe('the host ioctls', () => {
     expect(await codeOf(host.createLun(1, 0))).toBe('EIO');
   });
 
-  it('are EINVAL off the ports, the sub-commands and the header', async () => {
+  it('are EINVAL with an invalid port, subcommand or header', async () => {
     expect(await codeOf(host.queryPort(2))).toBe('EINVAL');
     expect(await codeOf(host.queryPort(4))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(host.call('LUN_PROVISION', { subcmd: 4, port: 0 }))).toBe('EINVAL');

@@ -52,7 +52,7 @@ for (const mode of COMMAND_MODES) {
       }
     }
 
-    it('keeps the last block, and refuses the one after it before the AFU sees it', async () => {
+    it('accesses the last block, and refuses the next one before the AFU gets it', async () => {
       const device = await direct();
       const last = LUN_BLOCKS[0] - 1n;
       await device.write(last, pattern(9));
@@ -66,7 +66,7 @@ for (const mode of COMMAND_MODES) {
       expect(context.statistics?.issued).toBe(2);
     });
 
-    it('refuses short, long and misaligned buffers, and what is none', async () => {
+    it('refuses short, long and misaligned buffers, and anything else', async () => {
       const device = await direct();
       for (const length of [0, 1, 4095, 4097]) {
         expect(await codeOf(device.write(0, new Uint8Array(length)))).toBe('ERR_INVALID_ARG_VALUE');
@@ -81,7 +81,7 @@ for (const mode of COMMAND_MODES) {
       expect(context.statistics?.issued ?? 0).toBe(0);
     });
 
-    it('moves Memory without a copy, from an offset of 16 bytes on', async () => {
+    it('transfers Memory without a copy, from an offset of 16 bytes on', async () => {
       const device = await direct();
       const memory = target.system.allocate(3 * SIZE);
       const bytes = new Uint8Array(memory.buffer);
@@ -106,7 +106,7 @@ for (const mode of COMMAND_MODES) {
       memory.free();
     });
 
-    it('splits what passes the bounce buffer, and what runs from one chunk into the next', async () => {
+    it('splits transfers that exceed the bounce buffer or cross a chunk boundary', async () => {
       const device = await virtual(3n * CHUNK, { bounceBytes: 16384 });
       const data = pattern(11, 30);
       await device.write(CHUNK - 13n, data);
@@ -119,7 +119,7 @@ for (const mode of COMMAND_MODES) {
       memory.free();
     });
 
-    it('has more in flight than the AFU has room for, none lost and none mixed up', async () => {
+    it('completes more commands than the AFU has room for, each with its own data', async () => {
       const device = await virtual(CHUNK, { queueDepth: 300 });
       const count = 700;
       await Promise.all([...Array(count).keys()].map((i) => device.write(i, pattern(i))));
@@ -129,11 +129,11 @@ for (const mode of COMMAND_MODES) {
       expect(device.statistics.bytesWritten).toBe(count * SIZE);
     });
 
-    it('issues no more than the queue is deep, and than the AFU has room for', async () => {
+    it('issues no more commands than the queue depth and the AFU’s room allow', async () => {
       const device = await virtual(CHUNK, { queueDepth: 200, completion: 'poll' });
       inject(context, 'hold', 1);
       const writes = [...Array(400).keys()].map((i) => device.write(i, pattern(i)));
-      // Room is what the AFU says; the submission ring has as much as the queue is deep.
+      // cmd_room limits IOARRIN mode; the submission ring has as many entries as the queue depth.
       expect(context.statistics?.maxInFlight).toBe(mode === 'sq' ? 200 : 128);
       inject(context, 'hold', 0);
       await Promise.all(writes);
@@ -160,7 +160,7 @@ for (const mode of COMMAND_MODES) {
       expect(Buffer.from(blocks).equals(expected)).toBe(true);
     });
 
-    it('refuses to unmap nothing, and past the end', async () => {
+    it('refuses to unmap 0 blocks, and past the end', async () => {
       const device = await direct();
       expect(await codeOf(device.unmap(0, 0))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.unmap(LUN_BLOCKS[0] - 1n, 2))).toBe('ERR_OUT_OF_RANGE');
@@ -191,7 +191,7 @@ for (const mode of COMMAND_MODES) {
       ),
     ] as const;
 
-    it('retries what may be retried, counts the attempts, and gives up', async () => {
+    it('retries temporary failures, counts the attempts, and stops after `retries`', async () => {
       const device = await direct({ retries: 3 });
       for (const [, codes, extra] of retried) {
         const before = context.statistics?.issued ?? 0;
@@ -234,7 +234,7 @@ for (const mode of COMMAND_MODES) {
       await device.read(0, 1);
     });
 
-    it('decodes sense data into the error, and takes a recovered error for a success', async () => {
+    it('decodes sense data into the error; a recovered error is a success', async () => {
       const device = await direct();
       const check = statusWord({ flags: 0x80, scsi: 0x02 });
       inject(context, 'status', 0x031100, check);
@@ -251,7 +251,7 @@ for (const mode of COMMAND_MODES) {
       await device.read(0, 1);
     });
 
-    it('passes the LUN’s own refusal on when it has shrunk unnoticed', async () => {
+    it('reports the LUN’s error when it has shrunk unnoticed', async () => {
       const device = await direct({}, 2);
       inject(context, 'capacity', 2, 500n);
       const error = await failure(device.read(600, 1));
@@ -259,7 +259,7 @@ for (const mode of COMMAND_MODES) {
       inject(context, 'capacity', 2, 1000n);
     });
 
-    it('goes on over the other port, and reports when none is left', async () => {
+    it('uses the other port when one fails, and reports when none is left', async () => {
       await target.lun(0, 1);
       const device = await virtual(1n);
       inject(context, 'ports', 0b10);
@@ -272,7 +272,7 @@ for (const mode of COMMAND_MODES) {
       expect((await device.read(0, 1))[0]).toBe(8);
     });
 
-    it('rejects at once on abort; the command completes all the same', async () => {
+    it('rejects at once on abort; the command still completes', async () => {
       const device = await direct({ completion: 'poll' });
       inject(context, 'hold', 1);
       const memory = target.system.allocate(SIZE);
@@ -290,7 +290,7 @@ for (const mode of COMMAND_MODES) {
       memory.free();
     });
 
-    it('one signal ends twenty commands, and Node warns of no leak', async () => {
+    it('one signal aborts twenty commands, without a leak warning of Node', async () => {
       const warnings: string[] = [];
       const onWarning = (warning: Error) => warnings.push(warning.message);
       process.on('warning', onWarning);
@@ -329,7 +329,7 @@ for (const mode of COMMAND_MODES) {
       expect(context.statistics?.issued).toBe(2);
     });
 
-    it('settles every command when the context is closed under them, each once', async () => {
+    it('settles every command once when the context is closed', async () => {
       const device = await direct({ queueDepth: 16 });
       await device.write(0, pattern(1));
       inject(context, 'hold', 1);
@@ -348,7 +348,7 @@ for (const mode of COMMAND_MODES) {
       inject(context, 'hold', 0);
     });
 
-    it('settles commands of a LUN that is detached under them', async () => {
+    it('settles the commands of a LUN that is detached', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       context = await target.attach(lun);
       await context.join(other);
@@ -359,12 +359,12 @@ for (const mode of COMMAND_MODES) {
       const fine = kept.read(0, 1);
       await context.detach(other);
       inject(context, 'hold', 0);
-      // The handle table no longer has the entry: the AFU says so.
+      // The handle table no longer has the entry, which the AFU reports.
       expect(await Promise.all(codes)).toEqual(['EINVAL', 'EINVAL', 'EINVAL']);
       await fine;
     });
 
-    it('is an ordinary context besides: its events and registers are the program’s', async () => {
+    it('leaves events and registers of the context to the program', async () => {
       const device = await direct({ completion: 'poll' });
       const interrupt = context.context.waitForInterrupt(2, { timeout: 10_000 });
       await device.read(0, 1);
@@ -375,7 +375,7 @@ for (const mode of COMMAND_MODES) {
       second.unmap();
     });
 
-    it('goes on, more slowly, while somebody else reads the events', async () => {
+    it('finds completions every watchInterval while the program reads the events', async () => {
       const device = await direct({ watchInterval: 5 });
       const controller = new AbortController();
       const other = codeOf(context.context.waitForInterrupt(4, { signal: controller.signal }));
@@ -386,10 +386,10 @@ for (const mode of COMMAND_MODES) {
       await device.read(0, 1);
     });
 
-    it('fails what is in flight when the AFU cannot answer any more', async () => {
+    it('fails the commands in flight when the AFU cannot write responses', async () => {
       const device = await direct();
       await device.read(0, 1);
-      // A response ring that nothing is behind.
+      // A response ring at an address without memory.
       context.registers.write64(0x28, 0x10000n);
       context.registers.write64(0x30, 0x10ff8n);
       const error = await failure(device.read(0, 1));
@@ -398,7 +398,7 @@ for (const mode of COMMAND_MODES) {
       expect(await codeOf(device.read(0, 1))).toBe('EREMOTEIO');
     });
 
-    it('refuses a resource after its release, and after the context’s end', async () => {
+    it('refuses a resource after its release, and after the context was closed', async () => {
       const device = await direct();
       await device.resource.release();
       await device.resource.release();

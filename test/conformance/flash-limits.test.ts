@@ -2,12 +2,12 @@ import type { FlashContext, Lun } from 'node-cxl/flash';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { codeOf, inject, testTarget } from './flash-target';
 
-/** What the driver and the adapter have. */
+/** Limits of the driver and the adapter. */
 const MAX_CONTEXTS = 512;
 const INTERRUPTS = 2037;
 const TIMEOUT = 120_000;
 
-describe('what there is no more of', { timeout: TIMEOUT }, () => {
+describe('an exhausted limit', { timeout: TIMEOUT }, () => {
   const target = testTarget();
   let lun: Lun;
   let contexts: FlashContext[];
@@ -23,7 +23,7 @@ describe('what there is no more of', { timeout: TIMEOUT }, () => {
     return context;
   }
 
-  it('is EMFILE: handles of virtual LUNs, as many as entries in a page', async () => {
+  it('is EMFILE for handles of virtual LUNs: as many as a page has entries', async () => {
     const context = await attach();
     const contextId = context.id;
     const entries = target.system.pageSize / 16;
@@ -36,8 +36,8 @@ describe('what there is no more of', { timeout: TIMEOUT }, () => {
     expect((await context.openVirtual()).handle).toBe(0);
   });
 
-  it('is ENODEV: contexts; and one that waits for its recovery keeps its place', async () => {
-    // Two interrupts each is what the AFU asks for, and leaves enough of those.
+  it('is ENODEV for contexts; one that waits for its recovery still counts', async () => {
+    // Two interrupts each is the AFU's minimum, so that interrupts are not the limit.
     while (contexts.length < MAX_CONTEXTS) await attach({ interrupts: 2 });
     expect(await codeOf(lun.attach({ interrupts: 2 }))).toBe('ENODEV');
     const [first, second] = contexts as [FlashContext, FlashContext];
@@ -45,13 +45,13 @@ describe('what there is no more of', { timeout: TIMEOUT }, () => {
     expect(await codeOf(first.recover())).toBe('ENODEV');
     await second.close();
     expect((await first.recover()).reset).toBe(true);
-    // The descriptor that the recovery replaced gave its context back.
+    // Closing the descriptor that the recovery replaced has freed its context.
     const other = await lun.attach({ interrupts: 2 });
     expect(other.isHealthy()).toBe(true);
     await other.close();
   });
 
-  it('is ENOSPC: interrupts', async () => {
+  it('is ENOSPC for interrupts', async () => {
     const most = Math.floor(INTERRUPTS / 4);
     while (contexts.length < most) await attach({ interrupts: 4 });
     expect(await codeOf(lun.attach({ interrupts: 4 }))).toBe('ENOSPC');
@@ -59,12 +59,12 @@ describe('what there is no more of', { timeout: TIMEOUT }, () => {
     expect(await codeOf(attach({ interrupts: 4 }))).toBe('resolved');
   });
 
-  it('is ENODEV: a capacity, while none is known and none can be read', async () => {
+  it('is ENODEV for a capacity that is unknown and cannot be read', async () => {
     const small = await target.lun(2);
     const context = await attach();
     await context.join(small);
     const resource = await context.openDirect(small);
-    // One block has the last LBA 0, which the driver takes for none known.
+    // The last LBA of one block is 0, which means unknown to the driver.
     const attention = new Uint8Array(18);
     attention.set([0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x2a]);
     inject(context, 'capacity', 2, 1n);

@@ -25,7 +25,7 @@ for (const mode of COMMAND_MODES) {
     }
 
     describe('share it', () => {
-      it('but no process element, and no token: every call with the other’s is EINVAL', async () => {
+      it('except contexts: every call with the other’s id is EINVAL', async () => {
         const context = await attach();
         const resource = await context.openVirtual({ blocks: 1n });
         await child.attach();
@@ -43,7 +43,7 @@ for (const mode of COMMAND_MODES) {
           child.call('DETACH', { contextId }),
         ];
         expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
-        // The parent has lost nothing by it, and cannot use what is the child's either.
+        // The parent still has its resources, and cannot use the child's either.
         expect(await resource.verify()).toBe(false);
         expect(resource.blocks).toBe(CHUNK);
         const { contextId: childs } = await child.token();
@@ -52,7 +52,7 @@ for (const mode of COMMAND_MODES) {
         expect(await codeOf(lun.call('DETACH', { contextId: its }))).toBe('EINVAL');
       });
 
-      it('with one mode a LUN, and superpipe while either has a resource', async () => {
+      it('with one mode for each LUN, and superpipe while either has a resource', async () => {
         await child.attach();
         const opened = await child.openDirect();
         const context = await attach();
@@ -64,7 +64,7 @@ for (const mode of COMMAND_MODES) {
         expect(await codeOf(context.openVirtual())).toBe('resolved');
       });
 
-      it('with one store of chunks: ENOSPC for one is what the other has', async () => {
+      it('with the same chunks: ENOSPC for one while the other has them', async () => {
         await child.attach();
         const first = await child.openVirtual({ blocks: LUN_BLOCKS[0] - CHUNK });
         const context = await attach();
@@ -75,7 +75,7 @@ for (const mode of COMMAND_MODES) {
         expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('with one medium: what one wrote the other reads', async () => {
+      it('with the same data: what one wrote the other reads', async () => {
         await child.attach();
         const { handle } = await child.openDirect();
         const device = (await (await attach()).openDirect()).blockDevice();
@@ -87,7 +87,7 @@ for (const mode of COMMAND_MODES) {
         expect(await child.read(handle, 77, 2)).toEqual([0, 6]);
       });
 
-      it('with one reset: it reaches the other’s context, which recovers by itself', async () => {
+      it('with the same resets: the other’s context is reset too and recovers by itself', async () => {
         await child.attach({ watchInterval: 10 });
         const { handle } = await child.openVirtual({ blocks: 10 });
         await child.write(handle, 1, 1);
@@ -95,7 +95,7 @@ for (const mode of COMMAND_MODES) {
         const before = (await child.token()).contextId;
         expect(await child.isHealthy()).toBe(true);
         inject(context, 'errorState', 100);
-        // The child's mapping follows when its device next looks.
+        // The child's mapping is invalid once its simulated device has noticed.
         for (let turn = 0; turn < 1000 && (await child.isHealthy()); turn += 1);
         expect(await child.isHealthy()).toBe(false);
         const [own, its] = await Promise.all([context.recover(), child.recover()]);
@@ -108,7 +108,7 @@ for (const mode of COMMAND_MODES) {
     });
 
     describe('VLUN_CLONE', () => {
-      it('gives the child the same handles and blocks, each process its own', async () => {
+      it('gives the child the same handles and blocks, which it resizes independently', async () => {
         const context = await attach();
         const gap = await context.openVirtual();
         const resource = await context.openVirtual({ blocks: 2n * CHUNK });
@@ -121,7 +121,7 @@ for (const mode of COMMAND_MODES) {
         expect(await child.read(resource.handle, CHUNK + 1n)).toEqual([1]);
         await child.write(resource.handle, CHUNK + 1n, 2);
         expect((await device.read(CHUNK + 1n, 1))[0]).toBe(2);
-        // What one grows by is its own.
+        // Blocks that one process adds belong to it alone.
         expect(await child.resize(resource.handle, 3n * CHUNK)).toBe(3n * CHUNK);
         expect(await resource.verify()).toBe(false);
         expect(await codeOf(device.read(2n * CHUNK, 1))).toBe('ERR_OUT_OF_RANGE');
@@ -130,7 +130,7 @@ for (const mode of COMMAND_MODES) {
         );
       });
 
-      it('leaves each its commands in flight, at the same time', async () => {
+      it('works while both have commands in flight', async () => {
         const context = await attach();
         const resource = await context.openVirtual({ blocks: 1n });
         await child.attach();
@@ -147,7 +147,7 @@ for (const mode of COMMAND_MODES) {
         expect(expected.map((_, lba) => bytes[lba * 4096])).toEqual(expected);
       });
 
-      it('holds the chunks until both have let go, the parent first', async () => {
+      it('keeps the chunks until both have released them, the parent first', async () => {
         const context = await attach();
         await context.openVirtual({ blocks: 2n * CHUNK });
         await child.attach();
@@ -160,7 +160,7 @@ for (const mode of COMMAND_MODES) {
         expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('holds the chunks until both have let go, the child first', async () => {
+      it('keeps the chunks until both have released them, the child first', async () => {
         const context = await attach();
         const resource = await context.openVirtual({ blocks: 2n * CHUNK });
         await resource.blockDevice().write(CHUNK, block(4));
@@ -175,7 +175,7 @@ for (const mode of COMMAND_MODES) {
         expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('scrubs only with the last: not what the other still has', async () => {
+      it('overwrites blocks only when the last process releases them', async () => {
         const context = await attach();
         const resource = await context.openVirtual({ blocks: 1n, writeSame: true });
         await resource.blockDevice().write(9, block(7));
@@ -184,7 +184,7 @@ for (const mode of COMMAND_MODES) {
         await resource.release();
         expect(await child.read(resource.handle, 9)).toEqual([7]);
         await child.close();
-        // Alone again, it is scrubbed.
+        // The last user: it is overwritten.
         const device = await context.openVirtual({ blocks: LUN_BLOCKS[0], writeSame: true });
         await device.blockDevice().write(9, block(8));
         await device.release();
@@ -194,7 +194,7 @@ for (const mode of COMMAND_MODES) {
         }
       });
 
-      it('gives no more than both may: permissions are those of parent and child', async () => {
+      it('gives the permissions that both parent and child have', async () => {
         const context = await attach({ access: 'read' });
         const { handle } = await context.openVirtual({ blocks: 1n });
         await child.attach({ access: 'read-write' });
@@ -204,7 +204,7 @@ for (const mode of COMMAND_MODES) {
         expect(await child.read(handle, 0)).toEqual([0]);
       });
 
-      it('is tried again when the AFU is slow, which leaves the child’s context fresh', async () => {
+      it('is retried when the AFU is slow, which leaves the child’s context without resources', async () => {
         const context = await attach();
         const first = await context.openVirtual({ blocks: 1n });
         const resource = await context.openVirtual({ blocks: 1n });
@@ -217,12 +217,12 @@ for (const mode of COMMAND_MODES) {
         const clones = await child.cloneFrom(context.cloneToken());
         expect(clones.map((clone) => clone.blocks)).toEqual([CHUNK, CHUNK]);
         await child.close();
-        // What the attempts that failed had counted is not lost.
+        // The references that the failed attempts counted are not lost.
         await first.release();
         expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('is for a child with a fresh context: the library says so before the driver', async () => {
+      it('needs a child with a context without resources: checked before the ioctl', async () => {
         const context = await attach();
         await context.openVirtual({ blocks: 1n });
         const sibling = await target.child();
@@ -239,7 +239,7 @@ for (const mode of COMMAND_MODES) {
         expect(await codeOf(child.cloneFrom({} as never))).toBe('ERR_INVALID_ARG_TYPE');
       });
 
-      it('is EINVAL: itself, not fresh, a sibling’s, gone, in error, direct', async () => {
+      it('is EINVAL from itself, a sibling or a closed context, into one with resources, in error, for a direct LUN', async () => {
         const context = await attach();
         await context.openVirtual({ blocks: 1n });
         const contextIdDst = await child.attach();
@@ -261,7 +261,7 @@ for (const mode of COMMAND_MODES) {
         expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc: id, ...second }))).toBe(
           'EINVAL',
         );
-        // The sibling holds the LUN in virtual mode until here.
+        // The sibling keeps the LUN in virtual mode up to this point.
         await sibling.close();
         const direct = await attach();
         await direct.openDirect();
@@ -269,11 +269,11 @@ for (const mode of COMMAND_MODES) {
         expect(await codeOf(wrongMode)).toBe('EINVAL');
       });
 
-      it('makes the parent’s other LUNs the child’s, even with nothing to clone', async () => {
+      it('attaches the parent’s other LUNs to the child, even with nothing to clone', async () => {
         const second = await target.lun(1);
         const context = await attach();
         await context.join(second);
-        // Someone has the LUN in virtual mode, without which nothing can be cloned.
+        // Another context keeps the LUN in virtual mode, which cloning needs.
         await (await attach()).openVirtual();
         const contextId = await child.attach();
         await child.open(target.nodes[1]?.[0] ?? '');
@@ -285,11 +285,11 @@ for (const mode of COMMAND_MODES) {
         expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('resolved');
         await child.open(target.nodes[1]?.[0] ?? '');
         const { rsrcHandle } = await onSecond();
-        // A clone holds no reference for the LUN: the last detach would leave this one behind.
+        // A clone has no reference to the LUN: the last detach would leave this resource open.
         await child.call('RELEASE', { contextId, rsrcHandle });
       });
 
-      it('is EIO, and nothing done, where another LUN’s chunks are none of this one', async () => {
+      it('is EIO without effect where the parent’s chunks are of another LUN', async () => {
         const second = await target.lun(1);
         const context = await attach();
         await context.join(second);
@@ -297,7 +297,7 @@ for (const mode of COMMAND_MODES) {
         await context.openVirtual({ lun: second, blocks: 2n * CHUNK });
         const contextIdDst = await child.attach();
         const clone = { contextIdSrc: context.id, contextIdDst };
-        // The driver looks all chunks up in the LUN that it was called on.
+        // The driver looks up all chunks in the LUN of the ioctl.
         expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('EIO');
         const rest = await child.openVirtual({ blocks: LUN_BLOCKS[0] });
         expect(rest).toEqual({ handle: 0, blocks: LUN_BLOCKS[0] - CHUNK });

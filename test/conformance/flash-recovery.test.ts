@@ -21,7 +21,7 @@ for (const mode of COMMAND_MODES) {
       return (await context.openVirtual({ blocks: 1000 })).blockDevice();
     }
 
-    it('shows all ones, and recover() swaps descriptor, mapping and id', async () => {
+    it('registers read as all ones; recover() replaces descriptor, mapping and id', async () => {
       const disk = await device();
       await disk.write(3, block(1, 3));
       const { id, registers: page, context: plain } = context;
@@ -39,7 +39,7 @@ for (const mode of COMMAND_MODES) {
       expect(Buffer.from(await disk.read(3, 1)).equals(block(1, 3))).toBe(true);
     });
 
-    it('is one for those who ask at once, and nothing the second time', async () => {
+    it('is shared by concurrent calls; a second call does nothing', async () => {
       await device();
       inject(context, 'errorState', 20);
       const [one, two] = await Promise.all([context.recover(), context.recover()]);
@@ -56,7 +56,7 @@ for (const mode of COMMAND_MODES) {
       await other.close();
     });
 
-    it('lets MANAGE_LUN pass meanwhile, and no other call', async () => {
+    it('blocks every call except MANAGE_LUN until the reset is over', async () => {
       await device();
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       const order: string[] = [];
@@ -72,7 +72,7 @@ for (const mode of COMMAND_MODES) {
       expect(order.length).toBe(3);
     });
 
-    it('leaves an old id behind that is no good', async () => {
+    it('makes the old id invalid', async () => {
       await device();
       await context.join(await target.lun(1));
       const old = context.id;
@@ -84,7 +84,7 @@ for (const mode of COMMAND_MODES) {
       }
     });
 
-    it('in the middle of 64 writes loses none: each acknowledged one reads back', async () => {
+    it('during 64 writes loses none: each acknowledged one reads back', async () => {
       const disk = await device({ completion: 'poll' });
       let issued = 0;
       for (let round = 1; round <= 5; round += 1) {
@@ -92,7 +92,7 @@ for (const mode of COMMAND_MODES) {
         const writes = [...Array(64).keys()].map((i) =>
           disk.write(i, block(round, i)).then(() => acknowledged.add(i)),
         );
-        // Some are carried out, then the rest is caught in the AFU.
+        // Some are executed; the rest is held in the AFU.
         if (round % 2 === 0) inject(context, 'hold', 1);
         inject(context, 'errorState', 15);
         await Promise.all(writes);
@@ -109,7 +109,7 @@ for (const mode of COMMAND_MODES) {
       expect(issued).toBe(5 * 64 * 2 + (statistics?.reissued ?? 0));
     });
 
-    it('says of each command it took so, where that is asked for', async () => {
+    it('fails each command that it ended with ECANCELED under onReset: fail', async () => {
       const disk = await device({ onReset: 'fail', queueDepth: 64 });
       await disk.write(0, block(1, 0));
       inject(context, 'hold', 1);
@@ -117,7 +117,7 @@ for (const mode of COMMAND_MODES) {
       inject(context, 'errorState', 15);
       const outcome = await Promise.all(codes);
       expect(outcome).toEqual(codes.map(() => 'ECANCELED'));
-      // The context is good again; what was not acknowledged was not written here.
+      // The context works again; the writes that failed were not executed here.
       expect(Buffer.from(await disk.read(0, 1)).equals(block(1, 0))).toBe(true);
       await disk.write(5, block(3, 5));
       expect(Buffer.from(await disk.read(5, 1)).equals(block(3, 5))).toBe(true);

@@ -21,8 +21,8 @@ const COMMAND_READ = 0x08n;
 const MAX_COMMANDS = 128n;
 const ALL_PORTS_UP = (BigInt(provokeCommands.ports) << 56n) | 0b11n;
 
-// The simulated device carries out each access by itself in this mode. In the other its registers
-// are memory that it looks at, and what follows of a single store would not hold there.
+// In this mode the simulated device executes each access at once. In SQ mode its registers are plain
+// memory that it polls, so that the effect of a single store cannot be checked.
 describe('the registers of a context in IOARRIN mode', () => {
   let context: FlashContext;
   let page: ProblemState;
@@ -37,7 +37,7 @@ describe('the registers of a context in IOARRIN mode', () => {
     page = context.registers;
   });
 
-  it('have room for as many commands as cmd_room says, and each takes one', () => {
+  it('have room for as many commands as cmd_room says; each command takes one', () => {
     inject(context, 'hold', 1);
     const room = page.read64(COMMAND_ROOM);
     expect(room).toBe(MAX_COMMANDS);
@@ -48,7 +48,7 @@ describe('the registers of a context in IOARRIN mode', () => {
     expect(page.read64(INTERRUPT_STATUS)).toBe(0n);
   });
 
-  it('make a command that there is no room for an AFU error', async () => {
+  it('raise an AFU error for a command without room', async () => {
     inject(context, 'hold', 1);
     page.write64(CONTEXT_CONTROL, 1n);
     page.write64(INTERRUPT_MASK, ~NO_ROOM & ALL_ONES_64);
@@ -62,7 +62,7 @@ describe('the registers of a context in IOARRIN mode', () => {
     await interrupt;
   });
 
-  it('are a context reset when 1 is stored to ioarrin, or to sq_ctx_reset', () => {
+  it('reset the context when 1 is stored to ioarrin or sq_ctx_reset', () => {
     inject(context, 'hold', 1);
     for (const register of [IOARRIN, SQ_CONTEXT_RESET]) {
       page.write64(IOARRIN, 0x10000n);
@@ -74,12 +74,12 @@ describe('the registers of a context in IOARRIN mode', () => {
     }
   });
 
-  it('clear those bits of intr_status that are stored to intr_clear', async () => {
+  it('clear the bits of intr_status that are stored to intr_clear', async () => {
     inject(context, 'hold', 1);
     page.write64(CONTEXT_CONTROL, 1n);
     page.write64(INTERRUPT_MASK, 0n);
     const interrupt = context.context.waitForInterrupt(1, { timeout: 10_000 });
-    // No multiple of 16: such an IOARCB cannot be read.
+    // Not a multiple of 16: the AFU cannot read an IOARCB there.
     for (let i = 0n; i <= MAX_COMMANDS; i += 1n) page.write64(IOARRIN, 0x10008n);
     await interrupt;
     page.write64(INTERRUPT_CLEAR, NO_ROOM | COMMAND_READ);
@@ -95,7 +95,7 @@ describe('the registers of a context in IOARRIN mode', () => {
     expect(page.read64(INTERRUPT_STATUS)).toBe(0n);
   });
 
-  it('read as what they are, not as what was stored', () => {
+  it('read as their own value, not as the stored one, where they are read-only', () => {
     page.write64(ENDIAN_CONTROL, 0x80n);
     expect(page.read64(ENDIAN_CONTROL)).toBe(0x8000_0000_0000_0080n);
     page.write64(ENDIAN_CONTROL, 0n);
@@ -113,7 +113,7 @@ describe('the registers of a context in IOARRIN mode', () => {
     expect(page.read64(0x8000)).toBe(0n);
   });
 
-  it('are 64 bits wide: a narrower load is 0, a narrower store nothing', () => {
+  it('are 64 bits wide: a narrower load is 0, a narrower store is ignored', () => {
     page.write64(RRQ_START, 0x1111_2222_3333_4444n);
     expect([page.read32(RRQ_START), page.read32(RRQ_START + 4)]).toEqual([0, 0]);
     page.write32(RRQ_START, 5);
@@ -125,7 +125,7 @@ describe('the registers of a context in IOARRIN mode', () => {
     expect(page.read64(RRQ_START)).toBe(0x1111_2222_3333_4444n);
   });
 
-  it('move in blocks, one register after the other', () => {
+  it('are accessed by block transfers, one register after the other', () => {
     page.writeBlock(RRQ_START, BigUint64Array.of(0x10000n, 0x10ff8n));
     expect([page.read64(RRQ_START), page.read64(RRQ_END)]).toEqual([0x10000n, 0x10ff8n]);
     const block = new BigUint64Array(4);
@@ -137,12 +137,12 @@ describe('the registers of a context in IOARRIN mode', () => {
     expect(page.read64(COMMAND_ROOM)).toBe(MAX_COMMANDS - 1n);
   });
 
-  it('have the address of each IOARCB come back in the response ring', async () => {
+  it('return the address of each IOARCB in the response ring', async () => {
     const memory = target.system.allocate(4096);
     const order = { endian: 'big' } as const;
     const response = 2048;
     page.write64(ENDIAN_CONTROL, 0x8000_0000_0000_0080n);
-    // A ring of one entry: every lap, the toggle bit changes.
+    // A ring of one entry: the toggle bit changes with every response.
     const program = () => {
       page.write64(RRQ_START, memory.address + BigInt(response));
       page.write64(RRQ_END, memory.address + BigInt(response));
@@ -157,16 +157,16 @@ describe('the registers of a context in IOARRIN mode', () => {
     expect(await answered(0)).toBe(1n);
     expect(await answered(256)).toBe(256n);
     expect(await answered(384)).toBe(385n);
-    // Writing the end begins a new lap, whether or not it is another one.
+    // Writing rrq_end restarts the ring, even with the same value.
     program();
     expect(await answered(512)).toBe(513n);
-    // What is no command is answered by its status, which follows it.
+    // An invalid command is answered by the status behind it.
     expect(new Uint8Array(memory.buffer)[512 + 64 + 1]).toBe(0x21);
     await context.close();
     memory.free();
   });
 
-  it('take what a test provokes at once', () => {
+  it('execute an injection at once', () => {
     const done = page.read64(provokeRegisters.done);
     for (let i = 1n; i <= 100n; i += 1n) {
       page.write64(provokeRegisters.count, i);

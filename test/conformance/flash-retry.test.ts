@@ -2,7 +2,7 @@ import type { FlashContext, Lun } from 'node-cxl/flash';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CHUNK, codeOf, inject, testTarget } from './flash-target';
 
-// EAGAIN: the AFU did not take a changed table in time, or a context was closed under the driver.
+// EAGAIN: the AFU did not take a changed table in time, or closed a context during the ioctl.
 describe('a slow AFU', () => {
   const target = testTarget();
   let lun: Lun;
@@ -13,12 +13,12 @@ describe('a slow AFU', () => {
     context = await target.attach(lun);
   });
 
-  /** `count` syncs time out from now on. */
+  /** The next `count` AFU syncs time out. */
   const slow = (count: number) => inject(context, 'slowSync', 0, 0n, count);
 
-  it('makes USER_DIRECT EAGAIN, which holds nothing; openDirect() tries again', async () => {
+  it('makes USER_DIRECT EAGAIN without effect; openDirect() retries', async () => {
     const contextId = context.id;
-    // The handle is taken back by a second one.
+    // A second sync removes the handle again.
     slow(2);
     await expect(lun.call('USER_DIRECT', { contextId })).rejects.toMatchObject({
       code: 'EAGAIN',
@@ -30,7 +30,7 @@ describe('a slow AFU', () => {
     expect((await context.openDirect()).handle).toBe(0);
   });
 
-  it('makes USER_VIRTUAL EAGAIN; openVirtual() tries again', async () => {
+  it('makes USER_VIRTUAL EAGAIN; openVirtual() retries', async () => {
     const contextId = context.id;
     slow(1);
     const call = lun.call('USER_VIRTUAL', { contextId, lunSize: 0n });
@@ -40,7 +40,7 @@ describe('a slow AFU', () => {
     expect([resource.handle, resource.blocks]).toEqual([0, CHUNK]);
   });
 
-  it('makes VLUN_RESIZE EAGAIN, growing, shrinking or neither; resize() tries again', async () => {
+  it('makes VLUN_RESIZE EAGAIN, growing, shrinking or neither; resize() retries', async () => {
     const resource = await context.openVirtual({ blocks: CHUNK });
     const rsrcHandle = BigInt(resource.handle);
     const contextId = context.id;
@@ -55,7 +55,7 @@ describe('a slow AFU', () => {
     expect(resized).toEqual({ blocks: 2n * CHUNK, truncated: false, retries: 3 });
   });
 
-  it('makes RELEASE of a virtual LUN EAGAIN, and its handle stays; release() tries again', async () => {
+  it('makes RELEASE of a virtual LUN EAGAIN, and its handle stays; release() retries', async () => {
     const first = await context.openVirtual({ blocks: CHUNK });
     const contextId = context.id;
     const rsrcHandle = BigInt(first.handle);
@@ -68,7 +68,7 @@ describe('a slow AFU', () => {
     await lun.enableSuperpipe();
   });
 
-  it('does not keep RELEASE of a direct LUN from succeeding', async () => {
+  it('does not affect RELEASE of a direct LUN', async () => {
     const resource = await context.openDirect();
     slow(1);
     const rsrcHandle = BigInt(resource.handle);
@@ -76,7 +76,7 @@ describe('a slow AFU', () => {
     expect(await codeOf(call)).toBe('resolved');
   });
 
-  it('leaves nothing of a virtual LUN behind when its context is closed, or its LUN detached', async () => {
+  it('does not prevent that close() and detach() free virtual LUNs', async () => {
     const other = await target.lun(1);
     await context.join(other);
     const kept = await context.openVirtual({ lun });
@@ -94,7 +94,7 @@ describe('a slow AFU', () => {
     expect((await context.openVirtual({ blocks: 4n * CHUNK })).blocks).toBe(4n * CHUNK);
   });
 
-  it('makes ATTACH EAGAIN where the context was closed at once; attach() tries again', async () => {
+  it('makes ATTACH EAGAIN when the AFU closes the context; attach() retries', async () => {
     inject(context, 'closedContext', 0, 0n, 1);
     expect(await codeOf(lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }))).toBe('EAGAIN');
     inject(context, 'closedContext', 0, 0n, 3);
@@ -103,7 +103,7 @@ describe('a slow AFU', () => {
     await second.close();
   });
 
-  it('makes RECOVER_AFU EAGAIN likewise; recover() tries again, and says how often', async () => {
+  it('makes RECOVER_AFU EAGAIN too; recover() retries and counts', async () => {
     const device = (await context.openVirtual({ blocks: 1 })).blockDevice();
     await device.write(3, new Uint8Array(4096).fill(3));
     const { id } = context;

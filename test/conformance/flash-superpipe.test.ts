@@ -22,7 +22,7 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('ATTACH', () => {
-    it('gives a started context and the geometry of the LUN', async () => {
+    it('returns a started context and the geometry of the LUN', async () => {
       const lun = await target.lun();
       const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
       expect(answer.mmioSize).toBe(65536n);
@@ -43,7 +43,7 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(lun.call('ATTACH', { numInterrupts: 1n }))).toBe('EINVAL');
     });
 
-    it('joins a further LUN to a context without a descriptor', async () => {
+    it('attaches another LUN to a context, without a new descriptor', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       const context = await target.attach(lun);
       const answer = await other.call('ATTACH', {
@@ -58,7 +58,7 @@ describe('the superpipe ioctls', () => {
       await other.call('DETACH', { contextId: context.id });
     });
 
-    it('is EINVAL to reuse a context for the same LUN, or one that there is not', async () => {
+    it('is EINVAL to reuse a context for the same LUN, or an unknown context', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       const context = await target.attach(lun);
       expect(await codeOf(context.join(lun))).toBe('EINVAL');
@@ -69,7 +69,7 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('USER_DIRECT', () => {
-    it('opens the whole LUN, as often as there are handles, then EMFILE', async () => {
+    it('opens the whole LUN once for each handle, then is EMFILE', async () => {
       const lun = await target.lun();
       const context = await target.attach(lun);
       const first = await context.openDirect();
@@ -85,7 +85,7 @@ describe('the superpipe ioctls', () => {
       expect(again.handle).toBe(0);
     });
 
-    it('is EINVAL while the LUN is in use as virtual, and the other way round', async () => {
+    it('is EINVAL while the LUN is in use as virtual, and vice versa', async () => {
       const context = await target.attach(await target.lun());
       const virtual = await context.openVirtual();
       expect(await codeOf(context.openDirect())).toBe('EINVAL');
@@ -96,12 +96,12 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(context.openVirtual())).toBe('resolved');
     });
 
-    it('is EINVAL with a context that does not reach the LUN', async () => {
+    it('is EINVAL with a context that the LUN is not attached to', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       const context = await target.attach(lun);
       expect(await codeOf(other.call('USER_DIRECT', { contextId: context.id }))).toBe('EINVAL');
       expect(await codeOf(lun.call('USER_DIRECT', { contextId: context.id + 1n }))).toBe('EINVAL');
-      // A refused open holds nothing.
+      // A failed open has no effect.
       await other.disableSuperpipe();
       await other.enableSuperpipe();
     });
@@ -117,7 +117,7 @@ describe('the superpipe ioctls', () => {
       expect(resource.blocks).toBe(CHUNK);
     });
 
-    it('says that a LUN is reachable over several ports', async () => {
+    it('reports that a LUN is connected to several ports', async () => {
       const lun = await target.lun(0, 0);
       const context = await target.attach(lun);
       const one = await context.openVirtual();
@@ -127,19 +127,19 @@ describe('the superpipe ioctls', () => {
       expect(two.allPortsActive).toBe(true);
     });
 
-    it('truncates what does not fit, and is ENOSPC when nothing is left', async () => {
+    it('truncates to the free chunks, and is ENOSPC when none is free', async () => {
       const context = await target.attach(await target.lun(1));
       const first = await context.openVirtual({ blocks: CHUNK });
       const second = await context.openVirtual({ blocks: 5n * CHUNK });
       expect(second.blocks).toBe(CHUNK);
       expect(await codeOf(context.openVirtual({ blocks: 1 }))).toBe('ENOSPC');
-      // An empty one still fits.
+      // An empty one can still be opened.
       const empty = await context.openVirtual();
       expect(empty.blocks).toBe(0n);
       expect(first.blocks).toBe(CHUNK);
     });
 
-    it('is ENOMEM on a LUN smaller than a chunk, as the driver has it', async () => {
+    it('is ENOMEM on a LUN smaller than a chunk', async () => {
       const context = await target.attach(await target.lun(2));
       expect(await codeOf(context.openVirtual())).toBe('ENOMEM');
       expect(await codeOf(context.openDirect())).toBe('resolved');
@@ -163,7 +163,7 @@ describe('the superpipe ioctls', () => {
       expect((await resource.resize(3n * CHUNK)).blocks).toBe(3n * CHUNK);
     });
 
-    it('is EINVAL off a virtual LUN or with a bad handle', async () => {
+    it('is EINVAL for a direct LUN or with an invalid handle', async () => {
       const lun = await target.lun();
       const context = await target.attach(lun);
       const direct = await context.openDirect();
@@ -180,7 +180,7 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('RELEASE and DETACH', () => {
-    it('give the chunks back', async () => {
+    it('free the chunks', async () => {
       const context = await target.attach(await target.lun(1));
       const first = await context.openVirtual({ blocks: 2n * CHUNK });
       await first.release();
@@ -203,7 +203,7 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(lun.call('DETACH', { contextId }))).toBe('EINVAL');
     });
 
-    it('take one LUN of several, with its resources', async () => {
+    it('detach one LUN of several, with its resources', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       const context = await target.attach(lun);
       await context.join(other);
@@ -216,7 +216,7 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
     });
 
-    it('are what closing the descriptor does too', async () => {
+    it('happen when the descriptor is closed', async () => {
       const lun = await target.lun();
       const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
       await lun.call('USER_DIRECT', { contextId: answer.contextId });
@@ -230,14 +230,14 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('VERIFY', () => {
-    it('tells the size now', async () => {
+    it('returns the current size', async () => {
       const context = await target.attach(await target.lun());
       const resource = await context.openVirtual({ blocks: CHUNK });
       expect(await resource.verify()).toBe(false);
       expect(resource.blocks).toBe(CHUNK);
     });
 
-    it('looks again after a unit attention, and not otherwise', async () => {
+    it('reads the capacity again only after a unit attention', async () => {
       const context = await target.attach(await target.lun(2));
       const resource = await context.openDirect();
       inject(context, 'capacity', 2, 2000n);
@@ -252,13 +252,13 @@ describe('the superpipe ioctls', () => {
       expect(resource.blocks).toBe(1000n);
     });
 
-    it('is EIO for errors, EINVAL for what is no sense data', async () => {
+    it('is EIO for errors, EINVAL for anything but sense data', async () => {
       const context = await target.attach(await target.lun());
       const resource = await context.openDirect();
       expect(await codeOf(resource.verify(sense(0x3, 0x11)))).toBe('EIO');
       expect(await codeOf(resource.verify(unitAttention(0x28)))).toBe('EIO');
       expect(await codeOf(resource.verify(new Uint8Array(18)))).toBe('EINVAL');
-      // Descriptor format is sense data as well.
+      // Descriptor format is valid as well.
       const descriptor = new Uint8Array(18);
       descriptor.set([0x72, 0x6, 0x2a]);
       expect(await codeOf(resource.verify(descriptor))).toBe('resolved');
@@ -274,7 +274,7 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(resource.verify(unitAttention(0x2a)))).toBe('resolved');
     });
 
-    it('is EINVAL with a bad handle', async () => {
+    it('is EINVAL with an invalid handle', async () => {
       const lun = await target.lun();
       const context = await target.attach(lun);
       const call = lun.call('VERIFY', { contextId: context.id, rsrcHandle: 0n });
@@ -283,7 +283,7 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('VLUN_CLONE', () => {
-    it('is EINVAL of itself, and of a context that is not the parent’s', async () => {
+    it('is EINVAL from itself, and from a context that is not the parent’s', async () => {
       const lun = await target.lun();
       const [context, other] = [await target.attach(lun), await target.attach(lun)];
       await context.openVirtual({ blocks: 1 });
@@ -295,7 +295,7 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('RECOVER_AFU', () => {
-    it('answers without a flag when nothing is wrong', async () => {
+    it('returns no flag when the adapter was not reset', async () => {
       const lun = await target.lun();
       const context = await target.attach(lun);
       const answer = await lun.call('RECOVER_AFU', { contextId: context.id });
@@ -303,7 +303,7 @@ describe('the superpipe ioctls', () => {
       expect(await context.recover()).toMatchObject({ reset: false, id: context.id });
     });
 
-    it('is EINVAL with a context that there is not', async () => {
+    it('is EINVAL with an unknown context', async () => {
       const lun = await target.lun();
       expect(await codeOf(lun.call('RECOVER_AFU', { contextId: 3n }))).toBe('EINVAL');
     });
@@ -327,7 +327,7 @@ for (const mode of COMMAND_MODES) {
   describe('the superpipe ioctls', () => {
     const target = testTarget(mode);
 
-    it(`tell the ${mode} mode in the return flags of ATTACH and of a recovery`, async () => {
+    it(`report ${mode} mode in the return flags of ATTACH and RECOVER_AFU`, async () => {
       const lun = await target.lun();
       const flag = mode === 'sq' ? flashFlags.contextSqCmdMode : 0n;
       const attached = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
@@ -336,7 +336,7 @@ for (const mode of COMMAND_MODES) {
         target.system.adopt(Number(fd), { owned: true, mmioSize: 65536 });
       const old = adopt(attached.adapFd);
       old.mapProblemState().write64(provokeRegisters.command, (0x04n << 56n) | 5n);
-      // Taken in the device's own time; the call waits for the reset, not for its beginning.
+      // The device reads the registers later; the call waits for the reset, not for its beginning.
       while (old.linkState() === 'up') await new Promise((resolve) => setTimeout(resolve, 1));
       const recovered = await lun.call('RECOVER_AFU', { contextId: attached.contextId });
       expect(recovered.returnFlags).toBe(

@@ -1,9 +1,9 @@
 /**
- * An append-only log on a virtual LUN: records of any length, found again by their number.
+ * An append-only log on a virtual LUN: records of any length, each with a number.
  *
- * Each record takes whole blocks: a header (its number, its length, the log's own id), then the
- * bytes. A record is there once its write has settled; after a restart the log ends at the first
- * block that does not continue it.
+ * Each record takes whole blocks: a header (its number, its length, the log's id), then the bytes. A
+ * record is on the LUN when its write has settled; after a restart the log ends at the first block
+ * that is not the next record.
  */
 import type { BlockDevice } from 'node-cxl/flash';
 
@@ -20,7 +20,7 @@ export class FlashLog {
     this.#id = id;
   }
 
-  /** Opens the log that is there, or an empty one. */
+  /** Opens the log on the device, or an empty one. */
   static async open(device: BlockDevice, id: number): Promise<FlashLog> {
     const log = new FlashLog(device, id);
     while (log.#next < device.blocks) {
@@ -47,7 +47,7 @@ export class FlashLog {
     return BigInt(Math.ceil((HEADER_BYTES + length) / this.#device.blockSize));
   }
 
-  /** The record's number, once it is on the LUN. ENOSPC is the caller's to resize. */
+  /** Resolves with the record's number when it is on the LUN. @throws ENOSPC resize the LUN */
   async append(record: Uint8Array): Promise<number> {
     const blocks = this.#blocksFor(record.length);
     const number = this.#starts.length;

@@ -5,7 +5,7 @@ import { codeOf, inject } from '../conformance/flash-target';
 
 const SIZE = 4096;
 
-/** What an AFU driver behind the flash AFU would do: deliver events of one 16-bit word. */
+/** An AFU driver of the flash AFU that delivers events of one 16-bit word. */
 function driver(context: KernelContext) {
   const queue: number[] = [];
   const delivered: number[] = [];
@@ -40,7 +40,7 @@ describe('an AFU driver’s events on a flash context', () => {
 
   const kernelSide = () => system.flash.adapters[0]?.kernelContext(context.id) as KernelContext;
 
-  it('reach its cxl context, decoded, beside the AFU’s interrupts', async () => {
+  it('are delivered to its cxl context, decoded, along with the AFU’s interrupts', async () => {
     const own = driver(kernelSide());
     const plain = context.context.registerAfuDriver(word);
     own.announce(0x1234);
@@ -56,13 +56,13 @@ describe('an AFU driver’s events on a flash context', () => {
     expect(await plain.waitForEvent()).toMatchObject({ type: 'afu-driver', decoded: 7 });
   });
 
-  it('are left for the program by the commands that wait for their own interrupts', async () => {
+  it('stay pending for the program while the queue waits for interrupts', async () => {
     const own = driver(kernelSide());
     const device = (await context.openDirect()).blockDevice();
     inject(context, 'hold', 1);
     const reads = [...Array(8).keys()].map((i) => device.read(i, 1));
     own.announce(1, 2, 3);
-    // The queue is the one reader meanwhile.
+    // The queue is the only reader at this time.
     expect(await codeOf(context.context.waitForEvent())).toBe('ERR_INVALID_STATE');
     inject(context, 'hold', 0);
     await Promise.all(reads);
@@ -77,7 +77,7 @@ describe('an AFU driver’s events on a flash context', () => {
     await device.write(0, new Uint8Array(SIZE));
   });
 
-  it('come on the new context after a recovery, once the driver has registered there', async () => {
+  it('are delivered to the new context after a recovery, once the driver has registered there', async () => {
     const before = context.id;
     const { context: old } = context;
     driver(kernelSide());

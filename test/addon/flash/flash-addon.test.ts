@@ -30,7 +30,7 @@ function descriptors(): number {
 }
 
 describe('flash ioctls of the addon', () => {
-  it('are ENOTTY on a node that is none of cxlflash’s', async () => {
+  it('are ENOTTY on a node of another driver', async () => {
     const lun = await openLun('/dev/null');
     expect(await codeOf(lun.call('DETACH', { contextId: 1n }))).toBe('ENOTTY');
     await lun.close();
@@ -38,7 +38,7 @@ describe('flash ioctls of the addon', () => {
     expect(await codeOf(openLun('/dev/null\0'))).toBe('ENOENT');
   });
 
-  it('refuse what is no input, and harm nothing', async () => {
+  it('refuse invalid input', async () => {
     const file = await rawFile();
     const ioctl = file.ioctl as (...args: unknown[]) => unknown;
     const call = (...args: unknown[]) => Reflect.apply(ioctl, file, args);
@@ -60,7 +60,7 @@ describe('flash ioctls of the addon', () => {
     expect(await file.ioctl('DETACH', { contextId: 1n })).toBe(-9);
   });
 
-  it('leave no descriptor behind', async () => {
+  it('leak no descriptor', async () => {
     const target = await flashTarget();
     const cycle = async () => {
       const lun = await target.lun();
@@ -79,7 +79,7 @@ describe('flash ioctls of the addon', () => {
     await target.close();
   });
 
-  it('wait for a reset on their own threads, more of them than there are threads', async () => {
+  it('wait for a reset off the main thread, also when there are more calls than threads', async () => {
     const target = await flashTarget();
     const lun = await target.lun();
     const context = await lun.attach();
@@ -92,14 +92,14 @@ describe('flash ioctls of the addon', () => {
     for (let i = 0; i < 8; i += 1) others.push(lun.attach());
     const started = await Promise.all(others);
     clearInterval(timer);
-    // JavaScript went on meanwhile.
+    // JavaScript ran during the wait.
     expect(turns).toBeGreaterThan(2);
     for (const one of started) await one.close();
     await context.close();
     await target.close();
   });
 
-  it('finish before the node is closed under them', async () => {
+  it('finish before the node is closed', async () => {
     const target = await flashTarget();
     const lun = await target.lun();
     const context = await lun.attach();

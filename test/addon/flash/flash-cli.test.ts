@@ -10,7 +10,7 @@ import { command } from '../../conformance/support/simulated-target';
 const PROGRAM = path.resolve('dist/cli/main.js');
 const TIMEOUT = 60_000;
 
-// A process of its own, which shares the adapter of this one: what is set up here it finds.
+// The program runs as a process of its own and shares the adapter of this process.
 describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
   let folder: string;
   let source: string;
@@ -53,7 +53,7 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
     expect(luns.filter(({ mode }) => mode === 'superpipe')).toEqual([about]);
   });
 
-  it('tells the capacity of a LUN in superpipe mode', async () => {
+  it('shows the capacity of a LUN in superpipe mode', async () => {
     const { out } = await run(['status', about.block ?? '', '--json']);
     expect(JSON.parse(out)).toMatchObject({
       mode: 'superpipe',
@@ -77,7 +77,7 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
     expect(JSON.parse(bench.out).iops).toBeGreaterThan(0);
   });
 
-  it('refuses a LUN that the block layer has, until told to take it meanwhile', async () => {
+  it('refuses a LUN without superpipe unless --superpipe is given', async () => {
     const node = target.nodes[1]?.[0] ?? '';
     const refused = await run(['write', node, '--in', source]);
     expect([refused.code, refused.err.includes('not in superpipe mode')]).toEqual([1, true]);
@@ -86,14 +86,14 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
     expect(after?.mode).toBe('legacy');
   });
 
-  it('says what is the matter with an adapter that has failed, until the driver is bound anew', async () => {
+  it('reports an adapter that has failed, until the driver is bound again', async () => {
     const lun = await target.lun();
     const context = await lun.attach();
     inject(context, 'resetFails', 1);
     inject(context, 'errorState', 5);
     const failed = await run(['read', about.block ?? '', '--count', '1']);
     expect([failed.code, failed.err.includes('or it has failed')]).toEqual([3, true]);
-    // As unbind waits for the contexts to go.
+    // Unbind waits until all contexts are closed.
     expect(() => command('flash-rebind')).toThrow(/EBUSY/);
     await context.close();
     command('flash-rebind');
@@ -103,7 +103,7 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
     await lun.enableSuperpipe();
   });
 
-  it('refuses a LUN that is mounted, by whatever port or partition, unless forced', async () => {
+  it('refuses a LUN mounted by any port or partition, without --force', async () => {
     const other = (await listLuns()).find(
       (lun) => lun.wwid === about.wwid && lun.generic !== about.generic,
     );

@@ -1,5 +1,5 @@
-// What only true processes can do on the simulated device's flash adapter: end, be killed, be
-// started by others. What they share is in the conformance suite.
+// What needs real processes on the simulated device's flash adapter: they end, are killed, and start
+// others. What processes share is in the conformance suite.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
@@ -38,20 +38,20 @@ describe('processes on the simulated flash adapter', () => {
     await lun.close();
   });
 
-  it('give all back when they are killed: chunks, the mode of the LUN, its superpipe', async () => {
+  it('free everything when they are killed: chunks, the mode of the LUN, superpipe', async () => {
     const resource = await context.openVirtual({ blocks: 1n });
     await child.attach();
     await child.cloneFrom(context.cloneToken());
     await child.openVirtual({ blocks: LUN_BLOCKS[0] });
     expect(await codeOf(resource.resize(LUN_BLOCKS[0]))).toBe('ENOSPC');
     await child.kill();
-    // Its share of the parent's chunk is gone too, and the parent's is not.
+    // Its share of the parent's chunk is freed too; the parent still has its own.
     expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
     await resource.release();
     expect((await context.openDirect()).blocks).toBe(LUN_BLOCKS[0]);
   });
 
-  it('give interrupts and process elements back when they are killed', async () => {
+  it('free interrupts and process elements when they are killed', async () => {
     const attach = { flags: 2n, numInterrupts: PER_CONTEXT };
     // The context of this test has some too.
     await context.close();
@@ -68,7 +68,7 @@ describe('processes on the simulated flash adapter', () => {
     for (const descriptor of descriptors) closeSync(descriptor);
   });
 
-  it('hold nobody up when they are killed in the middle of commands', async () => {
+  it('do not block other processes when they are killed during commands', async () => {
     const resource = await context.openVirtual({ blocks: 1n });
     const device = resource.blockDevice();
     // Blocks that keep the adapter busy for so long that its death finds it at work.

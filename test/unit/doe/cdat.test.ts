@@ -71,7 +71,7 @@ function chain(entries: Record<number, [number, Buffer]>): MockProtocol {
 }
 
 describe('the CDAT', () => {
-  it('is read whole and every kind of structure decoded', async () => {
+  it('is read completely, and every kind of structure is decoded', async () => {
     const table = encodeCdat(EVERY_KIND, { sequence: 9 });
     const read = await readCdat(await mailboxWith(tableAccess(table)));
     expect(read.bytes.equals(table)).toBe(true);
@@ -113,12 +113,12 @@ describe('the CDAT', () => {
     ]);
   });
 
-  it('may have no structure at all', async () => {
+  it('may be empty', async () => {
     const read = await readCdat(await mailboxWith(tableAccess(encodeCdat([]))));
     expect(read.structures).toEqual([]);
   });
 
-  it('with a wrong checksum is refused, and read when that is wanted', async () => {
+  it('with a wrong checksum is refused, and read with verify: false', async () => {
     const table = encodeCdat(memoryDeviceTable);
     table.writeUInt8((table.readUInt8(5) + 1) & 0xff, 5);
     const mailbox = await mailboxWith(tableAccess(table));
@@ -144,7 +144,7 @@ describe('the CDAT', () => {
     expect(read.structures).toEqual(EVERY_KIND);
   });
 
-  it('that changes all the time is given up', async () => {
+  it('that changes during every attempt is EAGAIN', async () => {
     let sequence = 0;
     const mailbox = await mailboxWith(
       tableAccess(() => {
@@ -155,7 +155,7 @@ describe('the CDAT', () => {
     await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EAGAIN' });
   });
 
-  it('is refused of a mailbox that does not speak table access, without a time-out', async () => {
+  it('is EOPNOTSUPP without a timeout on a mailbox without table access', async () => {
     const mailbox = await mailboxWith();
     await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
   });
@@ -195,7 +195,7 @@ describe('a broken chain of entries is refused', () => {
       const mailbox = await mailboxWith({ vendorId: 0x1e98, type: 2, answer: () => bytes });
       await expect(readCdatBytes(mailbox)).rejects.toMatchObject({ code: 'EBADMSG' });
     }
-    // The last of them, but for its code, is a table.
+    // The last one is a table except for its code.
     const bytes = Buffer.from(`0000ffff${whole}`, 'hex');
     const mailbox = await mailboxWith({ vendorId: 0x1e98, type: 2, answer: () => bytes });
     expect((await readCdatBytes(mailbox)).toString('hex')).toBe(whole);

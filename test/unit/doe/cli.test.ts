@@ -49,7 +49,7 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     ]);
   });
 
-  it('list: of a recorded machine, and what could not be read of one', async () => {
+  it('list: from a dump, with what could not be read', async () => {
     const fixtures = path.resolve('test/unit/doe/fixtures');
     const whole = await nodeCxl('list', '--dump', path.join(fixtures, 'qemu-type3.lspci'));
     expect(whole.code).toBe(0);
@@ -72,7 +72,7 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     expect(found[1].protocols).toHaveLength(2);
   });
 
-  it('cdat: in words, as JSON with 64-bit values in hexadecimal, and as it is', async () => {
+  it('cdat: a table, JSON with 64-bit values in hexadecimal, and the undecoded bytes', async () => {
     const file = path.join(folder, 'table');
     const { code, stdout } = await nodeCxl('cdat', DEVICE, '--output', file);
     expect(code).toBe(0);
@@ -98,7 +98,7 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     });
   });
 
-  it('raw: to the mailbox that speaks the protocol, or the one that is named', async () => {
+  it('raw: to the mailbox with the protocol, or to the one at --mailbox', async () => {
     const file = path.join(folder, 'get-version');
     writeFileSync(file, Buffer.from([0x10, 0x84, 0, 0]));
     const answer = await nodeCxl('raw', DEVICE, '1', '1', file, '--json');
@@ -127,7 +127,7 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
   });
 
-  it('failures: one line, and an exit code that tells them apart', async () => {
+  it('failures: one line, and an exit code for each kind', async () => {
     const payload = path.join(folder, 'odd');
     writeFileSync(payload, Buffer.alloc(3));
     const rows: [number, string[]][] = [

@@ -104,7 +104,7 @@ const EVERY_REQUEST: { request: ComplianceRequest; bytes: string }[] = [
 ];
 
 describe('compliance mode', () => {
-  it('tells what is there and what is enabled', async () => {
+  it('lists available and enabled requests', async () => {
     const { compliance } = await setUp({
       available: ['capabilities', 'status', 'poison', 'bit-error'],
       enabled: ['capabilities', 'poison'],
@@ -117,7 +117,7 @@ describe('compliance mode', () => {
     });
   });
 
-  it('tells its status, whose fields have no padding', async () => {
+  it('reads the status, whose fields have no padding', async () => {
     const { compliance } = await setUp({
       available: ['status'],
       cacheSize: 0x1234,
@@ -157,7 +157,7 @@ describe('compliance mode', () => {
     expect(device.requests.length).toBe(sent);
   });
 
-  it('asks discovery once', async () => {
+  it('runs discovery once', async () => {
     const { compliance, device } = await setUp();
     await compliance.capabilities();
     const before = device.requests.length;
@@ -204,7 +204,7 @@ describe('an answer of compliance mode that is wrong is refused', () => {
     });
   }
 
-  it('and a mailbox without compliance mode, before it is sent anything', async () => {
+  it('a mailbox without compliance mode is refused before anything is sent', async () => {
     const { mailbox, device } = await mailboxWith();
     const compliance = new Compliance(mailbox);
     await expect(compliance.capabilities()).rejects.toMatchObject({ code: 'EOPNOTSUPP' });

@@ -35,7 +35,7 @@ describe('finding mailboxes', () => {
     expect(found[0]).toMatchObject({ version: 1, interrupt: { supported: false } });
   });
 
-  it('takes an address with or without its domain, and refuses what is none', async () => {
+  it('takes an address with or without its domain, and refuses anything else', async () => {
     const doe = createMockDoe();
     expect(await doe.mailboxes('0D:00.0')).toHaveLength(3);
     expect(parseAddress('10000:e1:1f.7')).toBe('10000:e1:1f.7');
@@ -48,7 +48,7 @@ describe('finding mailboxes', () => {
     await expect(doe.mailboxes('0e:00.0')).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('finds the mailbox by what it speaks', async () => {
+  it('finds the mailbox by its protocol', async () => {
     const doe = createMockDoe();
     const compliance = await doe.find('0d:00.0', { vendorId: 0x1e98, type: 0 });
     const table = await doe.find('0d:00.0', { vendorId: 0x1e98, type: 2 });
@@ -58,7 +58,7 @@ describe('finding mailboxes', () => {
     });
   });
 
-  it('touches no mailbox but to read its capabilities', async () => {
+  it('accesses only the capabilities register of a mailbox', async () => {
     const doe = createMockDoe();
     await doe.scan();
     const accesses = doe.function('0d:00.0').mailboxes.flatMap(({ log }) => log);
@@ -70,8 +70,8 @@ describe('finding mailboxes', () => {
   });
 });
 
-describe('configuration space that cannot be read to its end', () => {
-  it('not root: the rest reads as nothing', async () => {
+describe('configuration space that cannot be read completely', () => {
+  it('not root: the rest cannot be read', async () => {
     const doe = withFunction({ mailboxes: [{}], readable: 64 });
     const refusal = await doe.mailboxes(ADDRESS).catch((error) => error);
     expect(refusal).toMatchObject({ code: 'EACCES' });
@@ -94,7 +94,7 @@ describe('configuration space that cannot be read to its end', () => {
     }
   });
 
-  it('256 bytes of a conventional function are all there is', async () => {
+  it('256 bytes of a conventional function are complete', async () => {
     const doe = withFunction({ conventional: true, size: 256 });
     expect(await doe.mailboxes(ADDRESS)).toEqual([]);
     expect((await doe.scanFunction(ADDRESS)).problem).toBeUndefined();
@@ -151,12 +151,12 @@ describe('a capability list that is corrupt ends the walk', () => {
     });
   }
 
-  it('an empty list is none', async () => {
+  it('an empty list has no capabilities', async () => {
     const doe = withFunction({ dwords: { 256: 0 } });
     expect(await doe.mailboxes(ADDRESS)).toEqual([]);
   });
 
-  it('the low two bits of a pointer are not part of it', async () => {
+  it('the low two bits of a pointer are ignored', async () => {
     const doe = withFunction({ dwords: { 256: doeHeader(0x203), 512: doeHeader(0) } });
     expect((await doe.mailboxes(ADDRESS)).map(({ offset }) => offset)).toEqual([0x100, 0x200]);
   });

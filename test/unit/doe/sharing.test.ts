@@ -30,7 +30,7 @@ function number(value: number): Buffer {
 }
 
 describe('one mailbox, many callers', () => {
-  it('serves them in turn, in the order of their calls', async () => {
+  it('serves them one after the other, in the order of their calls', async () => {
     const doe = twoMailboxes();
     const [mailbox] = await doe.mailboxes(ADDRESS);
     const [same] = await doe.mailboxes(ADDRESS);
@@ -44,7 +44,7 @@ describe('one mailbox, many callers', () => {
     expect(order).toEqual(Array.from({ length: 20 }, (_, index) => index));
   });
 
-  it('goes on after a caller that failed, and lets one that gave up leave the queue', async () => {
+  it('serves the next caller after one that failed or was aborted', async () => {
     const doe = twoMailboxes();
     const [mailbox] = await doe.mailboxes(ADDRESS);
     const device = doe.function(ADDRESS).mailboxes[0]!;
@@ -59,7 +59,7 @@ describe('one mailbox, many callers', () => {
     expect(device.requests.map((object) => object.readUInt32LE(8))).toEqual([3]);
   });
 
-  it('one signal takes twenty callers out of the queue, and Node warns of no leak', async () => {
+  it('one signal aborts twenty callers, without a leak warning of Node', async () => {
     const warnings: string[] = [];
     const onWarning = (warning: Error) => warnings.push(warning.message);
     process.on('warning', onWarning);
@@ -81,7 +81,7 @@ describe('one mailbox, many callers', () => {
     }
   });
 
-  it('does not keep the callers of another waiting', async () => {
+  it('does not delay the callers of another mailbox', async () => {
     const doe = twoMailboxes();
     const [slow, quick] = await doe.mailboxes(ADDRESS);
     doe.function(ADDRESS).mailboxes[0]!.faults = { silent: true };
@@ -101,7 +101,7 @@ describe('one mailbox, many callers', () => {
 });
 
 describe('two processes at one mailbox', () => {
-  it('get each their own answers', async () => {
+  it('each get their own answers', async () => {
     const doe = twoMailboxes();
     const other = doe.anotherProcess();
     doe.function(ADDRESS).mailboxes[0]!.faults = { delayMs: 3 };
@@ -117,7 +117,7 @@ describe('two processes at one mailbox', () => {
     expect(sent).toBe(20);
   });
 
-  it('one that waits for the lock can be aborted; nothing was sent', async () => {
+  it('a wait for the lock can be aborted; nothing was sent', async () => {
     const doe = twoMailboxes();
     const device = doe.function(ADDRESS).mailboxes[0]!;
     device.faults = { silent: true };
@@ -141,7 +141,7 @@ describe('two processes at one mailbox', () => {
 });
 
 describe('who else uses the mailbox', () => {
-  it('is told with it', async () => {
+  it('is its owner property', async () => {
     const [mailbox] = await twoMailboxes('cxl_pci').mailboxes(ADDRESS);
     expect(mailbox!.owner).toEqual({
       driver: 'cxl_pci',
@@ -150,7 +150,7 @@ describe('who else uses the mailbox', () => {
     });
   });
 
-  it('a bound driver: no write without force, and the refusal names it', async () => {
+  it('a bound driver: no write without force, and the error names it', async () => {
     const doe = twoMailboxes('cxl_pci');
     const [mailbox] = await doe.mailboxes(ADDRESS);
     const device = doe.function(ADDRESS).mailboxes[0]!;
@@ -165,14 +165,14 @@ describe('who else uses the mailbox', () => {
     expect(answer.readUInt32LE()).toBe(1);
   });
 
-  it('a driver that was bound after the mailbox was found counts', async () => {
+  it('a driver bound after the mailbox was found is noticed', async () => {
     const doe = twoMailboxes();
     const [mailbox] = await doe.mailboxes(ADDRESS);
     doe.function(ADDRESS).driver = 'vfio-pci';
     await expect(mailbox!.exchange(echoProtocol)).rejects.toMatchObject({ syscall: 'doe(claim)' });
   });
 
-  it('no root: a clear refusal', async () => {
+  it('without root: EACCES', async () => {
     const doe = twoMailboxes();
     const [mailbox] = await doe.mailboxes(ADDRESS);
     doe.function(ADDRESS).readable = 64;

@@ -26,7 +26,7 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** A device's directory, and its config file: a file, so that no exchange is ever answered. */
+/** A device's folder and its config file. It is a plain file, so no exchange is answered. */
 function addFunction(at: string, bytes = 4096): string {
   const device = path.join(root, 'devices/pci0000:0c/0000:0c:00.0', at);
   mkdirSync(device, { recursive: true });
@@ -46,7 +46,7 @@ function open(): Doe {
   return new Doe(new SysfsPci({ devices, cxlDevices }));
 }
 
-/** Another process that takes the lock of a range, tells so, and keeps it until it is killed. */
+/** Another process that locks a range, reports that, and holds the lock until it is killed. */
 async function lockElsewhere(file: string, offset: number, length: number): Promise<ChildProcess> {
   const script = `
     const { SysfsPci } = require('node-cxl/doe');
@@ -86,7 +86,7 @@ describe('PCI functions in sysfs', () => {
     });
   });
 
-  it('that are not there: a clear refusal', async () => {
+  it('missing: a problem that says so', async () => {
     await expect(open().mailboxes(ADDRESS)).rejects.toMatchObject({
       code: 'ENOENT',
       syscall: 'open',
@@ -95,10 +95,10 @@ describe('PCI functions in sysfs', () => {
     await expect(open().functions()).rejects.toMatchObject({ code: 'ENOENT', syscall: 'readdir' });
   });
 
-  it('whose config file ends after 64 bytes although it says 4096', async () => {
+  it('whose config file ends after 64 bytes although its size is 4096', async () => {
     addFunction(ADDRESS, 64);
     const doe = open();
-    // A PCI Express function of a user who is not root, as far as can be read.
+    // What a user who is not root can read of a PCI Express function.
     writeFileSync(
       path.join(devices, ADDRESS, 'config'),
       Buffer.from(`${'00'.repeat(6)}1000${'00'.repeat(44)}40${'00'.repeat(11)}`, 'hex'),
@@ -106,7 +106,7 @@ describe('PCI functions in sysfs', () => {
     await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'ENODATA' });
   });
 
-  it('tell their driver, what the kernel found, and the tables it read', async () => {
+  it('have their driver, the protocols that the kernel found, and the tables that it read', async () => {
     const device = addFunction(ADDRESS);
     symlinkSync(path.join(root, 'bus/pci/drivers/cxl_pci'), path.join(device, 'driver'));
     mkdirSync(path.join(device, 'doe_features'));
@@ -126,7 +126,7 @@ describe('PCI functions in sysfs', () => {
       kernelFeatures: ['0001:00', '1e98:02'],
       kernelTables: [path.join(cxlDevices, 'endpoint3/CDAT')],
     });
-    // The bridge above the device has a table of its own, and not the device's.
+    // The bridge above the device has its own table.
     const bridge = path.dirname(device);
     writeFileSync(path.join(bridge, 'config'), Buffer.alloc(256, 1));
     symlinkSync(bridge, path.join(devices, path.basename(bridge)));
@@ -137,7 +137,7 @@ describe('PCI functions in sysfs', () => {
 });
 
 describe('an exchange over a config file', () => {
-  it('writes whole dwords, in order, and aborts what nobody answers', async () => {
+  it('writes whole dwords in order, and aborts when there is no answer', async () => {
     addFunction(ADDRESS);
     const [mailbox] = await open().mailboxes(ADDRESS);
     const call = mailbox!.exchange({ vendorId: 0x1e98, type: 2 }, Buffer.from('01020304', 'hex'), {
@@ -150,7 +150,7 @@ describe('an exchange over a config file', () => {
     );
   });
 
-  it('waits for another process that holds the registers, and no longer', async () => {
+  it('waits until another process releases the lock of the registers', async () => {
     const device = addFunction(ADDRESS);
     const [mailbox] = await open().mailboxes(ADDRESS);
     const config = path.join(device, 'config');
@@ -166,12 +166,12 @@ describe('an exchange over a config file', () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(settled).toBe(false);
     expect(readFileSync(config).equals(before)).toBe(true);
-    // The lock ends with its process, whatever its end.
+    // The lock ends with its process, however the process ends.
     child.kill('SIGKILL');
     await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT', syscall: 'doe(wait)' });
   });
 
-  it('does not wait for one that holds the registers of another mailbox', async () => {
+  it('does not wait for the lock of another mailbox', async () => {
     const device = addFunction(ADDRESS);
     const [mailbox] = await open().mailboxes(ADDRESS);
     await lockElsewhere(path.join(device, 'config'), MAILBOX_OFFSET + 0x20, 0x18);
@@ -179,7 +179,7 @@ describe('an exchange over a config file', () => {
     await expect(call).rejects.toMatchObject({ syscall: 'doe(wait)' });
   });
 
-  it('without the addon nothing is sent', async () => {
+  it('is ENOSYS without the addon; nothing is sent', async () => {
     const device = addFunction(ADDRESS);
     const lock = () => -38;
     const [mailbox] = await new Doe(new SysfsPci({ devices, cxlDevices, lock })).mailboxes(ADDRESS);
