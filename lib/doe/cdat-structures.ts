@@ -2,7 +2,7 @@
  * The Coherent Device Attribute Table (CDAT 1.03), decoded: a memory device or a switch describes
  * its address ranges, their latency and their bandwidth.
  */
-import { type CxlError, systemError } from '../shared/errors';
+import { malformed } from './malformed';
 
 export const CDAT_HEADER_LENGTH = 16;
 
@@ -137,17 +137,22 @@ export function decodeCdatStructures(table: Buffer, path: string): CdatStructure
   const structures: CdatStructure[] = [];
   for (let at = CDAT_HEADER_LENGTH; at < table.length; ) {
     if (at + 4 > table.length)
-      throw malformed(path, `the table ends within the structure at ${at}`);
+      throw malformed('cdat', path, `the table ends within the structure at ${at}`);
     const type = table.readUInt8(at);
     const length = table.readUInt16LE(at + 2);
     if (length < 4 || at + length > table.length) {
-      throw malformed(path, `the structure at ${at} has length ${length} and exceeds the table`);
+      throw malformed(
+        'cdat',
+        path,
+        `the structure at ${at} has length ${length} and exceeds the table`,
+      );
     }
     const fits =
       type === 5
         ? length >= 16 && length % 8 === 0
         : (STRUCTURE_LENGTHS[type] ?? length) === length;
-    if (!fits) throw malformed(path, `a structure of type ${type} cannot have length ${length}`);
+    if (!fits)
+      throw malformed('cdat', path, `a structure of type ${type} cannot have length ${length}`);
     structures.push(decode(type, table.subarray(at, at + length)));
     at += length;
   }
@@ -215,8 +220,4 @@ function decode(type: number, bytes: Buffer): CdatStructure {
     default:
       return { kind: 'unknown', type, bytes: Buffer.from(bytes) };
   }
-}
-
-function malformed(path: string, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(cdat)', path, hint, malformed);
 }

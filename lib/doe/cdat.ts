@@ -11,6 +11,7 @@ import {
 import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
 import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import { malformed } from './malformed';
 
 export const tableAccessProtocol: Protocol = { vendorId: 0x1e98, type: 2 };
 
@@ -46,7 +47,11 @@ export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): 
   const bytes = await readCdatBytes(mailbox, options);
   const checksumValid = cdatChecksumValid(bytes);
   if (!checksumValid && options.verify !== false) {
-    throw malformed(mailbox, 'the checksum of the table is wrong; verify: false accepts it');
+    throw malformed(
+      'cdat',
+      mailbox.name,
+      'the checksum of the table is wrong; verify: false accepts it',
+    );
   }
   return {
     header: decodeCdatHeader(bytes),
@@ -65,7 +70,8 @@ export async function readCdatBytes(
     const first = await readEntry(mailbox, 0, options);
     if (first.entry.length !== CDAT_HEADER_LENGTH) {
       throw malformed(
-        mailbox,
+        'cdat',
+        mailbox.name,
         `a table header has 16 bytes; the device sent ${first.entry.length}`,
       );
     }
@@ -98,19 +104,24 @@ async function readChain(mailbox: DoeMailbox, first: Entry, options: CdatOptions
   const seen = new Set([0]);
   let total = CDAT_HEADER_LENGTH;
   for (let handle = first.next; handle !== LAST_HANDLE; ) {
-    if (seen.has(handle)) throw malformed(mailbox, `the entries have a loop at handle ${handle}`);
+    if (seen.has(handle))
+      throw malformed('cdat', mailbox.name, `the entries have a loop at handle ${handle}`);
     seen.add(handle);
     const { entry, next } = await readEntry(mailbox, handle, options);
-    if (entry.length === 0) throw malformed(mailbox, `entry ${handle} is empty`);
+    if (entry.length === 0) throw malformed('cdat', mailbox.name, `entry ${handle} is empty`);
     total += entry.length;
     if (total > length) {
-      throw malformed(mailbox, `the entries exceed the ${length} bytes of the table`);
+      throw malformed('cdat', mailbox.name, `the entries exceed the ${length} bytes of the table`);
     }
     parts.push(entry);
     handle = next;
   }
   if (total < length) {
-    throw malformed(mailbox, `the entries have ${total} of the ${length} bytes of the table`);
+    throw malformed(
+      'cdat',
+      mailbox.name,
+      `the entries have ${total} of the ${length} bytes of the table`,
+    );
   }
   return Buffer.concat(parts);
 }
@@ -126,13 +137,10 @@ async function readEntry(
     ...options,
     maxLength: 4 + MAX_ENTRY_LENGTH + 1,
   });
-  if (answer.length < 4) throw malformed(mailbox, `entry ${handle} came without its header`);
+  if (answer.length < 4)
+    throw malformed('cdat', mailbox.name, `entry ${handle} came without its header`);
   if (answer.readUInt16LE(0) !== 0) {
-    throw malformed(mailbox, `entry ${handle} is not of a CDAT read`);
+    throw malformed('cdat', mailbox.name, `entry ${handle} is not of a CDAT read`);
   }
   return { next: answer.readUInt16LE(2), entry: answer.subarray(4) };
-}
-
-function malformed(mailbox: DoeMailbox, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(cdat)', mailbox.name, hint, malformed);
 }

@@ -1,5 +1,5 @@
 /** Compliance mode (CXL 2.0 §14.16.4): starts test modes of a device over its mailbox. */
-import { CxlError, type ErrnoName, errnos, systemError } from '../shared/errors';
+import { CxlError, type ErrnoName, errnos } from '../shared/errors';
 import {
   type ComplianceRequest,
   type ComplianceRequestName,
@@ -9,6 +9,7 @@ import {
 import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
 import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import { malformed } from './malformed';
 
 export const complianceProtocol: Protocol = { vendorId: 0x1e98, type: 0 };
 
@@ -121,11 +122,15 @@ export class Compliance {
     const answer = await this.mailbox.exchange(complianceProtocol, payload, this.#options);
     const code = complianceRequests.indexOf(request.request);
     if (answer.length < 4) {
-      throw malformed(this.mailbox, `an answer has at least 4 bytes; got ${answer.length}`);
+      throw malformed(
+        'compliance',
+        this.mailbox.name,
+        `an answer has at least 4 bytes; got ${answer.length}`,
+      );
     }
     if (answer.readUInt8(0) !== code) {
       const hint = `the request has code ${code}, the answer code ${answer.readUInt8(0)}`;
-      throw malformed(this.mailbox, hint);
+      throw malformed('compliance', this.mailbox.name, hint);
     }
     const status = request.request === 'status' ? 0 : answer.readUInt8(3);
     if (status !== 0) {
@@ -133,7 +138,7 @@ export class Compliance {
     }
     if (answer.length < minLength) {
       const hint = `an answer to ${request.request} has at least ${minLength} bytes; got ${answer.length}`;
-      throw malformed(this.mailbox, hint);
+      throw malformed('compliance', this.mailbox.name, hint);
     }
     return answer;
   }
@@ -141,8 +146,4 @@ export class Compliance {
 
 function named(mask: bigint): ComplianceRequestName[] {
   return complianceRequests.filter((_, code) => ((mask >> BigInt(code)) & 1n) === 1n);
-}
-
-function malformed(mailbox: DoeMailbox, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(compliance)', mailbox.name, hint, malformed);
 }

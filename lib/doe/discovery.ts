@@ -1,7 +1,8 @@
 /** DOE discovery (PCIe 6.0 §6.30.1.1): the protocol that every mailbox has. */
-import { type CxlError, checkInteger, systemError } from '../shared/errors';
+import { checkInteger, systemError } from '../shared/errors';
 import { type Protocol, protocolName } from './exchange';
 import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import { malformed } from './malformed';
 
 export const discoveryProtocol: Protocol = { vendorId: 0x0001, type: 0 };
 
@@ -43,7 +44,11 @@ export async function discoverIndex(
   request.writeUInt32LE(index | (version << 8));
   const answer = await mailbox.exchange(discoveryProtocol, request, { ...options, maxLength: 4 });
   if (answer.length !== 4) {
-    throw malformed(mailbox, `an entry has 4 bytes; the device sent ${answer.length}`);
+    throw malformed(
+      'discover',
+      mailbox.name,
+      `an entry has 4 bytes; the device sent ${answer.length}`,
+    );
   }
   const dword = answer.readUInt32LE();
   return { vendorId: dword & 0xffff, type: (dword >>> 16) & 0xff, nextIndex: dword >>> 24 };
@@ -64,7 +69,11 @@ export async function discover(
     found.push({ index, vendorId, type, ...(name === undefined ? {} : { name }) });
     if (nextIndex === 0) return found;
     if (seen.has(nextIndex)) {
-      throw malformed(mailbox, `the list of protocols comes back to index ${nextIndex}`);
+      throw malformed(
+        'discover',
+        mailbox.name,
+        `the list of protocols comes back to index ${nextIndex}`,
+      );
     }
     index = nextIndex;
   }
@@ -85,8 +94,4 @@ export async function requireProtocol(
   const list = offered.map(protocolName).join(', ');
   const hint = `${mailbox.name} does not speak ${protocolName(protocol)}; it offers ${list || 'nothing'}`;
   throw systemError('EOPNOTSUPP', 'doe(discover)', mailbox.name, hint);
-}
-
-function malformed(mailbox: DoeMailbox, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(discover)', mailbox.name, hint, malformed);
 }

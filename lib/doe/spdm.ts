@@ -2,10 +2,11 @@
  * Component measurement and authentication: SPDM messages over a mailbox (DMTF DSP0274, PCIe 6.0
  * §6.31). Only GET_VERSION is here; programs send other messages with exchange().
  */
-import { type CxlError, systemError } from '../shared/errors';
+import { systemError } from '../shared/errors';
 import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
 import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import { malformed } from './malformed';
 
 export const spdmProtocol: Protocol = { vendorId: 0x0001, type: 1 };
 export const securedSpdmProtocol: Protocol = { vendorId: 0x0001, type: 2 };
@@ -40,11 +41,15 @@ export async function spdmVersions(
     throw systemError('EREMOTEIO', 'doe(spdm)', mailbox.name, hint);
   }
   if (code !== VERSION || answer.length < 6) {
-    throw malformed(mailbox, 'the answer to GET_VERSION is not a VERSION message');
+    throw malformed('spdm', mailbox.name, 'the answer to GET_VERSION is not a VERSION message');
   }
   const count = answer.readUInt8(5);
   if (answer.length < 6 + count * 2) {
-    throw malformed(mailbox, `the VERSION message is too short for its ${count} entries`);
+    throw malformed(
+      'spdm',
+      mailbox.name,
+      `the VERSION message is too short for its ${count} entries`,
+    );
   }
   const versions: SpdmVersion[] = [];
   for (let at = 6; at < 6 + count * 2; at += 2) {
@@ -57,8 +62,4 @@ export async function spdmVersions(
     });
   }
   return versions;
-}
-
-function malformed(mailbox: DoeMailbox, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(spdm)', mailbox.name, hint, malformed);
 }

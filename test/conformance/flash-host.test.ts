@@ -1,13 +1,13 @@
 import { type FlashHost, openFlashHost } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, flashTarget } from './flash-target';
+import { codeOf, testTarget } from './flash-target';
 
 describe('the host ioctls', () => {
+  const target = testTarget();
   let host: FlashHost;
 
   beforeEach(async () => {
-    const { system } = await flashTarget();
-    host = await openFlashHost('/dev/cxlflash/cxlflash0', { system });
+    host = await openFlashHost('/dev/cxlflash/cxlflash0', target);
   });
 
   afterEach(async () => {

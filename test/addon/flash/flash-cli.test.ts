@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type LunInfo, listLuns } from 'node-cxl/flash';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget, inject } from '../../conformance/flash-target';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { inject, testTarget } from '../../conformance/flash-target';
 import { command } from '../../conformance/support/simulated-target';
 
 const PROGRAM = path.resolve('dist/cli/main.js');
@@ -14,7 +14,7 @@ const TIMEOUT = 60_000;
 describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
   let folder: string;
   let source: string;
-  let target: FlashTarget;
+  const target = testTarget();
   let about: LunInfo;
 
   beforeAll(() => {
@@ -28,14 +28,9 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
   });
 
   beforeEach(async () => {
-    target = await flashTarget();
     await target.lun();
     const found = (await listLuns()).find(({ generic }) => generic === target.nodes[0]?.[0]);
     about = found as LunInfo;
-  });
-
-  afterEach(async () => {
-    await target.close();
   });
 
   function run(words: string[], mounts?: string) {
