@@ -1,25 +1,8 @@
-import type { Binding } from './binding';
+import { chooseBinding } from './backend';
 import { Cxl } from './device/cxl';
-import { debug } from './shared/debug';
-import { valueError } from './shared/errors';
 
 /**
- * The real system, unless NODE_CXL_BACKEND says otherwise: `mock`, or `mock:FILE.json` for one
- * described in a file. Decided outside the program, so that any program can be run either way.
+ * The system that programs use: this machine's cards, or a mock where NODE_CXL_BACKEND is `mock`
+ * or `mock:FILE.json`.
  */
-export const cxl = new Cxl(() => chooseBinding(process.env['NODE_CXL_BACKEND'] ?? ''));
-
-function chooseBinding(choice: string): Binding {
-  debug('backend: %s', choice || 'native');
-  // Loaded when chosen: a program on a mock needs no compiled code, one on a card no mock.
-  if (choice === '' || choice === 'native') {
-    return (require('./native') as typeof import('./native')).nativeBinding();
-  }
-  if (choice === 'mock' || /^mock:./.test(choice)) {
-    const { mockFromConfig } = require('./mock/config/config') as {
-      mockFromConfig(file: string | undefined): { binding: Binding };
-    };
-    return mockFromConfig(choice === 'mock' ? undefined : choice.slice('mock:'.length)).binding;
-  }
-  throw valueError('NODE_CXL_BACKEND', "'native', 'mock' or 'mock:FILE.json'", choice);
-}
+export const cxl = new Cxl(chooseBinding);

@@ -1,4 +1,4 @@
-/** What the doe commands print: tables for people, JSON for programs. */
+/** Output of the doe commands: tables, or JSON. */
 import Table from 'cli-table3';
 import type {
   CdatStructure,
@@ -9,14 +9,14 @@ import type {
   FunctionScan,
   Owner,
 } from '../doe';
-import { present } from './output';
+import { hex, present } from './output';
 
-/** JSON with 64-bit values as hexadecimal strings and bytes in hexadecimal. */
+/** JSON in which bigints and bytes are hexadecimal strings. */
 export function json(value: unknown): string {
   return JSON.stringify(
     value,
     function (this: Record<string, unknown>, key, given) {
-      // A Buffer's own toJSON has run by now: the holder still has the bytes.
+      // Buffer.toJSON() has run already: the bytes are in the object that holds them.
       const original = this[key];
       if (original instanceof Uint8Array) return Buffer.from(original).toString('hex');
       return typeof given === 'bigint' ? `0x${given.toString(16)}` : given;
@@ -31,11 +31,7 @@ function table(head: string[], rows: (string | number)[][]): string {
   return made.toString();
 }
 
-function hex(value: number | bigint, digits = 1): string {
-  return `0x${value.toString(16).padStart(digits, '0')}`;
-}
-
-/** Who else uses a mailbox, in a few words. */
+/** Who else uses a mailbox, for tables and notes. */
 export function ownerText({ driver, kernelFeatures, kernelTables }: Owner): string {
   const parts = driver === undefined ? [] : [`driver ${driver}`];
   if (kernelFeatures.length > 0) parts.push(`kernel found ${kernelFeatures.join(' ')}`);
@@ -43,7 +39,7 @@ export function ownerText({ driver, kernelFeatures, kernelTables }: Owner): stri
   return parts.join(', ') || 'nobody known';
 }
 
-/** Absent values are null, so that every object has the same keys. */
+/** Absent values become null, so that every object has the same keys. */
 function ownerData({ driver, kernelFeatures, kernelTables }: Owner) {
   return { driver: present(driver), kernelFeatures, kernelTables };
 }
@@ -120,7 +116,7 @@ function units(value: bigint): string {
   return `${value}${names[step]}`;
 }
 
-/** A latency in nanoseconds or a bandwidth in MB/s; 0 is not given, 0xffff unreachable. */
+/** A latency in nanoseconds or a bandwidth in MB/s. */
 function measure(dataType: string, entryBaseUnit: bigint, entry: number): string {
   if (entry === 0) return 'not given';
   if (entry === 0xffff) return 'unreachable';
@@ -181,7 +177,7 @@ export function cdatText(
 ): string {
   const checksum = checksumValid ? 'right' : 'WRONG';
   const first = `${mailbox.name}: CDAT revision ${header.revision}, ${header.length} bytes, sequence ${header.sequence}, checksum ${checksum}`;
-  return `${first}\n${table(['Structure', 'Range', 'Tells'], structures.map(describe))}`;
+  return `${first}\n${table(['Structure', 'Range', 'Description'], structures.map(describe))}`;
 }
 
 export function capabilitiesText({ available, enabled }: ComplianceCapabilities): string {

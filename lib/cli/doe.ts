@@ -34,12 +34,13 @@ import { failureLine } from './failure';
 interface CommonOptions {
   readonly json?: boolean;
   readonly force?: boolean;
+  /** Milliseconds. */
   readonly timeout?: number;
-  /** Ctrl-C. */
+  /** Aborted by Ctrl-C. */
   readonly signal?: AbortSignal;
 }
 
-/** Prints what a command returns; what it throws is told by the program. */
+/** A command's action that prints what `run` returns. */
 function action<A extends unknown[]>(run: (...args: A) => Promise<string> | string) {
   return async (...args: A): Promise<void> => {
     process.stdout.write(`${await run(...args)}\n`);
@@ -69,10 +70,10 @@ function milliseconds(text: string): number {
 }
 
 function exchangeOptions({ force, timeout, signal }: CommonOptions): ExchangeOptions {
-  return { force, timeoutMs: timeout, signal };
+  return { force, timeout, signal };
 }
 
-/** Whoever forces its way is told whose mailbox it is. */
+/** With --force, prints who else uses the mailbox. */
 function warnOfOwner(mailbox: DoeMailbox, { force }: CommonOptions): void {
   const { driver } = mailbox.owner;
   if (force !== true || driver === undefined) return;
@@ -86,7 +87,7 @@ async function list(
   const system: Doe = options.dump === undefined ? doe : doeFromDump(options.dump);
   const scans = where === undefined ? await system.scan() : [await system.scanFunction(where)];
   process.stdout.write(`${options.json === true ? listJson(scans) : listText(scans)}\n`);
-  // What could be read has been told; the first of what could not decides how it ends.
+  // What could be read has been printed; the first problem decides the exit code.
   const [first, ...others] = scans.flatMap(({ problem }) => problem ?? []);
   for (const problem of others) process.stderr.write(`${failureLine(problem)}\n`);
   if (first !== undefined) throw first;
@@ -159,24 +160,29 @@ async function raw(
       : found.find(({ offset }) => offset === options.mailbox);
   if (mailbox === undefined) {
     const offsets = found.map(({ offset }) => offset.toString(16)).join(', ');
-    throw systemError('ENOENT', 'doe(find)', where, `no mailbox there; it has them at ${offsets}`);
+    throw systemError(
+      'ENOENT',
+      'doe(find)',
+      where,
+      `no mailbox at this offset; mailboxes are at ${offsets}`,
+    );
   }
   const answer = await mailbox.exchange({ vendorId, type }, payload, exchange);
   if (options.output !== undefined) {
     writeFileSync(options.output, answer);
-    const told = { bytes: answer.length, output: options.output };
-    return options.json === true ? json(told) : `${told.bytes} bytes`;
+    const written = { bytes: answer.length, output: options.output };
+    return options.json === true ? json(written) : `${written.bytes} bytes`;
   }
   return options.json === true ? json({ answer }) : dumpText(answer);
 }
 
-/** Not read synchronously: a terminal would hold Ctrl-C back. */
+/** Reads asynchronously: a synchronous read of a terminal would block Ctrl-C. */
 function payloadOf(file: string, signal: AbortSignal | undefined): Promise<Buffer> {
   if (file !== '-') return readFile(file, signal === undefined ? {} : { signal });
   return buffer(signal === undefined ? process.stdin : addAbortSignal(signal, process.stdin));
 }
 
-/** A lone mailbox may be sent anything; of several, the one that says it speaks the protocol. */
+/** The only mailbox whatever its protocols, or of several the one whose discovery lists `protocol`. */
 async function pick(
   found: DoeMailbox[],
   where: string,
@@ -189,12 +195,12 @@ async function pick(
 function common(command: Command): Command {
   return command
     .option('--json', 'as JSON')
-    .option('--mock', 'a modelled device instead of real ones')
+    .option('--mock', 'use a mock device instead of real ones')
     .option('--force', 'use the mailbox although a driver is bound to the device')
     .option('--timeout <ms>', 'milliseconds the device may take to answer', milliseconds, 1000);
 }
 
-/** The `doe` command with its sub-commands; `signal` ends what they are at. */
+/** The `doe` command with its subcommands. `signal` ends a running subcommand. */
 export function doeCommand(signal?: AbortSignal): Command {
   const command = new Command('doe')
     .description('PCI Data Object Exchange mailboxes: find them and talk over them')
@@ -203,39 +209,35 @@ export function doeCommand(signal?: AbortSignal): Command {
     });
   command
     .command('list')
-    .description('every DOE mailbox, and who uses it')
-    .argument('[BDF]', 'of one PCI function', address)
+    .description('list DOE mailboxes and who uses them')
+    .argument('[BDF]', 'only of this PCI function', address)
     .option('--json', 'as JSON')
-    .option('--mock', 'a modelled device instead of real ones')
-    .option('--dump <file>', 'of functions recorded with lspci -xxxx')
+    .option('--mock', 'use a mock device instead of real ones')
+    .option('--dump <file>', 'of the functions in a file that lspci -xxxx made')
     .action(list);
   common(command.command('discover'))
-    .description('the protocols that the mailboxes of a function speak')
+    .description('list the protocols of the mailboxes of a function')
     .argument('<BDF>', 'PCI function, such as 0000:0d:00.0', address)
     .action(action(discover));
   common(command.command('cdat'))
-    .description("a device's Coherent Device Attribute Table")
+    .description('print the Coherent Device Attribute Table of a device')
     .argument('<BDF>', 'PCI function', address)
-    .option('--no-verify', 'take a table whose checksum is wrong')
-    .option('--output <file>', 'write the table as the device gave it')
+    .option('--no-verify', 'accept a table whose checksum is wrong')
+    .option('--output <file>', 'also write the undecoded table to this file')
     .action(action(cdat));
   common(command.command('compliance'))
-    .description('what compliance mode a device has')
+    .description('print the compliance mode of a device')
     .argument('<BDF>', 'PCI function', address)
     .argument('<request>', 'caps or status')
     .action(action(compliance));
   common(command.command('raw'))
-    .description('one exchange: sends the bytes of a file and shows the answer')
+    .description('send the bytes of a file in one exchange and print the answer')
     .argument('<BDF>', 'PCI function', address)
     .argument('<VID>', 'vendor id, hexadecimal', hexNumber(0xffff))
     .argument('<TYPE>', 'data object type, hexadecimal', hexNumber(0xff))
-    .argument('<FILE>', 'payload, whole dwords; - is standard input')
-    .option(
-      '--mailbox <offset>',
-      'of several, the one at this offset (hexadecimal)',
-      hexNumber(0xfff),
-    )
-    .option('--output <file>', 'write the answer there')
+    .argument('<FILE>', 'payload, a multiple of 4 bytes; - is standard input')
+    .option('--mailbox <offset>', 'use the mailbox at this offset (hexadecimal)', hexNumber(0xfff))
+    .option('--output <file>', 'write the answer to this file instead of printing it')
     .action(action(raw));
   return command;
 }

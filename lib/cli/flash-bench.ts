@@ -1,16 +1,16 @@
-/** Commands a second on a block device, at a given depth. */
+/** Measures commands per second of a block device, at a given queue depth. */
 import type { BlockDevice } from '../flash';
 
 export interface BenchOptions {
   /** Commands in flight. */
   readonly depth: number;
   readonly seconds: number;
-  /** Blocks a command. */
+  /** Blocks of each command. */
   readonly blocks: number;
-  /** Writes instead of reads: what was there is lost. */
+  /** Write instead of reading: the data on the LUN is lost. */
   readonly write?: boolean;
   readonly poll?: boolean;
-  /** Ends it early, with nothing to tell. */
+  /** Aborting ends the measurement without a result. */
   readonly signal?: AbortSignal;
 }
 
@@ -19,7 +19,7 @@ export interface BenchResult extends Record<string, unknown> {
   readonly seconds: number;
   readonly iops: number;
   readonly mibPerSecond: number;
-  /** Microseconds from issue to settled promise. */
+  /** Microseconds from the call to the settled promise. */
   readonly meanLatency: number;
 }
 
@@ -30,11 +30,11 @@ export async function bench(device: BlockDevice, options: BenchOptions): Promise
   const end = performance.now() + options.seconds * 1000;
   let commands = 0;
   let latency = 0;
-  const lane = async (number: number): Promise<void> => {
+  const worker = async (number: number): Promise<void> => {
     const buffer = new Uint8Array(blocks * device.blockSize).fill(number);
-    for (let turn = 0; performance.now() < end; turn += 1) {
-      // Lanes stride through the LUN, so that no two touch the same blocks at once.
-      const lba = (BigInt(turn * depth + number) % span) * BigInt(blocks);
+    for (let round = 0; performance.now() < end; round += 1) {
+      // Worker n uses every depth-th position, so that no two workers use the same blocks at once.
+      const lba = (BigInt(round * depth + number) % span) * BigInt(blocks);
       const start = performance.now();
       if (options.write === true) await device.write(lba, buffer, transfer);
       else await device.read(lba, buffer, transfer);
@@ -43,7 +43,7 @@ export async function bench(device: BlockDevice, options: BenchOptions): Promise
     }
   };
   const start = performance.now();
-  await Promise.all([...Array(depth).keys()].map(lane));
+  await Promise.all([...Array(depth).keys()].map(worker));
   const seconds = (performance.now() - start) / 1000;
   const mebibytes = (commands * blocks * device.blockSize) / 2 ** 20;
   return {
@@ -57,7 +57,7 @@ export async function bench(device: BlockDevice, options: BenchOptions): Promise
 
 export function benchText(result: BenchResult): string {
   const { commands, seconds, iops, mibPerSecond, meanLatency } = result;
-  return `${commands} commands in ${seconds} s: ${iops} a second, ${mibPerSecond} MiB/s, mean latency ${meanLatency} µs`;
+  return `${commands} commands in ${seconds} s: ${iops} per second, ${mibPerSecond} MiB/s, mean latency ${meanLatency} µs`;
 }
 
 function round(value: number, digits: number): number {

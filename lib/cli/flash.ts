@@ -1,5 +1,4 @@
 /** `node-cxl flash`: LUNs of CAPI flash adapters, from the command line. */
-
 import { once } from 'node:events';
 import { open } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
@@ -25,7 +24,7 @@ import { inline, present, print, printJson, words } from './output';
 
 interface Common {
   readonly json?: boolean;
-  /** Ctrl-C, or nobody to read what is printed any more. */
+  /** Aborted by Ctrl-C, or when the reader of standard output has ended. */
   readonly signal?: AbortSignal;
 }
 
@@ -46,13 +45,13 @@ interface WriteOptions extends AccessOptions {
   readonly pad?: boolean;
 }
 
-/** Blocks moved by one call; the device splits them further. */
-const pieceBlocks = 256;
-const mostDepth = 4096;
+/** Blocks of one read() or write() call; the block device splits it into commands. */
+const BLOCKS_PER_CALL = 256;
+const MAX_DEPTH = 4096;
 
 /**
- * The `flash` command with its sub-commands; `system` is the one `cxl` stands for unless given,
- * `signal` ends what they are at.
+ * The `flash` command with its subcommands. `signal` ends a running subcommand. Tests pass a
+ * `system` of their own.
  */
 export function flashCommand(system: Cxl = cxl, signal?: AbortSignal): Command {
   const command = new Command('flash')
@@ -62,34 +61,34 @@ export function flashCommand(system: Cxl = cxl, signal?: AbortSignal): Command {
     });
   command
     .command('list')
-    .description('LUNs, a row for each path to one')
+    .description('list LUNs, one line for each path to a LUN')
     .option('--json', 'as JSON')
     .action((options: Common) => list(system, options));
   command
     .command('status')
-    .description('what is known of a LUN, and of its capacity once superpipe is enabled')
+    .description('show the attributes of a LUN, and its capacity when superpipe is enabled')
     .argument('<lun>', '/dev/sdX or /dev/sgX, or a link to one')
     .option('--json', 'as JSON')
     .action((lun: string, options: Common) => status(system, lun, options));
   accessOptions(command.command('read'))
     .description('read blocks to a file or standard output')
     .option('--lba <n>', 'first block', unsignedBigInt, 0n)
-    .requiredOption('--count <n>', 'blocks', integerFrom(1))
-    .option('--out <file>', 'default: standard output')
+    .requiredOption('--count <n>', 'number of blocks', integerFrom(1))
+    .option('--out <file>', 'file to write to; default: standard output')
     .action((lun: string, options: ReadOptions) => read(system, lun, options));
   accessOptions(command.command('write'))
     .description('write a file to blocks')
     .option('--lba <n>', 'first block', unsignedBigInt, 0n)
-    .requiredOption('--in <file>', 'what to write: whole blocks')
-    .option('--pad', 'fill the last block up with zeros')
+    .requiredOption('--in <file>', 'file to write, whole blocks')
+    .option('--pad', 'pad the last block with zeros')
     .action((lun: string, options: WriteOptions) => write(system, lun, options));
   accessOptions(command.command('bench'))
-    .description('measure commands a second; reads, unless told to write')
+    .description('measure commands per second; reads, unless --write is given')
     .option('--depth <n>', 'commands in flight', integerFrom(1), 16)
-    .option('--seconds <n>', 'for so long', integerFrom(1), 5)
-    .option('--blocks <n>', 'blocks a command, up to what one can move', integerFrom(1), 1)
-    .option('--write', 'overwrite the LUN with a pattern')
-    .option('--poll', 'look for completions instead of waiting for interrupts')
+    .option('--seconds <n>', 'seconds to measure for', integerFrom(1), 5)
+    .option('--blocks <n>', 'blocks of each command', integerFrom(1), 1)
+    .option('--write', 'write instead of reading: overwrites the LUN')
+    .option('--poll', 'poll for completions instead of waiting for interrupts')
     .action((lun: string, options: AccessOptions & BenchOptions) => run(system, lun, options));
   return command;
 }
@@ -97,9 +96,9 @@ export function flashCommand(system: Cxl = cxl, signal?: AbortSignal): Command {
 function accessOptions(command: Command): Command {
   return command
     .argument('<lun>', '/dev/sdX or /dev/sgX, or a link to one')
-    .option('--json', 'the outcome as JSON')
-    .option('--superpipe', 'take the LUN from the block layer meanwhile, if it is not in superpipe')
-    .option('--force', 'even if it is mounted');
+    .option('--json', 'print the result as JSON')
+    .option('--superpipe', 'enable superpipe for the duration of the command if it is not enabled')
+    .option('--force', 'use the LUN even if it is mounted');
 }
 
 /** Absent attributes are null, so that every object has the same keys. */
@@ -119,7 +118,7 @@ async function list(system: Cxl, { json }: Common): Promise<void> {
   }
   if (luns.length === 0) {
     process.stderr.write(
-      'no flash LUN found: is the cxlflash driver loaded (POWER8 and POWER9)? --mock shows modelled ones\n',
+      'no flash LUN found: is the cxlflash driver loaded (POWER8 and POWER9)? --mock shows mock ones\n',
     );
     return;
   }
@@ -135,13 +134,13 @@ async function list(system: Cxl, { json }: Common): Promise<void> {
 
 async function describe(system: Cxl, node: string) {
   const luns = await listLuns({ system });
-  // Names that last, as of /dev/disk/by-id, are links.
+  // The names in /dev/disk/by-id are links.
   const real = await system.binding.sysfs.realpath(node);
   const found = luns.find(({ block, generic }) =>
     [block, generic].some((each) => each !== undefined && (each === node || each === real)),
   );
   if (found === undefined) {
-    const hint = 'no LUN of a flash adapter; `node-cxl flash list` shows those that there are';
+    const hint = 'not a LUN of a flash adapter; `node-cxl flash list` lists them';
     throw systemError('ENOENT', 'find', node, hint);
   }
   const paths = luns.filter((lun) => lun.wwid !== undefined && lun.wwid === found.wwid);
@@ -150,12 +149,12 @@ async function describe(system: Cxl, node: string) {
   return { ...lunData(found), ports: paths.map((lun) => lun.port), mounts: mounts.flat() };
 }
 
-/** What nobody can tell before superpipe is enabled. */
-const noCapacity = { blocks: null, blockSize: null, maxTransfer: null, link: null };
+/** Attributes that are unknown before superpipe is enabled. */
+const NO_CAPACITY = { blocks: null, blockSize: null, maxTransfer: null, link: null };
 
 async function status(system: Cxl, node: string, { json }: Common): Promise<void> {
   const about = await describe(system, node);
-  const capacity = about.mode === 'superpipe' ? await capacityOf(system, node) : noCapacity;
+  const capacity = about.mode === 'superpipe' ? await capacityOf(system, node) : NO_CAPACITY;
   const data = { ...about, ...capacity };
   if (json === true) {
     printJson(data);
@@ -182,7 +181,7 @@ async function capacityOf(system: Cxl, node: string) {
   }
 }
 
-/** The whole LUN as a block device, and everything put back afterwards. */
+/** Calls `use` with the whole LUN as a block device; then closes it and restores its mode. */
 async function withDevice<T>(
   system: Cxl,
   node: string,
@@ -193,12 +192,14 @@ async function withDevice<T>(
   const about = await describe(system, node);
   if (about.mounts.length > 0 && options.force !== true) {
     throw stateError(
-      `${node} is mounted on ${about.mounts.join(', ')}: unmount it, or say --force`,
+      `${node} is mounted on ${about.mounts.join(', ')}: unmount it, or use --force`,
     );
   }
   const legacy = about.mode !== 'superpipe';
   if (legacy && options.superpipe !== true) {
-    throw stateError(`${node} is not in superpipe mode: say --superpipe to enable it meanwhile`);
+    throw stateError(
+      `${node} is not in superpipe mode: use --superpipe to enable it for the duration of the command`,
+    );
   }
   const lun = await openLun(node, { system });
   try {
@@ -228,12 +229,12 @@ async function withContext<T>(
 
 async function read(system: Cxl, node: string, options: ReadOptions): Promise<void> {
   const { lba, count, out } = options;
-  // Before the LUN is taken from anybody.
+  // Opened first: if this fails, the mode of the LUN has not been changed.
   const file = out === undefined ? undefined : await open(out, 'w');
   try {
     const bytes = await withDevice(system, node, options, { access: 'read' }, async (device) => {
       checkRange(device, lba, count);
-      await overPieces('read', count, options, async (done, blocks) => {
+      await forEachPart('read', count, options, async (done, blocks) => {
         const data = await device.read(lba + BigInt(done), blocks, transfer(options));
         if (file === undefined) await toStandardOutput(data, options);
         else await file.writeFile(data);
@@ -257,7 +258,7 @@ async function write(system: Cxl, node: string, options: WriteOptions): Promise<
   try {
     const stat = await file.stat();
     if (!stat.isFile()) {
-      throw new UsageError(`--in ${options.in} is no regular file: its length is not known`);
+      throw new UsageError(`--in ${options.in} is not a regular file, so its length is unknown`);
     }
     const { size } = stat;
     const blocks = await withDevice(system, node, options, {}, async (device) => {
@@ -267,7 +268,7 @@ async function write(system: Cxl, node: string, options: WriteOptions): Promise<
         throw valueError(options.in, whole, `${size} bytes`);
       }
       checkRange(device, options.lba, count);
-      await overPieces('write', count, options, async (done, part) => {
+      await forEachPart('write', count, options, async (done, part) => {
         const data = new Uint8Array(part * device.blockSize);
         await file.read(data, 0, data.length, done * device.blockSize);
         await device.write(options.lba + BigInt(done), data, transfer(options));
@@ -290,26 +291,27 @@ function transfer({ signal }: Common): { signal?: AbortSignal } {
   return signal === undefined ? {} : { signal };
 }
 
-async function overPieces(
-  phase: string,
+/** Calls `move` for parts of up to BLOCKS_PER_CALL blocks, with a progress bar on a terminal. */
+async function forEachPart(
+  label: string,
   count: number,
   { signal }: Common,
   move: (done: number, blocks: number) => Promise<void>,
 ): Promise<void> {
   const bar = process.stderr.isTTY
     ? new SingleBar({
-        format: `${phase} [{bar}] {percentage}%`,
+        format: `${label} [{bar}] {percentage}%`,
         stream: process.stderr,
-        // Ctrl-C is handled where the LUN is given back.
+        // Ctrl-C must not end the process before the LUN is restored.
         gracefulExit: false,
       })
     : undefined;
   bar?.start(count, 0);
   try {
-    for (let done = 0; done < count; done += pieceBlocks) {
+    for (let done = 0; done < count; done += BLOCKS_PER_CALL) {
       signal?.throwIfAborted();
-      await move(done, Math.min(pieceBlocks, count - done));
-      bar?.update(Math.min(count, done + pieceBlocks));
+      await move(done, Math.min(BLOCKS_PER_CALL, count - done));
+      bar?.update(Math.min(count, done + BLOCKS_PER_CALL));
     }
   } finally {
     bar?.stop();
@@ -324,11 +326,11 @@ async function run(
   const attach: AttachOptions = {
     access: options.write === true ? 'read-write' : 'read',
     completion: options.poll === true ? 'poll' : 'interrupt',
-    queueDepth: checkInteger('--depth', options.depth, 1, mostDepth),
+    queueDepth: checkInteger('--depth', options.depth, 1, MAX_DEPTH),
   };
   const result = await withDevice(system, node, options, attach, (device) => {
-    const most = Math.min(device.resource.maxTransfer, Number(device.blocks));
-    checkInteger('--blocks', options.blocks, 1, most);
+    const max = Math.min(device.resource.maxTransfer, Number(device.blocks));
+    checkInteger('--blocks', options.blocks, 1, max);
     return bench(device, options);
   });
   report(result, benchText(result), options);

@@ -1,49 +1,51 @@
-/** Finding DOE capabilities: the walk of the extended capability list (PCIe 6.0 §7.6). */
-
-import type { ErrnoName } from '../shared/errno';
+/** Finds DOE capabilities in the list of extended capabilities (PCIe 6.0 §7.6). */
+import type { ConfigSpace } from '../binding/configuration-space';
+import { ALL_ONES_32 } from '../shared/all-ones';
+import { type ErrnoName, errnos } from '../shared/errno';
 import { type CxlError, systemError } from '../shared/errors';
-import type { ConfigSpace } from './pci';
 import { doeCapabilityId, offsets, readHint, registersLength } from './registers';
 
-const firstExtended = 0x100;
-const spaceEnd = 0x1000;
-const pciExpressCapabilityId = 0x10;
+/** Extended configuration space begins here; offset in bytes. */
+const EXTENDED_START = 0x100;
+const SPACE_END = 0x1000;
+const PCI_EXPRESS_CAPABILITY_ID = 0x10;
 
-/** A DOE capability as its registers describe it. */
+/** A DOE capability, as its registers describe it. */
 export interface DoeCapability {
-  /** Of the header, in configuration space. */
+  /** Offset of its header in configuration space, in bytes. */
   readonly offset: number;
-  /** Capability version: 2 and later speak discovery version 2. */
+  /** From 2 on, a device knows version 2 of discovery. */
   readonly version: number;
   readonly interrupt: {
     readonly supported: boolean;
-    /** MSI or MSI-X message number, where supported. User space polls all the same. */
+    /** MSI or MSI-X message number; 0 where not supported. This library polls anyway. */
     readonly messageNumber: number;
   };
 }
 
-export interface Walk {
+/** What walkCapabilities() found. */
+export interface CapabilityWalk {
   readonly vendorId: number;
   readonly deviceId: number;
   readonly capabilities: DoeCapability[];
-  /** Why the walk ended early. What was found before stands. */
+  /** Why the walk ended early; the capabilities found before are listed. */
   readonly problem?: CxlError;
 }
 
 /**
- * Every DOE capability of a function. A list that loops, leaves the space or cannot be read
- * ends the walk and is told in `problem`.
- * @throws CxlError when not even the function's identity can be read
+ * Every DOE capability of a function. A list that has a loop, points outside the space or cannot be
+ * read ends the walk, and `problem` says so.
+ * @throws CxlError when the function's vendor and device ids cannot be read
  */
-export function walkCapabilities(space: ConfigSpace, path: string): Walk {
+export function walkCapabilities(space: ConfigSpace, path: string): CapabilityWalk {
   const identity = read(space, 0, path);
-  if (identity === 0xffff_ffff) {
+  if (identity === ALL_ONES_32) {
     throw systemError('ENODEV', 'read(config)', path, 'the device is gone, or its link is down');
   }
   const capabilities: DoeCapability[] = [];
   const found = { vendorId: identity & 0xffff, deviceId: identity >>> 16, capabilities };
   try {
-    if (space.size <= firstExtended) {
+    if (space.size <= EXTENDED_START) {
       if (isExpress(space, path)) {
         const hint = `the system reaches ${space.size} of the 4096 bytes of a PCI Express function`;
         throw corrupt('ENODATA', path, hint);
@@ -59,20 +61,20 @@ export function walkCapabilities(space: ConfigSpace, path: string): Walk {
 
 function walk(space: ConfigSpace, path: string, found: DoeCapability[]): void {
   const seen = new Set<number>();
-  for (let at = firstExtended; at !== 0; ) {
-    if (at < firstExtended || at + 4 > spaceEnd) {
+  for (let at = EXTENDED_START; at !== 0; ) {
+    if (at < EXTENDED_START || at + 4 > SPACE_END) {
       throw corrupt('EBADMSG', path, `the capability list points to ${hex(at)}, outside its space`);
     }
     if (seen.has(at)) {
-      throw corrupt('EBADMSG', path, `the capability list comes back to ${hex(at)}`);
+      throw corrupt('EBADMSG', path, `the capability list has a loop at ${hex(at)}`);
     }
     seen.add(at);
     const header = read(space, at, path);
-    if (header === 0xffff_ffff) {
+    if (header === ALL_ONES_32) {
       throw corrupt('EBADMSG', path, `the capability list reads all ones at ${hex(at)}`);
     }
     if ((header & 0xffff) === doeCapabilityId) {
-      if (at + registersLength > spaceEnd) {
+      if (at + registersLength > SPACE_END) {
         throw corrupt('EBADMSG', path, `the DOE capability at ${hex(at)} leaves the space`);
       }
       const registers = read(space, at + offsets.capabilities, path);
@@ -83,22 +85,22 @@ function walk(space: ConfigSpace, path: string, found: DoeCapability[]): void {
         interrupt: { supported, messageNumber: supported ? (registers >>> 1) & 0x7ff : 0 },
       });
     }
-    // 0 ends the list; an empty one is a header of zeros.
+    // 0 ends the list; a function without extended capabilities has a header of zeros.
     at = (header >>> 20) & 0xffc;
   }
 }
 
-/** Conventional functions have no extended space and lack nothing; these would. */
+/** Whether the function is PCI Express, and so has extended space; conventional PCI has none. */
 function isExpress(space: ConfigSpace, path: string): boolean {
   const hasList = ((read(space, 0x04, path) >>> 20) & 1) === 1;
   if (!hasList) return false;
   const seen = new Set<number>();
   for (let at = read(space, 0x34, path) & 0xfc; at >= 0x40 && !seen.has(at); ) {
     seen.add(at);
-    // The list lies past the header: beyond what was recorded, or what only root may read.
+    // The rest of the list was not recorded, or only root may read it: assume PCI Express.
     if (at + 4 > space.size) return true;
     const header = read(space, at, path);
-    if ((header & 0xff) === pciExpressCapabilityId) return true;
+    if ((header & 0xff) === PCI_EXPRESS_CAPABILITY_ID) return true;
     at = (header >>> 8) & 0xfc;
   }
   return false;
@@ -107,7 +109,12 @@ function isExpress(space: ConfigSpace, path: string): boolean {
 function read(space: ConfigSpace, offset: number, path: string): number {
   const value = space.readDword(offset);
   if (value >= 0) return value;
-  throw systemError(value === -61 ? 'EACCES' : value, 'read(config)', path, readHint(value));
+  throw systemError(
+    value === -errnos.ENODATA ? 'EACCES' : value,
+    'read(config)',
+    path,
+    readHint(value),
+  );
 }
 
 function corrupt(code: ErrnoName, path: string, hint: string): CxlError {

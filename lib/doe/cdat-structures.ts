@@ -1,25 +1,25 @@
 /**
- * The Coherent Device Attribute Table (CDAT 1.03), decoded: what a memory device or a switch
- * tells of its ranges, and how fast they are reached.
+ * The Coherent Device Attribute Table (CDAT 1.03), decoded: a memory device or a switch describes
+ * its address ranges, their latency and their bandwidth.
  */
-import { type CxlError, systemError } from '../shared/errors';
+import { malformed } from './malformed';
 
-export const cdatHeaderLength = 16;
+export const CDAT_HEADER_LENGTH = 16;
 
 export interface CdatHeader {
-  /** Bytes of the whole table, this header included. */
+  /** Bytes of the whole table, including this header. */
   readonly length: number;
   readonly revision: number;
-  /** Such that all bytes of the table sum up to 0 modulo 256. */
+  /** Makes the sum of all bytes of the table 0 modulo 256. */
   readonly checksum: number;
-  /** Changes whenever the table does. */
+  /** Changes whenever the table changes. */
   readonly sequence: number;
 }
 
 /** Device scoped memory affinity: one range of device physical addresses. */
 export interface Dsmas {
   readonly kind: 'DSMAS';
-  /** What the other structures name this range by. */
+  /** Number by which the other structures refer to this range. */
   readonly handle: number;
   readonly flags: number;
   /** Flag bit 2. */
@@ -30,7 +30,7 @@ export interface Dsmas {
   readonly dpaLength: bigint;
 }
 
-/** What an entry of DSLBIS or SSLBIS measures: latency in picoseconds, bandwidth in MB/s. */
+/** What an entry of DSLBIS or SSLBIS is: a latency in picoseconds or a bandwidth in MB/s. */
 export type LatencyBandwidthType =
   | 'access latency'
   | 'read latency'
@@ -46,9 +46,9 @@ export interface Dslbis {
   readonly handle: number;
   readonly flags: number;
   readonly dataType: LatencyBandwidthType;
-  /** What one of `entries` stands for: picoseconds, or MB/s. */
+  /** Unit of `entries`: that many picoseconds or MB/s. */
   readonly entryBaseUnit: bigint;
-  /** 16 bits each: 0 not given, 0xffff unreachable. */
+  /** 16 bits each, in units of `entryBaseUnit`: 0 not given, 0xffff unreachable. */
   readonly entries: readonly [number, number, number];
 }
 
@@ -65,12 +65,12 @@ export interface Dsmscis {
 export interface Dsis {
   readonly kind: 'DSIS';
   readonly flags: number;
-  /** Flag bit 0: `handle` is of a DSMAS range too. */
+  /** Flag bit 0: `handle` is also that of a DSMAS range. */
   readonly memoryAttached: boolean;
   readonly handle: number;
 }
 
-/** Device scoped EFI memory type of a part of a range. */
+/** Device scoped EFI memory type of part of a range. */
 export interface Dsemts {
   readonly kind: 'DSEMTS';
   readonly handle: number;
@@ -96,13 +96,13 @@ export interface Sslbis {
 export interface UnknownStructure {
   readonly kind: 'unknown';
   readonly type: number;
-  /** Header included. */
+  /** The whole structure, including its header. */
   readonly bytes: Buffer;
 }
 
 export type CdatStructure = Dsmas | Dslbis | Dsmscis | Dsis | Dsemts | Sslbis | UnknownStructure;
 
-const dataTypes = [
+const DATA_TYPES = [
   'access latency',
   'read latency',
   'write latency',
@@ -110,10 +110,10 @@ const dataTypes = [
   'read bandwidth',
   'write bandwidth',
 ] as const;
-const efiTypes = ['conventional', 'specific purpose', 'reserved memory'] as const;
+const EFI_TYPES = ['conventional', 'specific purpose', 'reserved memory'] as const;
 
-/** Lengths the table's own types must have; SSLBIS is 16 and 8 an entry. */
-const lengths: Readonly<Record<number, number>> = { 0: 24, 1: 24, 2: 20, 3: 8, 4: 24 };
+/** Length in bytes of each type; an SSLBIS has 16, and 8 for each entry. */
+const STRUCTURE_LENGTHS: Readonly<Record<number, number>> = { 0: 24, 1: 24, 2: 20, 3: 8, 4: 24 };
 
 export function decodeCdatHeader(bytes: Buffer): CdatHeader {
   return {
@@ -124,27 +124,35 @@ export function decodeCdatHeader(bytes: Buffer): CdatHeader {
   };
 }
 
-/** Whether all bytes of the table sum to 0, as the checksum is there to make them. */
+/** Whether the checksum is right: the sum of all bytes is 0 modulo 256. */
 export function cdatChecksumValid(table: Uint8Array): boolean {
   return (table.reduce((sum, byte) => sum + byte, 0) & 0xff) === 0;
 }
 
 /**
  * Every structure of a table.
- * @throws CxlError EBADMSG where a structure leaves the table or is not as long as its type
+ * @throws CxlError EBADMSG where a structure exceeds the table or has not the length of its type
  */
 export function decodeCdatStructures(table: Buffer, path: string): CdatStructure[] {
   const structures: CdatStructure[] = [];
-  for (let at = cdatHeaderLength; at < table.length; ) {
-    if (at + 4 > table.length) throw malformed(path, `the table ends in mid-structure at ${at}`);
+  for (let at = CDAT_HEADER_LENGTH; at < table.length; ) {
+    if (at + 4 > table.length)
+      throw malformed('cdat', path, `the table ends within the structure at ${at}`);
     const type = table.readUInt8(at);
     const length = table.readUInt16LE(at + 2);
     if (length < 4 || at + length > table.length) {
-      throw malformed(path, `the structure at ${at} has length ${length} and leaves the table`);
+      throw malformed(
+        'cdat',
+        path,
+        `the structure at ${at} has length ${length} and exceeds the table`,
+      );
     }
     const fits =
-      type === 5 ? length >= 16 && length % 8 === 0 : (lengths[type] ?? length) === length;
-    if (!fits) throw malformed(path, `a structure of type ${type} has no length of ${length}`);
+      type === 5
+        ? length >= 16 && length % 8 === 0
+        : (STRUCTURE_LENGTHS[type] ?? length) === length;
+    if (!fits)
+      throw malformed('cdat', path, `a structure of type ${type} cannot have length ${length}`);
     structures.push(decode(type, table.subarray(at, at + length)));
     at += length;
   }
@@ -170,7 +178,7 @@ function decode(type: number, bytes: Buffer): CdatStructure {
         kind: 'DSLBIS',
         handle,
         flags: bytes.readUInt8(5),
-        dataType: dataTypes[bytes.readUInt8(6)] ?? 'reserved',
+        dataType: DATA_TYPES[bytes.readUInt8(6)] ?? 'reserved',
         entryBaseUnit: bytes.readBigUInt64LE(8),
         entries: [bytes.readUInt16LE(16), bytes.readUInt16LE(18), bytes.readUInt16LE(20)],
       };
@@ -189,7 +197,7 @@ function decode(type: number, bytes: Buffer): CdatStructure {
       return {
         kind: 'DSEMTS',
         handle,
-        efiMemoryType: efiTypes[bytes.readUInt8(5)] ?? 'reserved',
+        efiMemoryType: EFI_TYPES[bytes.readUInt8(5)] ?? 'reserved',
         dpaOffset: bytes.readBigUInt64LE(8),
         dpaLength: bytes.readBigUInt64LE(16),
       };
@@ -204,7 +212,7 @@ function decode(type: number, bytes: Buffer): CdatStructure {
       }
       return {
         kind: 'SSLBIS',
-        dataType: dataTypes[bytes.readUInt8(4)] ?? 'reserved',
+        dataType: DATA_TYPES[bytes.readUInt8(4)] ?? 'reserved',
         entryBaseUnit: bytes.readBigUInt64LE(8),
         entries,
       };
@@ -212,8 +220,4 @@ function decode(type: number, bytes: Buffer): CdatStructure {
     default:
       return { kind: 'unknown', type, bytes: Buffer.from(bytes) };
   }
-}
-
-function malformed(path: string, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(cdat)', path, hint, malformed);
 }

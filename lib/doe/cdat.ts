@@ -1,25 +1,29 @@
-/** Reading a device's CDAT over its mailbox (CXL 3.0 §8.1.11): table access, entry by entry. */
+/** Reads a device's CDAT over its mailbox, one entry an exchange (CXL 3.0 §8.1.11). */
 import { type CxlError, systemError } from '../shared/errors';
 import {
+  CDAT_HEADER_LENGTH,
   type CdatHeader,
   type CdatStructure,
   cdatChecksumValid,
-  cdatHeaderLength,
   decodeCdatHeader,
   decodeCdatStructures,
 } from './cdat-structures';
+import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
-import { type DoeMailbox, type ExchangeOptions, requireProtocol } from './mailbox';
+import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import { malformed } from './malformed';
 
 export const tableAccessProtocol: Protocol = { vendorId: 0x1e98, type: 2 };
 
-const lastHandle = 0xffff;
-const longestEntry = 0xffff;
-/** A device that keeps changing its table is not going to hold still. */
-const attempts = 4;
+/** Handle that ends the chain of entries. */
+const LAST_HANDLE = 0xffff;
+/** Bytes. */
+const MAX_ENTRY_LENGTH = 0xffff;
+/** How often the table is read again because the device changed it meanwhile. */
+const MAX_ATTEMPTS = 4;
 
 export interface CdatOptions extends Omit<ExchangeOptions, 'maxLength'> {
-  /** Refuse a table whose checksum is wrong; true. */
+  /** Refuse a table whose checksum is wrong. Default true. */
   readonly verify?: boolean | undefined;
 }
 
@@ -27,15 +31,16 @@ export interface CdatTable {
   readonly header: CdatHeader;
   readonly structures: readonly CdatStructure[];
   readonly checksumValid: boolean;
-  /** The table as the device gave it. */
+  /** The table as the device sent it. */
   readonly bytes: Buffer;
 }
 
 /**
- * Reads and decodes the whole table; starts again when the device changes it meanwhile.
- * @throws CxlError EOPNOTSUPP (not a table access mailbox), EBADMSG (the chain of entries
- *   loops, or is longer or shorter than the table; a structure leaves it; the checksum is
- *   wrong), EAGAIN (the table changes all the time), and what exchange() throws
+ * Reads and decodes the whole table; starts again when the device changed it meanwhile.
+ * @throws CxlError EOPNOTSUPP (the mailbox has no table access), EBADMSG (the chain of entries
+ *   has a loop, or is longer or shorter than the table; a structure exceeds the table; the
+ *   checksum is wrong), EAGAIN (the table changed during each of 4 attempts), and what exchange()
+ *   throws
  */
 export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): Promise<CdatTable> {
   await requireProtocol(mailbox, tableAccessProtocol, options);
@@ -43,8 +48,9 @@ export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): 
   const checksumValid = cdatChecksumValid(bytes);
   if (!checksumValid && options.verify !== false) {
     throw malformed(
-      mailbox,
-      'the checksum of the table is wrong; verify: false reads it all the same',
+      'cdat',
+      mailbox.name,
+      'the checksum of the table is wrong; verify: false accepts it',
     );
   }
   return {
@@ -55,16 +61,17 @@ export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): 
   };
 }
 
-/** The table's bytes, undecoded and unverified: for a table readCdat() refuses. */
+/** The table's bytes, neither decoded nor verified: for a table that readCdat() refuses. */
 export async function readCdatBytes(
   mailbox: DoeMailbox,
   options: CdatOptions = {},
 ): Promise<Buffer> {
-  for (let attempt = 0; attempt < attempts; attempt += 1) {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const first = await readEntry(mailbox, 0, options);
-    if (first.entry.length !== cdatHeaderLength) {
+    if (first.entry.length !== CDAT_HEADER_LENGTH) {
       throw malformed(
-        mailbox,
+        'cdat',
+        mailbox.name,
         `a table header has 16 bytes; the device sent ${first.entry.length}`,
       );
     }
@@ -73,7 +80,7 @@ export async function readCdatBytes(
     try {
       table = await readChain(mailbox, first, options);
     } catch (error) {
-      // What looks broken may be half of each of two tables: the sequence tells.
+      // The device may have changed the table while it was read: the header is compared below.
       if ((error as CxlError).code !== 'EBADMSG') throw error;
       failure = error;
     }
@@ -82,7 +89,7 @@ export async function readCdatBytes(
     if (table === undefined) throw failure;
     return table;
   }
-  const hint = `the table changed ${attempts} times while it was read`;
+  const hint = `the table changed ${MAX_ATTEMPTS} times while it was read`;
   throw systemError('EAGAIN', 'doe(cdat)', mailbox.name, hint);
 }
 
@@ -95,21 +102,26 @@ async function readChain(mailbox: DoeMailbox, first: Entry, options: CdatOptions
   const { length } = decodeCdatHeader(first.entry);
   const parts = [first.entry];
   const seen = new Set([0]);
-  let total = cdatHeaderLength;
-  for (let handle = first.next; handle !== lastHandle; ) {
-    if (seen.has(handle)) throw malformed(mailbox, `the entries come back to handle ${handle}`);
+  let total = CDAT_HEADER_LENGTH;
+  for (let handle = first.next; handle !== LAST_HANDLE; ) {
+    if (seen.has(handle))
+      throw malformed('cdat', mailbox.name, `the entries have a loop at handle ${handle}`);
     seen.add(handle);
     const { entry, next } = await readEntry(mailbox, handle, options);
-    if (entry.length === 0) throw malformed(mailbox, `entry ${handle} is empty`);
+    if (entry.length === 0) throw malformed('cdat', mailbox.name, `entry ${handle} is empty`);
     total += entry.length;
     if (total > length) {
-      throw malformed(mailbox, `the entries exceed the ${length} bytes of the table`);
+      throw malformed('cdat', mailbox.name, `the entries exceed the ${length} bytes of the table`);
     }
     parts.push(entry);
     handle = next;
   }
   if (total < length) {
-    throw malformed(mailbox, `the entries have ${total} of the ${length} bytes of the table`);
+    throw malformed(
+      'cdat',
+      mailbox.name,
+      `the entries have ${total} of the ${length} bytes of the table`,
+    );
   }
   return Buffer.concat(parts);
 }
@@ -123,15 +135,12 @@ async function readEntry(
   request.writeUInt16LE(handle, 2);
   const answer = await mailbox.exchange(tableAccessProtocol, request, {
     ...options,
-    maxLength: 4 + longestEntry + 1,
+    maxLength: 4 + MAX_ENTRY_LENGTH + 1,
   });
-  if (answer.length < 4) throw malformed(mailbox, `entry ${handle} came without its header`);
+  if (answer.length < 4)
+    throw malformed('cdat', mailbox.name, `entry ${handle} came without its header`);
   if (answer.readUInt16LE(0) !== 0) {
-    throw malformed(mailbox, `entry ${handle} is not of a CDAT read`);
+    throw malformed('cdat', mailbox.name, `entry ${handle} is not of a CDAT read`);
   }
   return { next: answer.readUInt16LE(2), entry: answer.subarray(4) };
-}
-
-function malformed(mailbox: DoeMailbox, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(cdat)', mailbox.name, hint, malformed);
 }

@@ -2,13 +2,13 @@
 import { checkInteger, checkUint64 } from '../shared/checks';
 import { valueError } from '../shared/errors';
 
-/** Which of the link's protocols a test concerns. */
+/** Which protocol of the link a test is for. */
 export interface ProtocolOption {
   /** 8 bits, as the specification's table for the request numbers them. */
   readonly protocol: number;
 }
 
-/** Algorithm 1a, 1b or 2: one engine writes a stream of patterns and checks them. */
+/** Algorithm 1a, 1b or 2: one engine writes a series of patterns and checks them. */
 export interface MultipleWriteStreaming extends ProtocolOption {
   /** Addresses are virtual. */
   readonly virtualAddress: boolean;
@@ -48,7 +48,7 @@ export interface ProducerConsumer extends ProtocolOption {
   readonly pattern: number;
 }
 
-/** A request of compliance mode, by what it does. Numbers without a remark have 8 bits. */
+/** A request of compliance mode. Numbers have 8 bits unless stated otherwise. */
 export type ComplianceRequest =
   | { readonly request: 'capabilities' }
   | { readonly request: 'status' }
@@ -73,7 +73,7 @@ export type ComplianceRequest =
   | { readonly request: 'ignore-almp'; readonly opcode: number }
   | { readonly request: 'bit-error'; readonly opcode: number };
 
-/** Request codes, at their index. */
+/** The requests, each at the index that is its code. */
 export const complianceRequests = [
   'capabilities',
   'status',
@@ -95,7 +95,7 @@ export const complianceRequests = [
 
 export type ComplianceRequestName = (typeof complianceRequests)[number];
 
-const streamingHead = [
+const STREAMING_HEAD = [
   'protocol',
   'virtualAddress',
   'selfChecking',
@@ -105,7 +105,7 @@ const streamingHead = [
   'loops',
   0,
 ] as const;
-const producerHead = [
+const PRODUCER_HEAD = [
   'protocol',
   'increments',
   'sets',
@@ -115,27 +115,27 @@ const producerHead = [
   0,
   0,
 ] as const;
-const streamingAddresses = ['startAddress', 'writeAddress', 'writebackAddress', 'byteMask'];
-const streamingWords = ['addressIncrement', 'setOffset', 'pattern', 'incrementPattern'];
+const STREAMING_ADDRESSES = ['startAddress', 'writeAddress', 'writebackAddress', 'byteMask'];
+const STREAMING_WORDS = ['addressIncrement', 'setOffset', 'pattern', 'incrementPattern'];
 
-/** Parameters in the order of their bytes: names, or 0 for a reserved byte. */
+/** Names of the parameters in the order of their bytes; 0 for a reserved byte. */
 interface Layout {
   readonly bytes?: readonly (string | 0)[];
   readonly quads?: readonly string[];
   readonly words?: readonly string[];
 }
 
-const layouts: Record<ComplianceRequestName, Layout> = {
+const LAYOUTS: Record<ComplianceRequestName, Layout> = {
   capabilities: {},
   status: {},
   'halt-all': {},
   'multiple-write-streaming': {
-    bytes: streamingHead,
-    quads: streamingAddresses,
-    words: streamingWords,
+    bytes: STREAMING_HEAD,
+    quads: STREAMING_ADDRESSES,
+    words: STREAMING_WORDS,
   },
   'producer-consumer': {
-    bytes: producerHead,
+    bytes: PRODUCER_HEAD,
     quads: ['startAddress', 'byteMask'],
     words: ['addressIncrement', 'setOffset', 'pattern'],
   },
@@ -153,14 +153,14 @@ const layouts: Record<ComplianceRequestName, Layout> = {
 };
 
 /**
- * The payload of a request: code, version 1, two reserved bytes, the parameters, and zeros up
- * to a whole dword.
+ * The payload of a request: code, version 1, two reserved bytes, the parameters, padding to a
+ * whole dword.
  * @throws TypeError, RangeError for a parameter that does not fit its field
  */
 export function encodeComplianceRequest(request: ComplianceRequest): Buffer {
   const code = complianceRequests.indexOf(request.request);
   if (code < 0) throw valueError('request', complianceRequests.join(', '), request.request);
-  const { bytes = [], quads = [], words = [] } = layouts[request.request];
+  const { bytes = [], quads = [], words = [] } = LAYOUTS[request.request];
   const given = request as unknown as Record<string, unknown>;
   const length = 4 + bytes.length + quads.length * 8 + words.length * 4;
   const payload = Buffer.alloc(Math.ceil(length / 4) * 4);

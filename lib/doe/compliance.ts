@@ -1,15 +1,17 @@
-/** Compliance mode (CXL 2.0 §14.16.4): test modes a device can be put into over its mailbox. */
+/** Compliance mode (CXL 2.0 §14.16.4): starts test modes of a device over its mailbox. */
 
 import { type ErrnoName, errnos } from '../shared/errno';
-import { CxlError, systemError } from '../shared/errors';
+import { CxlError } from '../shared/errors';
 import {
   type ComplianceRequest,
   type ComplianceRequestName,
   complianceRequests,
   encodeComplianceRequest,
 } from './compliance-requests';
+import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
-import { type DoeMailbox, type ExchangeOptions, requireProtocol } from './mailbox';
+import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import { malformed } from './malformed';
 
 export const complianceProtocol: Protocol = { vendorId: 0x1e98, type: 0 };
 
@@ -22,7 +24,7 @@ export type ComplianceStatusName =
   | 'target not initialized'
   | 'reserved status';
 
-const statuses: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
+const STATUSES: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
   ['not authorized', 'EPERM'],
   ['unknown failure', 'EIO'],
   ['unsupported injection function', 'EOPNOTSUPP'],
@@ -31,7 +33,7 @@ const statuses: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
   ['target not initialized', 'ENXIO'],
 ];
 
-/** The device took the request and refused it. */
+/** The device answered a request with an error status. */
 export class ComplianceError extends CxlError {
   override readonly name = 'ComplianceError';
   readonly request: ComplianceRequestName;
@@ -40,7 +42,7 @@ export class ComplianceError extends CxlError {
   readonly statusName: ComplianceStatusName;
 
   constructor(request: ComplianceRequestName, status: number, path: string) {
-    const [statusName, errno] = statuses[status - 1] ?? (['reserved status', 'EIO'] as const);
+    const [statusName, errno] = STATUSES[status - 1] ?? (['reserved status', 'EIO'] as const);
     super(errnos[errno], `doe(compliance ${request})`, path, `status ${status}: ${statusName}`);
     this.request = request;
     this.status = status;
@@ -49,7 +51,7 @@ export class ComplianceError extends CxlError {
 }
 
 export interface ComplianceCapabilities {
-  /** Bit n: the device has request code n. */
+  /** Bit n: the device knows request code n. */
   readonly availableMask: bigint;
   /** Bit n: request code n is enabled. */
   readonly enabledMask: bigint;
@@ -66,7 +68,7 @@ export interface ComplianceStatus {
   readonly cacheSizeUnit: number;
 }
 
-/** The compliance mode of one mailbox. Every call is one exchange, and one discovery before the first. */
+/** The compliance mode of one mailbox. Each call is one exchange; the first runs discovery before. */
 export class Compliance {
   readonly mailbox: DoeMailbox;
   readonly #options: ExchangeOptions;
@@ -79,7 +81,7 @@ export class Compliance {
 
   /** @throws ComplianceError, CxlError EOPNOTSUPP, EBADMSG, and what exchange() throws */
   async capabilities(): Promise<ComplianceCapabilities> {
-    const answer = await this.#ask({ request: 'capabilities' }, 20);
+    const answer = await this.#send({ request: 'capabilities' }, 20);
     const availableMask = answer.readBigUInt64LE(4);
     const enabledMask = answer.readBigUInt64LE(12);
     return {
@@ -92,8 +94,8 @@ export class Compliance {
 
   /** @throws as capabilities() */
   async status(): Promise<ComplianceStatus> {
-    // Its fields follow the length with no status and no padding between.
-    const answer = await this.#ask({ request: 'status' }, 10);
+    // Its fields follow the length immediately: no status, no padding.
+    const answer = await this.#send({ request: 'status' }, 10);
     return {
       capabilities: answer.readUInt32LE(3),
       cacheSize: answer.readUInt16LE(7),
@@ -102,15 +104,15 @@ export class Compliance {
   }
 
   /**
-   * Any of the requests that start, stop or inject something; resolves when the device has
+   * Sends a request that starts or stops a test or injects an error. Resolves when the device has
    * accepted it.
    * @throws as capabilities(), and TypeError, RangeError for a parameter that does not fit
    */
   async request(request: ComplianceRequest): Promise<void> {
-    await this.#ask(request, 4);
+    await this.#send(request, 4);
   }
 
-  async #ask(request: ComplianceRequest, shortest: number): Promise<Buffer> {
+  async #send(request: ComplianceRequest, minLength: number): Promise<Buffer> {
     const payload = encodeComplianceRequest(request);
     this.#offered ??= requireProtocol(this.mailbox, complianceProtocol, this.#options);
     try {
@@ -122,19 +124,23 @@ export class Compliance {
     const answer = await this.mailbox.exchange(complianceProtocol, payload, this.#options);
     const code = complianceRequests.indexOf(request.request);
     if (answer.length < 4) {
-      throw malformed(this.mailbox, `an answer has at least 4 bytes; got ${answer.length}`);
+      throw malformed(
+        'compliance',
+        this.mailbox.name,
+        `an answer has at least 4 bytes; got ${answer.length}`,
+      );
     }
     if (answer.readUInt8(0) !== code) {
-      const hint = `asked with code ${code}, the answer has code ${answer.readUInt8(0)}`;
-      throw malformed(this.mailbox, hint);
+      const hint = `the request has code ${code}, the answer code ${answer.readUInt8(0)}`;
+      throw malformed('compliance', this.mailbox.name, hint);
     }
     const status = request.request === 'status' ? 0 : answer.readUInt8(3);
     if (status !== 0) {
       throw new ComplianceError(request.request, status, this.mailbox.name);
     }
-    if (answer.length < shortest) {
-      const hint = `an answer to ${request.request} has at least ${shortest} bytes; got ${answer.length}`;
-      throw malformed(this.mailbox, hint);
+    if (answer.length < minLength) {
+      const hint = `an answer to ${request.request} has at least ${minLength} bytes; got ${answer.length}`;
+      throw malformed('compliance', this.mailbox.name, hint);
     }
     return answer;
   }
@@ -142,8 +148,4 @@ export class Compliance {
 
 function named(mask: bigint): ComplianceRequestName[] {
   return complianceRequests.filter((_, code) => ((mask >> BigInt(code)) & 1n) === 1n);
-}
-
-function malformed(mailbox: DoeMailbox, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(compliance)', mailbox.name, hint, malformed);
 }

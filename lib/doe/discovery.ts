@@ -1,20 +1,20 @@
-/** DOE discovery (PCIe 6.0 §6.30.1.1): the one protocol every mailbox speaks. */
-
+/** DOE discovery (PCIe 6.0 §6.30.1.1): the protocol that every mailbox has. */
 import { checkInteger } from '../shared/checks';
-import { type CxlError, systemError } from '../shared/errors';
-import type { Protocol } from './exchange';
+import { systemError } from '../shared/errors';
+import { type Protocol, protocolName } from './exchange';
 import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import { malformed } from './malformed';
 
 export const discoveryProtocol: Protocol = { vendorId: 0x0001, type: 0 };
 
 export interface DiscoveredProtocol extends Protocol {
-  /** Where the device lists it. */
+  /** Position in the device's list, 0 to 255. */
   readonly index: number;
-  /** What the specifications call it, where we know it. */
+  /** The specification's name, for the protocols that this library knows. */
   readonly name?: string;
 }
 
-const names: Record<string, string> = {
+const PROTOCOL_NAMES: Record<string, string> = {
   '1:0': 'DOE discovery',
   '1:1': 'CMA/SPDM',
   '1:2': 'secured CMA/SPDM',
@@ -22,14 +22,16 @@ const names: Record<string, string> = {
   '7832:2': 'CXL table access (CDAT)',
 };
 
-/** What a protocol is called, or undefined. */
+/** The specification's name of a protocol, or undefined. */
 export function wellKnownName({ vendorId, type }: Protocol): string | undefined {
-  return names[`${vendorId}:${type}`];
+  return PROTOCOL_NAMES[`${vendorId}:${type}`];
 }
 
 /**
- * One discovery exchange: the protocol at `index` and the next index, 0 at the end. Past the
- * end a device answers vendor 0xffff.
+ * One discovery exchange: the protocol at `index` (0 to 255), and the next index or 0 at the end.
+ * Past the end a device answers vendor 0xffff.
+ * @throws ERR_OUT_OF_RANGE; CxlError EBADMSG (the answer has not 4 bytes), and what exchange()
+ *   throws
  */
 export async function discoverIndex(
   mailbox: DoeMailbox,
@@ -37,18 +39,23 @@ export async function discoverIndex(
   options: ExchangeOptions = {},
 ): Promise<Protocol & { nextIndex: number }> {
   checkInteger('index', index, 0, 0xff);
-  // Version 2 of the capability tells the device which discovery it is asked for.
+  // From version 2 of the capability on, the request names the version of discovery.
   const version = mailbox.version >= 2 ? 2 : 0;
   const request = Buffer.alloc(4);
   request.writeUInt32LE(index | (version << 8));
   const answer = await mailbox.exchange(discoveryProtocol, request, { ...options, maxLength: 4 });
   if (answer.length !== 4) {
-    throw malformed(mailbox, `an entry has 4 bytes; the device sent ${answer.length}`);
+    throw malformed(
+      'discover',
+      mailbox.name,
+      `an entry has 4 bytes; the device sent ${answer.length}`,
+    );
   }
   const dword = answer.readUInt32LE();
   return { vendorId: dword & 0xffff, type: (dword >>> 16) & 0xff, nextIndex: dword >>> 24 };
 }
 
+/** Every protocol of a mailbox: DoeMailbox.discover(). */
 export async function discover(
   mailbox: DoeMailbox,
   options: ExchangeOptions,
@@ -63,12 +70,29 @@ export async function discover(
     found.push({ index, vendorId, type, ...(name === undefined ? {} : { name }) });
     if (nextIndex === 0) return found;
     if (seen.has(nextIndex)) {
-      throw malformed(mailbox, `the list of protocols comes back to index ${nextIndex}`);
+      throw malformed(
+        'discover',
+        mailbox.name,
+        `the list of protocols comes back to index ${nextIndex}`,
+      );
     }
     index = nextIndex;
   }
 }
 
-function malformed(mailbox: DoeMailbox, hint: string): CxlError {
-  return systemError('EBADMSG', 'doe(discover)', mailbox.name, hint, malformed);
+export function sameProtocol(one: Protocol, other: Protocol): boolean {
+  return one.vendorId === other.vendorId && one.type === other.type;
+}
+
+/** @throws CxlError EOPNOTSUPP when discovery does not list the protocol */
+export async function requireProtocol(
+  mailbox: DoeMailbox,
+  protocol: Protocol,
+  options: ExchangeOptions,
+): Promise<void> {
+  const offered = await mailbox.discover(options);
+  if (offered.some((each) => sameProtocol(each, protocol))) return;
+  const list = offered.map(protocolName).join(', ');
+  const hint = `${mailbox.name} does not speak ${protocolName(protocol)}; it offers ${list || 'nothing'}`;
+  throw systemError('EOPNOTSUPP', 'doe(discover)', mailbox.name, hint);
 }

@@ -1,45 +1,48 @@
 /** The DOE mailboxes of a machine. */
+import type { Owner, PciBus } from '../binding/configuration-space';
+import { errnos } from '../shared/errno';
 import { CxlError, systemError, unwrap } from '../shared/errors';
+import { parseAddress } from './address';
 import { walkCapabilities } from './capability';
+import { sameProtocol } from './discovery';
 import type { Protocol } from './exchange';
 import { DoeMailbox, type ExchangeOptions, MailboxState } from './mailbox';
-import { type Owner, type PciBus, parseAddress } from './pci';
 
-/** One PCI function as a scan found it. */
+/** What a scan found out about one PCI function. */
 export interface FunctionScan {
   readonly address: string;
-  /** PCI ids, 16 bits each; absent where nothing could be read. */
+  /** PCI ids, 16 bits each; absent where they could not be read. */
   readonly vendorId?: number;
   readonly deviceId?: number;
   readonly owner: Owner;
   readonly mailboxes: readonly DoeMailbox[];
-  /** Why the function could not be looked through to the end. */
+  /** Why the scan of this function ended early. */
   readonly problem?: CxlError;
 }
 
-/** The PCI functions of a machine, a mock or a dump, and the DOE mailboxes that they have. */
+/** The DOE mailboxes of the PCI functions of a machine, a mock or a dump. */
 export class Doe {
   readonly #makeBus: () => PciBus;
   #bus: PciBus | undefined;
   readonly #states = new Map<string, MailboxState>();
 
-  /** `bus` may be given as a function, called at the first use. */
+  /** @param bus the bus, or a function that makes it at the first use */
   constructor(bus: PciBus | (() => PciBus)) {
     this.#makeBus = typeof bus === 'function' ? bus : () => bus;
   }
 
-  /** Where the functions are. */
+  /** The bus that the functions are on. */
   get bus(): PciBus {
     this.#bus ??= this.#makeBus();
     return this.#bus;
   }
 
-  /** Addresses of every PCI function, in full, ascending. @throws ENOENT without a PCI bus */
+  /** Full addresses of all PCI functions, ascending. @throws CxlError ENOENT without a PCI bus */
   async functions(): Promise<string[]> {
     return unwrap(await this.bus.functions(), 'readdir', this.bus.path(''));
   }
 
-  /** Every PCI function with its mailboxes; what cannot be read is told, not thrown. */
+  /** Every PCI function with its mailboxes. What cannot be read is in each `problem`, not thrown. */
   async scan(): Promise<FunctionScan[]> {
     const scans: FunctionScan[] = [];
     for (const address of await this.functions()) scans.push(await this.scanFunction(address));
@@ -47,8 +50,8 @@ export class Doe {
   }
 
   /**
-   * One PCI function with its mailboxes; what cannot be read is told as its `problem`.
-   * @param address `0000:0d:00.0`, or without the domain
+   * One PCI function with its mailboxes. What cannot be read is in `problem`, not thrown.
+   * @param address such as `0000:0d:00.0`, or `0d:00.0` in domain 0
    * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
    */
   async scanFunction(address: string): Promise<FunctionScan> {
@@ -58,7 +61,7 @@ export class Doe {
     const nothing = { address: full, owner, mailboxes: [] };
     const space = this.bus.open(full, 'read');
     if (typeof space === 'number') {
-      const hint = space === -2 ? 'no such PCI function' : undefined;
+      const hint = space === -errnos.ENOENT ? 'no such PCI function' : undefined;
       return { ...nothing, problem: systemError(space, 'open', path, hint) };
     }
     try {
@@ -77,9 +80,9 @@ export class Doe {
 
   /**
    * Every mailbox of the function at `address`, or of all functions.
-   * @throws CxlError when the function cannot be looked through to the end: ENOENT, EACCES,
-   *   ENODATA (no extended configuration space), EBADMSG (a corrupt capability list), ENODEV.
-   *   Without an address only when nothing was found for that reason; scan() tells all.
+   * @throws CxlError ENOENT, EACCES, ENODATA (no extended configuration space), EBADMSG (a corrupt
+   *   capability list), ENODEV. Without an address it throws only when no mailbox was found;
+   *   scan() reports every function.
    */
   async mailboxes(address?: string): Promise<DoeMailbox[]> {
     if (address !== undefined) {
@@ -95,8 +98,8 @@ export class Doe {
   }
 
   /**
-   * The mailbox of a function that speaks a protocol: each is asked, none is guessed.
-   * @throws CxlError EOPNOTSUPP when none does, and what exchange() throws
+   * The first mailbox of a function whose discovery lists a protocol.
+   * @throws CxlError EOPNOTSUPP when none lists it, and what mailboxes() and exchange() throw
    */
   async find(
     address: string,
@@ -105,21 +108,18 @@ export class Doe {
   ): Promise<DoeMailbox> {
     for (const mailbox of await this.mailboxes(address)) {
       const offered = await mailbox.discover(options);
-      const speaks = offered.some(
-        ({ vendorId, type }) => vendorId === protocol.vendorId && type === protocol.type,
-      );
-      if (speaks) return mailbox;
+      if (offered.some((each) => sameProtocol(each, protocol))) return mailbox;
     }
     const path = this.bus.path(parseAddress(address));
     const hint = 'no mailbox of the function speaks this protocol';
     throw systemError('EOPNOTSUPP', 'doe(discover)', path, hint);
   }
 
-  /** Shared by all objects for one capability, so that they queue and know it dead together. */
+  /** One state for each capability: all DoeMailbox objects for it share mutex and phase. */
   #state(address: string, offset: number): MailboxState {
     const key = `${address}+${offset}`;
     let state = this.#states.get(key);
-    // A device that was gone and is found again is a new one, or newly reset.
+    // A device that was gone and is found again has been replaced or reset.
     if (state === undefined || state.dead?.code === 'ENODEV') {
       state = new MailboxState();
       this.#states.set(key, state);

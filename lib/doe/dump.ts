@@ -1,14 +1,15 @@
-/** Configuration space as `lspci -xxxx` recorded it: functions to look at, not to talk to. */
+/** Configuration space that `lspci -xxxx` recorded: readable, without a device behind it. */
 import type { NegativeErrno } from '../binding';
+import type { ConfigSpace, PciBus } from '../binding/configuration-space';
 import { errnos } from '../shared/errno';
 import { valueError } from '../shared/errors';
-import { type ConfigSpace, type PciBus, parseAddress } from './pci';
+import { parseAddress } from './address';
 
-const heading = /^((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]) /i;
-const row = /^([0-9a-f]{2,3}):((?: [0-9a-f]{2}){1,16})\s*$/i;
+const FUNCTION_LINE = /^((?:[0-9a-f]{4,8}:)?[0-9a-f]{2}:[01][0-9a-f]\.[0-7]) /i;
+const DATA_LINE = /^([0-9a-f]{2,3}):((?: [0-9a-f]{2}){1,16})\s*$/i;
 
 /**
- * The functions of a dump and their bytes (64, 256 or 4096 each).
+ * The functions of a dump and the bytes of each (64, 256 or 4096).
  * @throws TypeError ERR_INVALID_ARG_VALUE for text that is no such dump
  */
 export function parseLspciDump(text: string): Map<string, Buffer> {
@@ -19,19 +20,19 @@ export function parseLspciDump(text: string): Map<string, Buffer> {
     if (bytes === undefined) return;
     if (![64, 256, 4096].includes(bytes.length)) {
       const expected = '64, 256 or 4096 bytes of configuration space a function';
-      throw valueError('dump', expected, `${bytes.length} bytes at ${address}`);
+      throw valueError('dump', expected, `${bytes.length} bytes for ${address}`);
     }
     functions.set(address, Buffer.from(bytes));
   };
   for (const line of text.split(/\r?\n/)) {
-    const head = heading.exec(line);
+    const head = FUNCTION_LINE.exec(line);
     if (head !== null) {
       finish();
       address = parseAddress(head[1] as string);
       bytes = [];
       continue;
     }
-    const data = row.exec(line);
+    const data = DATA_LINE.exec(line);
     if (data === null) continue;
     if (bytes === undefined || Number.parseInt(data[1] as string, 16) !== bytes.length) {
       throw valueError('dump', 'in the form of lspci -xxxx, each row after the one before', line);
@@ -57,7 +58,7 @@ export function formatLspciDump(address: string, bytes: Uint8Array, title = ''):
   return `${lines.join('\n')}\n`;
 }
 
-/** A bus of recorded functions: every write is refused with EROFS. */
+/** A PCI bus of recorded functions. Refuses to open one for writing (EROFS). */
 export class DumpPci implements PciBus {
   readonly kind = 'dump';
   readonly #functions: Map<string, Buffer>;

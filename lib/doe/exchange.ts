@@ -1,29 +1,34 @@
 /**
- * One exchange of data objects over a mailbox (PCIe 6.0 §6.30.2), for a holder of its lock.
+ * One exchange of data objects over a mailbox (PCIe 6.0 §6.30.2). The caller holds the lock of the
+ * mailbox.
  *
- * idle → sending → waiting → receiving → idle. A failure of an exchange of ours leads to
- * aborting, and from there to idle or, when the mailbox does not come back, to dead.
+ * Phases: idle → sending → waiting → receiving → idle. When a step fails, the exchange is aborted:
+ * aborting → idle, or → dead when the mailbox does not become idle within a second.
  */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { throwIfAborted } from '../shared/abort';
+import { ALL_ONES_32 } from '../shared/all-ones';
 import type { ErrnoName } from '../shared/errno';
 import { CxlError, systemError } from '../shared/errors';
-import { throwIfAborted } from './abort';
 import type { MailboxRegisters } from './registers';
 
-/** Dwords of the longest data object, its header of two included. */
+/** Length of the longest data object in 32-bit words, including its header of two. */
 export const maxObjectDwords = 2 ** 18;
-export const maxPayloadBytes = (maxObjectDwords - 2) * 4;
+/** Length of the longest payload, in bytes. */
+export const MAX_PAYLOAD_BYTES = (maxObjectDwords - 2) * 4;
 
-/** PCIe 6.0 §6.30.2: a mailbox answers, and takes an abort, within a second. */
-export const responseTimeoutMs = 1000;
-const abortTimeoutMs = 1000;
-const longestPollMs = 8;
-/** Every so many dwords of an answer the mailbox is asked whether it still has one. */
-const dwordsBetweenChecks = 1024;
-const dwordsBetweenTurns = 64;
+/** Milliseconds. PCIe 6.0 §6.30.2: a mailbox answers, and completes an abort, within a second. */
+export const RESPONSE_TIMEOUT = 1000;
+const ABORT_TIMEOUT = 1000;
+/** Longest pause between two reads of the status register, in milliseconds. */
+const MAX_POLL_INTERVAL = 8;
+/** After how many dwords of an answer the status register is checked. */
+const DWORDS_PER_CHECK = 1024;
+/** After how many dwords of a transfer the event loop may run. */
+const DWORDS_PER_YIELD = 64;
 
-/** A data object type: who defines it, and its number there. */
+/** A data object type: the vendor that defines it, and its number there. */
 export interface Protocol {
   /** 16 bits: 0x0001 is the PCI-SIG, 0x1e98 Compute Express Link. */
   readonly vendorId: number;
@@ -33,102 +38,109 @@ export interface Protocol {
 
 export type Phase = 'idle' | 'sending' | 'waiting' | 'receiving' | 'aborting' | 'dead';
 
+/** An exchange to perform. */
 export interface Transfer {
   readonly registers: MailboxRegisters;
   readonly protocol: Protocol;
   readonly payload: Buffer;
-  /** Bytes of the answer's payload to keep; the rest is drained. */
+  /** Bytes of the answer's payload to keep; the rest is read and dropped. */
   readonly limit: number;
-  readonly timeoutMs: number;
+  /** Milliseconds that the device may take to answer. */
+  readonly timeout: number;
   readonly signal: AbortSignal | undefined;
   readonly path: string;
-  /** Called at each change of phase; a mailbox declared dead says why. */
-  readonly enter: (phase: Phase, why?: CxlError) => void;
+  /** Called at each change of phase; `cause` is given when the mailbox is declared dead. */
+  readonly setPhase: (phase: Phase, cause?: CxlError) => void;
 }
 
 export interface Answer {
   readonly payload: Buffer;
-  /** Bytes of payload the device sent, those drained included. */
+  /** Bytes of payload that the device sent, including those dropped. */
   readonly length: number;
 }
 
-/** @throws CxlError of the step that failed; the mailbox is idle again, or declared dead. */
+/** @throws CxlError of the step that failed; the mailbox is then idle again, or declared dead */
 export async function transact(transfer: Transfer): Promise<Answer> {
-  const { registers, path, enter, signal } = transfer;
+  const { registers, path, setPhase, signal } = transfer;
   try {
     const before = registers.status();
     if (before.busy) {
-      throw fail('EBUSY', 'doe(send)', path, 'somebody else is using the mailbox; try again later');
+      throw fail(
+        'EBUSY',
+        'doe(send)',
+        path,
+        'another process or a driver is using the mailbox: try again later',
+      );
     }
-    // An error or an answer nobody fetched, with nobody at work: left behind, ours to clear.
+    // Not busy, but with an error or an unread answer: an earlier user left it behind.
     if (before.error || before.ready) await abort(transfer);
     throwIfAborted(signal);
     try {
-      enter('sending');
+      setPhase('sending');
       await send(transfer);
-      enter('waiting');
+      setPhase('waiting');
       await answerReady(transfer);
-      enter('receiving');
+      setPhase('receiving');
       const answer = await receive(transfer);
-      enter('idle');
+      setPhase('idle');
       return answer;
     } catch (error) {
       if (!isGone(error)) await abort(transfer, error);
       throw error;
     }
   } catch (error) {
-    if (isGone(error)) enter('dead', error);
+    if (isGone(error)) setPhase('dead', error);
     throw error;
   }
 }
 
 /**
- * Aborts, and waits until the mailbox is idle. `because` is the failure that led here: it is
- * what the caller is told, while the mailbox is declared dead behind it.
+ * Aborts, and waits until the mailbox is idle; declares it dead when it does not become idle.
+ * @throws `cause`, the failure that led to the abort, when given; else CxlError EIO
  */
 export async function abort(
-  transfer: Pick<Transfer, 'registers' | 'path' | 'enter'>,
-  because?: unknown,
+  transfer: Pick<Transfer, 'registers' | 'path' | 'setPhase'>,
+  cause?: unknown,
 ): Promise<void> {
-  const { registers, path, enter } = transfer;
-  enter('aborting');
-  const deadline = performance.now() + abortTimeoutMs;
+  const { registers, path, setPhase } = transfer;
+  setPhase('aborting');
+  const deadline = performance.now() + ABORT_TIMEOUT;
   try {
     registers.abort();
-    for (let pause = 1; ; pause = Math.min(pause * 2, longestPollMs)) {
+    for (let pause = 1; ; pause = Math.min(pause * 2, MAX_POLL_INTERVAL)) {
       const { busy, error, ready } = registers.status();
       if (!busy && !error && !ready) break;
       if (performance.now() >= deadline) {
-        throw fail('EIO', 'doe(abort)', path, 'the mailbox did not come back from an abort in 1 s');
+        throw fail('EIO', 'doe(abort)', path, 'the mailbox was not idle 1 s after an abort');
       }
       await sleep(pause);
     }
   } catch (error) {
-    enter('dead', error as CxlError);
-    throw because ?? error;
+    setPhase('dead', error as CxlError);
+    throw cause ?? error;
   }
-  enter('idle');
+  setPhase('idle');
 }
 
 async function send({ registers, protocol, payload, signal }: Transfer): Promise<void> {
   registers.send((protocol.vendorId | (protocol.type << 16)) >>> 0);
-  // The longest object's length does not fit its 18 bits and is written as 0.
+  // The field has 18 bits: the length of the longest object is written as 0.
   registers.send((2 + payload.length / 4) % maxObjectDwords);
   for (let at = 0; at < payload.length; at += 4) {
     registers.send(payload.readUInt32LE(at));
-    if (at % (dwordsBetweenTurns * 4) === 0) await registers.breathe(signal);
+    if (at % (DWORDS_PER_YIELD * 4) === 0) await registers.yieldToEventLoop(signal);
   }
   registers.go();
 }
 
-async function answerReady({ registers, timeoutMs, signal, path }: Transfer): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
-  for (let pause = 1; ; pause = Math.min(pause * 2, longestPollMs)) {
+async function answerReady({ registers, timeout, signal, path }: Transfer): Promise<void> {
+  const deadline = performance.now() + timeout;
+  for (let pause = 1; ; pause = Math.min(pause * 2, MAX_POLL_INTERVAL)) {
     const { error, ready } = registers.status();
     if (error) throw fail('EIO', 'doe(wait)', path, 'the device refused the request');
     if (ready) return;
     if (performance.now() >= deadline) {
-      const hint = `no answer in ${timeoutMs} ms: a device drops in silence what it does not know; ask discover() what it offers`;
+      const hint = `no answer in ${timeout} ms: a device ignores requests of protocols it does not know; discover() lists those it knows`;
       throw fail('ETIMEDOUT', 'doe(wait)', path, hint);
     }
     await sleep(pause, undefined, signal === undefined ? {} : { signal });
@@ -141,7 +153,8 @@ async function receive(transfer: Transfer): Promise<Answer> {
   const vendorId = header & 0xffff;
   const type = (header >>> 16) & 0xff;
   if (vendorId !== protocol.vendorId || type !== protocol.type) {
-    if (header === 0xffff_ffff) registers.status();
+    // status() throws ENODEV when the device is gone.
+    if (header === ALL_ONES_32) registers.status();
     const hint = `asked ${protocolName(protocol)}, the answer is of ${protocolName({ vendorId, type })}`;
     throw fail('EPROTO', 'doe(receive)', path, hint);
   }
@@ -152,19 +165,19 @@ async function receive(transfer: Transfer): Promise<Answer> {
     throw fail('EBADMSG', 'doe(receive)', path, 'the answer is shorter than its own header');
   }
   const length = (dwords - 2) * 4;
-  if (length === 0) stillReady(transfer);
+  if (length === 0) checkReady(transfer);
   registers.advance();
 
   const kept = Math.min(length, limit);
-  // Whole dwords: a limit in between would cut the last one in two.
+  // Rounded up to whole dwords: the last one may lie across the limit.
   const payload = Buffer.alloc(Math.ceil(kept / 4) * 4);
   for (let at = 0; at < length; at += 4) {
     const dword = registers.receive();
     if (at < kept) payload.writeUInt32LE(dword, at);
     const count = at / 4 + 1;
-    if (at + 4 === length || count % dwordsBetweenChecks === 0) stillReady(transfer);
+    if (at + 4 === length || count % DWORDS_PER_CHECK === 0) checkReady(transfer);
     registers.advance();
-    if (count % dwordsBetweenTurns === 0) await registers.breathe(signal);
+    if (count % DWORDS_PER_YIELD === 0) await registers.yieldToEventLoop(signal);
   }
 
   const after = registers.status();
@@ -176,10 +189,11 @@ async function receive(transfer: Transfer): Promise<Answer> {
   return { payload: payload.subarray(0, kept), length };
 }
 
-function stillReady({ registers, path }: Transfer): void {
+/** Checks that the mailbox still has an answer before advance() goes on to its next dword. */
+function checkReady({ registers, path }: Transfer): void {
   const { ready, error } = registers.status();
   if (!ready) {
-    // Going on past the end of an answer makes a device raise its error bit.
+    // Reading past the end of an answer makes a device set its error bit.
     throw fail('EBADMSG', 'doe(receive)', path, 'the answer is shorter than its header says');
   }
   if (error) throw fail('EIO', 'doe(receive)', path, 'the device reported an error');

@@ -9,14 +9,17 @@
  * const { structures } = await readCdat(mailbox, { force: true });
  * ```
  *
- * What is shared is the mailbox: a driver bound to the device, and the kernel itself, may use
- * it for protocols of theirs. `owner` tells who; `force` is needed where a driver is bound.
- * The kernel takes no part in our lock, so forcing is safe only while its driver is quiet.
+ * A driver bound to the device, and the kernel itself, may use the same mailbox. `owner` says who
+ * does; exchanges need `force` where a driver is bound. The kernel does not take this library's
+ * lock, so `force` is safe only while the driver does not use the mailbox.
  *
  * @packageDocumentation
  */
+export type { ConfigSpace, Owner, PciBus, RangeLock } from '../binding/configuration-space';
+export { type SysfsOptions, SysfsPci } from '../native/pci-bus';
 export { AbortError } from '../shared/abort';
 export { CxlError } from '../shared/errors';
+export { parseAddress } from './address';
 export type { DoeCapability } from './capability';
 export {
   type CdatOptions,
@@ -65,9 +68,11 @@ export {
 } from './discovery';
 export { Doe, type FunctionScan } from './doe';
 export { DumpPci, formatLspciDump, parseLspciDump } from './dump';
-export { maxPayloadBytes, type Phase, type Protocol, protocolName } from './exchange';
+export {
+  MAX_PAYLOAD_BYTES,
+  type Phase,
+  type Protocol,
+  protocolName,
+} from './exchange';
 export { DoeMailbox, type ExchangeOptions } from './mailbox';
-export { type ConfigSpace, type Owner, type PciBus, parseAddress } from './pci';
-export type { RangeLock } from './range-lock';
 export { type SpdmVersion, securedSpdmProtocol, spdmProtocol, spdmVersions } from './spdm';
-export { type SysfsOptions, SysfsPci } from './sysfs';

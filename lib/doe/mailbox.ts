@@ -1,65 +1,70 @@
 /** One DOE mailbox: a DOE capability of a PCI function, as a program uses it. */
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ConfigSpace, Owner, PciBus } from '../binding/configuration-space';
 import { checkInteger } from '../shared/checks';
+import { errnos } from '../shared/errno';
 import { type CxlError, rangeError, systemError, typeError, valueError } from '../shared/errors';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
 import {
   abort,
-  maxPayloadBytes,
+  MAX_PAYLOAD_BYTES,
   type Phase,
   type Protocol,
-  protocolName,
-  responseTimeoutMs,
+  RESPONSE_TIMEOUT,
   transact,
 } from './exchange';
-import type { ConfigSpace, Owner, PciBus } from './pci';
+import { Mutex } from './mutex';
 import { MailboxRegisters, registersLength } from './registers';
-import { Turns } from './turns';
 
-/** A process holds the lock for one exchange: a second at most, unless it moves a megabyte. */
-const lockTimeoutMs = 10_000;
+/**
+ * Milliseconds to wait for the lock. Another process holds it for one exchange: about a second,
+ * longer for a payload of a megabyte.
+ */
+const LOCK_TIMEOUT = 10_000;
+/** Longest pause between two attempts to take the lock, in milliseconds. */
+const MAX_LOCK_INTERVAL = 8;
 
 export interface ExchangeOptions {
-  /** Gives up: the exchange is aborted, the mailbox left idle, and the call rejects (AbortError). */
+  /** Aborts the exchange: the call rejects with an AbortError and the mailbox is left idle. */
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds the device may take to answer, 1 to 2^31 - 1. Default 1000 (PCIe 6.0 §6.30.2). */
-  readonly timeoutMs?: number | undefined;
+  readonly timeout?: number | undefined;
   /** Use the mailbox although a driver is bound to the device. Default false. */
   readonly force?: boolean | undefined;
   /**
-   * Bytes of payload an answer may have, 0 to 2^20 - 8; a longer one is drained and refused.
+   * Longest payload of an answer in bytes, 0 to 2^20 - 8; a longer one is refused (EOVERFLOW).
    * Default: all that a data object can have.
    */
   readonly maxLength?: number | undefined;
 }
 
-/** What every object for one capability shares, however often it was found. */
+/** State of one DOE capability, shared by all DoeMailbox objects for it. */
 export class MailboxState {
-  readonly turns = new Turns();
+  readonly mutex = new Mutex();
   phase: Phase = 'idle';
-  /** Why it is dead. */
+  /** Why the mailbox was declared dead. */
   dead: CxlError | undefined;
 }
 
-/** A DOE mailbox of a PCI function, found by Doe: data objects in, data objects out. */
+/** A DOE mailbox of a PCI function, found by Doe. */
 export class DoeMailbox {
   /** PCI address of the function, in full: `0000:0d:00.0`. */
   readonly address: string;
-  /** Of the capability in configuration space, in bytes. */
+  /** Offset of the capability in configuration space, in bytes. */
   readonly offset: number;
-  /** Capability version: 2 and later speak discovery version 2. */
+  /** Capability version. From 2 on, a device knows version 2 of discovery. */
   readonly version: number;
-  /** Whether the device could interrupt, and by which message; user space polls all the same. */
+  /** Whether the device can interrupt, and by which message. This library polls anyway. */
   readonly interrupt: DoeCapability['interrupt'];
-  /** Who else may be using the mailbox, as of when it was found. */
+  /** Who else may be using the mailbox, as it was when the mailbox was found. */
   readonly owner: Owner;
   readonly #bus: PciBus;
   readonly #state: MailboxState;
   readonly #path: string;
 
-  /** @internal Found by Doe; not made by programs. */
+  /** @internal Use Doe.mailboxes() or Doe.find(). */
   constructor(
     bus: PciBus,
     address: string,
@@ -77,24 +82,26 @@ export class DoeMailbox {
     this.owner = owner;
   }
 
-  /** `0000:0d:00.0+190`: the function and the capability. */
+  /** Address of the function and offset of the capability, such as `0000:0d:00.0+190`. */
   get name(): string {
     return `${this.address}+${this.offset.toString(16)}`;
   }
 
-  /** Where an exchange of this process stands; `dead` after an abort had no effect. */
+  /** What an exchange of this process is doing; `dead` after an abort that had no effect. */
   get phase(): Phase {
     return this.#state.phase;
   }
 
   /**
-   * Sends a data object and gives the payload of the answer. Calls queue per mailbox; other
-   * processes are kept out by a lock on the capability's registers.
-   * @param payload whole little-endian dwords, up to 2^20 - 8 bytes
-   * @throws CxlError EBUSY (a driver is bound and `force` is not set, or somebody else is using
-   *   the mailbox), EIO (the device reported an error, or the mailbox is dead), ETIMEDOUT,
-   *   EPROTO (an answer of another protocol), EBADMSG (shorter or longer than it says),
-   *   EOVERFLOW (longer than maxLength), ENODEV (the device is gone), EACCES, EPERM
+   * Sends a data object and returns the payload of the answer. Calls for one mailbox are served
+   * one after the other, in their order; a lock on the capability's registers excludes other
+   * processes that use this library.
+   * @param payload whole 32-bit words, little-endian, up to 2^20 - 8 bytes
+   * @throws CxlError EBUSY (a driver is bound and `force` is not set, or the mailbox is in use),
+   *   EIO (the device reported an error, or the mailbox is dead), ETIMEDOUT (no answer, or the
+   *   lock was not free within 10 s), EPROTO (an answer of another protocol), EBADMSG (an answer
+   *   shorter or longer than its header says), EOVERFLOW (longer than maxLength), ENODEV (the
+   *   device is gone), ENOSYS (no addon, so no lock), EACCES, EPERM; AbortError
    */
   async exchange(
     protocol: Protocol,
@@ -103,8 +110,8 @@ export class DoeMailbox {
   ): Promise<Buffer> {
     const wanted = checkProtocol(protocol);
     const request = checkPayload(payload);
-    const { signal, timeoutMs, maxLength } = checkOptions(options);
-    const end = await this.#state.turns.take(signal);
+    const { signal, timeout, maxLength } = checkOptions(options);
+    const release = await this.#state.mutex.lock(signal);
     try {
       const answer = await this.#locked(options, (registers) =>
         transact({
@@ -112,10 +119,10 @@ export class DoeMailbox {
           protocol: wanted,
           payload: request,
           limit: maxLength,
-          timeoutMs,
+          timeout,
           signal,
           path: this.#path,
-          enter: this.#enter,
+          setPhase: this.#setPhase,
         }),
       );
       if (answer.length > answer.payload.length) {
@@ -124,49 +131,55 @@ export class DoeMailbox {
       }
       return answer.payload;
     } finally {
-      end();
+      release();
     }
   }
 
   /**
-   * The protocols the mailbox speaks, in the device's order: an exchange each.
-   * @throws what exchange() throws; EBADMSG when the device's list makes no sense
+   * The protocols of the mailbox, in the device's order. Takes one exchange for each.
+   * @throws what exchange() throws; EBADMSG when the device's list is malformed or has a loop
    */
   discover(options: ExchangeOptions = {}): Promise<DiscoveredProtocol[]> {
     return discover(this, options);
   }
 
   /**
-   * Aborts and takes the mailbox back into use, also one declared dead (after a reset of the
-   * function, say). Refused while busy with somebody else's exchange.
-   * @throws CxlError EBUSY, EIO
+   * Aborts, and makes the mailbox usable again even if it was declared dead (after a reset of the
+   * function, for example).
+   * @throws CxlError EBUSY (another process or a driver is using the mailbox, or a driver is bound
+   *   and `force` is not set), EIO (it does not become idle); AbortError
    */
   async reset(options: Pick<ExchangeOptions, 'signal' | 'force'> = {}): Promise<void> {
-    const end = await this.#state.turns.take(options.signal);
+    const release = await this.#state.mutex.lock(options.signal);
     const { dead } = this.#state;
     this.#state.dead = undefined;
     try {
       await this.#locked(options, async (registers) => {
-        // A dead mailbox stays busy with what was ours.
+        // A dead mailbox is busy with our own exchange.
         if (dead === undefined && registers.status().busy) throw this.#busy();
-        await abort({ registers, path: this.#path, enter: this.#enter });
+        await abort({ registers, path: this.#path, setPhase: this.#setPhase });
       });
     } catch (error) {
       this.#state.dead ??= dead;
       if (this.#state.dead !== undefined) this.#state.phase = 'dead';
       throw error;
     } finally {
-      end();
+      release();
     }
   }
 
-  readonly #enter = (phase: Phase, why?: CxlError): void => {
+  readonly #setPhase = (phase: Phase, cause?: CxlError): void => {
     this.#state.phase = phase;
-    if (phase === 'dead') this.#state.dead = why;
+    if (phase === 'dead') this.#state.dead = cause;
   };
 
   #busy(): CxlError {
-    return systemError('EBUSY', 'doe(reset)', this.#path, 'somebody else is using the mailbox');
+    return systemError(
+      'EBUSY',
+      'doe(reset)',
+      this.#path,
+      'another process or a driver is using the mailbox',
+    );
   }
 
   async #locked<T>(
@@ -175,14 +188,15 @@ export class DoeMailbox {
   ): Promise<T> {
     const { dead } = this.#state;
     if (dead !== undefined) {
-      const hint = `the mailbox is dead since: ${dead.message}`;
+      const hint = `the mailbox is dead; what happened: ${dead.message}`;
       throw systemError(dead.errno, 'doe(dead)', this.#path, hint);
     }
-    await this.#claim(options);
+    await this.#checkDriver(options);
     const space = this.#bus.open(this.address, 'write');
     if (typeof space === 'number') {
-      const hint = space === -2 ? 'no such PCI function; is the device gone?' : undefined;
-      const advice = hint ?? 'configuration space is writable by root alone';
+      const hint =
+        space === -errnos.ENOENT ? 'no such PCI function; is the device gone?' : undefined;
+      const advice = hint ?? 'only root can write configuration space';
       throw systemError(space, 'open', this.#path, advice);
     }
     try {
@@ -194,8 +208,8 @@ export class DoeMailbox {
     }
   }
 
-  /** The unit of sharing is the protocol, the mailbox is shared: a driver may be at work on it. */
-  async #claim({ force }: ExchangeOptions): Promise<void> {
+  /** A bound driver may use the mailbox at any time, and does not take our lock. */
+  async #checkDriver({ force }: ExchangeOptions): Promise<void> {
     if (force === true) return;
     const driver = await this.#bus.driver(this.address);
     if (driver === undefined) return;
@@ -204,25 +218,29 @@ export class DoeMailbox {
   }
 
   async #lock(space: ConfigSpace, signal: AbortSignal | undefined): Promise<void> {
-    const deadline = performance.now() + lockTimeoutMs;
+    const deadline = performance.now() + LOCK_TIMEOUT;
     for (;;) {
       const answer = space.lock(this.offset, registersLength);
       if (answer >= 0) return;
-      if (answer !== -11 && answer !== -13) {
+      if (answer !== -errnos.EAGAIN && answer !== -errnos.EACCES) {
         throw systemError(answer, 'fcntl(F_OFD_SETLK)', this.#path, lockHint(answer));
       }
       if (performance.now() >= deadline) {
-        const hint = `another process has held the mailbox for ${lockTimeoutMs / 1000} s`;
+        const hint = `another process has held the mailbox for ${LOCK_TIMEOUT / 1000} s`;
         throw systemError('ETIMEDOUT', 'fcntl(F_OFD_SETLK)', this.#path, hint);
       }
-      // Unevenly, so that two who wait do not keep meeting.
-      await sleep(1 + Math.random() * 7, undefined, signal === undefined ? {} : { signal });
+      // A random pause, so that two waiting processes do not stay in step.
+      await sleep(
+        1 + Math.random() * (MAX_LOCK_INTERVAL - 1),
+        undefined,
+        signal === undefined ? {} : { signal },
+      );
     }
   }
 }
 
 function lockHint(errno: number): string | undefined {
-  return errno === -38 ? 'without the addon no lock can be had, and no mailbox used' : undefined;
+  return errno === -errnos.ENOSYS ? 'the lock needs the addon, and a mailbox the lock' : undefined;
 }
 
 function checkProtocol(protocol: Protocol): Protocol {
@@ -235,11 +253,11 @@ function checkProtocol(protocol: Protocol): Protocol {
   };
 }
 
-/** A copy: the caller may go on with its buffer while the call waits for its turn. */
+/** A copy: the caller may change its buffer while the call waits for the mutex. */
 function checkPayload(payload: Uint8Array): Buffer {
   if (!(payload instanceof Uint8Array)) throw typeError('payload', 'a Uint8Array', payload);
-  if (payload.length > maxPayloadBytes) {
-    throw rangeError('payload', `at most ${maxPayloadBytes} bytes`, `${payload.length} bytes`);
+  if (payload.length > MAX_PAYLOAD_BYTES) {
+    throw rangeError('payload', `at most ${MAX_PAYLOAD_BYTES} bytes`, `${payload.length} bytes`);
   }
   if (payload.length % 4 !== 0) {
     throw rangeError('payload', 'a whole number of dwords', `${payload.length} bytes`);
@@ -247,26 +265,18 @@ function checkPayload(payload: Uint8Array): Buffer {
   return Buffer.from(payload);
 }
 
-function checkOptions({ signal, timeoutMs, maxLength }: ExchangeOptions) {
+function checkOptions({ signal, timeout, maxLength }: ExchangeOptions) {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw valueError('options.signal', 'an AbortSignal', signal);
   }
   return {
     signal,
-    timeoutMs: checkInteger('options.timeoutMs', timeoutMs ?? responseTimeoutMs, 1, 2 ** 31 - 1),
-    maxLength: checkInteger('options.maxLength', maxLength ?? maxPayloadBytes, 0, maxPayloadBytes),
+    timeout: checkInteger('options.timeout', timeout ?? RESPONSE_TIMEOUT, 1, 2 ** 31 - 1),
+    maxLength: checkInteger(
+      'options.maxLength',
+      maxLength ?? MAX_PAYLOAD_BYTES,
+      0,
+      MAX_PAYLOAD_BYTES,
+    ),
   };
-}
-
-/** @throws CxlError EOPNOTSUPP when discovery does not list the protocol */
-export async function requireProtocol(
-  mailbox: DoeMailbox,
-  protocol: Protocol,
-  options: ExchangeOptions,
-): Promise<void> {
-  const offered = await mailbox.discover(options);
-  if (offered.some((p) => p.vendorId === protocol.vendorId && p.type === protocol.type)) return;
-  const list = offered.map(protocolName).join(', ');
-  const hint = `${mailbox.name} does not speak ${protocolName(protocol)}; it offers ${list || 'nothing'}`;
-  throw systemError('EOPNOTSUPP', 'doe(discover)', mailbox.name, hint);
 }

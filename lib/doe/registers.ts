@@ -1,9 +1,11 @@
-/** The registers of one DOE capability (PCIe 6.0 §7.9.24), reached through an open space. */
+/** The registers of one DOE capability (PCIe 6.0 §7.9.24). */
 import { performance } from 'node:perf_hooks';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextEventLoopTurn } from 'node:timers/promises';
+import type { ConfigSpace } from '../binding/configuration-space';
+import { throwIfAborted } from '../shared/abort';
+import { ALL_ONES_32 } from '../shared/all-ones';
+import { errnos } from '../shared/errno';
 import { systemError } from '../shared/errors';
-import { throwIfAborted } from './abort';
-import type { ConfigSpace } from './pci';
 
 export const doeCapabilityId = 0x2e;
 /** Bytes from the header to the end of the read mailbox. */
@@ -20,8 +22,8 @@ export const offsets = {
 export const controlBits = { abort: 1, interruptEnable: 2, go: 0x8000_0000 } as const;
 export const statusBits = { busy: 1, interrupt: 2, error: 4, ready: 0x8000_0000 } as const;
 
-/** How long the event loop may be kept by accesses in a row, in milliseconds. */
-const turnLength = 2;
+/** Longest time, in milliseconds, that register accesses may block the event loop. */
+const MAX_BLOCKING_TIME = 2;
 
 export interface Status {
   readonly busy: boolean;
@@ -30,32 +32,36 @@ export interface Status {
   readonly ready: boolean;
 }
 
-/** One dword access a call; a refusal, or a device that is gone, is thrown. */
+/** Each call is one 32-bit access of the device. Throws when the access is refused. */
 export class MailboxRegisters {
-  #turnStarted = performance.now();
+  readonly #space: ConfigSpace;
+  readonly #base: number;
+  readonly #path: string;
+  #blockingSince = performance.now();
 
-  constructor(
-    private readonly space: ConfigSpace,
-    private readonly base: number,
-    private readonly path: string,
-  ) {}
+  /** `base`: offset of the capability in `space`; `path`: what errors name. */
+  constructor(space: ConfigSpace, base: number, path: string) {
+    this.#space = space;
+    this.#base = base;
+    this.#path = path;
+  }
 
   #read(register: number): number {
-    const value = this.space.readDword(this.base + register);
-    if (value < 0) throw systemError(value, 'read(config)', this.path, readHint(value));
+    const value = this.#space.readDword(this.#base + register);
+    if (value < 0) throw systemError(value, 'read(config)', this.#path, readHint(value));
     return value;
   }
 
   #write(register: number, value: number): void {
-    const answer = this.space.writeDword(this.base + register, value >>> 0);
-    if (answer < 0) throw systemError(answer, 'write(config)', this.path, writeHint(answer));
+    const answer = this.#space.writeDword(this.#base + register, value >>> 0);
+    if (answer < 0) throw systemError(answer, 'write(config)', this.#path, writeHint(answer));
   }
 
-  /** @throws CxlError ENODEV when the register reads all ones: nothing answers any more. */
+  /** @throws CxlError ENODEV when the register reads all ones: no device answers */
   status(): Status {
     const value = this.#read(offsets.status);
-    if (value === 0xffff_ffff) {
-      throw systemError('ENODEV', 'read(config)', this.path, 'the device is gone');
+    if (value === ALL_ONES_32) {
+      throw systemError('ENODEV', 'read(config)', this.#path, 'the device is gone');
     }
     return {
       busy: (value & statusBits.busy) !== 0,
@@ -76,7 +82,7 @@ export class MailboxRegisters {
     this.#write(offsets.writeMailbox, dword);
   }
 
-  /** The dword at the head of the answer, which stays until advance(). */
+  /** The current dword of the answer. advance() goes to the next one. */
   receive(): number {
     return this.#read(offsets.readMailbox);
   }
@@ -85,26 +91,30 @@ export class MailboxRegisters {
     this.#write(offsets.readMailbox, 0);
   }
 
-  /** Gives the event loop its turn when this transfer has kept it long enough. */
-  async breathe(signal: AbortSignal | undefined): Promise<void> {
-    if (performance.now() - this.#turnStarted < turnLength) return;
-    await nextTurn();
-    this.#turnStarted = performance.now();
+  /**
+   * Lets the event loop run when these accesses have blocked it for MAX_BLOCKING_TIME.
+   * @throws AbortError
+   */
+  async yieldToEventLoop(signal: AbortSignal | undefined): Promise<void> {
+    if (performance.now() - this.#blockingSince < MAX_BLOCKING_TIME) return;
+    await nextEventLoopTurn();
+    this.#blockingSince = performance.now();
     throwIfAborted(signal);
   }
 }
 
-/** What to do when configuration space cannot be read. */
+/** What an error says about configuration space that cannot be read. */
 export function readHint(errno: number): string {
-  if (errno === -61) return 'extended configuration space is readable by root alone';
-  if (errno === -13 || errno === -1) return 'configuration space is open to root alone';
+  if (errno === -errnos.ENODATA) return 'only root can read extended configuration space';
+  if (errno === -errnos.EACCES || errno === -errnos.EPERM)
+    return 'only root can open configuration space';
   return 'the device is gone, or its link is down';
 }
 
 function writeHint(errno: number): string {
-  if (errno === -1) {
-    return 'the kernel forbids it: locked down, or not root (CAP_SYS_ADMIN)';
+  if (errno === -errnos.EPERM) {
+    return 'the kernel forbids it: it is locked down, or the process is not root (CAP_SYS_ADMIN)';
   }
-  if (errno === -30) return 'a recorded configuration space has no device behind it';
+  if (errno === -errnos.EROFS) return 'a recorded configuration space has no device behind it';
   return 'the device is gone, or its link is down';
 }

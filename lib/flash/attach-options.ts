@@ -4,54 +4,62 @@ import { valueError } from '../shared/errors';
 import type { QueueOptions } from './command';
 
 export interface AttachOptions {
-  /** What commands may do. Default `read-write`. */
+  /** Which commands the context may issue. Default `read-write`. */
   access?: 'read' | 'write' | 'read-write';
-  /** AFU interrupts, 0 to 4, at least the AFU's irqs_min. Default 4; the block device uses two. */
+  /**
+   * AFU interrupts, 0 to 4, at least the AFU's irqs_min. Default 4. Block devices use two of them
+   * unless `completion` is `poll`.
+   */
   interrupts?: number;
   /** Byte order of commands and rings. Default `host`. */
   endian?: Endian;
-  /** Commands in flight at most, 1 to 4096; the AFU's cmd_room bounds it too. Default 128. */
+  /** Most commands in flight, 1 to 4096; the AFU's cmd_room limits them too. Default 128. */
   queueDepth?: number;
   /**
-   * Bytes of each command's bounce buffer, through which data in JavaScript's own buffers goes
-   * (a multiple of 4096, up to 16 MiB). Larger transfers become several commands.
+   * Bytes of each command's bounce buffer, to and from which data in ordinary JavaScript buffers is
+   * copied: a multiple of 4096, up to 16 MiB. A larger transfer becomes several commands.
    * Default 65536.
    */
   bounceBytes?: number;
   /**
-   * `interrupt` reads the context's events while commands are in flight, so that nobody else
-   * can; where somebody does, completions are found at every watchInterval. An AFU driver's
-   * events stay pending for whoever reads next. `poll` looks at the response ring on every turn
-   * of the event loop, and leaves the events alone: lower latency, a busy processor. Default
-   * `interrupt`.
+   * How completions are noticed. `interrupt` reads the context's events while commands are in
+   * flight; the program should not read them at the same time (completions are then noticed only
+   * every `watchInterval`). Events of an AFU driver stay pending for the program. `poll` checks the
+   * response ring on every turn of the event loop and reads no events: lower latency, but a busy
+   * processor. Default `interrupt`.
    */
   completion?: 'interrupt' | 'poll';
-  /** How often a command that may be retried is issued again, 0 to 1000. Default 5. */
+  /** How many times a command that failed temporarily is issued again, 0 to 1000. Default 5. */
   retries?: number;
   /**
-   * Commands that an adapter reset took: `retry` issues them again once the context is
-   * recovered, `fail` rejects them with ECANCELED. Reads and writes can be repeated without
-   * harm unless something else wrote the same blocks meanwhile. Default `retry`.
+   * What happens to commands that a reset of the adapter ended: `retry` issues them again once the
+   * context is recovered, `fail` rejects them with ECANCELED. Repeating a write is safe unless
+   * another writer wrote the same blocks in between. Default `retry`.
    */
   onReset?: 'retry' | 'fail';
-  /** Milliseconds between looks at the adapter while commands are in flight, 1 to 60000. Default 250. */
+  /** Milliseconds between checks of the adapter while commands are in flight, 1 to 60000. Default 250. */
   watchInterval?: number;
-  /** Seconds the AFU gives a command (IOARCB timeout), 1 to 65535. Default 30. */
+  /**
+   * Milliseconds after which the AFU ends a command (timeout of the IOARCB), 1 to 65535000. Rounded
+   * up to whole seconds, the unit of the hardware's field. Default 30000.
+   */
   commandTimeout?: number;
 }
 
-/** Largest bounce buffer, in bytes: what a command can move. */
-const mostTransfer = 16777216;
-/** Whole blocks of every LUN there is. */
-const bounceUnit = 4096;
+/** Largest bounce buffer in bytes: the most that one command can transfer. */
+const MAX_BOUNCE_BYTES = 16777216;
+/** Bytes: a multiple of every block size. */
+const BOUNCE_UNIT = 4096;
+/** Milliseconds: 16 bits of seconds. */
+const MAX_COMMAND_TIMEOUT = 65_535_000;
 
 /** @internal ATTACH's flags: O_RDONLY, O_WRONLY, O_RDWR. */
-export const accessFlags = { read: 0n, write: 1n, 'read-write': 2n } as const;
+export const ACCESS_FLAGS = { read: 0n, write: 1n, 'read-write': 2n } as const;
 
-/** @internal The options with their defaults, checked before the driver is asked. */
+/** @internal The options with their defaults, checked before any ioctl. */
 export function checkAttachOptions(options: AttachOptions) {
   const access = options.access ?? 'read-write';
-  if (!(access in accessFlags)) {
+  if (!(access in ACCESS_FLAGS)) {
     throw valueError('options.access', "'read', 'write' or 'read-write'", access);
   }
   const interrupts = checkInteger('options.interrupts', options.interrupts ?? 4, 0, 4);
@@ -73,11 +81,11 @@ function checkQueueOptions(options: AttachOptions): Omit<QueueOptions, 'squeue'>
   const bounceBytes = checkInteger(
     'options.bounceBytes',
     options.bounceBytes ?? 65536,
-    bounceUnit,
-    mostTransfer,
+    BOUNCE_UNIT,
+    MAX_BOUNCE_BYTES,
   );
-  if (bounceBytes % bounceUnit !== 0) {
-    throw valueError('options.bounceBytes', `a multiple of ${bounceUnit}`, bounceBytes);
+  if (bounceBytes % BOUNCE_UNIT !== 0) {
+    throw valueError('options.bounceBytes', `a multiple of ${BOUNCE_UNIT}`, bounceBytes);
   }
   const number = (name: keyof AttachOptions, standard: number, min: number, max: number) =>
     checkInteger(`options.${name}`, options[name] ?? standard, min, max);
@@ -89,6 +97,6 @@ function checkQueueOptions(options: AttachOptions): Omit<QueueOptions, 'squeue'>
     onReset,
     retries: number('retries', 5, 0, 1000),
     watchInterval: number('watchInterval', 250, 1, 60000),
-    commandTimeout: number('commandTimeout', 30, 1, 65535),
+    commandTimeout: number('commandTimeout', 30_000, 1, MAX_COMMAND_TIMEOUT),
   };
 }

@@ -5,7 +5,7 @@ import type { Command, QueueStatistics } from './command';
 import type { Resource } from './resource';
 import { chunkBlocks, opcodes, writeSameUnmap } from './sislite';
 
-/** A stretch of Memory, moved without a copy. Offsets and lengths in bytes. */
+/** A part of a Memory, transferred without a copy. Offset and length in bytes. */
 export interface MemorySlice {
   readonly memory: Memory;
   /** A multiple of 16. Default 0. */
@@ -14,19 +14,19 @@ export interface MemorySlice {
   readonly length?: number;
 }
 
-/** Where data comes from or goes to: whole blocks. */
+/** Source or destination of data: whole blocks. */
 export type BlockBuffer = Uint8Array | Memory | MemorySlice;
 
 export interface TransferOptions {
   /**
-   * Aborting rejects the promise at once. No command can be taken back from the AFU by itself:
-   * one that was issued still runs, and a Memory it uses is the AFU's until it has completed
-   * (drained() waits for that) or the context is closed.
+   * Aborting rejects the promise at once with an AbortError. Commands that were issued still run:
+   * the AFU uses their Memory until they have completed (drained() waits for that) or the context
+   * is closed.
    */
   signal?: AbortSignal;
 }
 
-/** Counts of this block device's calls, however many commands each took. */
+/** Counts the calls of this block device, each of which may take several commands. */
 export interface BlockStatistics {
   /** Calls that succeeded. */
   reads: number;
@@ -38,30 +38,34 @@ export interface BlockStatistics {
   errors: number;
 }
 
-/** One buffer, resolved: bounced bytes, or an address the AFU uses as it is. */
+/** One buffer: bytes that are copied through a bounce buffer, or an address that the AFU uses. */
 interface Part {
   readonly bytes: Uint8Array | undefined;
   readonly address: bigint;
   readonly length: number;
 }
 
-const dataAlignment = 16;
+/** Bytes; required of data addresses. */
+const DATA_ALIGNMENT = 16;
+const MAX_UNMAP_BLOCKS = 0xffff_ffffn;
+/** Bytes of the longest buffer that read() makes. */
+const MAX_READ_BYTES = 2 ** 31;
 
 /**
  * Block I/O on a resource, by SISLite commands.
  *
- * Any number may be asked for at once; the context's queue issues as many as its depth and
- * the AFU's room allow. No order holds between commands in flight, retried ones included: a
- * write that must follow another is asked for when that one has settled. A settled write is on
- * the LUN. A block is written as a whole or not at all; a transfer of several is not.
+ * Any number of calls may be in progress; the context's queue issues as many commands as its depth
+ * and the AFU's room allow. Commands in flight have no order, also because of retries: start a
+ * write that must follow another one when that one has settled. A settled write is on the LUN. A
+ * single block is written completely or not at all; a transfer of several blocks is not atomic.
  *
- * JavaScript's own buffers go through bounce buffers, copied when the command is issued and
- * when it has completed: a write's data must stay as it is until then. A Memory is given to the
- * AFU as it is: until the promise settles, it is the AFU's.
+ * Data in ordinary buffers is copied through bounce buffers, when a command is issued and when it
+ * has completed: do not change the data of a write until its promise has settled. A Memory is used
+ * by the AFU directly: do not access it until the promise has settled.
  *
- * A reset of the adapter is noticed while commands are in flight, and recovered from without
- * the program's doing (FlashContext.recover()); the commands it took are treated as the
- * context's `onReset` says.
+ * A reset of the adapter is noticed while commands are in flight, and the context is recovered
+ * automatically (FlashContext.recover()). The commands that the reset ended are issued again or
+ * fail, as the context's `onReset` says.
  */
 export class BlockDevice {
   readonly resource: Resource;
@@ -79,7 +83,7 @@ export class BlockDevice {
     this.resource = resource;
   }
 
-  /** Blocks of blockSize bytes; changes with Resource.resize(). */
+  /** Size in blocks of blockSize bytes; changes with Resource.resize(). */
   get blocks(): bigint {
     return this.resource.blocks;
   }
@@ -89,22 +93,23 @@ export class BlockDevice {
     return this.resource.blockSize;
   }
 
-  /** Whether the AFU and the LUN can unmap. */
+  /** Whether the AFU can unmap blocks. */
   get unmapSupported(): boolean {
     return this.resource.context.queue.unmapSupported;
   }
 
-  /** Counts of the context's queue: all its block devices together. */
+  /** Statistics of the context's queue, which all its block devices share. */
   get queueStatistics(): Readonly<QueueStatistics> {
     return this.resource.context.queue.statistics;
   }
 
   /**
-   * Reads blocks from `lba`: a number of them into a new buffer, or as many as `into` holds.
+   * Reads blocks from `lba` on: `count` blocks into a new buffer (up to 2 GiB), or as many as `into`
+   * holds.
    *
-   * @throws ERR_OUT_OF_RANGE past the end, ERR_INVALID_ARG_VALUE not whole blocks; EIO with
-   *   `status`, `sense` and `attempts` as the AFU, the link and the LUN said (CommandError);
-   *   ECANCELED taken by a reset under `onReset: 'fail'`, or the context closed; AbortError
+   * @throws ERR_OUT_OF_RANGE past the end; ERR_INVALID_ARG_VALUE not whole blocks; EIO with
+   *   `status`, `sense` and `attempts` (CommandError); ECANCELED the adapter was reset and `onReset`
+   *   is 'fail', or the context was closed; AbortError
    */
   async read(lba: number | bigint, count: number, options?: TransferOptions): Promise<Uint8Array>;
   async read<T extends BlockBuffer>(
@@ -117,12 +122,12 @@ export class BlockDevice {
     target: number | BlockBuffer,
     options: TransferOptions = {},
   ): Promise<BlockBuffer> {
-    const buffer = typeof target === 'number' ? this.#make(target) : target;
+    const buffer = typeof target === 'number' ? this.#allocateBuffer(target) : target;
     await this.readv(lba, [buffer], options);
     return buffer;
   }
 
-  /** Writes whole blocks from `lba`. Errors as read(); EACCES in a context for reading. */
+  /** Writes whole blocks from `lba` on. @throws as read(); EACCES in a context with access 'read' */
   async write(
     lba: number | bigint,
     from: BlockBuffer,
@@ -131,7 +136,7 @@ export class BlockDevice {
     await this.writev(lba, [from], options);
   }
 
-  /** Reads consecutive blocks into several buffers, each of whole blocks. */
+  /** Reads consecutive blocks into several buffers, each of whole blocks. @throws as read() */
   async readv(
     lba: number | bigint,
     into: readonly BlockBuffer[],
@@ -142,7 +147,7 @@ export class BlockDevice {
     this.statistics.bytesRead += bytes;
   }
 
-  /** Writes several buffers, each of whole blocks, to consecutive blocks. */
+  /** Writes several buffers, each of whole blocks, to consecutive blocks. @throws as write() */
   async writev(
     lba: number | bigint,
     from: readonly BlockBuffer[],
@@ -154,9 +159,10 @@ export class BlockDevice {
   }
 
   /**
-   * Tells the LUN that blocks are not needed; they read as zeros on LUNs that promise it.
+   * Tells the LUN that blocks are not needed any more (WRITE SAME with the unmap bit). What they
+   * read as afterwards depends on the LUN.
    *
-   * @throws EOPNOTSUPP where ctx_ctrl does not offer it
+   * @throws EOPNOTSUPP where unmapSupported is false; else as write()
    */
   async unmap(
     lba: number | bigint,
@@ -173,7 +179,7 @@ export class BlockDevice {
     this.#checkRange(start, blocks);
     const zeros = new Uint8Array(this.blockSize);
     const commands: Promise<void>[] = [];
-    for (const [at, length] of this.#split(start, blocks, 0xffffffffn)) {
+    for (const [at, length] of this.#split(start, blocks, MAX_UNMAP_BLOCKS)) {
       commands.push(
         this.#submit(
           'unmap',
@@ -189,8 +195,8 @@ export class BlockDevice {
   }
 
   /**
-   * Resolves once every command asked for before is settled and out of the AFU's hands, those
-   * of aborted promises included. Commands of all the context's block devices count.
+   * Resolves when the AFU has completed every command of the context, of all its block devices,
+   * including commands whose promises were aborted.
    */
   drained(): Promise<void> {
     return this.resource.context.queue.drained();
@@ -213,7 +219,7 @@ export class BlockDevice {
     const commands: Promise<void>[] = [];
     for (const part of parts) {
       const blocks = BigInt(part.length) / size;
-      for (const [at, count] of this.#split(start, blocks, this.#most(part))) {
+      for (const [at, count] of this.#split(start, blocks, this.#maxBlocks(part))) {
         const offset = Number((at - start) * size);
         const length = Number(count * size);
         const piece = {
@@ -229,7 +235,7 @@ export class BlockDevice {
     return bytes;
   }
 
-  /** Waits for all, so that no piece is in flight when the promise settles; the first error. */
+  /** Waits for all commands, so that none is in flight afterwards; throws the first error. */
   async #all(commands: readonly Promise<void>[]): Promise<void> {
     const outcomes = await Promise.allSettled(commands);
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
@@ -263,20 +269,20 @@ export class BlockDevice {
     return this.resource.context.queue.submit(command, options.signal);
   }
 
-  /** Blocks a command can move: by the driver, and by the bounce buffer. */
-  #most(part: Part): bigint {
+  /** Most blocks of one command: the driver's limit, or that of the bounce buffer. */
+  #maxBlocks(part: Part): bigint {
     const { maxTransfer } = this.resource;
     if (part.bytes === undefined) return BigInt(maxTransfer);
     const bounced = Math.floor(this.resource.context.queue.ring.bounceBytes / this.blockSize);
     return BigInt(Math.min(maxTransfer, bounced));
   }
 
-  /** Pieces of at most `most` blocks; in a virtual LUN none that runs into another chunk. */
-  *#split(start: bigint, blocks: bigint, most: bigint): Generator<[bigint, bigint]> {
+  /** Splits into commands of at most `max` blocks; in a virtual LUN none crosses a chunk boundary. */
+  *#split(start: bigint, blocks: bigint, max: bigint): Generator<[bigint, bigint]> {
     const end = start + blocks;
     const virtual = this.resource.mode === 'virtual';
     for (let at = start; at < end; ) {
-      let to = at + most;
+      let to = at + max;
       const chunkEnd = (at / chunkBlocks + 1n) * chunkBlocks;
       if (virtual && to > chunkEnd) to = chunkEnd;
       if (to > end) to = end;
@@ -285,8 +291,8 @@ export class BlockDevice {
     }
   }
 
-  #make(count: number): Uint8Array {
-    checkInteger('count', count, 0, Math.floor(2 ** 31 / this.blockSize));
+  #allocateBuffer(count: number): Uint8Array {
+    checkInteger('count', count, 0, Math.floor(MAX_READ_BYTES / this.blockSize));
     return new Uint8Array(count * this.blockSize);
   }
 
@@ -302,8 +308,8 @@ export class BlockDevice {
     }
     const { memory } = slice;
     const offset = checkInteger(`${name}.offset`, slice.offset ?? 0, 0, memory.size);
-    if (offset % dataAlignment !== 0) {
-      throw valueError(`${name}.offset`, `a multiple of ${dataAlignment}`, offset);
+    if (offset % DATA_ALIGNMENT !== 0) {
+      throw valueError(`${name}.offset`, `a multiple of ${DATA_ALIGNMENT}`, offset);
     }
     const rest = memory.size - offset;
     const length = checkInteger(`${name}.length`, slice.length ?? rest, 0, rest);

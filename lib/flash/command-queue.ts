@@ -1,35 +1,38 @@
 /**
- * Commands of one context, from submit to settled promise: room, slots, completion, retries,
- * and what happens to them when the adapter is reset.
+ * The commands of one context, from submit() to the settled promise: slots, the AFU's room for
+ * commands, completions, retries, and resets of the adapter.
  *
- * There is no order between commands in flight; one that must follow another is issued when
- * that one has settled. Retries, and a recovery, can swap any two.
+ * Commands have no order. A program that needs one submits the second command when the first has
+ * settled; retries and recoveries can swap any two that are in flight together.
  */
 
 import type { Cxl } from '../device/cxl';
 import { AbortError, onAbort } from '../shared/abort';
+import { ALL_ONES_64 } from '../shared/all-ones';
 import { errnos } from '../shared/errno';
 import { CxlError, systemError } from '../shared/errors';
 import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './command';
-import { commandError, judge } from './command-status';
-import { CompletionWatch, type WatchedQueue } from './completion-watch';
+import { commandError, outcomeOf } from './command-status';
+import { CompletionMonitor, type MonitoredQueue } from './completion-monitor';
 import { Ring, type SlotCommand } from './ring';
 import { registers } from './sislite';
 
+/** A submitted command. */
 interface Pending {
   readonly command: Command;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
   attempts: number;
-  /** The caller has gone; the buffer is the AFU's until the command completes. */
-  abandoned: boolean;
+  /** The caller aborted. The AFU still uses the buffer until the command completes. */
+  aborted: boolean;
   unlisten: (() => void) | undefined;
 }
 
-const allOnes = (1n << 64n) - 1n;
-const longestDelay = 64;
+/** Longest pause before a retry, in milliseconds. */
+const MAX_RETRY_DELAY = 64;
 
-export class CommandQueue implements WatchedQueue {
+/** The queue of one context. It uses the AFU only through its Ring and the host-transport page. */
+export class CommandQueue implements MonitoredQueue {
   readonly statistics: QueueStatistics = {
     issued: 0,
     completed: 0,
@@ -39,40 +42,41 @@ export class CommandQueue implements WatchedQueue {
     resets: 0,
     interrupts: 0,
     roomExhausted: 0,
-    mostInFlight: 0,
+    maxInFlight: 0,
   };
   readonly ring: Ring;
   unmapSupported: boolean;
-  private readonly owner: QueueOwner;
-  private readonly options: QueueOptions;
-  private readonly watch: CompletionWatch;
-  private readonly flying: (Pending | undefined)[];
-  private readonly freeSlots: number[] = [];
-  private waiting: Pending[] = [];
-  private readonly delayed = new Map<Pending, NodeJS.Timeout>();
-  private inFlight = 0;
-  private room = 0;
-  private paused = false;
-  private ended: CxlError | undefined;
-  private recovering = false;
-  private readonly idle: (() => void)[] = [];
+  readonly #owner: QueueOwner;
+  readonly #options: QueueOptions;
+  readonly #monitor: CompletionMonitor;
+  /** The command in flight in each slot. */
+  readonly #slots: (Pending | undefined)[];
+  readonly #freeSlots: number[] = [];
+  #waiting: Pending[] = [];
+  /** Commands that wait for their retry. */
+  readonly #delayed = new Map<Pending, NodeJS.Timeout>();
+  #inFlight = 0;
+  /** How many commands the AFU takes before cmd_room must be read again. */
+  #room = 0;
+  #paused = false;
+  /** What every later command fails with. */
+  #ended: CxlError | undefined;
+  #recovering = false;
+  readonly #drainWaiters: (() => void)[] = [];
 
   constructor(system: Cxl, owner: QueueOwner, options: QueueOptions) {
-    this.owner = owner;
-    this.options = options;
+    this.#owner = owner;
+    this.#options = options;
     this.ring = new Ring(system, options);
-    this.watch = new CompletionWatch(owner, options, this);
-    this.flying = new Array(options.depth).fill(undefined);
-    for (let slot = options.depth - 1; slot >= 0; slot -= 1) this.freeSlots.push(slot);
+    this.#monitor = new CompletionMonitor(owner, options, this);
+    this.#slots = new Array(options.depth).fill(undefined);
+    for (let slot = options.depth - 1; slot >= 0; slot -= 1) this.#freeSlots.push(slot);
     this.unmapSupported = this.ring.program(owner.page);
   }
 
-  get depth(): number {
-    return this.inFlight;
-  }
-
+  /** Resolves when the command has succeeded. @throws CommandError, ECANCELED, AbortError */
   submit(command: Command, signal?: AbortSignal): Promise<void> {
-    if (this.ended !== undefined) return Promise.reject(this.ended);
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
     if (signal?.aborted) return Promise.reject(new AbortError(signal));
     return new Promise<void>((resolve, reject) => {
       const pending: Pending = {
@@ -80,86 +84,88 @@ export class CommandQueue implements WatchedQueue {
         resolve,
         reject,
         attempts: 0,
-        abandoned: false,
+        aborted: false,
         unlisten: undefined,
       };
-      if (signal !== undefined) this.listen(pending, signal);
-      this.waiting.push(pending);
-      this.pump();
+      if (signal !== undefined) this.#listen(pending, signal);
+      this.#waiting.push(pending);
+      this.#issueWaiting();
     });
   }
 
-  /** Resolves once nothing submitted before is unsettled or in the AFU's hands. */
+  /** Resolves once all commands, also aborted ones, have left the AFU. */
   async drained(): Promise<void> {
-    if (this.busy) await new Promise<void>((resolve) => this.idle.push(resolve));
+    if (this.busy) await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
   }
 
-  get still(): boolean {
-    return this.paused || this.ended !== undefined;
+  /** Paused or ended. */
+  get stopped(): boolean {
+    return this.#paused || this.#ended !== undefined;
   }
 
+  /** Whether any command is unsettled, or aborted but still in flight. */
   get busy(): boolean {
-    return this.inFlight > 0 || this.waiting.length > 0 || this.delayed.size > 0;
+    return this.#inFlight > 0 || this.#waiting.length > 0 || this.#delayed.size > 0;
   }
 
-  private listen(pending: Pending, signal: AbortSignal): void {
+  #listen(pending: Pending, signal: AbortSignal): void {
     pending.unlisten = onAbort(signal, () => {
-      pending.abandoned = true;
+      pending.aborted = true;
       pending.reject(new AbortError(signal));
-      // One that was not issued is simply gone.
-      this.waiting = this.waiting.filter((one) => one !== pending);
-      const timer = this.delayed.get(pending);
+      // A command that was not issued is dropped.
+      this.#waiting = this.#waiting.filter((one) => one !== pending);
+      const timer = this.#delayed.get(pending);
       if (timer !== undefined) clearTimeout(timer);
-      this.delayed.delete(pending);
-      this.settled();
+      this.#delayed.delete(pending);
+      this.#checkIdle();
     });
   }
 
-  private pump(): void {
-    if (this.still) return;
+  #issueWaiting(): void {
+    if (this.stopped) return;
     try {
-      let taken = 0;
-      while (taken < this.waiting.length && this.freeSlots.length > 0 && this.hasRoom()) {
-        this.issue(this.waiting[taken] as Pending);
-        taken += 1;
+      let count = 0;
+      while (count < this.#waiting.length && this.#freeSlots.length > 0 && this.#hasRoom()) {
+        this.#issue(this.#waiting[count] as Pending);
+        count += 1;
       }
-      if (taken > 0) this.waiting.splice(0, taken);
+      if (count > 0) this.#waiting.splice(0, count);
     } catch (error) {
-      this.lost(error);
+      this.recover(error);
       return;
     }
-    if (this.inFlight > 0 || this.waiting.length > 0) this.watch.start();
+    if (this.#inFlight > 0 || this.#waiting.length > 0) this.#monitor.start();
   }
 
-  /** Room is asked for only when what was granted is used up. */
-  private hasRoom(): boolean {
-    if (this.room > 0) return true;
-    const room = this.owner.page.read64(registers.commandRoom);
-    if (room === allOnes) throw systemError('EIO', 'mmio');
-    this.room = Number(room);
-    if (this.room === 0) this.statistics.roomExhausted += 1;
-    return this.room > 0;
+  /** Reads the AFU's room for commands only when the last value has been used up. */
+  #hasRoom(): boolean {
+    if (this.#room > 0) return true;
+    const room = this.#owner.page.read64(registers.commandRoom);
+    if (room === ALL_ONES_64) throw systemError('EIO', 'mmio');
+    this.#room = Number(room);
+    if (this.#room === 0) this.statistics.roomExhausted += 1;
+    return this.#room > 0;
   }
 
-  private issue(pending: Pending): void {
-    const slot = this.freeSlots.pop() as number;
+  #issue(pending: Pending): void {
+    const slot = this.#freeSlots.pop() as number;
     const { command } = pending;
     const address = command.dataAddress ?? this.ring.bounceAddress(slot);
     if (command.data !== undefined && command.hostWrite) {
       this.ring.bounce(slot, command.data.length).set(command.data);
     }
     pending.attempts += 1;
-    this.flying[slot] = pending;
-    this.inFlight += 1;
-    this.room -= 1;
+    this.#slots[slot] = pending;
+    this.#inFlight += 1;
+    this.#room -= 1;
     this.statistics.issued += 1;
-    if (this.inFlight > this.statistics.mostInFlight) this.statistics.mostInFlight = this.inFlight;
-    this.ring.issue(this.owner.page, slot, this.slotCommand(command, address));
+    if (this.#inFlight > this.statistics.maxInFlight) this.statistics.maxInFlight = this.#inFlight;
+    this.ring.issue(this.#owner.page, slot, this.#slotCommand(command, address));
   }
 
-  private slotCommand(command: Command, dataAddress: bigint): SlotCommand {
+  #slotCommand(command: Command, dataAddress: bigint): SlotCommand {
     return {
-      contextId: this.owner.contextNumber,
+      contextId: this.#owner.contextNumber,
       handle: command.handle,
       operation: command.operation,
       modifier: command.modifier,
@@ -168,33 +174,33 @@ export class CommandQueue implements WatchedQueue {
       dataAddress,
       dataLength: command.dataLength,
       hostWrite: command.hostWrite,
-      timeout: this.options.commandTimeout,
+      timeout: this.#options.commandTimeout,
     };
   }
 
   collect(): void {
     for (let slot = this.ring.response(); slot >= 0; slot = this.ring.response()) {
-      const pending = this.flying[slot];
-      if (pending !== undefined) this.complete(slot, pending);
+      const pending = this.#slots[slot];
+      if (pending !== undefined) this.#complete(slot, pending);
     }
   }
 
-  private complete(slot: number, pending: Pending): void {
+  #complete(slot: number, pending: Pending): void {
     const status = this.ring.status(slot);
-    const verdict = judge(status);
+    const outcome = outcomeOf(status);
     const { command } = pending;
-    if (verdict === 'done' && command.data !== undefined && !command.hostWrite) {
-      if (!pending.abandoned) command.data.set(this.ring.bounce(slot, command.data.length));
+    if (outcome === 'done' && command.data !== undefined && !command.hostWrite) {
+      if (!pending.aborted) command.data.set(this.ring.bounce(slot, command.data.length));
     }
-    this.release(slot);
-    if (pending.abandoned) return;
-    if (verdict === 'retry' && pending.attempts <= this.options.retries) {
+    this.#release(slot);
+    if (pending.aborted) return;
+    if (outcome === 'retry' && pending.attempts <= this.#options.retries) {
       this.statistics.retried += 1;
-      this.delay(pending);
+      this.#delay(pending);
       return;
     }
     pending.unlisten?.();
-    if (verdict === 'done') {
+    if (outcome === 'done') {
       this.statistics.completed += 1;
       pending.resolve();
     } else {
@@ -203,131 +209,131 @@ export class CommandQueue implements WatchedQueue {
     }
   }
 
-  private release(slot: number): void {
-    this.flying[slot] = undefined;
-    this.freeSlots.push(slot);
-    this.inFlight -= 1;
+  #release(slot: number): void {
+    this.#slots[slot] = undefined;
+    this.#freeSlots.push(slot);
+    this.#inFlight -= 1;
   }
 
-  /** A busy target or port is given time, twice as long each time. */
-  private delay(pending: Pending): void {
+  /** Issues the command again later: after 1 ms, then twice as long each time. */
+  #delay(pending: Pending): void {
     const timer = setTimeout(
       () => {
-        this.delayed.delete(pending);
-        this.waiting.push(pending);
-        this.pump();
+        this.#delayed.delete(pending);
+        this.#waiting.push(pending);
+        this.#issueWaiting();
       },
-      Math.min(2 ** (pending.attempts - 1), longestDelay),
+      Math.min(2 ** (pending.attempts - 1), MAX_RETRY_DELAY),
     );
-    this.delayed.set(pending, timer);
+    this.#delayed.set(pending, timer);
   }
 
-  private settled(): void {
+  #checkIdle(): void {
     if (this.busy) return;
-    this.watch.stop();
-    for (const resolve of this.idle.splice(0)) resolve();
+    this.#monitor.stop();
+    for (const resolve of this.#drainWaiters.splice(0)) resolve();
   }
 
-  interrupted(): void {
+  countInterrupt(): void {
     this.statistics.interrupts += 1;
   }
 
   proceed(): void {
-    this.pump();
-    this.settled();
+    this.#issueWaiting();
+    this.#checkIdle();
   }
 
-  /** The context does not answer: recover it, and see to the commands. */
-  lost(error: unknown): void {
-    if (this.recovering || this.ended !== undefined) return;
-    this.recovering = true;
-    this.owner.recover().then(
+  /** The context does not answer: recovers it, or ends the queue when that fails. */
+  recover(error: unknown): void {
+    if (this.#recovering || this.#ended !== undefined) return;
+    this.#recovering = true;
+    this.#owner.recover().then(
       () => {
-        this.recovering = false;
-        // Nothing was wrong by then, or the pause is over: whatever waits may go.
-        this.pump();
+        this.#recovering = false;
+        // resume() has run: waiting commands can be issued.
+        this.#issueWaiting();
       },
       (reason) => {
-        this.recovering = false;
+        this.#recovering = false;
         this.end(reason instanceof CxlError ? reason : (error as CxlError));
       },
     );
   }
 
-  /** Before a recovery: nothing is issued until resume(). */
+  /** Called before a recovery: no command is issued until resume(). */
   pause(): void {
-    this.paused = true;
-    this.watch.stop();
+    this.#paused = true;
+    this.#monitor.stop();
   }
 
   /**
-   * After a recovery. What completed before the reset has been written to memory and counts;
-   * what the reset took is issued again, or fails with ECANCELED.
+   * Called after a recovery. Commands whose completion was in memory before the reset settle
+   * accordingly; the others are issued again or fail with ECANCELED, as `onReset` says.
    */
   resume(reset: boolean): void {
     if (reset) {
       this.statistics.resets += 1;
       this.collect();
-      const taken = this.takeFlying();
-      this.room = 0;
-      this.unmapSupported = this.ring.program(this.owner.page);
-      if (this.options.onReset === 'retry') {
+      const taken = this.#takeInFlight();
+      this.#room = 0;
+      this.unmapSupported = this.ring.program(this.#owner.page);
+      if (this.#options.onReset === 'retry') {
         this.statistics.reissued += taken.length;
-        this.waiting.unshift(...taken);
+        this.#waiting.unshift(...taken);
       } else {
-        this.rejectAll(taken, cancelled('the adapter was reset; the command may not have run'));
+        this.#rejectAll(taken, canceled('the adapter was reset; the command may not have run'));
       }
     }
-    this.paused = false;
+    this.#paused = false;
     this.proceed();
   }
 
-  private takeFlying(): Pending[] {
+  #takeInFlight(): Pending[] {
     const taken: Pending[] = [];
-    for (const [slot, pending] of this.flying.entries()) {
+    for (const [slot, pending] of this.#slots.entries()) {
       if (pending === undefined) continue;
-      this.release(slot);
-      if (!pending.abandoned) taken.push(pending);
+      this.#release(slot);
+      if (!pending.aborted) taken.push(pending);
     }
     return taken;
   }
 
-  private rejectAll(pendings: Iterable<Pending>, error: CxlError): void {
+  #rejectAll(pendings: Iterable<Pending>, error: CxlError): void {
     for (const pending of pendings) {
       pending.unlisten?.();
-      if (pending.abandoned) continue;
+      if (pending.aborted) continue;
       this.statistics.failed += 1;
       pending.reject(error);
     }
   }
 
-  /** No command is taken any more; all unsettled ones fail with `error`. */
+  /** Fails all unsettled commands, and every later one, with `error`. */
   end(error: CxlError): void {
-    if (this.ended !== undefined) return;
-    this.ended = error;
-    this.watch.stop();
-    const left = [...this.takeFlying(), ...this.waiting.splice(0), ...this.delayed.keys()];
-    for (const timer of this.delayed.values()) clearTimeout(timer);
-    this.delayed.clear();
-    this.rejectAll(left, error);
-    for (const resolve of this.idle.splice(0)) resolve();
+    if (this.#ended !== undefined) return;
+    this.#ended = error;
+    this.#monitor.stop();
+    const left = [...this.#takeInFlight(), ...this.#waiting.splice(0), ...this.#delayed.keys()];
+    for (const timer of this.#delayed.values()) clearTimeout(timer);
+    this.#delayed.clear();
+    this.#rejectAll(left, error);
+    for (const resolve of this.#drainWaiters.splice(0)) resolve();
   }
 
   /**
-   * Takes the commands back by a context reset, so that their buffers are free again. What
-   * had completed settles so; the rest fails with ECANCELED.
+   * Ends the commands by a context reset, so that the AFU uses no buffer any more. Completed ones
+   * settle accordingly; the others fail with ECANCELED.
    */
   close(): void {
-    if (this.ended === undefined && this.inFlight > 0) {
+    if (this.#ended === undefined && this.#inFlight > 0) {
       try {
         this.collect();
-        if (this.inFlight > 0) this.ring.reset(this.owner.page);
+        if (this.#inFlight > 0) this.ring.reset(this.#owner.page);
         this.collect();
       } catch {
-        // The adapter is gone, and its AFU with it.
+        // The adapter is in error or gone: its AFU accesses no memory.
       }
     }
-    this.end(cancelled('the context was closed'));
+    this.end(canceled('the context was closed'));
   }
 
   free(): void {
@@ -335,6 +341,6 @@ export class CommandQueue implements WatchedQueue {
   }
 }
 
-function cancelled(hint: string): CxlError {
+function canceled(hint: string): CxlError {
   return systemError(errnos.ECANCELED, 'sislite', undefined, hint);
 }

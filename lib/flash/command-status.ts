@@ -1,4 +1,4 @@
-/** What became of a command: decoded from its IOASA, judged by the retry rules, reported. */
+/** The status of a command: decoded from its IOASA, checked against the retry rules, reported. */
 
 import type { ErrnoName } from '../shared/errno';
 import { type CxlError, systemError } from '../shared/errors';
@@ -14,20 +14,20 @@ import {
   statusFlags,
 } from './sislite';
 
-/** A command's failure: what the AFU, the target or the link said. */
+/** Why a command failed: what the AFU, the target or the link reported. */
 export interface CommandFailure {
   readonly status: CommandStatus;
-  /** Where the target sent sense data. */
+  /** Undefined when the target sent no sense data. */
   readonly sense: Sense | undefined;
-  /** How often the command was issued. */
+  /** How many times the command was issued. */
   readonly attempts: number;
 }
 
 export type CommandError = CxlError & CommandFailure;
 
-const taskSetFull = 0x28;
+const TASK_SET_FULL = 0x28;
 
-const retriedLinkCodes: readonly number[] = [
+const RETRIED_LINK_CODES: readonly number[] = [
   fcCodes.abortPending,
   fcCodes.writeAbortPending,
   fcCodes.noLogin,
@@ -56,29 +56,29 @@ export function readStatus(view: DataView, offset: number, little: boolean): Com
 }
 
 /**
- * `done`, `retry`, or `failed`. Retried: out of data buffers, no channel while a wanted port
- * is up, a page-in, a busy target, and link codes that do not point at a defect. The caller's
- * mistakes and sense data are not; a recovered error is a success.
+ * What a status means. Retried are: out of data buffers, no channel although a port to the LUN is
+ * up, a page-in, a busy target, and link codes that do not mean a defect. Invalid commands and sense
+ * data are failures; a recovered error is a success.
  */
-export function judge(status: CommandStatus): 'done' | 'retry' | 'failed' {
+export function outcomeOf(status: CommandStatus): 'done' | 'retry' | 'failed' {
   const { afuCode, scsiCode, fcCode, flags } = status;
-  if (afuCode !== 0) return retriesAfuCode(status) ? 'retry' : 'failed';
-  if (scsiCode === scsiCodes.busy || scsiCode === taskSetFull) return 'retry';
+  if (afuCode !== 0) return isTemporary(status) ? 'retry' : 'failed';
+  if (scsiCode === scsiCodes.busy || scsiCode === TASK_SET_FULL) return 'retry';
   if (scsiCode === scsiCodes.check && (flags & statusFlags.senseValid) !== 0) {
     const key = decodeSense(status.sense)?.key;
     return key === 'no-sense' || key === 'recovered-error' ? 'done' : 'failed';
   }
-  if (fcCode !== 0) return retriedLinkCodes.includes(fcCode) ? 'retry' : 'failed';
+  if (fcCode !== 0) return RETRIED_LINK_CODES.includes(fcCode) ? 'retry' : 'failed';
   if (scsiCode !== 0) return 'failed';
   return (flags & (statusFlags.overrun | statusFlags.underrun)) !== 0 ? 'failed' : 'done';
 }
 
-function retriesAfuCode({ afuCode, afuExtra }: CommandStatus): boolean {
+function isTemporary({ afuCode, afuExtra }: CommandStatus): boolean {
   switch (afuCode) {
     case afuCodes.outOfDataBuffers:
       return true;
     case afuCodes.noChannels:
-      // Bits 3:2 the ports that are up, 1:0 those the command may use.
+      // Bits 3:2 are the ports that are up, bits 1:0 those that the command may use.
       return ((afuExtra >> 2) & afuExtra & 3) !== 0;
     case afuCodes.dataDma:
     case afuCodes.handleDma:
@@ -110,9 +110,9 @@ function explain(status: CommandStatus, sense: Sense | undefined): Explanation {
     case afuCodes.noHostTranslation:
       return { errno: 'EPERM', hint: 'the context has been detached, or the AFU was reset' };
     case afuCodes.noChannels:
-      return { errno: 'EIO', hint: 'no port that leads to the LUN has a link' };
+      return { errno: 'EIO', hint: 'no port to the LUN has a link' };
     case afuCodes.dataDma:
-      return { errno: 'EFAULT', hint: 'the AFU could not reach the data buffer' };
+      return { errno: 'EFAULT', hint: 'the AFU could not access the data buffer' };
     default:
       return { errno: 'EIO', hint: `AFU code 0x${hex(status.afuCode)}` };
   }
@@ -127,6 +127,7 @@ function explain(status: CommandStatus, sense: Sense | undefined): Explanation {
   return { errno: 'EIO', hint: `SCSI status 0x${hex(status.scsiCode)}` };
 }
 
+/** The error that a failed command rejects with. */
 export function commandError(
   status: CommandStatus,
   attempts: number,

@@ -1,4 +1,4 @@
-/** A command as a caller hands it to a context's queue, and what a queue is made with. */
+/** What a block device and a context's queue share: commands, options, statistics. */
 import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
 import type { RingOptions } from './ring';
@@ -6,60 +6,63 @@ import type { RingOptions } from './ring';
 export interface QueueOptions extends RingOptions {
   /** How completions are noticed. */
   readonly completion: 'interrupt' | 'poll';
-  /** Issues after the first, per command. */
+  /** How many times a command may be issued again. */
   readonly retries: number;
-  /** Whether commands that a reset took are issued again after recovery. */
+  /** Whether commands that a reset ended are issued again after the recovery. */
   readonly onReset: 'retry' | 'fail';
-  /** Milliseconds between looks at the adapter's health while commands are in flight. */
+  /** Milliseconds between checks of the adapter while commands are in flight. */
   readonly watchInterval: number;
-  /** Seconds the AFU gives a command. */
+  /** Milliseconds after which the AFU ends a command. */
   readonly commandTimeout: number;
 }
 
-/** What a caller hands in. `dataAddress` undefined: through the slot's bounce buffer. */
+/** What CommandQueue.submit() takes. */
 export interface Command {
+  /** What errors say of it: its name and the LUN's path. */
   readonly name: string;
   readonly path: string;
   readonly handle: number;
+  /** Bytes 0 and 1 of the CDB. */
   readonly operation: number;
   readonly modifier: number;
   readonly lba: bigint;
   readonly blocks: number;
   readonly hostWrite: boolean;
   readonly dataLength: number;
+  /** Undefined: the data goes through the slot's bounce buffer. */
   readonly dataAddress: bigint | undefined;
-  /** Bounced: copied in before, or out after. */
+  /** Copied to the bounce buffer before a write, or from it after a read. */
   readonly data: Uint8Array | undefined;
 }
 
 /** Counts since the context was attached. */
 export interface QueueStatistics {
-  /** Commands issued, each retry counted. */
+  /** Commands issued, including retries. */
   issued: number;
-  /** Commands that succeeded, whose promises were still waited for. */
+  /** Commands that succeeded, without aborted ones. */
   completed: number;
-  /** Commands that failed for good. */
+  /** Commands that failed after all retries. */
   failed: number;
   /** Times a command was issued again because of its status. */
   retried: number;
-  /** Issued again because a reset took them. */
+  /** Commands issued again because a reset ended them. */
   reissued: number;
-  /** Resets of the adapter that were recovered from. */
+  /** Resets of the adapter after which the context was recovered. */
   resets: number;
   /** Response interrupts received. */
   interrupts: number;
   /** Times the AFU had no room for a command. */
   roomExhausted: number;
-  /** Most commands that the AFU had at once. */
-  mostInFlight: number;
+  /** Highest number of commands in flight. */
+  maxInFlight: number;
 }
 
-/** What the queue asks of its context. */
+/** What the queue needs of its context. The getters change at a recovery. */
 export interface QueueOwner {
   readonly page: ProblemState;
   readonly context: Context;
-  /** Low half of the cookie. */
+  /** Low 32 bits of the context's id. */
   readonly contextNumber: number;
-  /** The whole recovery dance; calls the queue's pause() and resume(). */
+  /** FlashContext.recover(): calls the queue's pause() first and resume() afterwards. */
   recover(): Promise<unknown>;
 }

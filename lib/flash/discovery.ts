@@ -1,4 +1,4 @@
-/** Which LUNs flash adapters have, and what is known of them without opening one. */
+/** Lists the LUNs of flash adapters from sysfs, without opening them. */
 import type { SysFs } from '../binding';
 import { cxl } from '../default-system';
 import type { Cxl } from '../device/cxl';
@@ -6,34 +6,35 @@ import type { Cxl } from '../device/cxl';
 export interface LunInfo {
   /** SCSI address, host:channel:target:lun; the channel is the port. */
   readonly address: string;
-  /** SCSI host number: of the adapter. */
+  /** SCSI host number of the adapter. */
   readonly host: number;
-  /** 0 to 3. */
+  /** Port of the adapter, 0 to 3. */
   readonly port: number;
-  /** /dev/sdX, where there is one. */
+  /** /dev/sdX; undefined when there is none. */
   readonly block: string | undefined;
-  /** /dev/sgX, where there is one. */
+  /** /dev/sgX; undefined when there is none. */
   readonly generic: string | undefined;
-  /** As sysfs has it, such as `naa.60025…`. */
+  /** World-wide id as in sysfs, such as `naa.60025…`. */
   readonly wwid: string | undefined;
-  /** `superpipe`, or `legacy` while the block layer has it. */
+  /** `superpipe`, or `legacy` while the block layer uses the LUN. */
   readonly mode: string | undefined;
-  /** As INQUIRY has them. */
+  /** From INQUIRY. */
   readonly vendor: string | undefined;
   readonly model: string | undefined;
 }
 
-const scsiDevices = '/sys/class/scsi_device';
+const SCSI_DEVICES = '/sys/class/scsi_device';
 
 /**
- * Every path to a LUN of a flash adapter, by SCSI address: a LUN that two ports reach is told
- * twice, with one `wwid`. None when the driver is not loaded. Reads sysfs alone, as any user.
+ * Every path to a LUN of a flash adapter, in the order of SCSI addresses: a LUN that is connected to
+ * two ports is listed twice, with the same `wwid`. Empty when the driver is not loaded. Reads only
+ * sysfs, which needs no privilege.
  *
- * @param options.system default: `cxl`, the real system or as NODE_CXL_BACKEND says
+ * @param options.system default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names
  */
 export async function listLuns(options: { system?: Cxl } = {}): Promise<LunInfo[]> {
   const { sysfs } = (options.system ?? cxl).binding;
-  const names = await sysfs.readdir(scsiDevices);
+  const names = await sysfs.readdir(SCSI_DEVICES);
   if (typeof names === 'number') return [];
   const flashHosts = new Map<number, boolean>();
   const found: LunInfo[] = [];
@@ -56,7 +57,7 @@ async function describe(
   host: number,
   port: number,
 ): Promise<LunInfo> {
-  const device = `${scsiDevices}/${address}/device`;
+  const device = `${SCSI_DEVICES}/${address}/device`;
   const node = async (kind: string) => {
     const names = await sysfs.readdir(`${device}/${kind}`);
     const name = typeof names === 'number' ? undefined : names[0];
@@ -75,7 +76,7 @@ async function describe(
   };
 }
 
-/** Where the LUN is mounted by its block node or a partition of it; none when it is not. */
+/** Mount points of a block node and its partitions. */
 export async function mountsOf(sysfs: SysFs, block: string): Promise<string[]> {
   const mounts = (await text(sysfs, '/proc/self/mounts')) ?? '';
   return mounts

@@ -2,33 +2,34 @@ import type { AttachAnswer } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
 import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
+import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, stateError, systemError, typeError } from '../shared/errors';
-import { type AttachOptions, accessFlags, checkAttachOptions } from './attach-options';
-import { type CloneToken, sourceOf } from './clone-token';
+import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-options';
+import { type CloneToken, sourceContextId } from './clone-token';
 import type { QueueOptions, QueueStatistics } from './command';
 import { CommandQueue } from './command-queue';
-import { type Geometry, geometryOf } from './geometry';
-import { flashOf, type Lun } from './lun';
-import { patiently } from './patience';
+import { flashBindingOf } from './flash-binding';
+import { type Geometry, geometryOf, toSizeUnits } from './geometry';
+import type { Lun } from './lun';
 import { type OpenVirtualOptions, Resource } from './resource';
+import { retryOnEagain } from './retry';
 import { registers } from './sislite';
 
-/** What recover() found and did. */
+/** Result of recover(). */
 export interface Recovery {
-  /** False: nothing was wrong. The rest tells what is new. */
+  /** False: the adapter was not reset, and nothing changed. */
   readonly reset: boolean;
+  /** FlashContext.id now and before. */
   readonly id: bigint;
   readonly previousId: bigint;
-  /** Calls that answered EAGAIN before this. */
+  /** How many times RECOVER_AFU failed with EAGAIN first. */
   readonly retries: number;
 }
 
-const allOnes = (1n << 64n) - 1n;
-
 /**
- * A context on a flash adapter. LUNs are joined to it, resources (handles) hang off it, and
- * commands go through it. Release gives a resource back, detach a LUN with all its resources,
- * close everything and the context itself.
+ * A context on a flash adapter: LUNs are attached to it, resources (handles) are opened on it, and
+ * commands are issued through it. Resource.release() frees a resource; detach() frees a LUN with
+ * all its resources; close() frees everything, including the context.
  */
 export class FlashContext {
   readonly access: 'read' | 'write' | 'read-write';
@@ -51,7 +52,7 @@ export class FlashContext {
   ) {
     this.access = access;
     this.#options = options;
-    this.#processId = flashOf(lun.system).processId;
+    this.#processId = flashBindingOf(lun.system).processId;
     this.#id = answer.contextId;
     const { context, page } = adopt(lun, answer.adapFd, answer.mmioSize, answer.returnFlags);
     this.#context = context;
@@ -62,25 +63,25 @@ export class FlashContext {
   /** @internal Use Lun.attach(). */
   static async attach(lun: Lun, options: AttachOptions): Promise<FlashContext> {
     const { access, interrupts, queue } = checkAttachOptions(options);
-    const flags = accessFlags[access];
-    const { answer } = await patiently(() =>
+    const flags = ACCESS_FLAGS[access];
+    const { answer } = await retryOnEagain(() =>
       lun.call('ATTACH', { flags, numInterrupts: BigInt(interrupts) }),
     );
     const squeue = (answer.returnFlags & flashFlags.contextSqCmdMode) !== 0n;
     return new FlashContext(lun, access, { ...queue, squeue }, answer);
   }
 
-  /** The cookie: opaque, good only in this process, another one after a recovery. */
+  /** The driver's context id: opaque, valid only in this process. Changes at a recovery. */
   get id(): bigint {
     return this.#id;
   }
 
-  /** The ordinary cxl context: events and mapping. Another one after a recovery. */
+  /** The cxl context: events and mapping. Replaced at a recovery. */
   get context(): Context {
     return this.#context;
   }
 
-  /** The host-transport page (64 KiB, 64-bit accesses only). Another one after a recovery. */
+  /** The host-transport page (64 KiB, 64-bit accesses only). Replaced at a recovery. */
   get registers(): ProblemState {
     return this.#page;
   }
@@ -97,25 +98,25 @@ export class FlashContext {
     return [...this.#resources];
   }
 
-  /** Counts of the commands of all block devices of this context. */
+  /** Statistics of the commands of all block devices of this context. */
   get statistics(): Readonly<QueueStatistics> | undefined {
     return this.#queue?.statistics;
   }
 
-  /** Block size and capacity of a joined LUN as they were at its attach. */
+  /** Block size and capacity of an attached LUN, as ATTACH reported them. */
   geometry(lun: Lun = this.#onlyLun()): Geometry {
     this.#check();
     return this.#geometry(lun);
   }
 
   /**
-   * Joins a further LUN of the same adapter (ATTACH with REUSE_CONTEXT).
+   * Attaches another LUN of the same adapter (ATTACH with REUSE_CONTEXT).
    *
-   * @throws EINVAL when it is joined already, superpipe is off, or it is another adapter's
+   * @throws EINVAL when it is attached already, superpipe is off, or it is on another adapter
    */
   async join(lun: Lun): Promise<void> {
     this.#check();
-    const flags = accessFlags[this.access] | flashFlags.reuseContext;
+    const flags = ACCESS_FLAGS[this.access] | flashFlags.reuseContext;
     const interrupts = 0n;
     const answer = await lun.call('ATTACH', {
       flags,
@@ -126,14 +127,13 @@ export class FlashContext {
   }
 
   /**
-   * Takes one LUN out, with its resources (DETACH). The last one takes the context: close()
-   * does that in the right order.
+   * Detaches one LUN with its resources (DETACH). For the last LUN this is close().
    */
   async detach(lun: Lun): Promise<void> {
     this.#check();
     this.#geometry(lun);
     if (this.#luns.size === 1) return this.close();
-    await this.#letGo(lun);
+    await this.#detachLun(lun);
     this.#luns.delete(lun);
     for (const resource of this.#resources) {
       if (resource.lun === lun) this.#resources.delete(resource);
@@ -143,47 +143,47 @@ export class FlashContext {
   /**
    * The whole LUN (USER_DIRECT).
    *
-   * @throws EINVAL in use as virtual; EMFILE no handle left; EAGAIN slow AFU, after several tries
+   * @throws EINVAL in use as virtual; EMFILE no handle left; EAGAIN slow AFU, after 20 retries
    */
   async openDirect(lun: Lun = this.#onlyLun()): Promise<Resource> {
     this.#check();
-    const shape = this.#geometry(lun);
-    const { answer } = await patiently(() => lun.call('USER_DIRECT', { contextId: this.#id }));
+    const geometry = this.#geometry(lun);
+    const { answer } = await retryOnEagain(() => lun.call('USER_DIRECT', { contextId: this.#id }));
     return this.#add(
-      new Resource(this, lun, shape, 'direct', answer.rsrcHandle, answer.lastLba, false),
+      new Resource(this, lun, geometry, 'direct', answer.rsrcHandle, answer.lastLba, false),
     );
   }
 
   /**
    * A virtual LUN (USER_VIRTUAL) of `blocks` blocks, rounded up to chunks of 65536; 0 makes an
-   * empty one. A size that does not fit is cut to what is left: see Resource.blocks.
+   * empty one. When fewer blocks are free, it gets those: see Resource.blocks.
    *
-   * @throws EINVAL in use as physical; EMFILE no handle left; ENOSPC nothing left; ENOMEM the
-   *   LUN is smaller than a chunk; EAGAIN slow AFU, after several tries
+   * @throws EINVAL in use as physical; EMFILE no handle left; ENOSPC no chunk is free; ENOMEM the
+   *   LUN is smaller than a chunk; EAGAIN slow AFU, after 20 retries
    */
   async openVirtual(options: OpenVirtualOptions = {}): Promise<Resource> {
     this.#check();
     const lun = options.lun ?? this.#onlyLun();
-    const shape = this.#geometry(lun);
-    const lunSize = Resource.sizeOf('options.blocks', options.blocks ?? 0, shape);
+    const geometry = this.#geometry(lun);
+    const lunSize = toSizeUnits('options.blocks', options.blocks ?? 0, geometry.blockSize);
     const flags = options.writeSame === true ? flashFlags.needWriteSame : 0n;
-    const { answer } = await patiently(() =>
+    const { answer } = await retryOnEagain(() =>
       lun.call('USER_VIRTUAL', { flags, contextId: this.#id, lunSize }),
     );
     const allPorts = (answer.returnFlags & flashFlags.allPortsActive) !== 0n;
     return this.#add(
-      new Resource(this, lun, shape, 'virtual', answer.rsrcHandle, answer.lastLba, allPorts),
+      new Resource(this, lun, geometry, 'virtual', answer.rsrcHandle, answer.lastLba, allPorts),
     );
   }
 
   /**
-   * Whether the adapter answers: its registers read as all ones while it is in error, and then
-   * recover() is due.
+   * Whether the adapter answers. While it is in error, its registers read as all ones; recover()
+   * makes the context usable again.
    */
   isHealthy(): boolean {
     this.#check();
     try {
-      return this.#page.read64(registers.endianControl) !== allOnes;
+      return this.#page.read64(registers.endianControl) !== ALL_ONES_64;
     } catch (error) {
       if (error instanceof CxlError && error.code === 'EIO') return false;
       throw error;
@@ -191,12 +191,12 @@ export class FlashContext {
   }
 
   /**
-   * The whole recovery: RECOVER_AFU (waits for a reset under way; retried on EAGAIN), and when
-   * the context was reset, the new descriptor and mapping for the old ones, which are closed.
-   * Resources keep their handles; commands are dealt with as `onReset` says. When nothing was
-   * wrong nothing changes. Concurrent calls share one recovery.
+   * Recovers the context after a reset of the adapter: RECOVER_AFU (waits for a reset in progress;
+   * retried on EAGAIN), then replaces the descriptor and the mapping and closes the old ones.
+   * Resources keep their handles; commands are issued again or fail, as `onReset` says. When the
+   * adapter was not reset, nothing changes. Concurrent calls share one recovery.
    *
-   * @throws ENODEV the adapter is gone: close() the context, which is held until then
+   * @throws ENODEV the adapter is gone: close() the context
    */
   recover(): Promise<Recovery> {
     this.#check();
@@ -212,7 +212,7 @@ export class FlashContext {
     this.#queue?.pause();
     let reset = false;
     try {
-      const { answer, retries } = await patiently(() =>
+      const { answer, retries } = await retryOnEagain(() =>
         lun.call('RECOVER_AFU', { contextId: previousId }),
       );
       reset = (answer.returnFlags & flashFlags.contextReset) !== 0n;
@@ -222,7 +222,7 @@ export class FlashContext {
         this.#id = answer.contextId;
         this.#context = fresh.context;
         this.#page = fresh.page;
-        // Closing unmaps as well.
+        // Also removes the old mapping.
         await old.close();
       }
       return { reset, id: this.#id, previousId, retries };
@@ -231,7 +231,7 @@ export class FlashContext {
     }
   }
 
-  /** What a child process is sent so that it can cloneFrom(). */
+  /** What a child process needs for cloneFrom(). */
   cloneToken(): CloneToken {
     this.#check();
     const resources = [...this.#resources].map((resource) => resource.describe());
@@ -239,32 +239,33 @@ export class FlashContext {
   }
 
   /**
-   * Takes over the virtual resources of the parent process's context (VLUN_CLONE): the same
-   * handles, the same blocks. Called in the child, on a fresh context of its own.
+   * Clones the virtual resources of a context of the parent process (VLUN_CLONE): the same handles
+   * for the same blocks. Called in the child, on a new context of its own.
    *
    * @throws ERR_INVALID_STATE when this context has resources, or the token is not the direct
-   *   parent's; EINVAL the parent has gone, or its LUN is not virtual; EAGAIN slow AFU
+   *   parent's; EINVAL the parent has ended, or its LUN is not virtual; EAGAIN slow AFU,
+   *   after 20 retries
    */
   async cloneFrom(token: CloneToken, lun: Lun = this.#onlyLun()): Promise<Resource[]> {
     this.#check();
-    const shape = this.#geometry(lun);
-    const contextIdSrc = sourceOf(token, flashOf(lun.system).parentProcessId);
+    const geometry = this.#geometry(lun);
+    const contextIdSrc = sourceContextId(token, flashBindingOf(lun.system).parentProcessId);
     if (this.#resources.size > 0) throw stateError('cloneFrom() needs a context without resources');
-    await patiently(() => lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst: this.#id }));
+    await retryOnEagain(() => lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst: this.#id }));
     const clones: Resource[] = [];
     for (const { handle } of token.resources) {
       const rsrcHandle = BigInt(handle);
       const { lastLba } = await lun.call('VERIFY', { contextId: this.#id, rsrcHandle });
-      const clone = new Resource(this, lun, shape, 'virtual', rsrcHandle, lastLba, false);
+      const clone = new Resource(this, lun, geometry, 'virtual', rsrcHandle, lastLba, false);
       clones.push(this.#add(clone));
     }
     return clones;
   }
 
   /**
-   * Takes the commands in flight back by a context reset (they settle: completed, or
-   * ECANCELED), detaches every LUN, closes the descriptor, frees the memory. Idempotent. Works
-   * after a failed recovery too.
+   * Ends the commands in flight by a context reset (they succeed when they had completed, else fail
+   * with ECANCELED), detaches every LUN, closes the descriptor and frees the memory. Idempotent.
+   * Also works after a failed recovery.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -276,12 +277,12 @@ export class FlashContext {
     this.#queue?.close();
     let failure: unknown;
     for (const lun of this.#luns.keys()) {
-      // Closing the descriptor detaches what its own node cannot any more.
+      // Its node takes no ioctl any more; closing the context's descriptor detaches the LUN.
       if (lun.closed) continue;
       try {
-        await this.#letGo(lun);
+        await this.#detachLun(lun);
       } catch (error) {
-        // Closing the descriptor detaches as well: the rest goes on.
+        // Continue: closing the context's descriptor detaches the LUN as well.
         failure ??= error;
       }
     }
@@ -297,15 +298,17 @@ export class FlashContext {
   }
 
   /**
-   * DETACH releases what is left, but overlooks that it was told EAGAIN: the LUN would stay
-   * virtual, and its blocks taken, for good. So virtual LUNs are released first.
+   * Releases the virtual resources of a LUN before DETACH. The driver's DETACH releases them too, but
+   * ignores EAGAIN from the AFU: the LUN would stay virtual, and its blocks in use, forever.
    */
-  async #letGo(lun: Lun): Promise<void> {
+  async #detachLun(lun: Lun): Promise<void> {
     const contextId = this.#id;
     for (const resource of this.#resources) {
       if (resource.lun !== lun || resource.mode !== 'virtual') continue;
       const rsrcHandle = BigInt(resource.handle);
-      await patiently(() => lun.call('RELEASE', { contextId, rsrcHandle })).catch(() => undefined);
+      await retryOnEagain(() => lun.call('RELEASE', { contextId, rsrcHandle })).catch(
+        () => undefined,
+      );
     }
     await lun.call('DETACH', { contextId });
   }
@@ -314,7 +317,7 @@ export class FlashContext {
     return this.close();
   }
 
-  /** @internal The queue all block devices of this context share. */
+  /** @internal The queue that all block devices of this context share. */
   get queue(): CommandQueue {
     this.#check();
     this.#queue ??= this.#makeQueue();
@@ -322,20 +325,20 @@ export class FlashContext {
   }
 
   #makeQueue(): CommandQueue {
-    const outer = this;
+    const flash = this;
     return new CommandQueue(
       this.#anyLun().system,
       {
         get page() {
-          return outer.#page;
+          return flash.#page;
         },
         get context() {
-          return outer.#context;
+          return flash.#context;
         },
         get contextNumber() {
-          return Number(outer.#id & 0xffffffffn);
+          return Number(flash.#id & 0xffff_ffffn);
         },
-        recover: () => outer.recover(),
+        recover: () => flash.recover(),
       },
       this.#options,
     );
@@ -347,7 +350,7 @@ export class FlashContext {
   }
 
   /** @internal */
-  forget(resource: Resource): void {
+  removeResource(resource: Resource): void {
     this.#resources.delete(resource);
   }
 
@@ -356,7 +359,7 @@ export class FlashContext {
     return resource;
   }
 
-  /** @internal Refuses what the kernel would refuse with less to say. */
+  /** @internal @throws ERR_INVALID_STATE after close() */
   assertUsable(): void {
     this.#check();
   }
@@ -366,7 +369,7 @@ export class FlashContext {
   }
 
   #anyLun(): Lun {
-    // A context has a LUN from attach to close.
+    // There is at least one until close().
     const [lun] = this.#luns.keys();
     return lun as Lun;
   }
@@ -377,9 +380,9 @@ export class FlashContext {
   }
 
   #geometry(lun: Lun): Geometry {
-    const shape = this.#luns.get(lun);
-    if (shape === undefined) throw stateError(`${lun.path} is not joined to this context`);
-    return shape;
+    const geometry = this.#luns.get(lun);
+    if (geometry === undefined) throw stateError(`${lun.path} is not attached to this context`);
+    return geometry;
   }
 }
 
@@ -390,7 +393,7 @@ function isGone(error: unknown): boolean {
 function adopt(lun: Lun, adapFd: bigint, mmioSize: bigint, returnFlags: bigint) {
   const fd = Number(BigInt.asIntN(32, adapFd));
   if (fd < 0) throw systemError('EBADF', 'ioctl(ATTACH)', lun.path, 'no descriptor was returned');
-  // Without the flag the driver closes it itself at the last detach.
+  // Without the flag the driver closes the descriptor itself, at the last DETACH.
   const owned = (returnFlags & flashFlags.appCloseAdapFd) !== 0n;
   const context = lun.system.adopt(fd, { owned, mmioSize: Number(mmioSize) });
   const page = context.mapProblemState({ endian: 'big', length: Number(mmioSize) });

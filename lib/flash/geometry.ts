@@ -1,14 +1,19 @@
 import type { AttachAnswer } from '../binding/flash';
+import { rangeError, typeError } from '../shared/errors';
 
-/** What ATTACH says of a LUN. */
+/** What ATTACH says about a LUN. */
 export interface Geometry {
   /** Bytes. */
   readonly blockSize: number;
   /** Blocks of the whole LUN. */
   readonly blocks: bigint;
-  /** Blocks a command can move. */
+  /** Blocks that one command can transfer. */
   readonly maxTransfer: number;
 }
+
+/** Bytes; the driver's unit for the size of a virtual LUN. */
+export const SIZE_UNIT = 4096n;
+const MAX_BYTES = (1n << 64n) - 1n;
 
 /** @internal */
 export function geometryOf(answer: AttachAnswer): Geometry {
@@ -17,4 +22,17 @@ export function geometryOf(answer: AttachAnswer): Geometry {
     maxTransfer: Number(answer.maxXfer),
     blocks: answer.lastLba + 1n,
   };
+}
+
+/** @internal A number of blocks in the driver's unit of 4 KiB, rounded up. */
+export function toSizeUnits(name: string, blocks: unknown, blockSize: number): bigint {
+  if (typeof blocks !== 'number' && typeof blocks !== 'bigint') {
+    throw typeError(name, 'a number or bigint', blocks);
+  }
+  if (typeof blocks === 'number' && !Number.isSafeInteger(blocks)) {
+    throw rangeError(name, 'an integer', blocks);
+  }
+  const bytes = BigInt(blocks) * BigInt(blockSize);
+  if (bytes < 0n || bytes > MAX_BYTES) throw rangeError(name, 'from 0 to 2^64 bytes', blocks);
+  return (bytes + SIZE_UNIT - 1n) / SIZE_UNIT;
 }

@@ -1,79 +1,75 @@
-import type { HostCalls, HostFile } from '../binding/flash';
+import type { HostCalls } from '../binding/flash';
 import { flashFlags, provisionSubcommands } from '../binding/flash';
 import { cxl } from '../default-system';
 import { checkInteger } from '../shared/checks';
-import { stateError, systemError, typeError, valueError } from '../shared/errors';
-import { flashOf, type OpenLunOptions } from './lun';
-import { Resource } from './resource';
+import { type CxlError, systemError, typeError, valueError } from '../shared/errors';
+import { flashBindingOf } from './flash-binding';
+import { FlashNode } from './flash-node';
+import { toSizeUnits } from './geometry';
+import type { OpenLunOptions } from './lun';
 
-/** A port's LUNs and capacity. */
+/** LUNs and capacity of a port. */
 export interface PortCapacity {
-  /** LUNs there are, and may be. */
+  /** Number of LUNs, and the most that the port can have. */
   readonly luns: bigint;
   readonly maxLuns: bigint;
-  /** Capacity that LUNs have taken, and all there is, in blocks of 4 KiB. */
+  /** Capacity in use by LUNs, and in total, in blocks of 4 KiB. */
   readonly blocks: bigint;
   readonly maxBlocks: bigint;
 }
 
-/** A LUN that createLun() made. */
+/** Result of createLun(). */
 export interface ProvisionedLun {
-  /** What deleteLun() takes. */
+  /** Argument of deleteLun(). */
   readonly lunId: bigint;
   /** 16 bytes, NAA 6. */
   readonly wwid: Uint8Array;
 }
 
-const mostPorts = 4;
-const subcommandBytes = 12;
-const mostDebugBytes = 262144;
-/** ENOTSUPP, a number of the kernel's own that this driver lets out. */
-const unsupported = -524;
+const MAX_PORTS = 4;
+const SUBCOMMAND_BYTES = 12;
+const MAX_DEBUG_BYTES = 262144;
+const PROVISION_BLOCK_BYTES = 4096;
+/** The kernel's internal errno, which has no name in user space; this driver returns it anyway. */
+const ENOTSUPP = 524;
 
 /**
- * Opens a flash adapter's own node.
+ * Opens the node of a flash adapter.
  *
  * @param path /dev/cxlflash/cxlflashN
  * @throws ENOENT, EACCES; ENOSYS when the backend has no cxlflash. Source: cxlflash_chr_open.
  */
-export async function openFlashHost(path: string, options: OpenLunOptions = {}) {
+export async function openFlashHost(
+  path: string,
+  options: OpenLunOptions = {},
+): Promise<FlashHost> {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
-  const file = await flashOf(options.system ?? cxl).openHost(path);
+  const file = await flashBindingOf(options.system ?? cxl).openHost(path);
   if (typeof file === 'number') throw systemError(file, 'open', path);
   return new FlashHost(file, path);
 }
 
-/** A flash adapter as a whole: provisioning of LUNs, and the AFU's debug commands. */
-export class FlashHost {
-  readonly path: string;
-  readonly #file: HostFile;
-  #closing: Promise<void> | undefined;
-
-  /** @internal Use openFlashHost(). */
-  constructor(file: HostFile, path: string) {
-    this.#file = file;
-    this.path = path;
-  }
-
+/** The node of a flash adapter: creates and deletes LUNs, and sends debug commands to the AFU. */
+export class FlashHost extends FlashNode<HostCalls> {
   /**
-   * Makes a LUN of `blocks` 4 KiB blocks on a port (0 to 3). It appears after a rescan.
+   * Creates a LUN of `blocks` blocks of 4 KiB on a port (0 to 3). It is listed after a SCSI rescan.
    *
-   * @throws EOPNOTSUPP the AFU does not provision; EINVAL no such port; EIO it refused. Source:
+   * @throws EOPNOTSUPP the AFU cannot provision; EINVAL no such port; EIO the AFU refused. Source:
    *   cxlflash_lun_provision.
    */
   async createLun(port: number, blocks: number | bigint): Promise<ProvisionedLun> {
-    const size = Resource.sizeOf('blocks', blocks, { blockSize: 4096 });
+    const size = toSizeUnits('blocks', blocks, PROVISION_BLOCK_BYTES);
     const { lunId, wwid } = await this.#provision('create', port, { size });
     return { lunId, wwid };
   }
 
-  /** Deletes a LUN of a port (0 to 3) with all that is on it. @throws as createLun() */
+  /** Deletes a LUN of a port (0 to 3), with its data. @throws as createLun() */
   async deleteLun(port: number, lunId: bigint): Promise<void> {
     if (typeof lunId !== 'bigint') throw typeError('lunId', 'a bigint', lunId);
     await this.#provision('delete', port, { lunId });
   }
 
-  /** What a port (0 to 3) has, and has room for. @throws as createLun() */
+  /** LUNs and capacity of a port (0 to 3). @throws as createLun() */
   async queryPort(port: number): Promise<PortCapacity> {
     const answer = await this.#provision('queryPort', port, {});
     return {
@@ -87,17 +83,21 @@ export class FlashHost {
   #provision(
     subcommand: keyof typeof provisionSubcommands,
     port: number,
-    more: { size?: bigint; lunId?: bigint },
+    fields: { size?: bigint; lunId?: bigint },
   ) {
-    checkInteger('port', port, 0, mostPorts - 1);
-    return this.call('LUN_PROVISION', { subcmd: provisionSubcommands[subcommand], port, ...more });
+    checkInteger('port', port, 0, MAX_PORTS - 1);
+    return this.call('LUN_PROVISION', {
+      subcmd: provisionSubcommands[subcommand],
+      port,
+      ...fields,
+    });
   }
 
   /**
-   * An AFU debug command: 12 bytes, passed through. `data` (up to 256 KiB) goes to the AFU with
-   * `write`, else is filled by it, and must be left alone meanwhile.
+   * Sends a debug command of 12 bytes to the AFU unchanged. `data` (up to 256 KiB) is sent to the
+   * AFU with `write: true`, else filled by it; it must not be used until the promise settles.
    *
-   * @throws EOPNOTSUPP the AFU has none; EIO it refused. Source: cxlflash_afu_debug.
+   * @throws EOPNOTSUPP the AFU has no debug commands; EIO it refused. Source: cxlflash_afu_debug.
    */
   async debug(
     command: Uint8Array,
@@ -105,37 +105,19 @@ export class FlashHost {
     options: { write?: boolean } = {},
   ): Promise<void> {
     if (!(command instanceof Uint8Array)) throw typeError('command', 'a Uint8Array', command);
-    if (command.length !== subcommandBytes) throw valueError('command', '12 bytes', command);
+    if (command.length !== SUBCOMMAND_BYTES) throw valueError('command', '12 bytes', command);
     if (data !== undefined) {
       if (!(data instanceof Uint8Array)) throw typeError('data', 'a Uint8Array', data);
-      checkInteger('data.length', data.length, 0, mostDebugBytes);
+      checkInteger('data.length', data.length, 0, MAX_DEBUG_BYTES);
     }
     const flags = options.write === true ? flashFlags.hostWrite : 0n;
     await this.call('AFU_DEBUG', { flags, afuSubcmd: command, data });
   }
 
-  /** One ioctl as the driver has it. The refusal is thrown. */
-  async call<Name extends keyof HostCalls>(
-    name: Name,
-    input: HostCalls[Name]['input'],
-  ): Promise<HostCalls[Name]['answer']> {
-    if (this.#closing !== undefined) throw stateError(`${this.path}: closed`);
-    const answer = await this.#file.ioctl(name, input as never);
-    if (typeof answer === 'number') {
-      const errno = answer === unsupported ? 'EOPNOTSUPP' : answer;
-      throw systemError(errno, `ioctl(${name})`, this.path);
-    }
-    return answer as HostCalls[Name]['answer'];
-  }
-
-  close(): Promise<void> {
-    this.#closing ??= this.#file.close().then((errno) => {
-      if (errno < 0) throw systemError(errno, 'close', this.path);
-    });
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  /** @internal */
+  protected override ioctlError(name: keyof HostCalls, errno: number): CxlError {
+    return errno === -ENOTSUPP
+      ? systemError('EOPNOTSUPP', `ioctl(${name})`, this.path)
+      : super.ioctlError(name, errno);
   }
 }

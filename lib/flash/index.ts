@@ -1,6 +1,6 @@
 /**
- * node-cxl/flash: superpipe access to LUNs of CAPI flash adapters (the Linux cxlflash driver),
- * and block I/O through it.
+ * node-cxl/flash: superpipe access to LUNs of CAPI flash adapters (the Linux cxlflash driver), and
+ * block I/O on them.
  *
  * @packageDocumentation
  */

@@ -1,62 +1,55 @@
-import type { FlashBinding, LunCalls, LunFile } from '../binding/flash';
+import type { LunCalls, LunFile } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
 import { cxl } from '../default-system';
 import type { Cxl } from '../device/cxl';
-import { errnos } from '../shared/errno';
-import { stateError, systemError, typeError } from '../shared/errors';
+import { errnoName, errnos } from '../shared/errno';
+import { type CxlError, systemError, typeError } from '../shared/errors';
 import type { AttachOptions } from './attach-options';
+import { flashBindingOf } from './flash-binding';
 import { FlashContext } from './flash-context';
+import { FlashNode } from './flash-node';
 import { parseWwid, readWwid } from './wwid';
 
 export interface OpenLunOptions {
-  /** Default: `cxl`, the real system or as NODE_CXL_BACKEND says. */
+  /** Default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names. */
   system?: Cxl;
 }
 
 export interface SuperpipeOptions {
-  /** The LUN's NAA 6 id: 32 hexadecimal digits or 16 bytes. Default: read from sysfs. */
+  /** The LUN's world-wide id (NAA 6): 32 hexadecimal digits or 16 bytes. Default: from sysfs. */
   wwid?: string | Uint8Array;
-  /** The LUN is reachable over every port: ALL_PORTS_ACCESSIBLE. */
+  /** The LUN is connected to every port (ALL_PORTS_ACCESSIBLE). Default false. */
   allPorts?: boolean;
 }
 
-/** @internal Where the backend has cxlflash. */
-export function flashOf(system: Cxl): FlashBinding {
-  const { flash } = system.binding;
-  if (flash === undefined) {
-    throw systemError('ENOSYS', 'cxlflash', undefined, 'this backend has no flash adapter');
-  }
-  return flash;
-}
+const SLOW_AFU = 'the AFU was slow to take the changed table: try again';
 
-const slowAfu = 'the AFU was slow to take the changed table: try again';
-
-/** What to do about refusals, where cxlflash means something of its own. */
-const hints: Record<string, string> = {
+/** What an errno of an ioctl means in cxlflash, where it differs from the general hint. */
+const HINTS: Record<string, string> = {
   'MANAGE_LUN:EBUSY': 'a context still holds a resource on the LUN: release it first',
   'ATTACH:EINVAL':
     'is superpipe enabled on the LUN? A context takes at most 4 interrupts, at least irqs_min, and each LUN once',
   'ATTACH:ENODEV':
     'the capacity of the LUN cannot be read, the adapter has no context left, or it has failed',
   'ATTACH:ENOSPC': 'the adapter has no interrupts left',
-  'ATTACH:EAGAIN': 'the context was closed before the AFU knew of it: try again',
-  'USER_DIRECT:EAGAIN': slowAfu,
-  'USER_DIRECT:EINVAL': 'the LUN is in use as virtual, or the context does not reach it',
+  'ATTACH:EAGAIN': 'the AFU closed the context while it was being attached: try again',
+  'USER_DIRECT:EAGAIN': SLOW_AFU,
+  'USER_DIRECT:EINVAL': 'the LUN is in use as virtual, or is not attached to the context',
   'USER_DIRECT:EMFILE': 'the resource handle table of the context is full',
-  'USER_VIRTUAL:EAGAIN': slowAfu,
-  'USER_VIRTUAL:EINVAL': 'the LUN is in use as physical, or the context does not reach it',
+  'USER_VIRTUAL:EAGAIN': SLOW_AFU,
+  'USER_VIRTUAL:EINVAL': 'the LUN is in use as physical, or is not attached to the context',
   'USER_VIRTUAL:EMFILE': 'the resource handle table of the context is full',
   'USER_VIRTUAL:ENOMEM': 'the LUN is smaller than one chunk of 65536 blocks',
   'USER_VIRTUAL:ENOSPC': 'no chunk of the LUN is free',
   'VLUN_RESIZE:EINVAL': 'only a virtual LUN can be resized',
   'VLUN_RESIZE:ENOSPC': 'no chunk of the LUN is free',
-  'VLUN_RESIZE:EAGAIN': slowAfu,
-  'RELEASE:EAGAIN': slowAfu,
-  'VLUN_CLONE:EAGAIN': slowAfu,
+  'VLUN_RESIZE:EAGAIN': SLOW_AFU,
+  'RELEASE:EAGAIN': SLOW_AFU,
+  'VLUN_CLONE:EAGAIN': SLOW_AFU,
   'VLUN_CLONE:EINVAL':
-    'the source must belong to the living parent process, the destination be fresh, the LUN virtual',
+    'the source must be a context of the parent process, which must still run; the destination must have no resources; the LUN must be virtual',
   'RECOVER_AFU:ENODEV': 'the adapter is gone: release and detach, or close the context',
-  'VERIFY:EIO': 'the sense data tells of an error, not of a changed LUN',
+  'VERIFY:EIO': 'the sense data reports an error, not a changed LUN',
   'VERIFY:ENODEV': 'the capacity of the LUN cannot be read',
 };
 
@@ -69,47 +62,39 @@ const hints: Record<string, string> = {
 export async function openLun(path: string, options: OpenLunOptions = {}): Promise<Lun> {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
   const system = options.system ?? cxl;
-  const file = await flashOf(system).openLun(path);
+  const file = await flashBindingOf(system).openLun(path);
   if (typeof file === 'number') throw systemError(file, 'open', path, openHint(file));
   return new Lun(system, file, path);
 }
 
 function openHint(errno: number): string | undefined {
-  return errno === -errnos.ENOENT ? 'listLuns() tells which LUNs flash adapters have' : undefined;
+  return errno === -errnos.ENOENT ? 'listLuns() lists the LUNs of flash adapters' : undefined;
 }
 
 /**
- * A LUN on one of an adapter's ports. Superpipe is a property of the LUN, not of this object:
- * it stays enabled when the LUN is closed.
+ * A LUN, opened by its node for one port of the adapter. Superpipe is a property of the LUN, not of
+ * this object: it stays enabled after close().
  */
-export class Lun {
-  readonly path: string;
+export class Lun extends FlashNode<LunCalls> {
   /** @internal */
   readonly system: Cxl;
-  readonly #file: LunFile;
-  #closing: Promise<void> | undefined;
 
   /** @internal Use openLun(). */
   constructor(system: Cxl, file: LunFile, path: string) {
+    super(file, path);
     this.system = system;
-    this.#file = file;
-    this.path = path;
   }
 
-  get closed(): boolean {
-    return this.#closing !== undefined;
-  }
-
-  /** The 16 bytes that name the LUN, from sysfs. */
+  /** The LUN's world-wide id (NAA 6, 16 bytes), from sysfs. @throws CxlError ENODATA it has none */
   wwid(): Promise<Uint8Array> {
     return readWwid(this.system.binding.sysfs, this.path);
   }
 
   /**
-   * Sets the LUN aside for user space: MANAGE_LUN with ENABLE_SUPERPIPE. Needed before any
-   * other call; doing it again is harmless. Whoever else uses the disk is not asked.
+   * Makes the LUN available to user space (MANAGE_LUN with ENABLE_SUPERPIPE). Needed before any
+   * other call; may be repeated. Does not check whether the disk is mounted or otherwise in use.
    *
-   * @throws ENODATA when sysfs has no NAA 6 id and none was given. Source:
+   * @throws ENODATA when sysfs has no NAA 6 id and `wwid` is not given. Source:
    *   cxlflash_manage_lun.
    */
   async enableSuperpipe(options: SuperpipeOptions = {}): Promise<void> {
@@ -117,7 +102,7 @@ export class Lun {
     await this.#manage(options, flashFlags.enableSuperpipe | all);
   }
 
-  /** Gives the LUN back to the block layer. @throws EBUSY while a resource of it is open */
+  /** Returns the LUN to the block layer. @throws EBUSY while a resource of it is open */
   async disableSuperpipe(options: SuperpipeOptions = {}): Promise<void> {
     await this.#manage(options, flashFlags.disableSuperpipe);
   }
@@ -129,43 +114,21 @@ export class Lun {
   }
 
   /**
-   * Makes a context on the adapter and joins this LUN to it (ATTACH).
+   * Makes a context on the adapter, with this LUN attached to it (ATTACH).
    *
-   * @throws EINVAL superpipe is not enabled, or too many or too few interrupts; ENODEV no
-   *   capacity known and none readable, no context left, or the adapter has failed; ENOSPC no
-   *   interrupts left; EAGAIN the AFU closed the context at once, after several tries
+   * @throws EINVAL superpipe is not enabled, or too many or too few interrupts; ENODEV the capacity
+   *   cannot be read, no context is left, or the adapter has failed; ENOSPC no interrupts left;
+   *   EAGAIN the AFU closed the context at once, after 20 retries
    */
   attach(options: AttachOptions = {}): Promise<FlashContext> {
     return FlashContext.attach(this, options);
   }
 
-  /**
-   * One ioctl as the driver has it, for what the typed calls do not cover. The refusal is
-   * thrown.
-   */
-  async call<Name extends keyof LunCalls>(
-    name: Name,
-    input: LunCalls[Name]['input'],
-  ): Promise<LunCalls[Name]['answer']> {
-    if (this.closed) throw stateError(`${this.path}: this LUN is closed`);
-    const answer = await this.#file.ioctl(name, input as never);
-    if (typeof answer === 'number') {
-      const error = systemError(answer, `ioctl(${name})`, this.path);
-      const hint = hints[`${name}:${error.code}`];
-      throw hint === undefined ? error : systemError(answer, `ioctl(${name})`, this.path, hint);
-    }
-    return answer as LunCalls[Name]['answer'];
-  }
-
-  /** Closes the node; calls under way finish first. Idempotent. Contexts stay. */
-  close(): Promise<void> {
-    this.#closing ??= this.#file.close().then((errno) => {
-      if (errno < 0) throw systemError(errno, 'close', this.path);
-    });
-    return this.#closing;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
+  /** @internal */
+  protected override ioctlError(name: keyof LunCalls, errno: number): CxlError {
+    const hint = HINTS[`${name}:${errnoName(errno)}`];
+    return hint === undefined
+      ? super.ioctlError(name, errno)
+      : systemError(errno, `ioctl(${name})`, this.path, hint);
   }
 }

@@ -1,42 +1,40 @@
 import { flashFlags } from '../binding/flash';
-import { rangeError, stateError, typeError } from '../shared/errors';
+import { stateError } from '../shared/errors';
 import { BlockDevice } from './block-device';
 import type { FlashContext } from './flash-context';
-import type { Geometry } from './geometry';
+import { type Geometry, SIZE_UNIT, toSizeUnits } from './geometry';
 import type { Lun } from './lun';
-import { patiently } from './patience';
+import { retryOnEagain } from './retry';
 import type { Sense } from './sense';
 
 export interface OpenVirtualOptions {
-  /** Which LUN, when the context has several. */
+  /** Required when several LUNs are attached to the context. */
   lun?: Lun;
   /** Blocks of the LUN's block size. Default 0. */
   blocks?: number | bigint;
-  /** What the virtual LUN gives back is scrubbed first (NEED_WRITE_SAME). */
+  /** Blocks are overwritten with zeros before they are freed (NEED_WRITE_SAME). Default false. */
   writeSame?: boolean;
 }
 
-/** What resize() did. */
+/** Result of resize(). */
 export interface Resized {
-  /** Blocks now. */
+  /** The new size in blocks. */
   readonly blocks: bigint;
-  /** There was not as much left as was asked for. */
+  /** Fewer blocks were free than requested. */
   readonly truncated: boolean;
-  /** Calls that answered EAGAIN before this. */
+  /** How many times VLUN_RESIZE failed with EAGAIN first. */
   readonly retries: number;
 }
 
-/** A resource as cloneToken() sends it. */
+/** A resource in a CloneToken. */
 export interface ResourceDescription {
   readonly handle: number;
   readonly mode: 'direct' | 'virtual';
 }
 
-const sizeUnit = 4096n;
-const maxUint64 = (1n << 64n) - 1n;
-const verifySenseBytes = 18;
+const VERIFY_SENSE_BYTES = 18;
 
-/** A LUN, or a part of one, as a context may use it: a resource handle. */
+/** A LUN or a part of one that a context may use: a resource handle. */
 export class Resource {
   readonly context: FlashContext;
   readonly lun: Lun;
@@ -45,9 +43,9 @@ export class Resource {
   readonly handle: number;
   /** Bytes. */
   readonly blockSize: number;
-  /** Blocks a command can move. */
+  /** Blocks that one command can transfer. */
   readonly maxTransfer: number;
-  /** Virtual: reachable over several ports (ALL_PORTS_ACTIVE). */
+  /** Of a virtual LUN: it is used over several ports (ALL_PORTS_ACTIVE). */
   readonly allPortsActive: boolean;
   #blocks: bigint;
   #released = false;
@@ -56,7 +54,7 @@ export class Resource {
   constructor(
     context: FlashContext,
     lun: Lun,
-    shape: Geometry,
+    geometry: Geometry,
     mode: 'direct' | 'virtual',
     handle: bigint,
     lastLba: bigint,
@@ -66,51 +64,39 @@ export class Resource {
     this.lun = lun;
     this.mode = mode;
     this.handle = Number(handle);
-    this.blockSize = shape.blockSize;
-    this.maxTransfer = shape.maxTransfer;
+    this.blockSize = geometry.blockSize;
+    this.maxTransfer = geometry.maxTransfer;
     this.allPortsActive = allPortsActive;
     this.#blocks = this.#count(lastLba);
   }
 
-  /** @internal A number of blocks in the driver's unit of 4 KiB, rounded up. */
-  static sizeOf(name: string, blocks: unknown, shape: Pick<Geometry, 'blockSize'>): bigint {
-    if (typeof blocks !== 'number' && typeof blocks !== 'bigint') {
-      throw typeError(name, 'a number or bigint', blocks);
-    }
-    if (typeof blocks === 'number' && !Number.isSafeInteger(blocks)) {
-      throw rangeError(name, 'an integer', blocks);
-    }
-    const bytes = BigInt(blocks) * BigInt(shape.blockSize);
-    if (bytes < 0n || bytes > maxUint64) throw rangeError(name, 'from 0 to 2^64 bytes', blocks);
-    return (bytes + sizeUnit - 1n) / sizeUnit;
-  }
-
-  /** Blocks of blockSize bytes. 0: an empty virtual LUN. */
+  /** Size in blocks of blockSize bytes. 0: an empty virtual LUN. */
   get blocks(): bigint {
     return this.#blocks;
   }
 
+  /** Also true after FlashContext.detach() or close(). */
   get released(): boolean {
     return this.#released || !this.context.has(this);
   }
 
-  /** The driver tells the size of a direct LUN in its blocks, of a virtual one in 4 KiB. */
+  /** The driver's last LBA counts blocks of a direct LUN, but units of 4 KiB of a virtual one. */
   #count(lastLba: bigint): bigint {
     const units = BigInt.asUintN(64, lastLba + 1n);
-    return this.mode === 'direct' ? units : (units * sizeUnit) / BigInt(this.blockSize);
+    return this.mode === 'direct' ? units : (units * SIZE_UNIT) / BigInt(this.blockSize);
   }
 
   /**
-   * Makes a virtual LUN as many blocks long, rounded up to chunks of 65536. What does not fit
-   * is cut: `truncated` says so. Shrinking drops the blocks at the end. EAGAIN is tried again.
+   * Changes the size of a virtual LUN to `blocks`, rounded up to chunks of 65536. When fewer blocks
+   * are free, it gets those, and `truncated` is true. Shrinking frees the blocks at the end.
    *
-   * @throws EINVAL a direct LUN; ENOSPC nothing left at all
+   * @throws EINVAL a direct LUN; ENOSPC no chunk is free; EAGAIN slow AFU, after 20 retries
    */
   async resize(blocks: number | bigint): Promise<Resized> {
     this.assertOpen();
-    const reqSize = Resource.sizeOf('blocks', blocks, this);
+    const reqSize = toSizeUnits('blocks', blocks, this.blockSize);
     const contextId = this.context.id;
-    const { answer, retries } = await patiently(() =>
+    const { answer, retries } = await retryOnEagain(() =>
       this.lun.call('VLUN_RESIZE', { contextId, rsrcHandle: BigInt(this.handle), reqSize }),
     );
     this.#blocks = this.#count(answer.lastLba);
@@ -118,18 +104,18 @@ export class Resource {
   }
 
   /**
-   * Asks the driver whether the LUN is still as it was (VERIFY); with the sense data of a
-   * unit attention it looks again. `blocks` is then what it says.
+   * Reads the size of the LUN from the driver (VERIFY) and updates `blocks`. With the sense data of
+   * a unit attention the driver reads the capacity from the LUN again.
    *
    * @returns whether the size changed
-   * @throws EIO the sense data tells of an error; EINVAL it is none; ENODEV the capacity
+   * @throws EIO the sense data reports an error; EINVAL it is not sense data; ENODEV the capacity
    *   cannot be read
    */
   async verify(sense?: Sense | Uint8Array): Promise<boolean> {
     this.assertOpen();
     const bytes = sense instanceof Uint8Array ? sense : sense?.bytes;
-    const senseData = new Uint8Array(verifySenseBytes);
-    if (bytes !== undefined) senseData.set(bytes.subarray(0, verifySenseBytes));
+    const senseData = new Uint8Array(VERIFY_SENSE_BYTES);
+    if (bytes !== undefined) senseData.set(bytes.subarray(0, VERIFY_SENSE_BYTES));
     const hint = bytes === undefined ? 0n : flashFlags.hintSense;
     const contextId = this.context.id;
     const { lastLba } = await this.lun.call('VERIFY', {
@@ -144,33 +130,36 @@ export class Resource {
   }
 
   /**
-   * Gives the handle back (RELEASE); a virtual LUN's blocks are free then. Idempotent. EAGAIN
-   * is tried again.
+   * Releases the handle (RELEASE), which frees the blocks of a virtual LUN. Idempotent.
+   *
+   * @throws EAGAIN slow AFU, after 20 retries
    */
   async release(): Promise<void> {
     if (this.released) return;
     const contextId = this.context.id;
-    await patiently(() => this.lun.call('RELEASE', { contextId, rsrcHandle: BigInt(this.handle) }));
+    await retryOnEagain(() =>
+      this.lun.call('RELEASE', { contextId, rsrcHandle: BigInt(this.handle) }),
+    );
     this.#released = true;
-    this.context.forget(this);
+    this.context.removeResource(this);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }
 
-  /** Block I/O. All block devices of a context share its queue. */
+  /** Block I/O on this resource. All block devices of a context share its command queue. */
   blockDevice(): BlockDevice {
     this.assertOpen();
     return new BlockDevice(this);
   }
 
-  /** @internal */
+  /** @internal For CloneToken. */
   describe(): ResourceDescription {
     return { handle: this.handle, mode: this.mode };
   }
 
-  /** @internal Refuses what the kernel would refuse with less to say. */
+  /** @internal @throws ERR_INVALID_STATE once released, or the context closed */
   assertOpen(): void {
     this.context.assertUsable();
     if (this.released) throw stateError(`resource handle ${this.handle} has been released`);

@@ -1,7 +1,9 @@
 /**
- * The memory a context's AFU works in, and its rings: command slots (IOARCB and IOASA), the
- * response ring (RRQ), the submission ring (SQ mode) and a bounce buffer a slot. JavaScript
- * writes a slot only while it owns it; the MMIO store that hands it over is the barrier.
+ * The memory that a context's AFU uses: command slots (IOARCB and IOASA), the response ring (RRQ),
+ * the submission ring (SQ mode) and a bounce buffer for each slot.
+ *
+ * JavaScript writes a slot only while the AFU does not use it. The MMIO store that passes a slot to
+ * the AFU includes the memory barrier.
  */
 import type { Cxl } from '../device/cxl';
 import type { Memory } from '../device/memory';
@@ -20,10 +22,11 @@ import {
   unmapSupported,
 } from './sislite';
 
-const slotBytes = 128;
-const alignment = 65536;
-/** Milliseconds. The driver gives it about as long. */
-const longestReset = 100;
+const SLOT_BYTES = 128;
+const SLOT_SHIFT = 7;
+const ALIGNMENT = 65536;
+/** Milliseconds to wait for a context reset; the driver waits about as long. */
+const RESET_TIMEOUT = 100;
 
 export interface RingOptions {
   readonly depth: number;
@@ -33,7 +36,7 @@ export interface RingOptions {
   readonly squeue: boolean;
 }
 
-/** What is put into an IOARCB. */
+/** The variable fields of an IOARCB. */
 export interface SlotCommand {
   readonly contextId: number;
   readonly handle: number;
@@ -45,54 +48,55 @@ export interface SlotCommand {
   readonly dataAddress: bigint;
   readonly dataLength: number;
   readonly hostWrite: boolean;
-  /** Seconds. */
+  /** Milliseconds. */
   readonly timeout: number;
 }
 
+/** The command slots and rings of one context. */
 export class Ring {
   readonly depth: number;
   readonly bounceBytes: number;
-  private readonly memory: Memory;
-  private readonly view: DataView;
-  private readonly bytes: Uint8Array;
-  private readonly little: boolean;
-  private readonly order: { readonly endian: 'big' | 'little' };
-  private readonly squeue: boolean;
-  private readonly responses: number;
-  private readonly submissions: number;
-  private readonly bounces: number;
-  private next = 0;
-  private toggle = 1n;
-  private submission = 0;
+  readonly #memory: Memory;
+  readonly #view: DataView;
+  readonly #bytes: Uint8Array;
+  readonly #little: boolean;
+  readonly #order: { readonly endian: 'big' | 'little' };
+  readonly #squeue: boolean;
+  readonly #responses: number;
+  readonly #submissions: number;
+  readonly #bounces: number;
+  #next = 0;
+  #toggle = 1n;
+  #submission = 0;
 
   constructor(system: Cxl, options: RingOptions) {
     this.depth = options.depth;
     this.bounceBytes = options.bounceBytes;
-    this.squeue = options.squeue;
-    this.little = options.endian === 'little';
-    this.order = { endian: options.endian };
-    this.responses = this.depth * slotBytes;
-    this.submissions = align(this.responses + this.depth * 8, 64);
-    // One submission slot stays empty: a full ring would look like an empty one.
-    this.bounces = align(this.submissions + (this.depth + 1) * ioarcbBytes, 4096);
-    const size = this.bounces + this.depth * this.bounceBytes;
-    this.memory = system.allocate(size, { alignment });
-    this.view = new DataView(this.memory.buffer);
-    this.bytes = new Uint8Array(this.memory.buffer);
+    this.#squeue = options.squeue;
+    this.#little = options.endian === 'little';
+    this.#order = { endian: options.endian };
+    this.#responses = this.depth * SLOT_BYTES;
+    this.#submissions = align(this.#responses + this.depth * 8, 64);
+    // One entry more than commands: a full ring would look like an empty one.
+    this.#bounces = align(this.#submissions + (this.depth + 1) * ioarcbBytes, 4096);
+    const size = this.#bounces + this.depth * this.bounceBytes;
+    this.#memory = system.allocate(size, { alignment: ALIGNMENT });
+    this.#view = new DataView(this.#memory.buffer);
+    this.#bytes = new Uint8Array(this.#memory.buffer);
   }
 
-  /** Programs a fresh or recovered context for this memory. Whether unmap works on it. */
+  /** Programs a new or recovered context to use this memory. Returns whether it can unmap. */
   program(page: ProblemState): boolean {
-    this.next = 0;
-    this.toggle = 1n;
-    this.submission = 0;
-    this.bytes.fill(0, this.responses, this.submissions);
-    const { address } = this.memory;
-    page.write64(registers.endianControl, endianControl[this.order.endian]);
-    page.write64(registers.rrqStart, address + BigInt(this.responses));
-    page.write64(registers.rrqEnd, address + BigInt(this.responses + (this.depth - 1) * 8));
-    if (this.squeue) {
-      const start = address + BigInt(this.submissions);
+    this.#next = 0;
+    this.#toggle = 1n;
+    this.#submission = 0;
+    this.#bytes.fill(0, this.#responses, this.#submissions);
+    const { address } = this.#memory;
+    page.write64(registers.endianControl, endianControl[this.#order.endian]);
+    page.write64(registers.rrqStart, address + BigInt(this.#responses));
+    page.write64(registers.rrqEnd, address + BigInt(this.#responses + (this.depth - 1) * 8));
+    if (this.#squeue) {
+      const start = address + BigInt(this.#submissions);
       page.write64(registers.sqStart, start);
       page.write64(registers.sqEnd, start + BigInt(this.depth * ioarcbBytes));
     }
@@ -102,36 +106,38 @@ export class Ring {
     return (control & unmapSupported) !== 0n;
   }
 
+  /** Effective address of a slot's bounce buffer. */
   bounceAddress(slot: number): bigint {
-    return this.memory.address + BigInt(this.bounces + slot * this.bounceBytes);
+    return this.#memory.address + BigInt(this.#bounces + slot * this.bounceBytes);
   }
 
-  /** The bounce buffer of a slot that JavaScript owns. */
+  /** The first `length` bytes of the bounce buffer of a slot that the AFU does not use. */
   bounce(slot: number, length: number): Uint8Array {
-    const start = this.bounces + slot * this.bounceBytes;
-    return this.bytes.subarray(start, start + length);
+    const start = this.#bounces + slot * this.bounceBytes;
+    return this.#bytes.subarray(start, start + length);
   }
 
-  /** Fills a slot and hands it to the AFU. */
+  /** Fills a slot and passes it to the AFU. */
   issue(page: ProblemState, slot: number, command: SlotCommand): void {
-    const at = slot * slotBytes;
-    this.fill(at, command);
-    const address = this.memory.address + BigInt(at);
-    if (!this.squeue) {
+    const at = slot * SLOT_BYTES;
+    this.#fill(at, command);
+    const address = this.#memory.address + BigInt(at);
+    if (!this.#squeue) {
       page.write64(registers.ioarrin, address);
       return;
     }
-    this.view.setBigUint64(at + ioarcb.statusAddress, address + BigInt(ioarcbBytes), this.little);
-    const ring = this.submissions;
-    this.bytes.copyWithin(ring + this.submission * ioarcbBytes, at, at + ioarcbBytes);
-    this.submission = (this.submission + 1) % (this.depth + 1);
-    const tail = this.memory.address + BigInt(ring + this.submission * ioarcbBytes);
+    this.#view.setBigUint64(at + ioarcb.statusAddress, address + BigInt(ioarcbBytes), this.#little);
+    const ring = this.#submissions;
+    this.#bytes.copyWithin(ring + this.#submission * ioarcbBytes, at, at + ioarcbBytes);
+    this.#submission = (this.#submission + 1) % (this.depth + 1);
+    const tail = this.#memory.address + BigInt(ring + this.#submission * ioarcbBytes);
     page.write64(registers.sqTail, tail);
   }
 
-  private fill(at: number, command: SlotCommand): void {
-    const { view, little } = this;
-    this.bytes.fill(0, at, at + slotBytes);
+  #fill(at: number, command: SlotCommand): void {
+    const view = this.#view;
+    const little = this.#little;
+    this.#bytes.fill(0, at, at + SLOT_BYTES);
     const write = command.hostWrite ? requestFlags.hostWrite : 0;
     view.setUint16(at + ioarcb.contextId, command.contextId, little);
     view.setUint16(at + ioarcb.requestFlags, requestFlags.byResourceHandle | write, little);
@@ -139,7 +145,8 @@ export class Ring {
     view.setUint32(at + ioarcb.dataLength, command.dataLength, little);
     view.setBigUint64(at + ioarcb.dataAddress, command.dataAddress, little);
     view.setUint8(at + ioarcb.interrupt, responseInterrupt);
-    view.setUint16(at + ioarcb.timeout, command.timeout, little);
+    // In seconds: no unit is set in the request flags.
+    view.setUint16(at + ioarcb.timeout, Math.ceil(command.timeout / 1000), little);
     // The CDB is big-endian whatever the context's order.
     view.setUint8(at + ioarcb.cdb, command.operation);
     view.setUint8(at + ioarcb.cdb + 1, command.modifier);
@@ -147,37 +154,37 @@ export class Ring {
     view.setUint32(at + ioarcb.cdb + 10, command.blocks, false);
   }
 
-  /** The slot of the next response, or -1 when there is none yet. */
+  /** The slot of the next completed command, or -1 when there is none. */
   response(): number {
-    const at = this.responses + this.next * 8;
-    const entry = this.memory.load64(at, this.order);
-    if ((entry & 1n) !== this.toggle) return -1;
-    this.next += 1;
-    if (this.next === this.depth) {
-      this.next = 0;
-      this.toggle ^= 1n;
+    const at = this.#responses + this.#next * 8;
+    const entry = this.#memory.load64(at, this.#order);
+    if ((entry & 1n) !== this.#toggle) return -1;
+    this.#next += 1;
+    if (this.#next === this.depth) {
+      this.#next = 0;
+      this.#toggle ^= 1n;
     }
-    return Number((entry & ~1n) - this.memory.address) >> 7;
+    return Number((entry & ~1n) - this.#memory.address) >> SLOT_SHIFT;
   }
 
   status(slot: number): CommandStatus {
-    return readStatus(this.view, slot * slotBytes + ioarcbBytes, this.little);
+    return readStatus(this.#view, slot * SLOT_BYTES + ioarcbBytes, this.#little);
   }
 
-  /** Ends every command of the context; true once the AFU says that it has. */
+  /** Resets the context, which ends all its commands. Returns whether that completed in time. */
   reset(page: ProblemState): boolean {
-    const register = this.squeue ? registers.sqContextReset : registers.ioarrin;
+    const register = this.#squeue ? registers.sqContextReset : registers.ioarrin;
     page.write64(register, 1n);
-    const end = performance.now() + longestReset;
+    const end = performance.now() + RESET_TIMEOUT;
     do {
       if ((page.read64(register) & 1n) === 0n) return true;
     } while (performance.now() < end);
     return false;
   }
 
-  /** The context is closed: no AFU reaches the memory any more. */
+  /** To be called when the context is closed, so that no AFU uses the memory. */
   free(): void {
-    this.memory.free({ force: true });
+    this.#memory.free({ force: true });
   }
 }
 

@@ -1,6 +1,6 @@
 /** SCSI sense data, decoded (SPC-4). */
 
-const keys = [
+const KEYS = [
   'no-sense',
   'recovered-error',
   'not-ready',
@@ -19,10 +19,10 @@ const keys = [
   'completed',
 ] as const;
 
-export type SenseKey = (typeof keys)[number];
+export type SenseKey = (typeof KEYS)[number];
 
-/** What the codes say that a flash LUN is known to give. */
-const meanings: Record<number, string> = {
+/** Meaning of code << 8 | qualifier, for those that flash LUNs send. */
+const MEANINGS: Record<number, string> = {
   1024: 'logical unit not ready',
   3072: 'write error',
   4352: 'unrecovered read error',
@@ -43,22 +43,22 @@ export interface Sense {
   /** Additional sense code and its qualifier, a byte each. */
   readonly code: number;
   readonly qualifier: number;
-  /** In words, where this library knows the code. */
+  /** Meaning of the code; undefined for codes that this library does not know. */
   readonly meaning: string | undefined;
-  /** As the target gave it; what verify() takes. */
+  /** The sense data as the target sent it; Resource.verify() takes it. */
   readonly bytes: Uint8Array;
 }
 
-/** Sense data in fixed (0x70, 0x71) or descriptor (0x72, 0x73) format; undefined when neither. */
+/** Sense data in fixed (0x70, 0x71) or descriptor (0x72, 0x73) format; undefined in any other. */
 export function decodeSense(bytes: Uint8Array): Sense | undefined {
   const format = (bytes[0] ?? 0) & 0x7f;
   if (format < 0x70 || format > 0x73) return undefined;
   const fixed = format < 0x72;
   const length = fixed ? Math.min(bytes.length, (bytes[7] ?? 0) + 8) : bytes.length;
   const at = (index: number) => (index < length ? (bytes[index] ?? 0) : 0);
-  const key = keys[at(fixed ? 2 : 1) & 0xf] as SenseKey;
+  const key = KEYS[at(fixed ? 2 : 1) & 0xf] as SenseKey;
   const code = at(fixed ? 12 : 2);
   const qualifier = at(fixed ? 13 : 3);
-  const meaning = meanings[(code << 8) | qualifier] ?? meanings[code << 8];
+  const meaning = MEANINGS[(code << 8) | qualifier] ?? MEANINGS[code << 8];
   return { key, code, qualifier, meaning, bytes: Uint8Array.from(bytes) };
 }

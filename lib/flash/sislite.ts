@@ -1,8 +1,7 @@
 /**
- * SISLite as both sides of it need it: registers of the host-transport page, the layout of a
- * command (IOARCB) and of its status (IOASA), and what the codes mean. Register values are
- * big-endian on the bus; structures are in the byte order that endian_ctrl names; the CDB is
- * always big-endian.
+ * The SISLite interface, for this library and for the mock's AFU: registers of the host-transport
+ * page, layout of a command (IOARCB) and of its status (IOASA), and their codes. Registers are
+ * big-endian; structures are in the byte order that endian_ctrl sets; the CDB is always big-endian.
  */
 
 /** Byte offsets in the host-transport page; all are 64 bits wide. */
@@ -26,10 +25,10 @@ export const registers = {
 
 export const endianControl = { big: 0x8000_0000_0000_0080n, little: 0n } as const;
 
-/** ctx_ctrl: WRITE SAME unmaps here. */
+/** ctx_ctrl: WRITE SAME can unmap. */
 export const unmapSupported = 1n << 63n;
 
-/** intr_status bits. Each means that a structure of the context could not be reached. */
+/** intr_status bits. Each means that the AFU could not access a structure of the context. */
 export const interruptStatus = {
   commandRoom: 0x10n,
   commandRead: 0x08n,
@@ -38,7 +37,7 @@ export const interruptStatus = {
   pageIn: 0x01n,
 } as const;
 
-/** Bits that intr_mask may leave open (0 in the mask). */
+/** Bits of intr_mask that may be 0: those interrupts are enabled. */
 export const interruptBits = 0x7ffn;
 
 /** AFU interrupts, as the driver's header recommends them. */
@@ -138,27 +137,27 @@ export const opcodes = { read16: 0x88, write16: 0x8a, writeSame16: 0x93 } as con
 /** WRITE SAME(16): unmap the blocks. */
 export const writeSameUnmap = 0x08;
 
-/** Blocks of a virtual LUN that lie together on the medium. */
+/** Blocks of a chunk, the unit of allocation of a virtual LUN. */
 export const chunkBlocks = 65536n;
 
-/** A command's IOASA: what each part on its way said, 0 for no complaint (sislite.h). */
+/** A command's IOASA: the codes of the AFU, the target and the link; 0 means no error (sislite.h). */
 export interface CommandStatus {
   /** Bits: 0x80 sense data, 0x40 a response code, 0x20 overrun, 0x10 underrun. */
   readonly flags: number;
-  /** SISL_AFU_RC_…: the AFU. */
+  /** SISL_AFU_RC_…: code of the AFU. */
   readonly afuCode: number;
-  /** SISL_SCSI_RC_…: the target's SCSI status. */
+  /** SISL_SCSI_RC_…: SCSI status of the target. */
   readonly scsiCode: number;
-  /** SISL_FC_RC_…: the link. */
+  /** SISL_FC_RC_…: code of the Fibre Channel link. */
   readonly fcCode: number;
-  /** Bytes that were not moved, or that were too many, by `flags`. */
+  /** Bytes that were not transferred (underrun), or that were too many (overrun). */
   readonly residual: number;
-  /** The port that the command went by. */
+  /** The port that the command used. */
   readonly port: number;
-  /** More of `afuCode`, by its kind: ports, or why memory was not reached. */
+  /** Details of `afuCode`: ports, or why memory could not be accessed. */
   readonly afuExtra: number;
   readonly scsiExtra: number;
   readonly fcExtra: number;
-  /** 20 bytes; sense data where `flags` says so, which the error has decoded. */
+  /** 20 bytes; sense data when `flags` has 0x80. CommandFailure.sense is the decoded form. */
   readonly sense: Uint8Array;
 }

@@ -1,14 +1,13 @@
-/** A LUN's world-wide id: 16 bytes, NAA 6, as page 0x83 has it. */
+/** World-wide ids of LUNs: 16 bytes, NAA 6, as in VPD page 0x83. */
 import type { SysFs } from '../binding';
-import { errnos } from '../shared/errno';
 import { systemError, typeError, valueError } from '../shared/errors';
 
-export const wwidBytes = 16;
+const WWID_BYTES = 16;
 
-/** From 32 hexadecimal digits, with or without sysfs's `naa.`, or 16 bytes. */
+/** Parses 32 hexadecimal digits, with or without the `naa.` of sysfs; 16 bytes are returned as is. */
 export function parseWwid(name: string, wwid: string | Uint8Array): Uint8Array {
   if (wwid instanceof Uint8Array) {
-    if (wwid.length !== wwidBytes) throw valueError(name, '16 bytes', wwid);
+    if (wwid.length !== WWID_BYTES) throw valueError(name, '16 bytes', wwid);
     return wwid;
   }
   if (typeof wwid !== 'string') throw typeError(name, 'a string or 16 bytes', wwid);
@@ -17,7 +16,7 @@ export function parseWwid(name: string, wwid: string | Uint8Array): Uint8Array {
   return Uint8Array.from(Buffer.from(digits, 'hex'));
 }
 
-/** Of a node such as /dev/sdb or /dev/sg1, from sysfs. */
+/** The world-wide id of a node such as /dev/sdb or /dev/sg1, from sysfs. */
 export async function readWwid(sysfs: SysFs, path: string): Promise<Uint8Array> {
   const real = await sysfs.realpath(path);
   const node = typeof real === 'string' ? real : path;
@@ -28,8 +27,8 @@ export async function readWwid(sysfs: SysFs, path: string): Promise<Uint8Array> 
   if (typeof bytes === 'number') throw systemError(bytes, 'read', attribute);
   const text = Buffer.from(bytes).toString('latin1').trim();
   if (!/^naa\.[0-9a-f]{32}$/i.test(text)) {
-    const hint = `'${text}' is no NAA 6 id: give the LUN's as wwid`;
-    throw systemError(errnos.ENODATA, 'read', attribute, hint);
+    const hint = `'${text}' is not an NAA 6 id: pass the LUN's id as wwid`;
+    throw systemError('ENODATA', 'read', attribute, hint);
   }
   return parseWwid('wwid', text);
 }

@@ -1,15 +1,12 @@
 /** The backend for real devices: the addon, whose exports are a Binding, and how it is found. */
 import { endianness } from 'node:os';
 import path from 'node:path';
-import type { Binding, NegativeErrno } from '../binding';
+import type { Binding } from '../binding';
+import type { RangeLock } from '../binding/configuration-space';
 
 /** What the addon has besides. */
 export interface NativeBinding extends Binding {
-  /**
-   * Takes (or lets go of) the exclusive lock of a byte range of a file, without waiting
-   * (F_OFD_SETLK). 0, -EAGAIN while another open file description has it, or another -errno.
-   */
-  lockRange(fd: number, offset: number, length: number, exclusive: boolean): number | NegativeErrno;
+  readonly lockRange: RangeLock;
   /** Does nothing: what the benchmarks compare calls with. */
   nothing(): void;
   /** Bytes that the collector has given up and attached contexts keep mapped. */

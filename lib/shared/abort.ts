@@ -28,6 +28,11 @@ export function checkWaitOptions<T extends WaitOptions>(options: T): T {
   return options;
 }
 
+/** @internal Throws the AbortError of a signal that has been aborted. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new AbortError(signal);
+}
+
 interface SharedListener {
   readonly callbacks: Set<() => void>;
   readonly listener: () => void;

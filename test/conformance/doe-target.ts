@@ -6,14 +6,14 @@
 import { type Doe, doe } from 'node-cxl/doe';
 import { createMockDoe, encodeCdat, memoryDeviceTable, tableAccess } from 'node-cxl/mock';
 
-export const address = '0000:0d:00.0';
+export const ADDRESS = '0000:0d:00.0';
 
 export function openDoe(): Doe {
   if (process.env['CXL_DOE_TARGET'] === 'sysfs') return doe;
   return createMockDoe({
     functions: [
       {
-        address,
+        address: ADDRESS,
         driver: 'cxl_pci',
         kernelTables: ['/sys/bus/cxl/devices/endpoint2/CDAT'],
         mailboxes: [{ protocols: [tableAccess(encodeCdat(memoryDeviceTable))] }],

@@ -7,16 +7,16 @@ import {
   tableAccessProtocol,
 } from 'node-cxl/doe';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { address, openDoe } from './doe-target';
+import { ADDRESS, openDoe } from './doe-target';
 
-const force = true;
+const FORCE = true;
 const unknown = { vendorId: 0x1e98, type: 0x77 };
 let doe: Doe;
 let mailbox: DoeMailbox;
 
 beforeAll(async () => {
   doe = openDoe();
-  const [found] = await doe.mailboxes(address);
+  const [found] = await doe.mailboxes(ADDRESS);
   mailbox = found!;
 });
 
@@ -28,9 +28,9 @@ function dword(value: number): Buffer {
 
 describe('DOE: finding', () => {
   it('the mailbox is found by the address of its function and among all', async () => {
-    expect(mailbox).toMatchObject({ address, offset: 0x190, version: 1 });
+    expect(mailbox).toMatchObject({ address: ADDRESS, offset: 0x190, version: 1 });
     const names = (await doe.mailboxes()).map(({ name }) => name);
-    expect(names).toContain(`${address}+190`);
+    expect(names).toContain(`${ADDRESS}+190`);
     expect(new Set(names).size).toBe(names.length);
   });
 
@@ -46,18 +46,18 @@ describe('DOE: finding', () => {
 
 describe('DOE: discovery', () => {
   it('lists discovery itself and table access', async () => {
-    expect(await mailbox.discover({ force })).toEqual([
+    expect(await mailbox.discover({ force: FORCE })).toEqual([
       { index: 0, vendorId: 0x0001, type: 0, name: 'DOE discovery' },
       { index: 1, vendorId: 0x1e98, type: 2, name: 'CXL table access (CDAT)' },
     ]);
   });
 
   it('past its end answers vendor 0xffff', async () => {
-    expect((await discoverIndex(mailbox, 9, { force })).vendorId).toBe(0xffff);
+    expect((await discoverIndex(mailbox, 9, { force: FORCE })).vendorId).toBe(0xffff);
   });
 
   it('is an exchange like others', async () => {
-    const answer = await mailbox.exchange(discoveryProtocol, dword(1), { force });
+    const answer = await mailbox.exchange(discoveryProtocol, dword(1), { force: FORCE });
     expect(answer.toString('hex')).toBe('981e0200');
   });
 });
@@ -69,46 +69,46 @@ describe('DOE: what a device drops in silence times out and leaves the mailbox i
   ];
   for (const [name, protocol, payload] of rows) {
     it(name, async () => {
-      const call = mailbox.exchange(protocol, payload, { force, timeoutMs: 100 });
+      const call = mailbox.exchange(protocol, payload, { force: FORCE, timeout: 100 });
       await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT' });
       expect(mailbox.phase).toBe('idle');
-      expect(await mailbox.discover({ force })).toHaveLength(2);
+      expect(await mailbox.discover({ force: FORCE })).toHaveLength(2);
     });
   }
 });
 
-describe('DOE: giving up', () => {
+describe('DOE: aborting', () => {
   it('an abort while waiting leaves the mailbox idle', async () => {
     const controller = new AbortController();
     const call = mailbox.exchange(unknown, dword(0), {
-      force,
+      force: FORCE,
       signal: controller.signal,
-      timeoutMs: 60_000,
+      timeout: 60_000,
     });
     setTimeout(() => controller.abort(), 30);
     await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' });
     expect(mailbox.phase).toBe('idle');
-    expect(await mailbox.discover({ force })).toHaveLength(2);
+    expect(await mailbox.discover({ force: FORCE })).toHaveLength(2);
   });
 
-  it('an answer longer than allowed is drained', async () => {
-    const call = mailbox.exchange(tableAccessProtocol, dword(0), { force, maxLength: 4 });
+  it('an answer longer than allowed is read to its end', async () => {
+    const call = mailbox.exchange(tableAccessProtocol, dword(0), { force: FORCE, maxLength: 4 });
     await expect(call).rejects.toMatchObject({ code: 'EOVERFLOW' });
-    expect(await mailbox.discover({ force })).toHaveLength(2);
+    expect(await mailbox.discover({ force: FORCE })).toHaveLength(2);
   });
 
   it('reset() leaves the mailbox idle', async () => {
-    await mailbox.reset({ force });
+    await mailbox.reset({ force: FORCE });
     expect(mailbox.phase).toBe('idle');
-    expect(await mailbox.discover({ force })).toHaveLength(2);
+    expect(await mailbox.discover({ force: FORCE })).toHaveLength(2);
   });
 });
 
 describe('DOE: many callers', () => {
-  it('are answered in turn, each with its own answer', async () => {
+  it('are served one after the other, each with its own answer', async () => {
     const order: number[] = [];
     const calls = Array.from({ length: 30 }, async (_, index) => {
-      const answer = await mailbox.exchange(discoveryProtocol, dword(index % 2), { force });
+      const answer = await mailbox.exchange(discoveryProtocol, dword(index % 2), { force: FORCE });
       expect(answer.readUInt16LE()).toBe(index % 2 === 0 ? 0x0001 : 0x1e98);
       order.push(index);
     });
@@ -118,15 +118,15 @@ describe('DOE: many callers', () => {
 });
 
 describe('DOE: the CDAT', () => {
-  it('an entry that is not there comes empty, as the last', async () => {
+  it('a missing entry is empty and the last one', async () => {
     const request = Buffer.from([0, 0, 0x34, 0x12]);
-    const answer = await mailbox.exchange(tableAccessProtocol, request, { force });
+    const answer = await mailbox.exchange(tableAccessProtocol, request, { force: FORCE });
     expect(answer.toString('hex')).toBe('0000ffff');
   });
 
-  it('is read whole, twice the same, and adds up', async () => {
-    const first = await readCdat(mailbox, { force });
-    const second = await readCdat(mailbox, { force });
+  it('is read completely, twice the same, with a right checksum', async () => {
+    const first = await readCdat(mailbox, { force: FORCE });
+    const second = await readCdat(mailbox, { force: FORCE });
     expect(first.bytes.equals(second.bytes)).toBe(true);
     expect(first.checksumValid).toBe(true);
     expect(first.header.length).toBe(first.bytes.length);

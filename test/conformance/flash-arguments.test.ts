@@ -1,28 +1,11 @@
-import { type CallHeader, type FlashContext, flashFlags, type Lun, openLun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, type FlashTarget, flashTarget } from './flash-target';
+import { type CallHeader, flashFlags, type Lun, openLun } from 'node-cxl/flash';
+import { describe, expect, it } from 'vitest';
+import { codeOf, testTarget } from './flash-target';
 
-// What is EINVAL whatever the call is for: a LUN, a header, a context or a handle that is not good.
+// What makes every call EINVAL: an invalid LUN, header, context or handle.
 describe('every superpipe ioctl', () => {
-  let target: FlashTarget;
+  const target = testTarget();
   let lun: Lun;
-  let contexts: FlashContext[];
-
-  beforeEach(async () => {
-    target = await flashTarget();
-    contexts = [];
-  });
-
-  afterEach(async () => {
-    for (const context of contexts) await context.close();
-    await target.close();
-  });
-
-  async function attach(to: Lun): Promise<FlashContext> {
-    const context = await to.attach();
-    contexts.push(context);
-    return context;
-  }
 
   function withContext(contextId: bigint, rsrcHandle = 0n, header: CallHeader = {}) {
     const own = { contextId, ...header };
@@ -48,7 +31,7 @@ describe('every superpipe ioctl', () => {
     expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
   }
 
-  it('but MANAGE_LUN is EINVAL on a LUN without superpipe', async () => {
+  it('except MANAGE_LUN is EINVAL on a LUN without superpipe', async () => {
     lun = await openLun(target.nodes[0]?.[0] ?? '', { system: target.system });
     await areEinval([...withContext(1n), ...withoutContext()]);
     await lun.close();
@@ -57,7 +40,7 @@ describe('every superpipe ioctl', () => {
   it('is EINVAL with another version, a reserved field or return flags set', async () => {
     lun = await target.lun();
     const wwid = await lun.wwid();
-    const context = await attach(lun);
+    const context = await target.attach(lun);
     const { handle } = await context.openVirtual();
     const flags = flashFlags.disableSuperpipe;
     for (const wrong of [{ version: 1 }, { reserved: 1 }, { returnFlags: 1n }]) {
@@ -67,20 +50,20 @@ describe('every superpipe ioctl', () => {
         lun.call('MANAGE_LUN', { flags, wwid, ...wrong }),
       ]);
     }
-    // None of them did anything.
+    // None of them had an effect.
     expect((await context.openVirtual()).handle).toBe(handle + 1);
   });
 
-  it('with a context is EINVAL when there is none of that id, or it does not reach the LUN', async () => {
+  it('with a context is EINVAL when the id is unknown, or the LUN is not attached to it', async () => {
     lun = await target.lun(0);
     const other = await target.lun(1);
-    const context = await attach(lun);
+    const context = await target.attach(lun);
     const { handle } = await context.openVirtual();
     const { id } = context;
     await areEinval(withContext(id ^ 1n));
-    // The cookie counts as a whole, its low half names the process element.
+    // The whole id is compared; its low half is the process element.
     await areEinval(withContext(id & 0xffff_ffffn));
-    const elsewhere = await attach(other);
+    const elsewhere = await target.attach(other);
     await areEinval(withContext(elsewhere.id));
     await areEinval([
       lun.call('VLUN_CLONE', { contextIdSrc: id, contextIdDst: elsewhere.id }),
@@ -90,10 +73,10 @@ describe('every superpipe ioctl', () => {
     await areEinval(withContext(id, BigInt(handle)));
   });
 
-  it('with a handle is EINVAL when it is not open, or another LUN’s, or past the table', async () => {
+  it('with a handle is EINVAL when it is not open, of another LUN, or past the table', async () => {
     lun = await target.lun(0);
     const other = await target.lun(1);
-    const context = await attach(lun);
+    const context = await target.attach(lun);
     await context.join(other);
     const contextId = context.id;
     const own = await context.openVirtual({ lun });

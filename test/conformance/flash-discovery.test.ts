@@ -1,21 +1,16 @@
 import { type LunInfo, listLuns, openLun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget, lunBlocks } from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { LUN_BLOCKS, testTarget } from './flash-target';
 
 describe('the LUNs of a flash adapter, as sysfs shows them', () => {
-  let target: FlashTarget;
+  const target = testTarget();
   let luns: LunInfo[];
 
   beforeEach(async () => {
-    target = await flashTarget();
     luns = await listLuns(target);
   });
 
-  afterEach(async () => {
-    await target.close();
-  });
-
-  it('have a row for each port, with both nodes of each', () => {
+  it('are listed once for each port, with both nodes', () => {
     expect(luns.map((lun) => lun.port).sort()).toEqual([0, 0, 0, 0, 1, 1]);
     expect(new Set(luns.map((lun) => lun.wwid)).size).toBe(4);
     for (const lun of luns) {
@@ -38,7 +33,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     expect(await modes()).toEqual(all);
   });
 
-  it('take every call on the disk’s node as on the generic one', async () => {
+  it('accept every call on the disk’s node and on the generic one', async () => {
     const { system } = target;
     const about = luns.find(({ generic }) => generic === target.nodes[0]?.[0]);
     const disk = await openLun(about?.block ?? '', { system });
@@ -47,7 +42,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     expect(await disk.wwid()).toEqual(await generic.wwid());
     await disk.enableSuperpipe();
     const context = await disk.attach();
-    expect(context.geometry().blocks).toBe(lunBlocks[0]);
+    expect(context.geometry().blocks).toBe(LUN_BLOCKS[0]);
     const direct = await context.openDirect();
     await direct.blockDevice().write(7, new Uint8Array(4096).fill(0x5d));
     expect((await direct.blockDevice().read(7, 1))[4095]).toBe(0x5d);
@@ -56,7 +51,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     const virtual = await context.openVirtual({ blocks: 1 });
     expect((await virtual.resize(0)).blocks).toBe(0n);
     expect((await context.recover()).reset).toBe(false);
-    // The two nodes are one path: what one made is known on the other.
+    // Both nodes are for the same path: a context made with one is known to the other.
     const rsrcHandle = BigInt(virtual.handle);
     await generic.call('RELEASE', { contextId: context.id, rsrcHandle });
     await context.close();

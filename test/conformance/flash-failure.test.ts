@@ -1,47 +1,33 @@
 import type { AttachOptions, BlockDevice, FlashContext, Lun, Resource } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  chunk,
-  codeOf,
-  commandModes,
-  type FlashTarget,
-  flashTarget,
-  provoke,
-} from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CHUNK, COMMAND_MODES, codeOf, inject, testTarget } from './flash-target';
 
-const size = 4096;
-const watchInterval = 10;
+const SIZE = 4096;
+const WATCH_INTERVAL = 10;
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`an adapter whose reset failed, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode, { rebind: true });
     let lun: Lun;
     let context: FlashContext;
     let resource: Resource;
 
     beforeEach(async () => {
-      target = await flashTarget(mode);
       lun = await target.lun();
     });
 
-    afterEach(async () => {
-      await context.close();
-      await target.close();
-      target.rebind();
-    });
-
     async function attach(options: AttachOptions = {}): Promise<BlockDevice> {
-      context = await lun.attach({ watchInterval, ...options });
-      resource = await context.openVirtual({ blocks: chunk });
+      context = await target.attach(lun, { watchInterval: WATCH_INTERVAL, ...options });
+      resource = await context.openVirtual({ blocks: CHUNK });
       return resource.blockDevice();
     }
 
     function fail(milliseconds = 5): void {
-      provoke(context, 'resetFails', 1);
-      provoke(context, 'errorState', milliseconds);
+      inject(context, 'resetFails', 1);
+      inject(context, 'errorState', milliseconds);
     }
 
-    it('is ENODEV to every call that does not let go', async () => {
+    it('is ENODEV for every call that does not free something', async () => {
       await attach();
       const other = await target.lun(1);
       const contextId = context.id;
@@ -68,10 +54,10 @@ for (const mode of commandModes) {
       const second = await context.openVirtual({ blocks: 1 });
       fail();
       expect(await codeOf(context.recover())).toBe('ENODEV');
-      expect((await resource.resize(2n * chunk)).blocks).toBe(2n * chunk);
+      expect((await resource.resize(2n * CHUNK)).blocks).toBe(2n * CHUNK);
       expect((await resource.resize(0)).blocks).toBe(0n);
       expect(await codeOf(resource.release())).toBe('resolved');
-      // The other one goes with its context, which is held until then.
+      // The other resource is released with its context, which exists until it is closed.
       expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
       expect(second.released).toBe(false);
       const { id } = context;
@@ -81,18 +67,18 @@ for (const mode of commandModes) {
       expect(await codeOf(lun.enableSuperpipe())).toBe('resolved');
     });
 
-    it('fails the commands in flight with its reason, each once, and all later ones', async () => {
+    it('fails the commands in flight with the same error, each once, and all later ones', async () => {
       const device = await attach({ queueDepth: 64 });
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       let settled = 0;
       const codes = [...Array(100).keys()].map((i) =>
-        codeOf(device.write(i, new Uint8Array(size)).finally(() => (settled += 1))),
+        codeOf(device.write(i, new Uint8Array(SIZE)).finally(() => (settled += 1))),
       );
       fail();
       expect(await Promise.all(codes)).toEqual(codes.map(() => 'ENODEV'));
       expect(settled).toBe(100);
       expect(context.statistics).toMatchObject({ completed: 0, failed: 100 });
-      expect(await codeOf(device.write(0, new Uint8Array(size)))).toBe('ENODEV');
+      expect(await codeOf(device.write(0, new Uint8Array(SIZE)))).toBe('ENODEV');
       await device.drained();
     });
   });

@@ -1,13 +1,13 @@
 import { type FlashHost, openFlashHost } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, flashTarget } from './flash-target';
+import { codeOf, testTarget } from './flash-target';
 
 describe('the host ioctls', () => {
+  const target = testTarget();
   let host: FlashHost;
 
   beforeEach(async () => {
-    const { system } = await flashTarget();
-    host = await openFlashHost('/dev/cxlflash/cxlflash0', { system });
+    host = await openFlashHost('/dev/cxlflash/cxlflash0', target);
   });
 
   afterEach(async () => {
@@ -30,7 +30,7 @@ describe('the host ioctls', () => {
     expect(await codeOf(host.createLun(1, 0))).toBe('EIO');
   });
 
-  it('are EINVAL off the ports, the sub-commands and the header', async () => {
+  it('are EINVAL with an invalid port, subcommand or header', async () => {
     expect(await codeOf(host.queryPort(2))).toBe('EINVAL');
     expect(await codeOf(host.queryPort(4))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(host.call('LUN_PROVISION', { subcmd: 4, port: 0 }))).toBe('EINVAL');

@@ -1,20 +1,19 @@
 import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
-  chunk,
+  CHUNK,
+  COMMAND_MODES,
   codeOf,
-  commandModes,
-  type FlashTarget,
-  flashTarget,
-  lunBlocks,
-  provoke,
+  inject,
+  LUN_BLOCKS,
   statusWord,
+  testTarget,
 } from './flash-target';
 
-const size = 4096;
+const SIZE = 4096;
 
 function pattern(seed: number, blocks = 1): Uint8Array {
-  return Uint8Array.from({ length: blocks * size }, (_, i) => (seed + (i >> 9) + i) & 0xff);
+  return Uint8Array.from({ length: blocks * SIZE }, (_, i) => (seed + (i >> 9) + i) & 0xff);
 }
 
 function failure(promise: Promise<unknown>): Promise<CommandError> {
@@ -24,27 +23,18 @@ function failure(promise: Promise<unknown>): Promise<CommandError> {
   );
 }
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`block I/O, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode);
     let context: FlashContext;
 
-    beforeEach(async () => {
-      target = await flashTarget(mode);
-    });
-
-    afterEach(async () => {
-      await context.close();
-      await target.close();
-    });
-
     async function direct(options: AttachOptions = {}, index = 0): Promise<BlockDevice> {
-      context = await (await target.lun(index)).attach(options);
+      context = await target.attach(await target.lun(index), options);
       return (await context.openDirect()).blockDevice();
     }
 
     async function virtual(blocks: bigint, options: AttachOptions = {}): Promise<BlockDevice> {
-      context = await (await target.lun()).attach(options);
+      context = await target.attach(await target.lun(), options);
       return (await context.openVirtual({ blocks })).blockDevice();
     }
 
@@ -62,53 +52,53 @@ for (const mode of commandModes) {
       }
     }
 
-    it('keeps the last block, and refuses the one after it before the AFU sees it', async () => {
+    it('accesses the last block, and refuses the next one before the AFU gets it', async () => {
       const device = await direct();
-      const last = lunBlocks[0] - 1n;
+      const last = LUN_BLOCKS[0] - 1n;
       await device.write(last, pattern(9));
       expect(Buffer.from(await device.read(last, 1)).equals(pattern(9))).toBe(true);
       expect(await codeOf(device.read(last, 2))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(last + 1n, 1))).toBe('ERR_OUT_OF_RANGE');
-      expect(await codeOf(device.write(lunBlocks[0], pattern(1)))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.write(LUN_BLOCKS[0], pattern(1)))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(-1, 1))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(0.5, 1))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.read(0, 0))).toBe('ERR_INVALID_ARG_VALUE');
       expect(context.statistics?.issued).toBe(2);
     });
 
-    it('refuses short, long and misaligned buffers, and what is none', async () => {
+    it('refuses short, long and misaligned buffers, and anything else', async () => {
       const device = await direct();
       for (const length of [0, 1, 4095, 4097]) {
         expect(await codeOf(device.write(0, new Uint8Array(length)))).toBe('ERR_INVALID_ARG_VALUE');
       }
       expect(await codeOf(device.write(0, 'text' as never))).toBe('ERR_INVALID_ARG_TYPE');
-      const memory = target.system.allocate(4 * size);
-      const misaligned = { memory, offset: 8, length: size };
+      const memory = target.system.allocate(4 * SIZE);
+      const misaligned = { memory, offset: 8, length: SIZE };
       expect(await codeOf(device.read(0, misaligned))).toBe('ERR_INVALID_ARG_VALUE');
-      const long = { memory, offset: size, length: 4 * size };
+      const long = { memory, offset: SIZE, length: 4 * SIZE };
       expect(await codeOf(device.read(0, long))).toBe('ERR_OUT_OF_RANGE');
       memory.free({ force: true });
       expect(context.statistics?.issued ?? 0).toBe(0);
     });
 
-    it('moves Memory without a copy, from an offset of 16 bytes on', async () => {
+    it('transfers Memory without a copy, from an offset of 16 bytes on', async () => {
       const device = await direct();
-      const memory = target.system.allocate(3 * size);
+      const memory = target.system.allocate(3 * SIZE);
       const bytes = new Uint8Array(memory.buffer);
       bytes.set(pattern(5), 16);
-      await device.write(40, { memory, offset: 16, length: size });
-      await device.read(40, { memory, offset: 2 * size, length: size });
-      expect(Buffer.from(bytes.subarray(2 * size)).equals(pattern(5))).toBe(true);
+      await device.write(40, { memory, offset: 16, length: SIZE });
+      await device.read(40, { memory, offset: 2 * SIZE, length: SIZE });
+      expect(Buffer.from(bytes.subarray(2 * SIZE)).equals(pattern(5))).toBe(true);
       await context.close();
       memory.free();
     });
 
     it('gathers and scatters', async () => {
       const device = await direct();
-      const memory = target.system.allocate(2 * size);
+      const memory = target.system.allocate(2 * SIZE);
       new Uint8Array(memory.buffer).set(pattern(70, 2));
       await device.writev(100, [pattern(1), memory, pattern(2, 3)]);
-      const parts = [new Uint8Array(4 * size), new Uint8Array(2 * size)];
+      const parts = [new Uint8Array(4 * SIZE), new Uint8Array(2 * SIZE)];
       await device.readv(100, parts);
       const expected = Buffer.concat([pattern(1), pattern(70, 2), pattern(2, 3)]);
       expect(Buffer.concat(parts).equals(expected)).toBe(true);
@@ -116,43 +106,43 @@ for (const mode of commandModes) {
       memory.free();
     });
 
-    it('splits what passes the bounce buffer, and what runs from one chunk into the next', async () => {
-      const device = await virtual(3n * chunk, { bounceBytes: 16384 });
+    it('splits transfers that exceed the bounce buffer or cross a chunk boundary', async () => {
+      const device = await virtual(3n * CHUNK, { bounceBytes: 16384 });
       const data = pattern(11, 30);
-      await device.write(chunk - 13n, data);
-      expect(Buffer.from(await device.read(chunk - 13n, 30)).equals(data)).toBe(true);
-      const memory = target.system.allocate(8 * size);
-      await device.read(chunk - 4n, memory);
-      const expected = data.subarray(9 * size, 17 * size);
+      await device.write(CHUNK - 13n, data);
+      expect(Buffer.from(await device.read(CHUNK - 13n, 30)).equals(data)).toBe(true);
+      const memory = target.system.allocate(8 * SIZE);
+      await device.read(CHUNK - 4n, memory);
+      const expected = data.subarray(9 * SIZE, 17 * SIZE);
       expect(Buffer.from(memory.buffer).equals(expected)).toBe(true);
       await context.close();
       memory.free();
     });
 
-    it('has more in flight than the AFU has room for, none lost and none mixed up', async () => {
-      const device = await virtual(chunk, { queueDepth: 300 });
+    it('completes more commands than the AFU has room for, each with its own data', async () => {
+      const device = await virtual(CHUNK, { queueDepth: 300 });
       const count = 700;
       await Promise.all([...Array(count).keys()].map((i) => device.write(i, pattern(i))));
       const blocks = await Promise.all([...Array(count).keys()].map((i) => device.read(i, 1)));
       expect(blocks.every((block, i) => Buffer.from(block).equals(pattern(i)))).toBe(true);
       expect(context.statistics?.completed).toBe(2 * count);
-      expect(device.statistics.bytesWritten).toBe(count * size);
+      expect(device.statistics.bytesWritten).toBe(count * SIZE);
     });
 
-    it('issues no more than the queue is deep, and than the AFU has room for', async () => {
-      const device = await virtual(chunk, { queueDepth: 200, completion: 'poll' });
-      provoke(context, 'hold', 1);
+    it('issues no more commands than the queue depth and the AFU’s room allow', async () => {
+      const device = await virtual(CHUNK, { queueDepth: 200, completion: 'poll' });
+      inject(context, 'hold', 1);
       const writes = [...Array(400).keys()].map((i) => device.write(i, pattern(i)));
-      // Room is what the AFU says; the submission ring has as much as the queue is deep.
-      expect(context.statistics?.mostInFlight).toBe(mode === 'sq' ? 200 : 128);
-      provoke(context, 'hold', 0);
+      // cmd_room limits IOARRIN mode; the submission ring has as many entries as the queue depth.
+      expect(context.statistics?.maxInFlight).toBe(mode === 'sq' ? 200 : 128);
+      inject(context, 'hold', 0);
       await Promise.all(writes);
       expect(context.statistics?.completed).toBe(400);
     });
 
     it('keeps the resources of a context apart', async () => {
       const lun = await target.lun();
-      context = await lun.attach();
+      context = await target.attach(lun);
       const first = (await context.openVirtual({ blocks: 1 })).blockDevice();
       const second = (await context.openVirtual({ blocks: 1 })).blockDevice();
       await Promise.all([first.write(0, pattern(1)), second.write(0, pattern(2))]);
@@ -166,15 +156,15 @@ for (const mode of commandModes) {
       await device.write(200, pattern(1, 3));
       await device.unmap(201, 1);
       const blocks = await device.read(200, 3);
-      const expected = pattern(1, 3).fill(0, size, 2 * size);
+      const expected = pattern(1, 3).fill(0, SIZE, 2 * SIZE);
       expect(Buffer.from(blocks).equals(expected)).toBe(true);
     });
 
-    it('refuses to unmap nothing, and past the end', async () => {
+    it('refuses to unmap 0 blocks, and past the end', async () => {
       const device = await direct();
       expect(await codeOf(device.unmap(0, 0))).toBe('ERR_OUT_OF_RANGE');
-      expect(await codeOf(device.unmap(lunBlocks[0] - 1n, 2))).toBe('ERR_OUT_OF_RANGE');
-      expect(await codeOf(device.unmap(lunBlocks[0], 1))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.unmap(LUN_BLOCKS[0] - 1n, 2))).toBe('ERR_OUT_OF_RANGE');
+      expect(await codeOf(device.unmap(LUN_BLOCKS[0], 1))).toBe('ERR_OUT_OF_RANGE');
       expect(await codeOf(device.unmap(-1n, 1))).toBe('ERR_OUT_OF_RANGE');
       expect(context.statistics?.issued ?? 0).toBe(0);
     });
@@ -201,14 +191,14 @@ for (const mode of commandModes) {
       ),
     ] as const;
 
-    it('retries what may be retried, counts the attempts, and gives up', async () => {
+    it('retries temporary failures, counts the attempts, and stops after `retries`', async () => {
       const device = await direct({ retries: 3 });
       for (const [, codes, extra] of retried) {
         const before = context.statistics?.issued ?? 0;
-        provoke(context, 'status', extra, statusWord(codes), 2);
+        inject(context, 'status', extra, statusWord(codes), 2);
         await device.read(0, 1);
         expect((context.statistics?.issued ?? 0) - before).toBe(3);
-        provoke(context, 'status', extra, statusWord(codes), 4);
+        inject(context, 'status', extra, statusWord(codes), 4);
         const error = await failure(device.read(0, 1));
         expect(error.attempts).toBe(4);
         expect(error.message).toContain('after 4 attempts');
@@ -236,7 +226,7 @@ for (const mode of commandModes) {
     it('reports hard errors at once', async () => {
       const device = await direct();
       for (const [code, codes] of hard) {
-        provoke(context, 'status', 0, statusWord(codes));
+        inject(context, 'status', 0, statusWord(codes));
         const error = await failure(device.read(0, 1));
         expect([error.code, error.attempts, codes]).toEqual([code, 1, codes]);
       }
@@ -244,55 +234,55 @@ for (const mode of commandModes) {
       await device.read(0, 1);
     });
 
-    it('decodes sense data into the error, and takes a recovered error for a success', async () => {
+    it('decodes sense data into the error; a recovered error is a success', async () => {
       const device = await direct();
       const check = statusWord({ flags: 0x80, scsi: 0x02 });
-      provoke(context, 'status', 0x031100, check);
+      inject(context, 'status', 0x031100, check);
       const error = await failure(device.read(0, 1));
       expect(error.code).toBe('EIO');
       expect(error.sense).toMatchObject({ key: 'medium-error', code: 0x11, qualifier: 0 });
       expect(error.message).toContain('unrecovered read error');
-      provoke(context, 'status', 0x062a09, check);
+      inject(context, 'status', 0x062a09, check);
       const attention = await failure(device.read(0, 1));
       expect(attention.sense?.meaning).toBe('capacity data has changed');
       expect(attention.message).toContain('verify()');
       expect(await device.resource.verify(attention.sense)).toBe(false);
-      provoke(context, 'status', 0x010000, check);
+      inject(context, 'status', 0x010000, check);
       await device.read(0, 1);
     });
 
-    it('passes the LUN’s own refusal on when it has shrunk unnoticed', async () => {
+    it('reports the LUN’s error when it has shrunk unnoticed', async () => {
       const device = await direct({}, 2);
-      provoke(context, 'capacity', 2, 500n);
+      inject(context, 'capacity', 2, 500n);
       const error = await failure(device.read(600, 1));
       expect(error.sense).toMatchObject({ key: 'illegal-request', code: 0x21 });
-      provoke(context, 'capacity', 2, 1000n);
+      inject(context, 'capacity', 2, 1000n);
     });
 
-    it('goes on over the other port, and reports when none is left', async () => {
+    it('uses the other port when one fails, and reports when none is left', async () => {
       await target.lun(0, 1);
       const device = await virtual(1n);
-      provoke(context, 'ports', 0b10);
+      inject(context, 'ports', 0b10);
       await device.write(0, pattern(8));
-      provoke(context, 'ports', 0);
+      inject(context, 'ports', 0);
       const error = await failure(device.read(0, 1));
       expect(error.status.afuCode).toBe(0x20);
       expect(error.message).toContain('no port');
-      provoke(context, 'ports', 0b11);
+      inject(context, 'ports', 0b11);
       expect((await device.read(0, 1))[0]).toBe(8);
     });
 
-    it('rejects at once on abort; the command completes all the same', async () => {
+    it('rejects at once on abort; the command still completes', async () => {
       const device = await direct({ completion: 'poll' });
-      provoke(context, 'hold', 1);
-      const memory = target.system.allocate(size);
+      inject(context, 'hold', 1);
+      const memory = target.system.allocate(SIZE);
       new Uint8Array(memory.buffer).set(pattern(6));
       const controller = new AbortController();
       const write = device.write(7, memory, { signal: controller.signal });
       const code = codeOf(write);
       controller.abort();
       expect(await code).toBe('ABORT_ERR');
-      provoke(context, 'hold', 0);
+      inject(context, 'hold', 0);
       await device.drained();
       expect((await device.read(7, 1))[0]).toBe(6);
       expect(await codeOf(device.read(0, 1, { signal: AbortSignal.abort() }))).toBe('ABORT_ERR');
@@ -300,13 +290,13 @@ for (const mode of commandModes) {
       memory.free();
     });
 
-    it('one signal ends twenty commands, and Node warns of no leak', async () => {
+    it('one signal aborts twenty commands, without a leak warning of Node', async () => {
       const warnings: string[] = [];
       const onWarning = (warning: Error) => warnings.push(warning.message);
       process.on('warning', onWarning);
       try {
         const device = await direct();
-        provoke(context, 'hold', 1);
+        inject(context, 'hold', 1);
         const controller = new AbortController();
         const { signal } = controller;
         const reads = Array.from({ length: 20 }, (_, lba) =>
@@ -316,7 +306,7 @@ for (const mode of commandModes) {
         controller.abort();
         const names = (await Promise.all(reads)).map(({ name }) => name);
         expect(new Set(names)).toEqual(new Set(['AbortError']));
-        provoke(context, 'hold', 0);
+        inject(context, 'hold', 0);
         await device.drained();
         expect(warnings).toEqual([]);
       } finally {
@@ -326,23 +316,23 @@ for (const mode of commandModes) {
 
     it('drops an aborted command that was not issued', async () => {
       const device = await direct({ queueDepth: 1, completion: 'poll' });
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const first = device.write(0, pattern(1));
       const controller = new AbortController();
       const second = codeOf(device.write(0, pattern(2), { signal: controller.signal }));
       controller.abort();
       expect(await second).toBe('ABORT_ERR');
-      provoke(context, 'hold', 0);
+      inject(context, 'hold', 0);
       await first;
       await device.drained();
       expect((await device.read(0, 1))[0]).toBe(1);
       expect(context.statistics?.issued).toBe(2);
     });
 
-    it('settles every command when the context is closed under them, each once', async () => {
+    it('settles every command once when the context is closed', async () => {
       const device = await direct({ queueDepth: 16 });
       await device.write(0, pattern(1));
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const settled: number[] = [];
       const codes = [...Array(40).keys()].map((i) =>
         codeOf(device.write(i, pattern(i)).finally(() => settled.push(i))),
@@ -354,27 +344,27 @@ for (const mode of commandModes) {
       expect(settled.length).toBe(40);
       expect(new Set(settled).size).toBe(40);
       expect(page.mapped).toBe(false);
-      context = await (await target.lun(1)).attach();
-      provoke(context, 'hold', 0);
+      context = await target.attach(await target.lun(1));
+      inject(context, 'hold', 0);
     });
 
-    it('settles commands of a LUN that is detached under them', async () => {
+    it('settles the commands of a LUN that is detached', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
-      context = await lun.attach();
+      context = await target.attach(lun);
       await context.join(other);
       const device = (await context.openDirect(other)).blockDevice();
       const kept = (await context.openDirect(lun)).blockDevice();
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const codes = [0, 1, 2].map((i) => codeOf(device.read(i, 1)));
       const fine = kept.read(0, 1);
       await context.detach(other);
-      provoke(context, 'hold', 0);
-      // The handle table no longer has the entry: the AFU says so.
+      inject(context, 'hold', 0);
+      // The handle table no longer has the entry, which the AFU reports.
       expect(await Promise.all(codes)).toEqual(['EINVAL', 'EINVAL', 'EINVAL']);
       await fine;
     });
 
-    it('is an ordinary context besides: its events and registers are the program’s', async () => {
+    it('leaves events and registers of the context to the program', async () => {
       const device = await direct({ completion: 'poll' });
       const interrupt = context.context.waitForInterrupt(2, { timeout: 10_000 });
       await device.read(0, 1);
@@ -385,7 +375,7 @@ for (const mode of commandModes) {
       second.unmap();
     });
 
-    it('goes on, more slowly, while somebody else reads the events', async () => {
+    it('finds completions every watchInterval while the program reads the events', async () => {
       const device = await direct({ watchInterval: 5 });
       const controller = new AbortController();
       const other = codeOf(context.context.waitForInterrupt(4, { signal: controller.signal }));
@@ -396,10 +386,10 @@ for (const mode of commandModes) {
       await device.read(0, 1);
     });
 
-    it('fails what is in flight when the AFU cannot answer any more', async () => {
+    it('fails the commands in flight when the AFU cannot write responses', async () => {
       const device = await direct();
       await device.read(0, 1);
-      // A response ring that nothing is behind.
+      // A response ring at an address without memory.
       context.registers.write64(0x28, 0x10000n);
       context.registers.write64(0x30, 0x10ff8n);
       const error = await failure(device.read(0, 1));
@@ -408,7 +398,7 @@ for (const mode of commandModes) {
       expect(await codeOf(device.read(0, 1))).toBe('EREMOTEIO');
     });
 
-    it('refuses a resource after its release, and after the context’s end', async () => {
+    it('refuses a resource after its release, and after the context was closed', async () => {
       const device = await direct();
       await device.resource.release();
       await device.resource.release();

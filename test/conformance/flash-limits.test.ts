@@ -1,35 +1,29 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { codeOf, inject, testTarget } from './flash-target';
 
-/** What the driver and the adapter have. */
-const mostContexts = 512;
-const interrupts = 2037;
-const timeout = 120_000;
+/** Limits of the driver and the adapter. */
+const MAX_CONTEXTS = 512;
+const INTERRUPTS = 2037;
+const TIMEOUT = 120_000;
 
-describe('what there is no more of', { timeout }, () => {
-  let target: FlashTarget;
+describe('an exhausted limit', { timeout: TIMEOUT }, () => {
+  const target = testTarget();
   let lun: Lun;
   let contexts: FlashContext[];
 
   beforeEach(async () => {
-    target = await flashTarget();
     lun = await target.lun();
     contexts = [];
   });
 
-  afterEach(async () => {
-    for (const context of contexts) await context.close();
-    await target.close();
-  });
-
   async function attach(options = {}): Promise<FlashContext> {
-    const context = await lun.attach(options);
+    const context = await target.attach(lun, options);
     contexts.push(context);
     return context;
   }
 
-  it('is EMFILE: handles of virtual LUNs, as many as entries in a page', async () => {
+  it('is EMFILE for handles of virtual LUNs: as many as a page has entries', async () => {
     const context = await attach();
     const contextId = context.id;
     const entries = target.system.pageSize / 16;
@@ -42,44 +36,44 @@ describe('what there is no more of', { timeout }, () => {
     expect((await context.openVirtual()).handle).toBe(0);
   });
 
-  it('is ENODEV: contexts; and one that waits for its recovery keeps its place', async () => {
-    // Two interrupts each is what the AFU asks for, and leaves enough of those.
-    while (contexts.length < mostContexts) await attach({ interrupts: 2 });
+  it('is ENODEV for contexts; one that waits for its recovery still counts', async () => {
+    // Two interrupts each is the AFU's minimum, so that interrupts are not the limit.
+    while (contexts.length < MAX_CONTEXTS) await attach({ interrupts: 2 });
     expect(await codeOf(lun.attach({ interrupts: 2 }))).toBe('ENODEV');
     const [first, second] = contexts as [FlashContext, FlashContext];
-    provoke(first, 'errorState', 5);
+    inject(first, 'errorState', 5);
     expect(await codeOf(first.recover())).toBe('ENODEV');
     await second.close();
     expect((await first.recover()).reset).toBe(true);
-    // The descriptor that the recovery replaced gave its context back.
+    // Closing the descriptor that the recovery replaced has freed its context.
     const other = await lun.attach({ interrupts: 2 });
     expect(other.isHealthy()).toBe(true);
     await other.close();
   });
 
-  it('is ENOSPC: interrupts', async () => {
-    const most = Math.floor(interrupts / 4);
+  it('is ENOSPC for interrupts', async () => {
+    const most = Math.floor(INTERRUPTS / 4);
     while (contexts.length < most) await attach({ interrupts: 4 });
     expect(await codeOf(lun.attach({ interrupts: 4 }))).toBe('ENOSPC');
     await contexts[0]?.close();
     expect(await codeOf(attach({ interrupts: 4 }))).toBe('resolved');
   });
 
-  it('is ENODEV: a capacity, while none is known and none can be read', async () => {
+  it('is ENODEV for a capacity that is unknown and cannot be read', async () => {
     const small = await target.lun(2);
     const context = await attach();
     await context.join(small);
     const resource = await context.openDirect(small);
-    // One block has the last LBA 0, which the driver takes for none known.
+    // The last LBA of one block is 0, which means unknown to the driver.
     const attention = new Uint8Array(18);
     attention.set([0x70, 0, 6, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x2a]);
-    provoke(context, 'capacity', 2, 1n);
+    inject(context, 'capacity', 2, 1n);
     await resource.verify(attention);
     expect(resource.blocks).toBe(1n);
-    provoke(context, 'unreadable', 2, 1n);
+    inject(context, 'unreadable', 2, 1n);
     expect(await codeOf(small.attach())).toBe('ENODEV');
-    provoke(context, 'unreadable', 2, 0n);
-    provoke(context, 'capacity', 2, 1000n);
+    inject(context, 'unreadable', 2, 0n);
+    inject(context, 'capacity', 2, 1000n);
     const second = await small.attach();
     expect(second.geometry().blocks).toBe(1000n);
     await second.close();

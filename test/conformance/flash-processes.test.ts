@@ -1,41 +1,23 @@
 import { type AttachOptions, type FlashContext, flashFlags, type Lun } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  chunk,
-  codeOf,
-  commandModes,
-  type FlashTarget,
-  flashTarget,
-  lunBlocks,
-  provoke,
-} from './flash-target';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 import type { FlashChild } from './support/flash-child';
 
-const chunks = lunBlocks[0] / chunk;
+const CHUNKS = LUN_BLOCKS[0] / CHUNK;
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`two processes on a flash adapter, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode);
     let lun: Lun;
     let child: FlashChild;
-    let contexts: FlashContext[];
 
     beforeEach(async () => {
-      target = await flashTarget(mode);
       lun = await target.lun();
       child = await target.child();
-      contexts = [];
     });
 
-    afterEach(async () => {
-      for (const context of contexts) await context.close();
-      await target.close();
-    });
-
-    async function attach(options: AttachOptions = {}): Promise<FlashContext> {
-      const context = await lun.attach({ watchInterval: 10, ...options });
-      contexts.push(context);
-      return context;
+    function attach(options: AttachOptions = {}): Promise<FlashContext> {
+      return target.attach(lun, { watchInterval: 10, ...options });
     }
 
     function block(value: number): Uint8Array {
@@ -43,7 +25,7 @@ for (const mode of commandModes) {
     }
 
     describe('share it', () => {
-      it('but no process element, and no token: every call with the other’s is EINVAL', async () => {
+      it('except contexts: every call with the other’s id is EINVAL', async () => {
         const context = await attach();
         const resource = await context.openVirtual({ blocks: 1n });
         await child.attach();
@@ -61,16 +43,16 @@ for (const mode of commandModes) {
           child.call('DETACH', { contextId }),
         ];
         expect(await Promise.all(calls.map(codeOf))).toEqual(calls.map(() => 'EINVAL'));
-        // The parent has lost nothing by it, and cannot use what is the child's either.
+        // The parent still has its resources, and cannot use the child's either.
         expect(await resource.verify()).toBe(false);
-        expect(resource.blocks).toBe(chunk);
+        expect(resource.blocks).toBe(CHUNK);
         const { contextId: childs } = await child.token();
         const its = BigInt(`0x${childs}`);
         expect(BigInt.asUintN(32, its)).not.toBe(BigInt.asUintN(32, contextId));
         expect(await codeOf(lun.call('DETACH', { contextId: its }))).toBe('EINVAL');
       });
 
-      it('with one mode a LUN, and superpipe while either has a resource', async () => {
+      it('with one mode for each LUN, and superpipe while either has a resource', async () => {
         await child.attach();
         const opened = await child.openDirect();
         const context = await attach();
@@ -82,18 +64,18 @@ for (const mode of commandModes) {
         expect(await codeOf(context.openVirtual())).toBe('resolved');
       });
 
-      it('with one store of chunks: ENOSPC for one is what the other has', async () => {
+      it('with the same chunks: ENOSPC for one while the other has them', async () => {
         await child.attach();
-        const first = await child.openVirtual({ blocks: lunBlocks[0] - chunk });
+        const first = await child.openVirtual({ blocks: LUN_BLOCKS[0] - CHUNK });
         const context = await attach();
-        const rest = await context.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest.blocks).toBe(chunk);
-        expect(await codeOf(child.resize(first.handle, lunBlocks[0]))).toBe('ENOSPC');
+        const rest = await context.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest.blocks).toBe(CHUNK);
+        expect(await codeOf(child.resize(first.handle, LUN_BLOCKS[0]))).toBe('ENOSPC');
         await child.close();
-        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('with one medium: what one wrote the other reads', async () => {
+      it('with the same data: what one wrote the other reads', async () => {
         await child.attach();
         const { handle } = await child.openDirect();
         const device = (await (await attach()).openDirect()).blockDevice();
@@ -105,15 +87,15 @@ for (const mode of commandModes) {
         expect(await child.read(handle, 77, 2)).toEqual([0, 6]);
       });
 
-      it('with one reset: it reaches the other’s context, which recovers by itself', async () => {
+      it('with the same resets: the other’s context is reset too and recovers by itself', async () => {
         await child.attach({ watchInterval: 10 });
         const { handle } = await child.openVirtual({ blocks: 10 });
         await child.write(handle, 1, 1);
         const context = await attach();
         const before = (await child.token()).contextId;
         expect(await child.isHealthy()).toBe(true);
-        provoke(context, 'errorState', 100);
-        // The child's mapping follows when its device next looks.
+        inject(context, 'errorState', 100);
+        // The child's mapping is invalid once its simulated device has noticed.
         for (let turn = 0; turn < 1000 && (await child.isHealthy()); turn += 1);
         expect(await child.isHealthy()).toBe(false);
         const [own, its] = await Promise.all([context.recover(), child.recover()]);
@@ -126,29 +108,29 @@ for (const mode of commandModes) {
     });
 
     describe('VLUN_CLONE', () => {
-      it('gives the child the same handles and blocks, each process its own', async () => {
+      it('gives the child the same handles and blocks, which it resizes independently', async () => {
         const context = await attach();
         const gap = await context.openVirtual();
-        const resource = await context.openVirtual({ blocks: 2n * chunk });
+        const resource = await context.openVirtual({ blocks: 2n * CHUNK });
         await gap.release();
         const device = resource.blockDevice();
-        await device.write(chunk + 1n, block(1));
+        await device.write(CHUNK + 1n, block(1));
         await child.attach();
         const clones = await child.cloneFrom(context.cloneToken());
-        expect(clones).toEqual([{ handle: resource.handle, blocks: 2n * chunk }]);
-        expect(await child.read(resource.handle, chunk + 1n)).toEqual([1]);
-        await child.write(resource.handle, chunk + 1n, 2);
-        expect((await device.read(chunk + 1n, 1))[0]).toBe(2);
-        // What one grows by is its own.
-        expect(await child.resize(resource.handle, 3n * chunk)).toBe(3n * chunk);
+        expect(clones).toEqual([{ handle: resource.handle, blocks: 2n * CHUNK }]);
+        expect(await child.read(resource.handle, CHUNK + 1n)).toEqual([1]);
+        await child.write(resource.handle, CHUNK + 1n, 2);
+        expect((await device.read(CHUNK + 1n, 1))[0]).toBe(2);
+        // Blocks that one process adds belong to it alone.
+        expect(await child.resize(resource.handle, 3n * CHUNK)).toBe(3n * CHUNK);
         expect(await resource.verify()).toBe(false);
-        expect(await codeOf(device.read(2n * chunk, 1))).toBe('ERR_OUT_OF_RANGE');
-        expect((await context.openVirtual({ blocks: lunBlocks[0] })).blocks).toBe(
-          (chunks - 3n) * chunk,
+        expect(await codeOf(device.read(2n * CHUNK, 1))).toBe('ERR_OUT_OF_RANGE');
+        expect((await context.openVirtual({ blocks: LUN_BLOCKS[0] })).blocks).toBe(
+          (CHUNKS - 3n) * CHUNK,
         );
       });
 
-      it('leaves each its commands in flight, at the same time', async () => {
+      it('works while both have commands in flight', async () => {
         const context = await attach();
         const resource = await context.openVirtual({ blocks: 1n });
         await child.attach();
@@ -165,35 +147,35 @@ for (const mode of commandModes) {
         expect(expected.map((_, lba) => bytes[lba * 4096])).toEqual(expected);
       });
 
-      it('holds the chunks until both have let go, the parent first', async () => {
+      it('keeps the chunks until both have released them, the parent first', async () => {
         const context = await attach();
-        await context.openVirtual({ blocks: 2n * chunk });
+        await context.openVirtual({ blocks: 2n * CHUNK });
         await child.attach();
         await child.cloneFrom(context.cloneToken());
         await context.close();
         const other = await attach();
-        const rest = await other.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest.blocks).toBe((chunks - 2n) * chunk);
+        const rest = await other.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest.blocks).toBe((CHUNKS - 2n) * CHUNK);
         await child.close();
-        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('holds the chunks until both have let go, the child first', async () => {
+      it('keeps the chunks until both have released them, the child first', async () => {
         const context = await attach();
-        const resource = await context.openVirtual({ blocks: 2n * chunk });
-        await resource.blockDevice().write(chunk, block(4));
+        const resource = await context.openVirtual({ blocks: 2n * CHUNK });
+        await resource.blockDevice().write(CHUNK, block(4));
         await child.attach();
         await child.cloneFrom(context.cloneToken());
         await child.close();
         const other = await attach();
-        const rest = await other.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest.blocks).toBe((chunks - 2n) * chunk);
-        expect((await resource.blockDevice().read(chunk, 1))[0]).toBe(4);
+        const rest = await other.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest.blocks).toBe((CHUNKS - 2n) * CHUNK);
+        expect((await resource.blockDevice().read(CHUNK, 1))[0]).toBe(4);
         await resource.release();
-        expect((await rest.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('scrubs only with the last: not what the other still has', async () => {
+      it('overwrites blocks only when the last process releases them', async () => {
         const context = await attach();
         const resource = await context.openVirtual({ blocks: 1n, writeSame: true });
         await resource.blockDevice().write(9, block(7));
@@ -202,17 +184,17 @@ for (const mode of commandModes) {
         await resource.release();
         expect(await child.read(resource.handle, 9)).toEqual([7]);
         await child.close();
-        // Alone again, it is scrubbed.
-        const device = await context.openVirtual({ blocks: lunBlocks[0], writeSame: true });
+        // The last user: it is overwritten.
+        const device = await context.openVirtual({ blocks: LUN_BLOCKS[0], writeSame: true });
         await device.blockDevice().write(9, block(8));
         await device.release();
-        const after = (await context.openVirtual({ blocks: lunBlocks[0] })).blockDevice();
-        for (let at = 0n; at < chunks; at += 1n) {
-          expect((await after.read(at * chunk + 9n, 1))[0]).toBe(0);
+        const after = (await context.openVirtual({ blocks: LUN_BLOCKS[0] })).blockDevice();
+        for (let at = 0n; at < CHUNKS; at += 1n) {
+          expect((await after.read(at * CHUNK + 9n, 1))[0]).toBe(0);
         }
       });
 
-      it('gives no more than both may: permissions are those of parent and child', async () => {
+      it('gives the permissions that both parent and child have', async () => {
         const context = await attach({ access: 'read' });
         const { handle } = await context.openVirtual({ blocks: 1n });
         await child.attach({ access: 'read-write' });
@@ -222,25 +204,25 @@ for (const mode of commandModes) {
         expect(await child.read(handle, 0)).toEqual([0]);
       });
 
-      it('is tried again when the AFU is slow, which leaves the child’s context fresh', async () => {
+      it('is retried when the AFU is slow, which leaves the child’s context without resources', async () => {
         const context = await attach();
         const first = await context.openVirtual({ blocks: 1n });
         const resource = await context.openVirtual({ blocks: 1n });
         const contextIdDst = await child.attach();
-        provoke(context, 'slowSync', 0, 0n, 2);
+        inject(context, 'slowSync', 0, 0n, 2);
         const contextIdSrc = context.id;
         expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc, contextIdDst }))).toBe(
           'EAGAIN',
         );
         const clones = await child.cloneFrom(context.cloneToken());
-        expect(clones.map((clone) => clone.blocks)).toEqual([chunk, chunk]);
+        expect(clones.map((clone) => clone.blocks)).toEqual([CHUNK, CHUNK]);
         await child.close();
-        // What the attempts that failed had counted is not lost.
+        // The references that the failed attempts counted are not lost.
         await first.release();
-        expect((await resource.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+        expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('is for a child with a fresh context: the library says so before the driver', async () => {
+      it('needs a child with a context without resources: checked before the ioctl', async () => {
         const context = await attach();
         await context.openVirtual({ blocks: 1n });
         const sibling = await target.child();
@@ -257,7 +239,7 @@ for (const mode of commandModes) {
         expect(await codeOf(child.cloneFrom({} as never))).toBe('ERR_INVALID_ARG_TYPE');
       });
 
-      it('is EINVAL: itself, not fresh, a sibling’s, gone, in error, direct', async () => {
+      it('is EINVAL from itself, a sibling or a closed context, into one with resources, in error, for a direct LUN', async () => {
         const context = await attach();
         await context.openVirtual({ blocks: 1n });
         const contextIdDst = await child.attach();
@@ -279,7 +261,7 @@ for (const mode of commandModes) {
         expect(await codeOf(child.call('VLUN_CLONE', { contextIdSrc: id, ...second }))).toBe(
           'EINVAL',
         );
-        // The sibling holds the LUN in virtual mode until here.
+        // The sibling keeps the LUN in virtual mode up to this point.
         await sibling.close();
         const direct = await attach();
         await direct.openDirect();
@@ -287,11 +269,11 @@ for (const mode of commandModes) {
         expect(await codeOf(wrongMode)).toBe('EINVAL');
       });
 
-      it('makes the parent’s other LUNs the child’s, even with nothing to clone', async () => {
+      it('attaches the parent’s other LUNs to the child, even with nothing to clone', async () => {
         const second = await target.lun(1);
         const context = await attach();
         await context.join(second);
-        // Someone has the LUN in virtual mode, without which nothing can be cloned.
+        // Another context keeps the LUN in virtual mode, which cloning needs.
         await (await attach()).openVirtual();
         const contextId = await child.attach();
         await child.open(target.nodes[1]?.[0] ?? '');
@@ -303,24 +285,24 @@ for (const mode of commandModes) {
         expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('resolved');
         await child.open(target.nodes[1]?.[0] ?? '');
         const { rsrcHandle } = await onSecond();
-        // A clone holds no reference for the LUN: the last detach would leave this one behind.
+        // A clone has no reference to the LUN: the last detach would leave this resource open.
         await child.call('RELEASE', { contextId, rsrcHandle });
       });
 
-      it('is EIO, and nothing done, where another LUN’s chunks are none of this one', async () => {
+      it('is EIO without effect where the parent’s chunks are of another LUN', async () => {
         const second = await target.lun(1);
         const context = await attach();
         await context.join(second);
         await context.openVirtual({ lun, blocks: 1n });
-        await context.openVirtual({ lun: second, blocks: 2n * chunk });
+        await context.openVirtual({ lun: second, blocks: 2n * CHUNK });
         const contextIdDst = await child.attach();
         const clone = { contextIdSrc: context.id, contextIdDst };
-        // The driver looks all chunks up in the LUN that it was called on.
+        // The driver looks up all chunks in the LUN of the ioctl.
         expect(await codeOf(child.call('VLUN_CLONE', clone))).toBe('EIO');
-        const rest = await child.openVirtual({ blocks: lunBlocks[0] });
-        expect(rest).toEqual({ handle: 0, blocks: lunBlocks[0] - chunk });
+        const rest = await child.openVirtual({ blocks: LUN_BLOCKS[0] });
+        expect(rest).toEqual({ handle: 0, blocks: LUN_BLOCKS[0] - CHUNK });
         await context.close();
-        expect(await child.resize(rest.handle, lunBlocks[0])).toBe(lunBlocks[0]);
+        expect(await child.resize(rest.handle, LUN_BLOCKS[0])).toBe(LUN_BLOCKS[0]);
       });
     });
   });

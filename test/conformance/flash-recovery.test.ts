@@ -1,42 +1,33 @@
 import type { BlockDevice, FlashContext } from 'node-cxl/flash';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, commandModes, type FlashTarget, flashTarget, provoke } from './flash-target';
+import { describe, expect, it } from 'vitest';
+import { ALL_ONES_64 } from '../../lib/shared/all-ones';
+import { COMMAND_MODES, codeOf, inject, testTarget } from './flash-target';
 
-const size = 4096;
-const allOnes = (1n << 64n) - 1n;
+const SIZE = 4096;
 
 function block(round: number, index: number): Uint8Array {
-  const bytes = new Uint8Array(size).fill(index);
+  const bytes = new Uint8Array(SIZE).fill(index);
   new DataView(bytes.buffer).setUint32(0, round);
   return bytes;
 }
 
-for (const mode of commandModes) {
+for (const mode of COMMAND_MODES) {
   describe(`recovery, ${mode} mode`, () => {
-    let target: FlashTarget;
+    const target = testTarget(mode);
     let context: FlashContext;
 
-    beforeEach(async () => {
-      target = await flashTarget(mode);
-    });
-
-    afterEach(async () => {
-      await context.close();
-      await target.close();
-    });
-
     async function device(options = {}): Promise<BlockDevice> {
-      context = await (await target.lun()).attach({ watchInterval: 10, ...options });
+      context = await target.attach(await target.lun(), { watchInterval: 10, ...options });
       return (await context.openVirtual({ blocks: 1000 })).blockDevice();
     }
 
-    it('shows all ones, and recover() swaps descriptor, mapping and id', async () => {
+    it('registers read as all ones; recover() replaces descriptor, mapping and id', async () => {
       const disk = await device();
       await disk.write(3, block(1, 3));
       const { id, registers: page, context: plain } = context;
       expect(context.isHealthy()).toBe(true);
-      provoke(context, 'errorState', 30);
-      expect(page.read64(0)).toBe(allOnes);
+      inject(context, 'errorState', 30);
+      expect(page.read64(0)).toBe(ALL_ONES_64);
       expect(context.isHealthy()).toBe(false);
       const recovery = await context.recover();
       expect(recovery).toMatchObject({ reset: true, previousId: id, id: context.id });
@@ -48,9 +39,9 @@ for (const mode of commandModes) {
       expect(Buffer.from(await disk.read(3, 1)).equals(block(1, 3))).toBe(true);
     });
 
-    it('is one for those who ask at once, and nothing the second time', async () => {
+    it('is shared by concurrent calls; a second call does nothing', async () => {
       await device();
-      provoke(context, 'errorState', 20);
+      inject(context, 'errorState', 20);
       const [one, two] = await Promise.all([context.recover(), context.recover()]);
       expect(one).toBe(two);
       expect((await context.recover()).reset).toBe(false);
@@ -58,18 +49,18 @@ for (const mode of commandModes) {
 
     it('makes other calls wait until the reset is over', async () => {
       await device();
-      provoke(context, 'errorState', 30);
+      inject(context, 'errorState', 30);
       const lun = await target.lun(1);
       const other = await lun.attach();
       expect(other.isHealthy()).toBe(true);
       await other.close();
     });
 
-    it('lets MANAGE_LUN pass meanwhile, and no other call', async () => {
+    it('blocks every call except MANAGE_LUN until the reset is over', async () => {
       await device();
       const [lun, other] = [await target.lun(0), await target.lun(1)];
       const order: string[] = [];
-      provoke(context, 'errorState', 500);
+      inject(context, 'errorState', 500);
       const waiting = other.attach().finally(() => order.push('ATTACH'));
       const release = lun
         .call('RELEASE', { contextId: context.id, rsrcHandle: 0n })
@@ -81,11 +72,11 @@ for (const mode of commandModes) {
       expect(order.length).toBe(3);
     });
 
-    it('leaves an old id behind that is no good', async () => {
+    it('makes the old id invalid', async () => {
       await device();
       await context.join(await target.lun(1));
       const old = context.id;
-      provoke(context, 'errorState', 10);
+      inject(context, 'errorState', 10);
       await context.recover();
       for (const lun of context.luns) {
         expect(await codeOf(lun.call('RECOVER_AFU', { contextId: old }))).toBe('EINVAL');
@@ -93,7 +84,7 @@ for (const mode of commandModes) {
       }
     });
 
-    it('in the middle of 64 writes loses none: each acknowledged one reads back', async () => {
+    it('during 64 writes loses none: each acknowledged one reads back', async () => {
       const disk = await device({ completion: 'poll' });
       let issued = 0;
       for (let round = 1; round <= 5; round += 1) {
@@ -101,9 +92,9 @@ for (const mode of commandModes) {
         const writes = [...Array(64).keys()].map((i) =>
           disk.write(i, block(round, i)).then(() => acknowledged.add(i)),
         );
-        // Some are carried out, then the rest is caught in the AFU.
-        if (round % 2 === 0) provoke(context, 'hold', 1);
-        provoke(context, 'errorState', 15);
+        // Some are executed; the rest is held in the AFU.
+        if (round % 2 === 0) inject(context, 'hold', 1);
+        inject(context, 'errorState', 15);
         await Promise.all(writes);
         expect(acknowledged.size).toBe(64);
         for (const i of acknowledged) {
@@ -118,15 +109,15 @@ for (const mode of commandModes) {
       expect(issued).toBe(5 * 64 * 2 + (statistics?.reissued ?? 0));
     });
 
-    it('says of each command it took so, where that is asked for', async () => {
+    it('fails each command that it ended with ECANCELED under onReset: fail', async () => {
       const disk = await device({ onReset: 'fail', queueDepth: 64 });
       await disk.write(0, block(1, 0));
-      provoke(context, 'hold', 1);
+      inject(context, 'hold', 1);
       const codes = [...Array(64).keys()].map((i) => codeOf(disk.write(i, block(2, i))));
-      provoke(context, 'errorState', 15);
+      inject(context, 'errorState', 15);
       const outcome = await Promise.all(codes);
       expect(outcome).toEqual(codes.map(() => 'ECANCELED'));
-      // The context is good again; what was not acknowledged was not written here.
+      // The context works again; the writes that failed were not executed here.
       expect(Buffer.from(await disk.read(0, 1)).equals(block(1, 0))).toBe(true);
       await disk.write(5, block(3, 5));
       expect(Buffer.from(await disk.read(5, 1)).equals(block(3, 5))).toBe(true);

@@ -1,44 +1,17 @@
-import type { FlashContext, Lun } from 'node-cxl/flash';
 import { flashFlags } from 'node-cxl/flash';
 import { provokeRegisters } from 'node-cxl/mock';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  chunk,
-  codeOf,
-  commandModes,
-  type FlashTarget,
-  flashTarget,
-  lunBlocks,
-  provoke,
-} from './flash-target';
-
-const allOnes = (1n << 64n) - 1n;
+import { describe, expect, it } from 'vitest';
+import { ALL_ONES_64 } from '../../lib/shared/all-ones';
+import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 
 describe('the superpipe ioctls', () => {
-  let target: FlashTarget;
-  let contexts: FlashContext[];
-
-  beforeEach(async () => {
-    target = await flashTarget();
-    contexts = [];
-  });
-
-  afterEach(async () => {
-    for (const context of contexts) await context.close();
-    await target.close();
-  });
-
-  async function attach(lun: Lun, options = {}): Promise<FlashContext> {
-    const context = await lun.attach(options);
-    contexts.push(context);
-    return context;
-  }
+  const target = testTarget();
 
   describe('MANAGE_LUN', () => {
     it('can be repeated, and is EBUSY to disable only while a resource is open', async () => {
       const lun = await target.lun();
       await lun.enableSuperpipe();
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const resource = await context.openDirect();
       expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
       await resource.release();
@@ -49,12 +22,12 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('ATTACH', () => {
-    it('gives a started context and the geometry of the LUN', async () => {
+    it('returns a started context and the geometry of the LUN', async () => {
       const lun = await target.lun();
       const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
       expect(answer.mmioSize).toBe(65536n);
       expect(answer.blockSize).toBe(4096n);
-      expect(answer.lastLba).toBe(lunBlocks[0] - 1n);
+      expect(answer.lastLba).toBe(LUN_BLOCKS[0] - 1n);
       expect(answer.maxXfer).toBe(4096n);
       expect(answer.returnFlags).toBe(flashFlags.appCloseAdapFd);
       const context = target.system.adopt(Number(answer.adapFd), { owned: true, mmioSize: 65536 });
@@ -70,9 +43,9 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(lun.call('ATTACH', { numInterrupts: 1n }))).toBe('EINVAL');
     });
 
-    it('joins a further LUN to a context without a descriptor', async () => {
+    it('attaches another LUN to a context, without a new descriptor', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const answer = await other.call('ATTACH', {
         numInterrupts: 0n,
         flags: flashFlags.reuseContext | 2n,
@@ -80,14 +53,14 @@ describe('the superpipe ioctls', () => {
       });
       expect(answer.contextId).toBe(context.id);
       expect(BigInt.asIntN(32, answer.adapFd)).toBe(-1n);
-      expect(answer.lastLba).toBe(lunBlocks[1] - 1n);
+      expect(answer.lastLba).toBe(LUN_BLOCKS[1] - 1n);
       expect(answer.returnFlags & flashFlags.appCloseAdapFd).toBe(0n);
       await other.call('DETACH', { contextId: context.id });
     });
 
-    it('is EINVAL to reuse a context for the same LUN, or one that there is not', async () => {
+    it('is EINVAL to reuse a context for the same LUN, or an unknown context', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       expect(await codeOf(context.join(lun))).toBe('EINVAL');
       const flags = flashFlags.reuseContext | 2n;
       const reuse = other.call('ATTACH', { numInterrupts: 0n, flags, contextId: context.id ^ 1n });
@@ -95,35 +68,13 @@ describe('the superpipe ioctls', () => {
     });
   });
 
-  for (const mode of commandModes) {
-    it(`tell the ${mode} mode in the return flags of ATTACH and of a recovery`, async () => {
-      target = await flashTarget(mode);
-      const lun = await target.lun();
-      const flag = mode === 'sq' ? flashFlags.contextSqCmdMode : 0n;
-      const attached = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
-      expect(attached.returnFlags & flashFlags.contextSqCmdMode).toBe(flag);
-      const adopt = (fd: bigint) =>
-        target.system.adopt(Number(fd), { owned: true, mmioSize: 65536 });
-      const old = adopt(attached.adapFd);
-      old.mapProblemState().write64(provokeRegisters.command, (0x04n << 56n) | 5n);
-      // Taken in the device's own time; the call waits for the reset, not for its beginning.
-      while (old.linkState() === 'up') await new Promise((resolve) => setTimeout(resolve, 1));
-      const recovered = await lun.call('RECOVER_AFU', { contextId: attached.contextId });
-      expect(recovered.returnFlags).toBe(
-        flashFlags.appCloseAdapFd | flashFlags.contextReset | flag,
-      );
-      await old.close();
-      await adopt(recovered.adapFd).close();
-    });
-  }
-
   describe('USER_DIRECT', () => {
-    it('opens the whole LUN, as often as there are handles, then EMFILE', async () => {
+    it('opens the whole LUN once for each handle, then is EMFILE', async () => {
       const lun = await target.lun();
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const first = await context.openDirect();
       expect(first.handle).toBe(0);
-      expect(first.blocks).toBe(lunBlocks[0]);
+      expect(first.blocks).toBe(LUN_BLOCKS[0]);
       const entries = target.system.pageSize / 16;
       for (let i = 1; i < entries; i += 1) {
         await lun.call('USER_DIRECT', { contextId: context.id });
@@ -134,8 +85,8 @@ describe('the superpipe ioctls', () => {
       expect(again.handle).toBe(0);
     });
 
-    it('is EINVAL while the LUN is in use as virtual, and the other way round', async () => {
-      const context = await attach(await target.lun());
+    it('is EINVAL while the LUN is in use as virtual, and vice versa', async () => {
+      const context = await target.attach(await target.lun());
       const virtual = await context.openVirtual();
       expect(await codeOf(context.openDirect())).toBe('EINVAL');
       await virtual.release();
@@ -145,12 +96,12 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(context.openVirtual())).toBe('resolved');
     });
 
-    it('is EINVAL with a context that does not reach the LUN', async () => {
+    it('is EINVAL with a context that the LUN is not attached to', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       expect(await codeOf(other.call('USER_DIRECT', { contextId: context.id }))).toBe('EINVAL');
       expect(await codeOf(lun.call('USER_DIRECT', { contextId: context.id + 1n }))).toBe('EINVAL');
-      // A refused open holds nothing.
+      // A failed open has no effect.
       await other.disableSuperpipe();
       await other.enableSuperpipe();
     });
@@ -159,16 +110,16 @@ describe('the superpipe ioctls', () => {
   describe('USER_VIRTUAL', () => {
     it('makes an empty LUN, whose last LBA is all ones, or one of whole chunks', async () => {
       const lun = await target.lun();
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const raw = await lun.call('USER_VIRTUAL', { contextId: context.id, lunSize: 0n });
-      expect(raw.lastLba).toBe(allOnes);
+      expect(raw.lastLba).toBe(ALL_ONES_64);
       const resource = await context.openVirtual({ blocks: 1 });
-      expect(resource.blocks).toBe(chunk);
+      expect(resource.blocks).toBe(CHUNK);
     });
 
-    it('says that a LUN is reachable over several ports', async () => {
+    it('reports that a LUN is connected to several ports', async () => {
       const lun = await target.lun(0, 0);
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const one = await context.openVirtual();
       expect(one.allPortsActive).toBe(false);
       await target.lun(0, 1);
@@ -176,20 +127,20 @@ describe('the superpipe ioctls', () => {
       expect(two.allPortsActive).toBe(true);
     });
 
-    it('truncates what does not fit, and is ENOSPC when nothing is left', async () => {
-      const context = await attach(await target.lun(1));
-      const first = await context.openVirtual({ blocks: chunk });
-      const second = await context.openVirtual({ blocks: 5n * chunk });
-      expect(second.blocks).toBe(chunk);
+    it('truncates to the free chunks, and is ENOSPC when none is free', async () => {
+      const context = await target.attach(await target.lun(1));
+      const first = await context.openVirtual({ blocks: CHUNK });
+      const second = await context.openVirtual({ blocks: 5n * CHUNK });
+      expect(second.blocks).toBe(CHUNK);
       expect(await codeOf(context.openVirtual({ blocks: 1 }))).toBe('ENOSPC');
-      // An empty one still fits.
+      // An empty one can still be opened.
       const empty = await context.openVirtual();
       expect(empty.blocks).toBe(0n);
-      expect(first.blocks).toBe(chunk);
+      expect(first.blocks).toBe(CHUNK);
     });
 
-    it('is ENOMEM on a LUN smaller than a chunk, as the driver has it', async () => {
-      const context = await attach(await target.lun(2));
+    it('is ENOMEM on a LUN smaller than a chunk', async () => {
+      const context = await target.attach(await target.lun(2));
       expect(await codeOf(context.openVirtual())).toBe('ENOMEM');
       expect(await codeOf(context.openDirect())).toBe('resolved');
     });
@@ -197,26 +148,26 @@ describe('the superpipe ioctls', () => {
 
   describe('VLUN_RESIZE', () => {
     it('grows, shrinks and reports a truncated grow', async () => {
-      const context = await attach(await target.lun());
-      const resource = await context.openVirtual({ blocks: chunk });
-      expect(await resource.resize(2n * chunk)).toEqual({
-        blocks: 2n * chunk,
+      const context = await target.attach(await target.lun());
+      const resource = await context.openVirtual({ blocks: CHUNK });
+      expect(await resource.resize(2n * CHUNK)).toEqual({
+        blocks: 2n * CHUNK,
         truncated: false,
         retries: 0,
       });
-      const grown = await resource.resize(9n * chunk);
+      const grown = await resource.resize(9n * CHUNK);
       expect(grown.truncated).toBe(true);
-      expect(grown.blocks).toBe(4n * chunk);
-      expect(await codeOf(resource.resize(9n * chunk))).toBe('ENOSPC');
+      expect(grown.blocks).toBe(4n * CHUNK);
+      expect(await codeOf(resource.resize(9n * CHUNK))).toBe('ENOSPC');
       expect((await resource.resize(0)).blocks).toBe(0n);
-      expect((await resource.resize(3n * chunk)).blocks).toBe(3n * chunk);
+      expect((await resource.resize(3n * CHUNK)).blocks).toBe(3n * CHUNK);
     });
 
-    it('is EINVAL off a virtual LUN or with a bad handle', async () => {
+    it('is EINVAL for a direct LUN or with an invalid handle', async () => {
       const lun = await target.lun();
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const direct = await context.openDirect();
-      expect(await codeOf(direct.resize(chunk))).toBe('EINVAL');
+      expect(await codeOf(direct.resize(CHUNK))).toBe('EINVAL');
       await direct.release();
       await context.openVirtual();
       const contextId = context.id;
@@ -229,20 +180,20 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('RELEASE and DETACH', () => {
-    it('give the chunks back', async () => {
-      const context = await attach(await target.lun(1));
-      const first = await context.openVirtual({ blocks: 2n * chunk });
+    it('free the chunks', async () => {
+      const context = await target.attach(await target.lun(1));
+      const first = await context.openVirtual({ blocks: 2n * CHUNK });
       await first.release();
-      const second = await context.openVirtual({ blocks: 2n * chunk });
-      expect(second.blocks).toBe(2n * chunk);
+      const second = await context.openVirtual({ blocks: 2n * CHUNK });
+      expect(second.blocks).toBe(2n * CHUNK);
       await context.close();
-      const other = await attach(await target.lun(1));
-      expect((await other.openVirtual({ blocks: 2n * chunk })).blocks).toBe(2n * chunk);
+      const other = await target.attach(await target.lun(1));
+      expect((await other.openVirtual({ blocks: 2n * CHUNK })).blocks).toBe(2n * CHUNK);
     });
 
     it('are EINVAL with a stale handle or context', async () => {
       const lun = await target.lun();
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const resource = await context.openVirtual({ blocks: 1 });
       const contextId = context.id;
       const rsrcHandle = BigInt(resource.handle);
@@ -252,9 +203,9 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(lun.call('DETACH', { contextId }))).toBe('EINVAL');
     });
 
-    it('take one LUN of several, with its resources', async () => {
+    it('detach one LUN of several, with its resources', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       await context.join(other);
       const kept = await context.openDirect(lun);
       const gone = await context.openDirect(other);
@@ -265,7 +216,7 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
     });
 
-    it('are what closing the descriptor does too', async () => {
+    it('happen when the descriptor is closed', async () => {
       const lun = await target.lun();
       const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
       await lun.call('USER_DIRECT', { contextId: answer.contextId });
@@ -279,62 +230,62 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('VERIFY', () => {
-    it('tells the size now', async () => {
-      const context = await attach(await target.lun());
-      const resource = await context.openVirtual({ blocks: chunk });
+    it('returns the current size', async () => {
+      const context = await target.attach(await target.lun());
+      const resource = await context.openVirtual({ blocks: CHUNK });
       expect(await resource.verify()).toBe(false);
-      expect(resource.blocks).toBe(chunk);
+      expect(resource.blocks).toBe(CHUNK);
     });
 
-    it('looks again after a unit attention, and not otherwise', async () => {
-      const context = await attach(await target.lun(2));
+    it('reads the capacity again only after a unit attention', async () => {
+      const context = await target.attach(await target.lun(2));
       const resource = await context.openDirect();
-      provoke(context, 'capacity', 2, 2000n);
+      inject(context, 'capacity', 2, 2000n);
       expect(await resource.verify()).toBe(false);
       for (const key of [0x0, 0x1, 0x2]) await resource.verify(sense(key, 0x2a));
       await resource.verify(unitAttention(0x3f));
       expect(resource.blocks).toBe(1000n);
       expect(await resource.verify(unitAttention(0x2a))).toBe(true);
       expect(resource.blocks).toBe(2000n);
-      provoke(context, 'capacity', 2, 1000n);
+      inject(context, 'capacity', 2, 1000n);
       expect(await resource.verify(unitAttention(0x29))).toBe(true);
       expect(resource.blocks).toBe(1000n);
     });
 
-    it('is EIO for errors, EINVAL for what is no sense data', async () => {
-      const context = await attach(await target.lun());
+    it('is EIO for errors, EINVAL for anything but sense data', async () => {
+      const context = await target.attach(await target.lun());
       const resource = await context.openDirect();
       expect(await codeOf(resource.verify(sense(0x3, 0x11)))).toBe('EIO');
       expect(await codeOf(resource.verify(unitAttention(0x28)))).toBe('EIO');
       expect(await codeOf(resource.verify(new Uint8Array(18)))).toBe('EINVAL');
-      // Descriptor format is sense data as well.
+      // Descriptor format is valid as well.
       const descriptor = new Uint8Array(18);
       descriptor.set([0x72, 0x6, 0x2a]);
       expect(await codeOf(resource.verify(descriptor))).toBe('resolved');
     });
 
     it('is ENODEV while the capacity cannot be read', async () => {
-      const context = await attach(await target.lun(0));
+      const context = await target.attach(await target.lun(0));
       const resource = await context.openDirect();
-      provoke(context, 'unreadable', 0, 1n);
+      inject(context, 'unreadable', 0, 1n);
       expect(await codeOf(resource.verify(unitAttention(0x2a)))).toBe('ENODEV');
       expect(await codeOf(resource.verify())).toBe('resolved');
-      provoke(context, 'unreadable', 0, 0n);
+      inject(context, 'unreadable', 0, 0n);
       expect(await codeOf(resource.verify(unitAttention(0x2a)))).toBe('resolved');
     });
 
-    it('is EINVAL with a bad handle', async () => {
+    it('is EINVAL with an invalid handle', async () => {
       const lun = await target.lun();
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const call = lun.call('VERIFY', { contextId: context.id, rsrcHandle: 0n });
       expect(await codeOf(call)).toBe('EINVAL');
     });
   });
 
   describe('VLUN_CLONE', () => {
-    it('is EINVAL of itself, and of a context that is not the parent’s', async () => {
+    it('is EINVAL from itself, and from a context that is not the parent’s', async () => {
       const lun = await target.lun();
-      const [context, other] = [await attach(lun), await attach(lun)];
+      const [context, other] = [await target.attach(lun), await target.attach(lun)];
       await context.openVirtual({ blocks: 1 });
       const clone = (contextIdSrc: bigint, contextIdDst: bigint) =>
         codeOf(lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst }));
@@ -344,15 +295,15 @@ describe('the superpipe ioctls', () => {
   });
 
   describe('RECOVER_AFU', () => {
-    it('answers without a flag when nothing is wrong', async () => {
+    it('returns no flag when the adapter was not reset', async () => {
       const lun = await target.lun();
-      const context = await attach(lun);
+      const context = await target.attach(lun);
       const answer = await lun.call('RECOVER_AFU', { contextId: context.id });
       expect(answer.returnFlags).toBe(0n);
       expect(await context.recover()).toMatchObject({ reset: false, id: context.id });
     });
 
-    it('is EINVAL with a context that there is not', async () => {
+    it('is EINVAL with an unknown context', async () => {
       const lun = await target.lun();
       expect(await codeOf(lun.call('RECOVER_AFU', { contextId: 3n }))).toBe('EINVAL');
     });
@@ -370,4 +321,29 @@ function sense(key: number, code: number): Uint8Array {
 
 function unitAttention(code: number): Uint8Array {
   return sense(0x6, code);
+}
+
+for (const mode of COMMAND_MODES) {
+  describe('the superpipe ioctls', () => {
+    const target = testTarget(mode);
+
+    it(`report ${mode} mode in the return flags of ATTACH and RECOVER_AFU`, async () => {
+      const lun = await target.lun();
+      const flag = mode === 'sq' ? flashFlags.contextSqCmdMode : 0n;
+      const attached = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+      expect(attached.returnFlags & flashFlags.contextSqCmdMode).toBe(flag);
+      const adopt = (fd: bigint) =>
+        target.system.adopt(Number(fd), { owned: true, mmioSize: 65536 });
+      const old = adopt(attached.adapFd);
+      old.mapProblemState().write64(provokeRegisters.command, (0x04n << 56n) | 5n);
+      // The device reads the registers later; the call waits for the reset, not for its beginning.
+      while (old.linkState() === 'up') await new Promise((resolve) => setTimeout(resolve, 1));
+      const recovered = await lun.call('RECOVER_AFU', { contextId: attached.contextId });
+      expect(recovered.returnFlags).toBe(
+        flashFlags.appCloseAdapFd | flashFlags.contextReset | flag,
+      );
+      await old.close();
+      await adopt(recovered.adapFd).close();
+    });
+  });
 }

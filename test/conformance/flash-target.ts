@@ -1,10 +1,10 @@
 /**
- * The flash adapters that the conformance tests run on: the one place that knows how the
- * backends differ. Both have four LUNs: 262144 blocks on two ports, 131072 on two, and on the
- * first port only 1000, and 262144 of 512 bytes.
+ * The flash adapters that the conformance tests run on. Only this file knows how the backends
+ * differ. Both have four LUNs: two of 262144 and 131072 blocks that are connected to two ports, and
+ * two of 1000 blocks and of 262144 blocks of 512 bytes that are connected to the first port only.
  */
 import { type Cxl, cxl } from 'node-cxl';
-import { type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
+import { type AttachOptions, type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
 import {
   createMockCxl,
   type FlashLunOptions,
@@ -12,37 +12,37 @@ import {
   provokeCommands,
   provokeRegisters,
 } from 'node-cxl/mock';
+import { afterEach, beforeEach } from 'vitest';
+import { ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { type FlashChild, forkedChild, mockChild } from './support/flash-child';
 import { command } from './support/simulated-target';
 
-const allOnes = (1n << 64n) - 1n;
-
 export type CommandMode = 'ioarrin' | 'sq';
 
-export const lunBlocks = [262144n, 131072n, 1000n, 262144n] as const;
-export const chunk = 65536n;
+export const LUN_BLOCKS = [262144n, 131072n, 1000n, 262144n] as const;
+export const CHUNK = 65536n;
 
 export interface FlashTarget {
   readonly system: Cxl;
-  /** /dev/sgN of each LUN, a path each port. */
+  /** /dev/sgN of each LUN, one for each of its ports. */
   readonly nodes: readonly (readonly string[])[];
   /** Opens a LUN with superpipe enabled; closed with the target. */
   lun(index?: number, port?: number): Promise<Lun>;
   /** A child process that has opened that LUN; ended with the target. */
   child(index?: number): Promise<FlashChild>;
-  /** Closes what lun() opened and gives the LUNs back. */
+  /** Closes what lun() opened and disables superpipe. */
   close(): Promise<void>;
-  /** Makes an adapter that has failed work for the next test; to be called after close(). */
+  /** Makes an adapter that has failed usable for the next test. To be called after close(). */
   rebind(): void;
 }
 
-const simulated = process.env['CXL_TARGET'] === 'simulated';
+const SIMULATED = process.env['CXL_TARGET'] === 'simulated';
 
-export const commandModes: readonly CommandMode[] = ['ioarrin', 'sq'];
+export const COMMAND_MODES: readonly CommandMode[] = ['ioarrin', 'sq'];
 
 export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise<FlashTarget> {
-  const system = simulated ? cxl : mock(commandMode);
-  if (simulated) command(`flash-mode ${commandMode}`);
+  const system = SIMULATED ? cxl : mock(commandMode);
+  if (SIMULATED) command(`flash-mode ${commandMode}`);
   const found = await listLuns({ system });
   const byWwid = new Map<string, string[]>();
   for (const lun of found) {
@@ -63,7 +63,7 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
       return lun;
     },
     async child(index = 0) {
-      const child = simulated ? await forkedChild(commandMode) : mockChild(system as MockCxl);
+      const child = SIMULATED ? await forkedChild(commandMode) : mockChild(system as MockCxl);
       children.push(child);
       await child.open(nodes[index]?.[0] ?? '');
       return child;
@@ -77,14 +77,14 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
       }
     },
     rebind() {
-      // Each test has a mock of its own.
-      if (simulated) command('flash-rebind');
+      // On the mock, each test has an adapter of its own.
+      if (SIMULATED) command('flash-rebind');
     },
   };
 }
 
 function mock(commandMode: CommandMode): Cxl {
-  const [first, second, third, fourth] = lunBlocks;
+  const [first, second, third, fourth] = LUN_BLOCKS;
   const luns: FlashLunOptions[] = [
     { blocks: first },
     { blocks: second },
@@ -94,8 +94,60 @@ function mock(commandMode: CommandMode): Cxl {
   return createMockCxl({ cards: [], flash: [{ commandMode, luns }] });
 }
 
-/** Asks the adapter for what a program cannot cause. */
-export function provoke(
+/** The target of the running test. */
+export interface TestTarget extends FlashTarget {
+  /** Attaches a context that is closed after the test, before the target. */
+  attach(lun: Lun, options?: AttachOptions): Promise<FlashContext>;
+}
+
+export interface TestTargetOptions {
+  /** Called after each test, before its contexts are closed. */
+  readonly beforeClose?: () => void;
+  /** Whether tests make the adapter fail. Default false. */
+  readonly rebind?: boolean;
+}
+
+/** A new target for each test of the enclosing describe(), closed after the test. */
+export function testTarget(
+  commandMode: CommandMode = 'ioarrin',
+  { beforeClose, rebind = false }: TestTargetOptions = {},
+): TestTarget {
+  let target: FlashTarget;
+  let contexts: FlashContext[];
+
+  beforeEach(async () => {
+    target = await flashTarget(commandMode);
+    contexts = [];
+  });
+
+  afterEach(async () => {
+    beforeClose?.();
+    for (const context of contexts) await context.close();
+    await target.close();
+    if (rebind) target.rebind();
+  });
+
+  return {
+    get system() {
+      return target.system;
+    },
+    get nodes() {
+      return target.nodes;
+    },
+    lun: (index, port) => target.lun(index, port),
+    child: (index) => target.child(index),
+    close: () => target.close(),
+    rebind: () => target.rebind(),
+    async attach(lun, options) {
+      const context = await lun.attach(options);
+      contexts.push(context);
+      return context;
+    },
+  };
+}
+
+/** Makes the adapter do what a program cannot cause, through its injection registers. */
+export function inject(
   context: FlashContext,
   name: keyof typeof provokeCommands,
   argument = 0,
@@ -109,16 +161,17 @@ export function provoke(
     provokeRegisters.command,
     (BigInt(provokeCommands[name]) << 56n) | BigInt(argument >>> 0),
   );
-  // The device takes it in its own time, and then the register reads 0; in error, all ones.
+  // The register reads 0 once the device has read it; in the error state, all ones.
   const end = performance.now() + 5000;
   for (;;) {
     const taken = page.read64(provokeRegisters.command);
-    if (taken === 0n || taken === allOnes) return;
-    if (performance.now() > end) throw new Error('the provocation was not taken');
+    if (taken === 0n || taken === ALL_ONES_64) return;
+    if (performance.now() > end)
+      throw new Error('the adapter did not read the injection registers');
   }
 }
 
-/** The first 8 bytes of a status, for provoke('status'). */
+/** The first 8 bytes of a status, for inject('status'). */
 export function statusWord(codes: {
   flags?: number;
   afu?: number;
@@ -129,7 +182,7 @@ export function statusWord(codes: {
   return BigInt(((flags << 24) | (afu << 16) | (scsi << 8) | fc) >>> 0) << 32n;
 }
 
-/** The code a promise rejects with; 'resolved' when it does not. */
+/** The code that a promise rejects with, or 'resolved'. */
 export function codeOf(promise: Promise<unknown>): Promise<string> {
   return promise.then(
     () => 'resolved',

@@ -6,7 +6,7 @@ import { FlashLog } from './flash-log';
 const text = (bytes: Uint8Array | undefined) => Buffer.from(bytes ?? []).toString();
 
 describe('a log on a virtual LUN', () => {
-  it('gives back what was appended, now and when it is opened again', async () => {
+  it('returns the records appended, now and after it is opened again', async () => {
     const system = createMockCxl({ cards: [], flash: [{}] });
     const lun = await openLun('/dev/sg1', { system });
     await lun.enableSuperpipe();

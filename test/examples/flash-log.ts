@@ -1,13 +1,13 @@
 /**
- * An append-only log on a virtual LUN: records of any length, found again by their number.
+ * An append-only log on a virtual LUN: records of any length, each with a number.
  *
- * Each record takes whole blocks: a header (its number, its length, the log's own id), then the
- * bytes. A record is there once its write has settled; after a restart the log ends at the first
- * block that does not continue it.
+ * Each record takes whole blocks: a header (its number, its length, the log's id), then the bytes. A
+ * record is on the LUN when its write has settled; after a restart the log ends at the first block
+ * that is not the next record.
  */
 import type { BlockDevice } from 'node-cxl/flash';
 
-const headerBytes = 16;
+const HEADER_BYTES = 16;
 
 export class FlashLog {
   readonly #device: BlockDevice;
@@ -20,7 +20,7 @@ export class FlashLog {
     this.#id = id;
   }
 
-  /** Opens the log that is there, or an empty one. */
+  /** Opens the log on the device, or an empty one. */
   static async open(device: BlockDevice, id: number): Promise<FlashLog> {
     const log = new FlashLog(device, id);
     while (log.#next < device.blocks) {
@@ -44,10 +44,10 @@ export class FlashLog {
   }
 
   #blocksFor(length: number): bigint {
-    return BigInt(Math.ceil((headerBytes + length) / this.#device.blockSize));
+    return BigInt(Math.ceil((HEADER_BYTES + length) / this.#device.blockSize));
   }
 
-  /** The record's number, once it is on the LUN. ENOSPC is the caller's to resize. */
+  /** Resolves with the record's number when it is on the LUN. @throws ENOSPC resize the LUN */
   async append(record: Uint8Array): Promise<number> {
     const blocks = this.#blocksFor(record.length);
     const number = this.#starts.length;
@@ -57,7 +57,7 @@ export class FlashLog {
     header.setUint32(0, this.#id);
     header.setUint32(4, number);
     header.setUint32(8, record.length);
-    bytes.set(record, headerBytes);
+    bytes.set(record, HEADER_BYTES);
     this.#starts.push(start);
     this.#next += blocks;
     await this.#device.write(start, bytes);
@@ -70,6 +70,6 @@ export class FlashLog {
     const first = await this.#device.read(start, 1);
     const length = new DataView(first.buffer).getUint32(8);
     const whole = await this.#device.read(start, Number(this.#blocksFor(length)));
-    return whole.subarray(headerBytes, headerBytes + length);
+    return whole.subarray(HEADER_BYTES, HEADER_BYTES + length);
   }
 }

@@ -1,4 +1,4 @@
-/** The program that uses the gzip AFU, and the tests of both: what a model is written for. */
+/** A program that uses the gzip AFU, and the tests of both. */
 import { gunzipSync } from 'node:zlib';
 import type { Context, Cxl, Memory } from 'node-cxl';
 import { createMockCxl, type MockCxl } from 'node-cxl/mock';
@@ -6,10 +6,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { gzipAfu } from './gzip-afu';
 
 const big = { endian: 'big' } as const;
-const doorbell = 0x00;
-const level = 0x10;
+const DOORBELL = 0x00;
+const LEVEL = 0x10;
 
-/** The user library of this AFU: it would run on a card as it runs on the mock. */
+/** The user library of this AFU: it runs on a card as it runs on the mock. */
 class Gzip {
   readonly #system: Cxl;
   readonly #context: Context;
@@ -32,7 +32,7 @@ class Gzip {
     const registers = this.#context.mapProblemState({ endian: 'big' });
     const target = this.#system.allocate(options.room ?? source.length + 1024);
     try {
-      if (options.level !== undefined) registers.write64(level, options.level);
+      if (options.level !== undefined) registers.write64(LEVEL, options.level);
       const block = this.#block;
       block.store64(0, this.#system.addressOf(this.#context.hold(source)), big);
       block.store64(8, BigInt(source.length), big);
@@ -40,7 +40,7 @@ class Gzip {
       block.store64(24, BigInt(target.size), big);
       block.store32(40, 0, big);
       this.#system.memoryBarrier();
-      registers.write64(doorbell, 1n);
+      registers.write64(DOORBELL, 1n);
       await this.#context.waitForInterrupt(1, { timeout: 10000 });
       const result = block.load32(40, big);
       if (result !== 1) throw new Error(`gzip AFU: status ${result}`);
@@ -56,7 +56,7 @@ class Gzip {
     const registers = this.#context.mapProblemState({ endian: 'big' });
     this.#block.store64(0, address, big);
     this.#block.store64(8, 100n, big);
-    registers.write64(doorbell, 1n);
+    registers.write64(DOORBELL, 1n);
     try {
       await this.#context.waitForInterrupt(1, { timeout: 10000 });
     } finally {
@@ -66,7 +66,7 @@ class Gzip {
 
   async close(): Promise<void> {
     await this.#context.close();
-    // By force: other contexts may be attached, but none of them uses this block.
+    // `force`: other contexts may be attached, but none of them uses this block.
     this.#block.free({ force: true });
   }
 }
@@ -85,7 +85,7 @@ describe('the gzip AFU', () => {
     expect(mock.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
   });
 
-  it('compresses what gunzip gives back', async () => {
+  it('compresses to what gunzip restores', async () => {
     const text = Buffer.from('work element descriptor '.repeat(20000));
     const file = await gzip.compress(text);
     expect(file.length).toBeLessThan(text.length / 20);
@@ -101,25 +101,25 @@ describe('the gzip AFU', () => {
     expect(best.length).toBeLessThan(fast.length);
   });
 
-  it('says when the target is too small', async () => {
+  it('reports a target that is too small', async () => {
     const noise = Buffer.from(Array.from({ length: 5000 }, (_, n) => (n * 7919) % 251));
     const error = await gzip.compress(noise, { room: 20 }).catch((reason: Error) => reason);
     expect((error as Error).message).toBe('gzip AFU: status 2');
   });
 
-  it('reports an address that cannot be reached as a data storage fault', async () => {
+  it('reports an invalid address as a data storage fault', async () => {
     const error = await gzip.compressAt(0x1234n).catch((reason) => reason);
     expect(error.code).toBe('EFAULT');
     expect(error.event).toMatchObject({ type: 'data-storage', address: 0x1234n });
   });
 
-  it('reports a level that there is not as an AFU error', async () => {
+  it('reports an invalid level as an AFU error', async () => {
     const error = await gzip.compress(Buffer.from('x'), { level: 10n }).catch((reason) => reason);
     expect(error.code).toBe('EREMOTEIO');
     expect(error.event).toMatchObject({ type: 'afu-error', error: 10n });
   });
 
-  it('serves several processes apart', async () => {
+  it('keeps the jobs of several processes apart', async () => {
     const second = await Gzip.open(mock, '/dev/cxl/afu0.0s');
     const texts = [Buffer.from('first '.repeat(50000)), Buffer.from('second '.repeat(50000))];
     const files = await Promise.all([gzip.compress(texts[0]!), second.compress(texts[1]!)]);
@@ -127,7 +127,7 @@ describe('the gzip AFU', () => {
     await second.close();
   });
 
-  it('can be made to fail in ways a card would', async () => {
+  it('can be made to fail as a card does', async () => {
     mock.inject({ name: 'translation', after: 1 });
     const error = await gzip.compress(Buffer.from('x')).catch((reason) => reason);
     expect(error.code).toBe('EFAULT');

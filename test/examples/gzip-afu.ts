@@ -1,10 +1,10 @@
 /**
- * A worked example of an AFU model of one's own: an accelerator that compresses.
+ * An example of an AFU model: an accelerator that compresses.
  *
  * A model has three parts. The *descriptor* is what the driver reads when it finds the slice.
  * The *AFU* is made at power-on and at each reset, and holds what all processes share. The
  * *process logic* is made at each attach: what its registers do, and one bounded step of work.
- * The compression itself is zlib's; a model should say only what the hardware adds to it.
+ * The compression itself is zlib's; a model describes only what the hardware adds to it.
  *
  * The program gives a job as a 64-byte block in its memory, whose address is the work element
  * descriptor, and rings the doorbell. All fields are big-endian.
@@ -22,9 +22,9 @@
  * | --- | --- |
  * | 0x00 DOORBELL | a store starts the job, unless one is running |
  * | 0x08 RUNNING | 1 while a job runs |
- * | 0x10 LEVEL | compression level, 1 to 9; anything else is an AFU error, and no job starts until that is mended |
+ * | 0x10 LEVEL | compression level, 1 to 9; anything else is an AFU error, and no job starts until it is valid |
  *
- * Interrupt 1 says that a job ended; of one that met a bad address, the data storage fault does.
+ * Interrupt 1 is raised when a job has ended; a data storage fault instead when an address is invalid.
  */
 import { gzipSync } from 'node:zlib';
 import {
@@ -35,12 +35,12 @@ import {
   Registers,
 } from 'node-cxl/mock';
 
-const status = { done: 1, tooSmall: 2, unreachable: 3 } as const;
+const STATUS = { done: 1, tooSmall: 2, unreachable: 3 } as const;
 
-const blockSize = 64;
-/** A gzip file may have many members, so a step makes one of so many bytes and comes back. */
-const bytesPerStep = 64 * 1024;
-const areaSize = 0x10000;
+const BLOCK_SIZE = 64;
+/** Bytes of input for each step. Each step makes one member; a gzip file may have many. */
+const BYTES_PER_STEP = 64 * 1024;
+const AREA_SIZE = 0x10000;
 
 export function gzipAfu(): AfuModel {
   return {
@@ -50,11 +50,11 @@ export function gzipAfu(): AfuModel {
       interruptsMinimum: 1,
       modes: ['directed'],
       // The first area is the AFU's own; each process has one after it.
-      problemStateSize: areaSize * 5,
-      perProcess: { offset: areaSize, size: areaSize },
+      problemStateSize: AREA_SIZE * 5,
+      perProcess: { offset: AREA_SIZE, size: AREA_SIZE },
       configRecords: [{ vendor: 0x1014, device: 0x0602, class: 0x120000 }],
     },
-    // Nothing is shared between the processes, so the AFU is no more than this.
+    // The processes share nothing, so the AFU has no state.
     powerOn: () => ({ attach: (process) => new GzipProcess(process) }),
   };
 }
@@ -90,18 +90,18 @@ class GzipProcess implements ProcessLogic {
     this.#registers.write(offset, width, value);
   }
 
-  /** Called whenever the program touches registers or memory, and on ticks besides. */
+  /** Called at each access of the program to registers or memory, and on every tick. */
   step(): boolean {
     const job = this.#job;
     if (job === undefined) return false;
-    const length = Math.min(Number(job.left), bytesPerStep);
-    // access() tells the program of what it cannot reach, by a data storage fault.
+    const length = Math.min(Number(job.left), BYTES_PER_STEP);
+    // access() raises a data storage fault for an invalid address.
     const source = this.#process.access(job.source, length, 'read');
-    if (source === undefined) return this.#end(job, status.unreachable);
+    if (source === undefined) return this.#end(job, STATUS.unreachable);
     const member = gzipSync(source, { level: this.#level });
-    if (BigInt(member.length) > job.room) return this.#end(job, status.tooSmall);
+    if (BigInt(member.length) > job.room) return this.#end(job, STATUS.tooSmall);
     const target = this.#process.access(job.target, member.length, 'write');
-    if (target === undefined) return this.#end(job, status.unreachable);
+    if (target === undefined) return this.#end(job, STATUS.unreachable);
     target.set(member);
     this.#job = {
       source: job.source + BigInt(length),
@@ -111,7 +111,7 @@ class GzipProcess implements ProcessLogic {
       produced: job.produced + BigInt(member.length),
     };
     if (this.#job.left > 0n) return true;
-    return this.#end(this.#job, status.done);
+    return this.#end(this.#job, STATUS.done);
   }
 
   get #levelIsGood(): boolean {
@@ -135,9 +135,9 @@ class GzipProcess implements ProcessLogic {
     this.#job = undefined;
     const block = this.#block('write');
     block?.setBigUint64(32, job.produced);
-    // The status last: whoever polls for it may read the rest then.
+    // The status last: a program that polls it may read the rest when it changes.
     block?.setUint32(40, result);
-    if (result !== status.unreachable) this.#process.raiseInterrupt(1);
+    if (result !== STATUS.unreachable) this.#process.raiseInterrupt(1);
     return false;
   }
 
@@ -147,7 +147,7 @@ class GzipProcess implements ProcessLogic {
   }
 
   #block(direction: 'read' | 'write'): DataView | undefined {
-    const bytes = this.#process.access(this.#process.wed, blockSize, direction);
+    const bytes = this.#process.access(this.#process.wed, BLOCK_SIZE, direction);
     return bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 }

@@ -128,7 +128,7 @@ export async function mailboxes(signal: AbortSignal): Promise<readonly CdatStruc
   const mailbox: DoeMailbox = await modelled.find('0d:00.0', tableAccessProtocol);
   const protocols: DiscoveredProtocol[] = await mailbox.discover({ signal, force: true });
   const answer: Uint8Array = await mailbox.exchange(protocols[0]!, new Uint8Array(4), {
-    timeoutMs: 100,
+    timeout: 100,
   });
   // @ts-expect-error: a protocol has a vendor, too
   await mailbox.exchange({ type: 2 }, answer);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const program = path.resolve('dist/cli/main.js');
+const PROGRAM = path.resolve('dist/cli/main.js');
 
 describe('node-cxl flash', () => {
   let folder: string;
@@ -24,19 +24,19 @@ describe('node-cxl flash', () => {
   function run(...words: string[]): Promise<{ code: number; out: string; err: string }> {
     const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}` };
     return new Promise((resolve) => {
-      execFile(process.execPath, [program, 'flash', ...words], { env }, (error, out, err) => {
+      execFile(process.execPath, [PROGRAM, 'flash', ...words], { env }, (error, out, err) => {
         resolve({ code: error === null ? 0 : Number(error.code), out, err });
       });
     });
   }
 
-  it('lists LUNs, for people and for programs', async () => {
+  it('lists LUNs as a table and as JSON', async () => {
     expect((await run('list')).out).toContain('/dev/sdb');
     const luns = JSON.parse((await run('list', '--json')).out);
     expect(luns.map((lun: { generic: string }) => lun.generic)).toEqual(['/dev/sg1', '/dev/sg2']);
   });
 
-  it('tells what it knows of a LUN', async () => {
+  it('shows the attributes of a LUN', async () => {
     const status = JSON.parse((await run('status', '/dev/sg1', '--json')).out);
     expect(status).toMatchObject({ mode: 'legacy', ports: [0, 1], mounts: [] });
     expect(status).toMatchObject({ blocks: null, blockSize: null, maxTransfer: null, link: null });
@@ -66,17 +66,17 @@ describe('node-cxl flash', () => {
     expect([read.code, read.err.split('\n').length]).toEqual([1, 2]);
     expect(read.err).toMatch(/^node-cxl: ENOENT.*no\/such\/folder/);
     const write = await run('write', '/dev/sg1', '--superpipe', '--in', folder);
-    expect([write.code, write.err.includes('no regular file')]).toEqual([2, true]);
+    expect([write.code, write.err.includes('not a regular file')]).toEqual([2, true]);
   });
 
-  it('gives the LUN back when it is interrupted', async () => {
+  it('restores the mode of the LUN when it is interrupted', async () => {
     const env = {
       ...process.env,
       NODE_CXL_BACKEND: `mock:${config}`,
       NODE_DEBUG: 'cxl',
     };
     const words = ['flash', 'bench', '/dev/sg1', '--superpipe', '--seconds', '600'];
-    const child = execFile(process.execPath, [program, ...words], { env });
+    const child = execFile(process.execPath, [PROGRAM, ...words], { env });
     let said = '';
     child.stderr?.on('data', (text) => {
       if (!said.includes('mmap') && String(text).includes('mmap')) child.kill('SIGINT');
@@ -86,14 +86,14 @@ describe('node-cxl flash', () => {
     expect([code, said.includes('close')]).toEqual([130, true]);
   });
 
-  it('refuses a LUN of the block layer, and blocks that there are not', async () => {
+  it('refuses a LUN without superpipe, and blocks past its end', async () => {
     const legacy = await run('read', '/dev/sg1', '--count', '1');
     expect([legacy.code, legacy.err.includes('not in superpipe mode')]).toEqual([1, true]);
     const past = await run('read', '/dev/sg1', '--superpipe', '--lba', '999', '--count', '2');
     expect([past.code, past.err.includes('below 1000')]).toEqual([2, true]);
   });
 
-  it('measures', async () => {
+  it('measures commands per second', async () => {
     const result = await run('bench', '/dev/sg1', '--superpipe', '--seconds', '1', '--json');
     expect(JSON.parse(result.out).iops).toBeGreaterThan(0);
     expect(result.err).toBe('');

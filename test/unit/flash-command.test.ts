@@ -1,6 +1,6 @@
 /**
- * The flash commands in this process, on a mock that the test has prepared: what a program of its
- * own, with a mock of its own, cannot be shown.
+ * The flash commands within the test's process, on a mock that the test prepares. A separate process
+ * would have a mock of its own.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -23,7 +23,7 @@ describe('flashCommand', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('tells the capacity while others use the LUN', async () => {
+  it('shows the capacity while another context uses the LUN', async () => {
     const system = createMockCxl({ cards: [], flash: [{}] });
     const lun = await openLun('/dev/sg1', { system });
     await lun.enableSuperpipe();
@@ -46,7 +46,7 @@ describe('flashCommand', () => {
     });
   });
 
-  it('refuses a LUN that is mounted, unless told that this is meant', async () => {
+  it('refuses a mounted LUN without --force', async () => {
     const system = createMockCxl({ cards: [], flash: [{ luns: [{ blocks: 1000 }] }] });
     system.flash.setMounts(['/dev/sda1 / ext4 rw 0 0', '/dev/sdc1 /srv ext4 rw 0 0']);
     const source = path.join(folder, 'block');

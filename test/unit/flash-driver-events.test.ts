@@ -1,11 +1,11 @@
 import { type FlashContext, openLun } from 'node-cxl/flash';
 import { createMockCxl, type KernelContext, type MockCxl } from 'node-cxl/mock';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { codeOf, provoke } from '../conformance/flash-target';
+import { codeOf, inject } from '../conformance/flash-target';
 
-const size = 4096;
+const SIZE = 4096;
 
-/** What an AFU driver behind the flash AFU would do: deliver events of one 16-bit word. */
+/** An AFU driver of the flash AFU that delivers events of one 16-bit word. */
 function driver(context: KernelContext) {
   const queue: number[] = [];
   const delivered: number[] = [];
@@ -40,7 +40,7 @@ describe('an AFU driver’s events on a flash context', () => {
 
   const kernelSide = () => system.flash.adapters[0]?.kernelContext(context.id) as KernelContext;
 
-  it('reach its cxl context, decoded, beside the AFU’s interrupts', async () => {
+  it('are delivered to its cxl context, decoded, along with the AFU’s interrupts', async () => {
     const own = driver(kernelSide());
     const plain = context.context.decodeDriverEvents(word);
     own.announce(0x1234);
@@ -56,15 +56,15 @@ describe('an AFU driver’s events on a flash context', () => {
     expect(await plain.waitForEvent()).toMatchObject({ type: 'afu-driver', decoded: 7 });
   });
 
-  it('are left for the program by the commands that wait for their own interrupts', async () => {
+  it('stay pending for the program while the queue waits for interrupts', async () => {
     const own = driver(kernelSide());
     const device = (await context.openDirect()).blockDevice();
-    provoke(context, 'hold', 1);
+    inject(context, 'hold', 1);
     const reads = [...Array(8).keys()].map((i) => device.read(i, 1));
     own.announce(1, 2, 3);
-    // The queue is the one reader meanwhile.
+    // The queue is the only reader at this time.
     expect(await codeOf(context.context.waitForEvent())).toBe('ERR_INVALID_STATE');
-    provoke(context, 'hold', 0);
+    inject(context, 'hold', 0);
     await Promise.all(reads);
     await device.drained();
     const plain = context.context.decodeDriverEvents(word);
@@ -74,14 +74,14 @@ describe('an AFU driver’s events on a flash context', () => {
       words.push(event.type === 'afu-driver' ? event.decoded : 0);
     }
     expect(words).toEqual([1, 2, 3]);
-    await device.write(0, new Uint8Array(size));
+    await device.write(0, new Uint8Array(SIZE));
   });
 
-  it('come on the new context after a recovery, once the driver has registered there', async () => {
+  it('are delivered to the new context after a recovery, once the driver has registered there', async () => {
     const before = context.id;
     const { context: old } = context;
     driver(kernelSide());
-    provoke(context, 'errorState', 5);
+    inject(context, 'errorState', 5);
     expect(() => kernelSide()).toThrow(/no flash context/);
     await context.recover();
     expect(() => system.flash.adapters[0]?.kernelContext(before)).toThrow(/no flash context/);

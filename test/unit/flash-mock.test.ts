@@ -7,7 +7,7 @@ import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../conformance/flash-target';
 
-const chunk = 65536n;
+const CHUNK = 65536n;
 
 function machine(options: FlashAdapterOptions = {}, pageSize: 4096 | 65536 = 65536): MockCxl {
   return createMockCxl({ cards: [], flash: [options], pageSize });
@@ -20,7 +20,7 @@ async function lunOf(system: MockCxl | ReturnType<MockCxl['flash']['process']>, 
 }
 
 describe('a flash adapter of the mock', () => {
-  it('leaves nothing behind', async () => {
+  it('frees everything', async () => {
     const system = machine();
     const lun = await lunOf(system);
     const context = await lun.attach();
@@ -32,7 +32,7 @@ describe('a flash adapter of the mock', () => {
     expect(system.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
   });
 
-  it('is left tidy by disposal, in the order of using, and by closing in any other', async () => {
+  it('frees everything when objects are disposed, or closed in any order', async () => {
     const system = machine();
     const lun = await lunOf(system);
     const context = await lun.attach();
@@ -76,14 +76,14 @@ describe('a flash adapter of the mock', () => {
     rmSync(folder, { recursive: true });
   });
 
-  it('has 256 handles a context with 4 KiB pages', async () => {
+  it('has 256 handles per context with 4 KiB pages', async () => {
     const lun = await lunOf(machine({}, 4096));
     const context = await lun.attach();
     for (let i = 0; i < 256; i += 1) await context.openVirtual();
     expect(await codeOf(context.openVirtual())).toBe('EMFILE');
   });
 
-  it('recovers from a link error that the card had by itself', async () => {
+  it('recovers from a link error of the card', async () => {
     const system = machine();
     const context = await (await lunOf(system)).attach({ watchInterval: 10 });
     const device = (await context.openVirtual({ blocks: 10 })).blockDevice();
@@ -93,15 +93,15 @@ describe('a flash adapter of the mock', () => {
     expect(context.statistics?.resets).toBe(1);
   });
 
-  it('does not offer unmap unless it can', async () => {
+  it('offers unmap only if the adapter has it', async () => {
     const context = await (await lunOf(machine({ unmap: false }))).attach();
     const device = (await context.openDirect()).blockDevice();
     expect(device.unmapSupported).toBe(false);
     expect(await codeOf(device.unmap(0, 1))).toBe('EOPNOTSUPP');
   });
 
-  it('scrubs what a virtual LUN made so gives back', async () => {
-    const context = await (await lunOf(machine({ luns: [{ blocks: chunk }] }))).attach();
+  it('overwrites the freed blocks of a virtual LUN made with writeSame', async () => {
+    const context = await (await lunOf(machine({ luns: [{ blocks: CHUNK }] }))).attach();
     for (const writeSame of [false, true]) {
       const resource = await context.openVirtual({ blocks: 1, writeSame });
       await resource.blockDevice().write(5, new Uint8Array(4096).fill(7));
@@ -114,7 +114,7 @@ describe('a flash adapter of the mock', () => {
 });
 
 describe('another process', () => {
-  it('clones from a token alone, as it was made', async () => {
+  it('clones from a token that was made earlier', async () => {
     const system = machine();
     const token = (await (await lunOf(system)).attach()).cloneToken();
     const child = await (await lunOf(system.flash.process())).attach();
@@ -131,7 +131,7 @@ describe('another process', () => {
     expect(await codeOf(child.cloneFrom(token))).not.toBe('ERR_INVALID_ARG_TYPE');
   });
 
-  it('can have any parent: only a direct child clones', async () => {
+  it('can clone only from its direct parent', async () => {
     const system = machine();
     const parent = await (await lunOf(system)).attach();
     await parent.openVirtual({ blocks: 1 });
@@ -143,7 +143,7 @@ describe('another process', () => {
 });
 
 describe('the host ioctls', () => {
-  it('make LUNs that are there to be used', async () => {
+  it('create LUNs that can be opened', async () => {
     const system = machine({ ports: 1 });
     const host = await openFlashHost('/dev/cxlflash/cxlflash0', { system });
     const made = await host.createLun(0, 1000);
@@ -154,7 +154,7 @@ describe('the host ioctls', () => {
     expect(await codeOf(host.createLun(0, 1n << 40n))).toBe('EIO');
   });
 
-  it('say so where the AFU has none', async () => {
+  it('are EOPNOTSUPP where the AFU has none', async () => {
     const system = machine({ provisioning: false, debugging: false });
     const host = await openFlashHost('/dev/cxlflash/cxlflash0', { system });
     expect(await codeOf(host.queryPort(0))).toBe('EOPNOTSUPP');
@@ -163,14 +163,14 @@ describe('the host ioctls', () => {
 });
 
 describe('opening', () => {
-  it('needs a node that there is, and a backend with flash', async () => {
+  it('needs an existing node and a backend with flash', async () => {
     const system = machine();
     expect(await codeOf(openLun('/dev/sg9', { system }))).toBe('ENOENT');
     expect(await codeOf(openLun(7 as never, { system }))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(openFlashHost('/dev/cxlflash/cxlflash1', { system }))).toBe('ENOENT');
   });
 
-  it('takes the id of the LUN from sysfs, or as given', async () => {
+  it('takes the id of the LUN from sysfs or from the options', async () => {
     const wwid = '60050768018086b2d000000000001a2b';
     const system = machine({ luns: [{ blocks: 10, wwid }] });
     const lun = await openLun('/dev/sdb', { system });
@@ -186,7 +186,7 @@ describe('opening', () => {
     expect(await codeOf(lun.attach())).toBe('ERR_INVALID_STATE');
   });
 
-  it('checks what attach is asked for before the driver is', async () => {
+  it('checks the options of attach() before any ioctl', async () => {
     const lun = await lunOf(machine());
     const wrong = [
       [{ interrupts: 5 }, 'ERR_OUT_OF_RANGE'],
@@ -203,7 +203,7 @@ describe('opening', () => {
     for (const [options, code] of wrong) expect(await codeOf(lun.attach(options))).toBe(code);
   });
 
-  it('fails in words that help', async () => {
+  it('fails with messages that say what to do', async () => {
     const lun = await openLun('/dev/sg1', { system: machine() });
     const error = await lun.attach().catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(CxlError);

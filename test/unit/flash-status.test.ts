@@ -16,7 +16,7 @@ describe('sense data', () => {
     });
   });
 
-  it('has no code where it is too short to have one', () => {
+  it('has code 0 where it is too short', () => {
     const short = Uint8Array.of(0xf1, 0, 0x5, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0x24, 0);
     expect(decodeSense(short)).toMatchObject({
       key: 'illegal-request',
@@ -25,14 +25,14 @@ describe('sense data', () => {
     });
   });
 
-  it('is none of another format', () => {
+  it('of any other format is undefined', () => {
     for (const format of [0, 0x6f, 0x74, 0x7f]) {
       expect(decodeSense(Uint8Array.of(format, 0, 0))).toBe(undefined);
     }
     expect(decodeSense(new Uint8Array(0))).toBe(undefined);
   });
 
-  it('keeps the bytes, apart from the buffer they came in', () => {
+  it('has a copy of the bytes', () => {
     const bytes = Uint8Array.of(0x70, 0, 6);
     const sense = decodeSense(bytes);
     bytes[2] = 0;

@@ -1,6 +1,7 @@
 /** A PCI function of the mock: its configuration space, its mailboxes, who owns it. */
 import type { NegativeErrno } from '../../binding';
-import { type ConfigSpace, type Owner, parseAddress } from '../../doe/pci';
+import type { ConfigSpace, Owner } from '../../binding/configuration-space';
+import { parseAddress } from '../../doe/address';
 import { registersLength } from '../../doe/registers';
 import { checkInteger } from '../../shared/checks';
 import { errnos } from '../../shared/errno';

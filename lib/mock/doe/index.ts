@@ -1,8 +1,9 @@
 /** PCI functions with DOE mailboxes, where there are none: the backend of tests and demos. */
 import type { NegativeErrno } from '../../binding';
+import type { ConfigSpace, Owner, PciBus } from '../../binding/configuration-space';
+import { parseAddress } from '../../doe/address';
 import type { CdatStructure } from '../../doe/cdat-structures';
 import { Doe } from '../../doe/doe';
-import { type ConfigSpace, type Owner, type PciBus, parseAddress } from '../../doe/pci';
 import { errnos } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
 import { encodeCdat } from './cdat';

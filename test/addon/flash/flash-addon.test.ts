@@ -6,14 +6,14 @@ import { type FlashContext, openLun } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import type { LunFile } from '../../../lib/binding/flash';
 import type * as nativeModule from '../../../lib/native';
-import { codeOf, flashTarget, provoke } from '../../conformance/flash-target';
+import { codeOf, flashTarget, inject } from '../../conformance/flash-target';
 
 const require = createRequire(import.meta.url);
-const node = '/dev/sg90';
+const NODE = '/dev/sg90';
 
 async function rawFile() {
   const { nativeBinding } = require('../../../dist/native') as typeof nativeModule;
-  return (await nativeBinding().flash!.openLun(node)) as LunFile;
+  return (await nativeBinding().flash!.openLun(NODE)) as LunFile;
 }
 
 function codeOfThrown(body: () => void): string {
@@ -30,7 +30,7 @@ function descriptors(): number {
 }
 
 describe('flash ioctls of the addon', () => {
-  it('are ENOTTY on a node that is none of cxlflash’s', async () => {
+  it('are ENOTTY on a node of another driver', async () => {
     const lun = await openLun('/dev/null');
     expect(await codeOf(lun.call('DETACH', { contextId: 1n }))).toBe('ENOTTY');
     await lun.close();
@@ -38,7 +38,7 @@ describe('flash ioctls of the addon', () => {
     expect(await codeOf(openLun('/dev/null\0'))).toBe('ENOENT');
   });
 
-  it('refuse what is no input, and harm nothing', async () => {
+  it('refuse invalid input', async () => {
     const file = await rawFile();
     const ioctl = file.ioctl as (...args: unknown[]) => unknown;
     const call = (...args: unknown[]) => Reflect.apply(ioctl, file, args);
@@ -60,13 +60,13 @@ describe('flash ioctls of the addon', () => {
     expect(await file.ioctl('DETACH', { contextId: 1n })).toBe(-9);
   });
 
-  it('leave no descriptor behind', async () => {
+  it('leak no descriptor', async () => {
     const target = await flashTarget();
     const cycle = async () => {
       const lun = await target.lun();
       const context = await lun.attach();
       await (await context.openDirect()).blockDevice().read(0, 1);
-      provoke(context, 'errorState', 5);
+      inject(context, 'errorState', 5);
       await context.recover();
       await context.close();
       await lun.disableSuperpipe();
@@ -79,11 +79,11 @@ describe('flash ioctls of the addon', () => {
     await target.close();
   });
 
-  it('wait for a reset on their own threads, more of them than there are threads', async () => {
+  it('wait for a reset off the main thread, also when there are more calls than threads', async () => {
     const target = await flashTarget();
     const lun = await target.lun();
     const context = await lun.attach();
-    provoke(context, 'errorState', 100);
+    inject(context, 'errorState', 100);
     let turns = 0;
     const timer = setInterval(() => {
       turns += 1;
@@ -92,19 +92,19 @@ describe('flash ioctls of the addon', () => {
     for (let i = 0; i < 8; i += 1) others.push(lun.attach());
     const started = await Promise.all(others);
     clearInterval(timer);
-    // JavaScript went on meanwhile.
+    // JavaScript ran during the wait.
     expect(turns).toBeGreaterThan(2);
     for (const one of started) await one.close();
     await context.close();
     await target.close();
   });
 
-  it('finish before the node is closed under them', async () => {
+  it('finish before the node is closed', async () => {
     const target = await flashTarget();
     const lun = await target.lun();
     const context = await lun.attach();
-    const second = await openLun(node);
-    provoke(context, 'errorState', 50);
+    const second = await openLun(NODE);
+    inject(context, 'errorState', 50);
     const waiting = second.attach();
     await second.close();
     await (await waiting).close();
@@ -116,7 +116,7 @@ describe('flash ioctls of the addon', () => {
     const { openLun } = require('node-cxl/flash');
     const { parentPort, workerData } = require('node:worker_threads');
     (async () => {
-      const lun = await openLun('${node}');
+      const lun = await openLun('${NODE}');
       await lun.enableSuperpipe();
       const context = await lun.attach();
       const device = (await context.openDirect()).blockDevice();
@@ -142,7 +142,7 @@ describe('flash ioctls of the addon', () => {
         await worker.terminate();
       }
       expect(cxl.backend).toBe('native');
-      const lun = await openLun(node);
+      const lun = await openLun(NODE);
       await lun.enableSuperpipe();
       const context = await lun.attach();
       await context.close();

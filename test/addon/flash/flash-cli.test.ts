@@ -3,18 +3,18 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type LunInfo, listLuns } from 'node-cxl/flash';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type FlashTarget, flashTarget, provoke } from '../../conformance/flash-target';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { inject, testTarget } from '../../conformance/flash-target';
 import { command } from '../../conformance/support/simulated-target';
 
-const program = path.resolve('dist/cli/main.js');
-const timeout = 60_000;
+const PROGRAM = path.resolve('dist/cli/main.js');
+const TIMEOUT = 60_000;
 
-// A process of its own, which shares the adapter of this one: what is set up here it finds.
-describe('node-cxl flash on the simulated device', { timeout }, () => {
+// The program runs as a process of its own and shares the adapter of this process.
+describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
   let folder: string;
   let source: string;
-  let target: FlashTarget;
+  const target = testTarget();
   let about: LunInfo;
 
   beforeAll(() => {
@@ -28,20 +28,15 @@ describe('node-cxl flash on the simulated device', { timeout }, () => {
   });
 
   beforeEach(async () => {
-    target = await flashTarget();
     await target.lun();
     const found = (await listLuns()).find(({ generic }) => generic === target.nodes[0]?.[0]);
     about = found as LunInfo;
   });
 
-  afterEach(async () => {
-    await target.close();
-  });
-
   function run(words: string[], mounts?: string) {
     const env = { ...process.env, ...(mounts === undefined ? {} : { CXLSIM_MOUNTS: mounts }) };
     return new Promise<{ code: number; out: string; err: string }>((resolve) => {
-      execFile(process.execPath, [program, 'flash', ...words], { env }, (error, out, err) => {
+      execFile(process.execPath, [PROGRAM, 'flash', ...words], { env }, (error, out, err) => {
         resolve({ code: error === null ? 0 : Number(error.code), out, err });
       });
     });
@@ -53,7 +48,7 @@ describe('node-cxl flash on the simulated device', { timeout }, () => {
     expect(luns.filter(({ mode }) => mode === 'superpipe')).toEqual([about]);
   });
 
-  it('tells the capacity of a LUN in superpipe mode', async () => {
+  it('shows the capacity of a LUN in superpipe mode', async () => {
     const { out } = await run(['status', about.block ?? '', '--json']);
     expect(JSON.parse(out)).toMatchObject({
       mode: 'superpipe',
@@ -77,7 +72,7 @@ describe('node-cxl flash on the simulated device', { timeout }, () => {
     expect(JSON.parse(bench.out).iops).toBeGreaterThan(0);
   });
 
-  it('refuses a LUN that the block layer has, until told to take it meanwhile', async () => {
+  it('refuses a LUN without superpipe unless --superpipe is given', async () => {
     const node = target.nodes[1]?.[0] ?? '';
     const refused = await run(['write', node, '--in', source]);
     expect([refused.code, refused.err.includes('not in superpipe mode')]).toEqual([1, true]);
@@ -86,14 +81,14 @@ describe('node-cxl flash on the simulated device', { timeout }, () => {
     expect(after?.mode).toBe('legacy');
   });
 
-  it('says what is the matter with an adapter that has failed, until the driver is bound anew', async () => {
+  it('reports an adapter that has failed, until the driver is bound again', async () => {
     const lun = await target.lun();
     const context = await lun.attach();
-    provoke(context, 'resetFails', 1);
-    provoke(context, 'errorState', 5);
+    inject(context, 'resetFails', 1);
+    inject(context, 'errorState', 5);
     const failed = await run(['read', about.block ?? '', '--count', '1']);
     expect([failed.code, failed.err.includes('or it has failed')]).toEqual([3, true]);
-    // As unbind waits for the contexts to go.
+    // Unbind waits until all contexts are closed.
     expect(() => command('flash-rebind')).toThrow(/EBUSY/);
     await context.close();
     command('flash-rebind');
@@ -103,7 +98,7 @@ describe('node-cxl flash on the simulated device', { timeout }, () => {
     await lun.enableSuperpipe();
   });
 
-  it('refuses a LUN that is mounted, by whatever port or partition, unless forced', async () => {
+  it('refuses a LUN mounted by any port or partition, without --force', async () => {
     const other = (await listLuns()).find(
       (lun) => lun.wwid === about.wwid && lun.generic !== about.generic,
     );

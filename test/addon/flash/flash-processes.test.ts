@@ -1,17 +1,17 @@
-// What only true processes can do on the simulated device's flash adapter: end, be killed, be
-// started by others. What they share is in the conformance suite.
+// What needs real processes on the simulated device's flash adapter: they end, are killed, and start
+// others. What processes share is in the conformance suite.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync } from 'node:fs';
 import { type FlashContext, type Lun, openLun } from 'node-cxl/flash';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { chunk, codeOf, lunBlocks } from '../../conformance/flash-target';
+import { CHUNK, codeOf, LUN_BLOCKS } from '../../conformance/flash-target';
 import { forkedChild, type KillableChild } from '../../conformance/support/flash-child';
 import { prelude } from '../child';
 
-const node = '/dev/sg90';
-const interrupts = 2037n;
-const perContext = 4n;
+const NODE = '/dev/sg90';
+const INTERRUPTS = 2037n;
+const PER_CONTEXT = 4n;
 
 const block = (value: number) => new Uint8Array(4096).fill(value);
 
@@ -23,11 +23,11 @@ describe('processes on the simulated flash adapter', () => {
 
   beforeEach(async () => {
     shells = [];
-    lun = await openLun(node);
+    lun = await openLun(NODE);
     await lun.enableSuperpipe();
     context = await lun.attach();
     child = await forkedChild();
-    await child.open(node);
+    await child.open(NODE);
   });
 
   afterEach(async () => {
@@ -38,44 +38,44 @@ describe('processes on the simulated flash adapter', () => {
     await lun.close();
   });
 
-  it('give all back when they are killed: chunks, the mode of the LUN, its superpipe', async () => {
+  it('free everything when they are killed: chunks, the mode of the LUN, superpipe', async () => {
     const resource = await context.openVirtual({ blocks: 1n });
     await child.attach();
     await child.cloneFrom(context.cloneToken());
-    await child.openVirtual({ blocks: lunBlocks[0] });
-    expect(await codeOf(resource.resize(lunBlocks[0]))).toBe('ENOSPC');
+    await child.openVirtual({ blocks: LUN_BLOCKS[0] });
+    expect(await codeOf(resource.resize(LUN_BLOCKS[0]))).toBe('ENOSPC');
     await child.kill();
-    // Its share of the parent's chunk is gone too, and the parent's is not.
-    expect((await resource.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+    // Its share of the parent's chunk is freed too; the parent still has its own.
+    expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
     await resource.release();
-    expect((await context.openDirect()).blocks).toBe(lunBlocks[0]);
+    expect((await context.openDirect()).blocks).toBe(LUN_BLOCKS[0]);
   });
 
-  it('give interrupts and process elements back when they are killed', async () => {
-    const attach = { flags: 2n, numInterrupts: perContext };
+  it('free interrupts and process elements when they are killed', async () => {
+    const attach = { flags: 2n, numInterrupts: PER_CONTEXT };
     // The context of this test has some too.
     await context.close();
-    for (let left = interrupts; left >= perContext; left -= perContext) {
+    for (let left = INTERRUPTS; left >= PER_CONTEXT; left -= PER_CONTEXT) {
       await child.call('ATTACH', attach);
     }
     expect(await codeOf(child.call('ATTACH', attach))).toBe('ENOSPC');
     expect(await codeOf(lun.call('ATTACH', attach))).toBe('ENOSPC');
     await child.kill();
     const descriptors: number[] = [];
-    for (let left = interrupts; left >= perContext; left -= perContext) {
+    for (let left = INTERRUPTS; left >= PER_CONTEXT; left -= PER_CONTEXT) {
       descriptors.push(Number((await lun.call('ATTACH', attach)).adapFd));
     }
     for (const descriptor of descriptors) closeSync(descriptor);
   });
 
-  it('hold nobody up when they are killed in the middle of commands', async () => {
+  it('do not block other processes when they are killed during commands', async () => {
     const resource = await context.openVirtual({ blocks: 1n });
     const device = resource.blockDevice();
     // Blocks that keep the adapter busy for so long that its death finds it at work.
     const large = 1024;
     for (let round = 0; round < 4; round += 1) {
       const other = await forkedChild();
-      await other.open(node);
+      await other.open(NODE);
       await other.attach();
       await other.cloneFrom(context.cloneToken());
       let running = true;
@@ -95,20 +95,20 @@ describe('processes on the simulated flash adapter', () => {
       await Promise.allSettled(lanes);
       expect((await device.read(49, 1))[0]).toBe(round);
     }
-    expect((await resource.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+    expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
   }, 60_000);
 
   const grandchild = `${prelude}
     const { openLun } = await import('node-cxl/flash');
-    const lun = await openLun('${node}');
+    const lun = await openLun('${NODE}');
     const context = await lun.attach();
     const code = (promise) => promise.then(() => 'resolved', (error) => error.code);
     const token = JSON.parse(process.env.TOKEN);
     const contextIdSrc = BigInt('0x' + token.contextId);
-    const resource = await context.openVirtual({ blocks: ${lunBlocks[0]} });
+    const resource = await context.openVirtual({ blocks: ${LUN_BLOCKS[0]} });
     console.log(JSON.stringify([
       process.pid,
-      Number(resource.blocks / ${chunk}n),
+      Number(resource.blocks / ${CHUNK}n),
       await code(lun.call('DETACH', { contextId: contextIdSrc })),
       await code(lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst: context.id })),
       await code(context.cloneFrom(token)),
@@ -135,27 +135,27 @@ describe('processes on the simulated flash adapter', () => {
   it('share it with a grandchild too, which is no child to clone', async () => {
     const resource = await context.openVirtual({ blocks: 1n });
     const { gone, shell, answer } = await throughShell('wait');
-    const chunks = Number(lunBlocks[0] / chunk);
+    const chunks = Number(LUN_BLOCKS[0] / CHUNK);
     expect(answer.slice(1)).toEqual([chunks - 1, 'EINVAL', 'EINVAL', 'ERR_INVALID_STATE']);
     process.kill(answer[0], 'SIGKILL');
     await gone;
     expect(shell.exitCode).toBe(0);
-    expect((await resource.resize(lunBlocks[0])).blocks).toBe(lunBlocks[0]);
+    expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
   });
 
   it('have ended when they were killed, though nobody has asked how', async () => {
     const resource = await context.openVirtual({ blocks: 1n });
     // A stopped shell takes no notice of its children.
     const { gone, shell, answer } = await throughShell('kill -STOP $$; wait');
-    expect(await codeOf(resource.resize(lunBlocks[0]))).toBe('ENOSPC');
+    expect(await codeOf(resource.resize(LUN_BLOCKS[0]))).toBe('ENOSPC');
     process.kill(answer[0], 'SIGKILL');
     // Its files go with the last of its threads.
     let refusal = 'ENOSPC';
     const end = performance.now() + 10_000;
     while (refusal === 'ENOSPC' && performance.now() < end) {
-      refusal = await codeOf(resource.resize(lunBlocks[0]));
+      refusal = await codeOf(resource.resize(LUN_BLOCKS[0]));
     }
-    expect(resource.blocks).toBe(lunBlocks[0]);
+    expect(resource.blocks).toBe(LUN_BLOCKS[0]);
     // It is still there, for the shell to ask.
     expect(process.kill(answer[0], 0)).toBe(true);
     shell.kill('SIGCONT');

@@ -14,9 +14,9 @@ import {
 } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
-const address = '0000:01:00.0';
+const ADDRESS = '0000:01:00.0';
 
-const everyKind: CdatStructure[] = [
+const EVERY_KIND: CdatStructure[] = [
   {
     kind: 'DSMAS',
     handle: 3,
@@ -50,8 +50,8 @@ const everyKind: CdatStructure[] = [
 ];
 
 async function mailboxWith(...protocols: MockProtocol[]) {
-  const doe = createMockDoe({ functions: [{ address, mailboxes: [{ protocols }] }] });
-  const [mailbox] = await doe.mailboxes(address);
+  const doe = createMockDoe({ functions: [{ address: ADDRESS, mailboxes: [{ protocols }] }] });
+  const [mailbox] = await doe.mailboxes(ADDRESS);
   return mailbox!;
 }
 
@@ -71,11 +71,11 @@ function chain(entries: Record<number, [number, Buffer]>): MockProtocol {
 }
 
 describe('the CDAT', () => {
-  it('is read whole and every kind of structure decoded', async () => {
-    const table = encodeCdat(everyKind, { sequence: 9 });
+  it('is read completely, and every kind of structure is decoded', async () => {
+    const table = encodeCdat(EVERY_KIND, { sequence: 9 });
     const read = await readCdat(await mailboxWith(tableAccess(table)));
     expect(read.bytes.equals(table)).toBe(true);
-    expect(read.structures).toEqual(everyKind);
+    expect(read.structures).toEqual(EVERY_KIND);
     expect(read.header).toEqual({
       length: table.length,
       revision: 1,
@@ -113,12 +113,12 @@ describe('the CDAT', () => {
     ]);
   });
 
-  it('may have no structure at all', async () => {
+  it('may be empty', async () => {
     const read = await readCdat(await mailboxWith(tableAccess(encodeCdat([]))));
     expect(read.structures).toEqual([]);
   });
 
-  it('with a wrong checksum is refused, and read when that is wanted', async () => {
+  it('with a wrong checksum is refused, and read with verify: false', async () => {
     const table = encodeCdat(memoryDeviceTable);
     table.writeUInt8((table.readUInt8(5) + 1) & 0xff, 5);
     const mailbox = await mailboxWith(tableAccess(table));
@@ -132,7 +132,7 @@ describe('the CDAT', () => {
   it('that changes between reads is read again', async () => {
     let reads = 0;
     const before = encodeCdat(memoryDeviceTable, { sequence: 1 });
-    const after = encodeCdat(everyKind, { sequence: 2 });
+    const after = encodeCdat(EVERY_KIND, { sequence: 2 });
     const mailbox = await mailboxWith(
       tableAccess(() => {
         reads += 1;
@@ -141,10 +141,10 @@ describe('the CDAT', () => {
     );
     const read = await readCdat(mailbox);
     expect(read.header.sequence).toBe(2);
-    expect(read.structures).toEqual(everyKind);
+    expect(read.structures).toEqual(EVERY_KIND);
   });
 
-  it('that changes all the time is given up', async () => {
+  it('that changes during every attempt is EAGAIN', async () => {
     let sequence = 0;
     const mailbox = await mailboxWith(
       tableAccess(() => {
@@ -155,7 +155,7 @@ describe('the CDAT', () => {
     await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EAGAIN' });
   });
 
-  it('is refused of a mailbox that does not speak table access, without a time-out', async () => {
+  it('is EOPNOTSUPP without a timeout on a mailbox without table access', async () => {
     const mailbox = await mailboxWith();
     await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
   });
@@ -181,8 +181,8 @@ describe('a broken chain of entries is refused', () => {
       const code = name === 'an entry longer than any can be' ? 'EOVERFLOW' : 'EBADMSG';
       const refusal = await readCdatBytes(mailbox).catch((error) => error);
       expect(refusal).toMatchObject({ code });
-      // A loop is known for one before it is an overrun too.
-      expect(refusal.message.includes('come back to handle')).toBe(name.startsWith('a loop'));
+      // A loop is reported as such, not as a table that is too long.
+      expect(refusal.message.includes('loop at handle')).toBe(name.startsWith('a loop'));
       expect(mailbox.phase).toBe('idle');
     });
   }
@@ -195,7 +195,7 @@ describe('a broken chain of entries is refused', () => {
       const mailbox = await mailboxWith({ vendorId: 0x1e98, type: 2, answer: () => bytes });
       await expect(readCdatBytes(mailbox)).rejects.toMatchObject({ code: 'EBADMSG' });
     }
-    // The last of them, but for its code, is a table.
+    // The last one is a table except for its code.
     const bytes = Buffer.from(`0000ffff${whole}`, 'hex');
     const mailbox = await mailboxWith({ vendorId: 0x1e98, type: 2, answer: () => bytes });
     expect((await readCdatBytes(mailbox)).toString('hex')).toBe(whole);

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const program = path.resolve('dist/cli/main.js');
-const device = '0d:00.0';
+const PROGRAM = path.resolve('dist/cli/main.js');
+const DEVICE = '0d:00.0';
 let folder: string;
 
 beforeAll(() => {
@@ -21,7 +21,7 @@ function nodeCxl(...args: string[]) {
   return new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
     const env: NodeJS.ProcessEnv = { ...process.env, NODE_CXL_BACKEND: 'mock' };
     delete env['LD_PRELOAD'];
-    const child = spawn(process.execPath, [program, 'doe', ...args], { env });
+    const child = spawn(process.execPath, [PROGRAM, 'doe', ...args], { env });
     let stdout = '';
     let stderr = '';
     child.stdout.on('data', (data) => {
@@ -40,7 +40,7 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     expect(table).toMatchObject({ code: 0, stderr: '' });
     expect(table.stdout.match(/0000:0d:00\.0/g)).toHaveLength(3);
     expect(table.stdout).toContain('message 3');
-    const { stdout } = await nodeCxl('list', device, '--json');
+    const { stdout } = await nodeCxl('list', DEVICE, '--json');
     const [fn] = JSON.parse(stdout);
     expect(fn).toMatchObject({ address: '0000:0d:00.0', vendorId: 0x8086, problem: null });
     expect(fn.owner).toEqual({ driver: null, kernelFeatures: [], kernelTables: [] });
@@ -49,7 +49,7 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     ]);
   });
 
-  it('list: of a recorded machine, and what could not be read of one', async () => {
+  it('list: from a dump, with what could not be read', async () => {
     const fixtures = path.resolve('test/unit/doe/fixtures');
     const whole = await nodeCxl('list', '--dump', path.join(fixtures, 'qemu-type3.lspci'));
     expect(whole.code).toBe(0);
@@ -62,35 +62,35 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
   });
 
   it('discover: every mailbox of the function', async () => {
-    const { code, stdout } = await nodeCxl('discover', device);
+    const { code, stdout } = await nodeCxl('discover', DEVICE);
     expect(code).toBe(0);
     for (const name of ['CXL table access (CDAT)', 'CXL compliance mode', 'CMA/SPDM']) {
       expect(stdout).toContain(name);
     }
-    const found = JSON.parse((await nodeCxl('discover', device, '--json')).stdout);
+    const found = JSON.parse((await nodeCxl('discover', DEVICE, '--json')).stdout);
     expect(found[1]).toMatchObject({ offset: 0x1b0, version: 2 });
     expect(found[1].protocols).toHaveLength(2);
   });
 
-  it('cdat: in words, as JSON with 64-bit values in hexadecimal, and as it is', async () => {
+  it('cdat: a table, JSON with 64-bit values in hexadecimal, and the undecoded bytes', async () => {
     const file = path.join(folder, 'table');
-    const { code, stdout } = await nodeCxl('cdat', device, '--output', file);
+    const { code, stdout } = await nodeCxl('cdat', DEVICE, '--output', file);
     expect(code).toBe(0);
     expect(stdout).toContain('160 bytes, sequence 0, checksum right');
     expect(stdout).toContain('volatile, 256 MiB at 0x0');
     expect(stdout).toContain('read latency 150 ns');
     expect(stdout).toContain('write bandwidth 16000 MB/s');
-    const table = JSON.parse((await nodeCxl('cdat', device, '--json')).stdout);
+    const table = JSON.parse((await nodeCxl('cdat', DEVICE, '--json')).stdout);
     expect(table.structures[0]).toMatchObject({ kind: 'DSMAS', dpaLength: '0x10000000' });
     expect(table.bytes).toBe(readFileSync(file, 'hex'));
   });
 
   it('compliance: capabilities and status', async () => {
-    const caps = await nodeCxl('compliance', device, 'caps');
+    const caps = await nodeCxl('compliance', DEVICE, 'caps');
     expect(caps.stdout).toContain('multiple-write-streaming');
-    const json = JSON.parse((await nodeCxl('compliance', device, 'caps', '--json')).stdout);
+    const json = JSON.parse((await nodeCxl('compliance', DEVICE, 'caps', '--json')).stdout);
     expect(json).toMatchObject({ availableMask: '0xffff', enabledMask: '0xffff' });
-    const status = await nodeCxl('compliance', device, 'status', '--json');
+    const status = await nodeCxl('compliance', DEVICE, 'status', '--json');
     expect(JSON.parse(status.stdout)).toEqual({
       capabilities: 0xffff,
       cacheSize: 0,
@@ -98,18 +98,18 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     });
   });
 
-  it('raw: to the mailbox that speaks the protocol, or the one that is named', async () => {
+  it('raw: to the mailbox with the protocol, or to the one at --mailbox', async () => {
     const file = path.join(folder, 'get-version');
     writeFileSync(file, Buffer.from([0x10, 0x84, 0, 0]));
-    const answer = await nodeCxl('raw', device, '1', '1', file, '--json');
+    const answer = await nodeCxl('raw', DEVICE, '1', '1', file, '--json');
     expect(JSON.parse(answer.stdout)).toEqual({ answer: '100400000003001000110012' });
     const output = path.join(folder, 'answer');
-    const told = await nodeCxl('raw', device, '1', '1', file, '--output', output, '--json');
+    const told = await nodeCxl('raw', DEVICE, '1', '1', file, '--output', output, '--json');
     expect(JSON.parse(told.stdout)).toEqual({ bytes: 12, output });
     expect(readFileSync(output, 'hex')).toBe('100400000003001000110012');
-    const named = await nodeCxl('raw', device, '0x0001', '01', file, '--mailbox', '1d0');
+    const named = await nodeCxl('raw', DEVICE, '0x0001', '01', file, '--mailbox', '1d0');
     expect(named.stdout).toContain('0000  10 04 00 00');
-    const wrong = await nodeCxl('raw', device, '1', '1', file, '--mailbox', '1c0');
+    const wrong = await nodeCxl('raw', DEVICE, '1', '1', file, '--mailbox', '1c0');
     expect(wrong.code).toBe(3);
     expect(wrong.stderr).toContain('190, 1b0, 1d0');
   });
@@ -121,25 +121,25 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     const mailboxes = [{ protocols: ['spdm'], faults: { delayMs: 600_000 } }];
     writeFileSync(config, JSON.stringify({ doe: [{ mailboxes }] }));
     const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}`, NODE_DEBUG: 'cxl' };
-    const words = ['doe', 'raw', device, '1', '1', payload, '--timeout', '600000'];
-    const child = spawn(process.execPath, [program, ...words], { env });
+    const words = ['doe', 'raw', DEVICE, '1', '1', payload, '--timeout', '600000'];
+    const child = spawn(process.execPath, [PROGRAM, ...words], { env });
     child.stderr.once('data', () => setTimeout(() => child.kill('SIGINT'), 300));
     expect(await new Promise((resolve) => child.on('close', resolve))).toBe(130);
   });
 
-  it('failures: one line, and an exit code that tells them apart', async () => {
+  it('failures: one line, and an exit code for each kind', async () => {
     const payload = path.join(folder, 'odd');
     writeFileSync(payload, Buffer.alloc(3));
     const rows: [number, string[]][] = [
-      [1, ['raw', device, '1e98', '7', '/dev/null']],
-      [1, ['cdat', device, '--output', path.join(folder, 'no/such/folder')]],
-      [1, ['raw', device, '1', '0', path.join(folder, 'absent')]],
-      [2, ['raw', device, '1', '1', payload]],
+      [1, ['raw', DEVICE, '1e98', '7', '/dev/null']],
+      [1, ['cdat', DEVICE, '--output', path.join(folder, 'no/such/folder')]],
+      [1, ['raw', DEVICE, '1', '0', path.join(folder, 'absent')]],
+      [2, ['raw', DEVICE, '1', '1', payload]],
       [2, ['cdat', 'nonsense']],
       [2, ['cdat']],
-      [2, ['compliance', device, 'explode']],
-      [2, ['raw', device, '1e98x', '0', payload]],
-      [2, ['discover', device, '--timeout', '0']],
+      [2, ['compliance', DEVICE, 'explode']],
+      [2, ['raw', DEVICE, '1e98x', '0', payload]],
+      [2, ['discover', DEVICE, '--timeout', '0']],
       [2, ['nonsense']],
       [3, ['discover', '0000:0e:00.0']],
     ];

@@ -15,12 +15,12 @@ import {
 } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
-const address = '0000:01:00.0';
+const ADDRESS = '0000:01:00.0';
 
 async function mailboxWith(...protocols: MockProtocol[]) {
-  const doe = createMockDoe({ functions: [{ address, mailboxes: [{ protocols }] }] });
-  const [mailbox] = await doe.mailboxes(address);
-  return { mailbox: mailbox!, device: doe.function(address).mailboxes[0]! };
+  const doe = createMockDoe({ functions: [{ address: ADDRESS, mailboxes: [{ protocols }] }] });
+  const [mailbox] = await doe.mailboxes(ADDRESS);
+  return { mailbox: mailbox!, device: doe.function(ADDRESS).mailboxes[0]! };
 }
 
 async function setUp(options: MockComplianceOptions = {}) {
@@ -28,7 +28,7 @@ async function setUp(options: MockComplianceOptions = {}) {
   return { device, compliance: new Compliance(mailbox) };
 }
 
-const everyRequest: { request: ComplianceRequest; bytes: string }[] = [
+const EVERY_REQUEST: { request: ComplianceRequest; bytes: string }[] = [
   { request: { request: 'halt-all' }, bytes: '02010000' },
   {
     request: {
@@ -104,7 +104,7 @@ const everyRequest: { request: ComplianceRequest; bytes: string }[] = [
 ];
 
 describe('compliance mode', () => {
-  it('tells what is there and what is enabled', async () => {
+  it('lists available and enabled requests', async () => {
     const { compliance } = await setUp({
       available: ['capabilities', 'status', 'poison', 'bit-error'],
       enabled: ['capabilities', 'poison'],
@@ -117,7 +117,7 @@ describe('compliance mode', () => {
     });
   });
 
-  it('tells its status, whose fields have no padding', async () => {
+  it('reads the status, whose fields have no padding', async () => {
     const { compliance } = await setUp({
       available: ['status'],
       cacheSize: 0x1234,
@@ -133,7 +133,7 @@ describe('compliance mode', () => {
   it('sends every request code as the specification lays it out', async () => {
     const { compliance, device } = await setUp();
     const covered = new Set<string>(['capabilities', 'status']);
-    for (const { request, bytes } of everyRequest) {
+    for (const { request, bytes } of EVERY_REQUEST) {
       await compliance.request(request);
       expect(device.requests.at(-1)!.subarray(8).toString('hex')).toBe(bytes);
       covered.add(request.request);
@@ -157,7 +157,7 @@ describe('compliance mode', () => {
     expect(device.requests.length).toBe(sent);
   });
 
-  it('asks discovery once', async () => {
+  it('runs discovery once', async () => {
     const { compliance, device } = await setUp();
     await compliance.capabilities();
     const before = device.requests.length;
@@ -204,7 +204,7 @@ describe('an answer of compliance mode that is wrong is refused', () => {
     });
   }
 
-  it('and a mailbox without compliance mode, before it is sent anything', async () => {
+  it('a mailbox without compliance mode is refused before anything is sent', async () => {
     const { mailbox, device } = await mailboxWith();
     const compliance = new Compliance(mailbox);
     await expect(compliance.capabilities()).rejects.toMatchObject({ code: 'EOPNOTSUPP' });

@@ -2,15 +2,15 @@ import { discoverIndex, wellKnownName } from 'node-cxl/doe';
 import { complianceMode, createMockDoe, type MockMailboxOptions, spdm } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
-const address = '0000:01:00.0';
+const ADDRESS = '0000:01:00.0';
 
 async function mailboxOf(options: MockMailboxOptions) {
-  const doe = createMockDoe({ functions: [{ address, mailboxes: [options] }] });
-  const [mailbox] = await doe.mailboxes(address);
-  return { mailbox: mailbox!, device: doe.function(address).mailboxes[0]! };
+  const doe = createMockDoe({ functions: [{ address: ADDRESS, mailboxes: [options] }] });
+  const [mailbox] = await doe.mailboxes(ADDRESS);
+  return { mailbox: mailbox!, device: doe.function(ADDRESS).mailboxes[0]! };
 }
 
-/** A discovery protocol that answers by the index it is asked. */
+/** A discovery protocol that answers with `entry` of the requested index. */
 function listing(entry: (index: number) => Buffer | undefined): MockMailboxOptions {
   return {
     protocols: [{ vendorId: 1, type: 0, answer: (request) => entry(request.readUInt8(0)) }],
@@ -46,14 +46,14 @@ describe('discovery', () => {
     });
   }
 
-  it('takes 14 accesses an entry', async () => {
+  it('takes 14 accesses for each entry', async () => {
     const { mailbox, device } = await mailboxOf({});
     device.log.length = 0;
     await mailbox.discover();
     expect(device.log.length).toBe(14);
   });
 
-  it('past the end: vendor 0xffff is told, and not followed', async () => {
+  it('returns vendor 0xffff past the end', async () => {
     const { mailbox } = await mailboxOf({});
     expect(await discoverIndex(mailbox, 7)).toEqual({ vendorId: 0xffff, type: 0xff, nextIndex: 8 });
     const endless = await mailboxOf(
@@ -62,7 +62,7 @@ describe('discovery', () => {
     expect(await endless.mailbox.discover()).toHaveLength(1);
   });
 
-  it('refuses an index that is none', async () => {
+  it('refuses an invalid index', async () => {
     const { mailbox } = await mailboxOf({});
     await expect(discoverIndex(mailbox, 256)).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
   });
@@ -82,7 +82,7 @@ describe('discovery', () => {
     expect(empty.device.idle && long.device.idle).toBe(true);
   });
 
-  it('knows the protocols that have a name', () => {
+  it('has names for known protocols', () => {
     expect(wellKnownName({ vendorId: 1, type: 2 })).toBe('secured CMA/SPDM');
     expect(wellKnownName({ vendorId: 0x1e98, type: 2 })).toBe('CXL table access (CDAT)');
     expect(wellKnownName({ vendorId: 0x1e98, type: 1 })).toBeUndefined();

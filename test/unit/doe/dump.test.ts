@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const fixture = (name: string) => path.resolve('test/unit/doe/fixtures', name);
 
 describe('configuration space recorded by lspci -xxxx', () => {
-  it('is looked through as the device would be', async () => {
+  it('is scanned like a device', async () => {
     const doe = doeFromDump(fixture('qemu-type3.lspci'));
     const found = await doe.mailboxes();
     expect(found.map(({ name, version }) => [name, version])).toEqual([
@@ -20,12 +20,12 @@ describe('configuration space recorded by lspci -xxxx', () => {
     });
   });
 
-  it('cannot be talked to', async () => {
+  it('refuses exchanges', async () => {
     const [mailbox] = await doeFromDump(fixture('qemu-type3.lspci')).mailboxes();
     await expect(mailbox!.discover()).rejects.toMatchObject({ code: 'EROFS' });
   });
 
-  it('tells when lspci could not read it all', async () => {
+  it('has a problem when lspci could not read it all', async () => {
     const doe = doeFromDump(fixture('not-root.lspci'));
     await expect(doe.mailboxes()).rejects.toMatchObject({ code: 'ENODATA' });
   });
@@ -38,7 +38,7 @@ describe('configuration space recorded by lspci -xxxx', () => {
     expect(new Doe(new DumpPci(again.join(''))).bus.kind).toBe('dump');
   });
 
-  it('is refused where it is no dump, cut or out of order', () => {
+  it('is refused when it is not a dump, incomplete or out of order', () => {
     const refusal = expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' });
     const texts = [
       '',

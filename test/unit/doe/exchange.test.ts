@@ -1,11 +1,11 @@
-import { type ExchangeOptions, maxPayloadBytes } from 'node-cxl/doe';
+import { type ExchangeOptions, MAX_PAYLOAD_BYTES } from 'node-cxl/doe';
 import { createMockDoe, type MockFaults, type MockMailbox, type MockProtocol } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
 const echoProtocol = { vendorId: 0x1234, type: 7 };
 const echo: MockProtocol = { ...echoProtocol, answer: (request) => Buffer.from(request) };
-const control = 0x08;
-const abortWrite = { kind: 'write', register: control, value: 1 };
+const CONTROL = 0x08;
+const abortWrite = { kind: 'write', register: CONTROL, value: 1 };
 
 async function setUp(faults: MockFaults = {}) {
   const doe = createMockDoe({
@@ -23,7 +23,7 @@ async function setUp(faults: MockFaults = {}) {
     exchange: (options: ExchangeOptions = {}) => mailbox!.exchange(echoProtocol, payload, options),
     aborts: () =>
       device.log
-        .filter(({ kind, register }) => kind === 'write' && register === control)
+        .filter(({ kind, register }) => kind === 'write' && register === CONTROL)
         .filter(({ value }) => value === 1).length,
   };
 }
@@ -45,10 +45,10 @@ describe('an exchange', () => {
     expect(mailbox.phase).toBe('idle');
   });
 
-  it('sends and takes an object with no payload', async () => {
+  it('sends and receives an object without payload', async () => {
     const { mailbox, device } = await setUp();
     expect((await mailbox.exchange(echoProtocol)).length).toBe(0);
-    // Two dwords each way, and the looks at the status as ever: the last dword is the header's.
+    // Two dwords each way, with the usual reads of the status: the last dword is the header's.
     expect(device.log.length).toBe(5 + 2 + 2 * 2);
   });
 
@@ -70,9 +70,9 @@ describe('an exchange', () => {
     expect(await answer).toEqual(Buffer.from([1, 2, 3, 4]));
   });
 
-  it('carries the longest object there is, its length written as 0', async () => {
+  it('transfers the longest object, whose length is written as 0', async () => {
     const { mailbox, device } = await setUp();
-    const payload = Buffer.alloc(maxPayloadBytes, 0x5a);
+    const payload = Buffer.alloc(MAX_PAYLOAD_BYTES, 0x5a);
     let turns = 0;
     const timer = setInterval(() => {
       turns += 1;
@@ -81,7 +81,7 @@ describe('an exchange', () => {
     clearInterval(timer);
     expect(answer.equals(payload)).toBe(true);
     expect(device.requests[0]!.readUInt32LE(4)).toBe(0);
-    // Half a million accesses in a row leave the event loop its turns.
+    // The event loop runs during these half a million accesses.
     expect(turns).toBeGreaterThan(2);
   });
 
@@ -96,11 +96,11 @@ describe('an exchange', () => {
 });
 
 describe('arguments are refused before the device is touched', () => {
-  it('a payload that is no whole number of dwords, or too long, or no bytes', async () => {
+  it('a payload of an incomplete dword, too long, or not bytes', async () => {
     const { mailbox, device } = await setUp();
     const refusal = { code: 'ERR_OUT_OF_RANGE' };
     await expect(mailbox.exchange(echoProtocol, Buffer.alloc(5))).rejects.toMatchObject(refusal);
-    const tooLong = Buffer.alloc(maxPayloadBytes + 4);
+    const tooLong = Buffer.alloc(MAX_PAYLOAD_BYTES + 4);
     await expect(mailbox.exchange(echoProtocol, tooLong)).rejects.toMatchObject(refusal);
     await expect(mailbox.exchange(echoProtocol, 'abcd' as never)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARG_TYPE',
@@ -108,7 +108,7 @@ describe('arguments are refused before the device is touched', () => {
     expect(device.log).toEqual([]);
   });
 
-  it('a protocol, time-out, limit or signal that means nothing', async () => {
+  it('an invalid protocol, timeout, limit or signal', async () => {
     const { mailbox, exchange, device } = await setUp();
     const refusal = { code: 'ERR_OUT_OF_RANGE' };
     for (const protocol of [
@@ -121,7 +121,7 @@ describe('arguments are refused before the device is touched', () => {
     await expect(mailbox.exchange(undefined as never)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARG_TYPE',
     });
-    await expect(exchange({ timeoutMs: 0 })).rejects.toMatchObject(refusal);
+    await expect(exchange({ timeout: 0 })).rejects.toMatchObject(refusal);
     await expect(exchange({ maxLength: -4 })).rejects.toMatchObject(refusal);
     await expect(exchange({ signal: {} as never })).rejects.toMatchObject({
       code: 'ERR_INVALID_ARG_VALUE',
@@ -131,7 +131,7 @@ describe('arguments are refused before the device is touched', () => {
 });
 
 describe('before sending', () => {
-  it('refuses a busy mailbox and never aborts it', async () => {
+  it('refuses a busy mailbox without aborting it', async () => {
     const world = await setUp({ busy: true });
     await expect(world.exchange()).rejects.toMatchObject({ code: 'EBUSY', syscall: 'doe(send)' });
     expect(world.device.log.map(({ kind }) => kind)).toEqual(['read']);
@@ -139,21 +139,21 @@ describe('before sending', () => {
     await expectUsable(world);
   });
 
-  it('refuses a busy mailbox also when it shows an error', async () => {
+  it('refuses a busy mailbox that has an error', async () => {
     const world = await setUp({ busy: true });
     world.device.leaveBehind('error');
     await expect(world.exchange()).rejects.toMatchObject({ code: 'EBUSY' });
     expect(world.aborts()).toBe(0);
   });
 
-  it('clears an error that was left behind, once, and goes on', async () => {
+  it('clears an error that an earlier user left', async () => {
     const world = await setUp();
     world.device.leaveBehind('error');
     expect(await world.exchange()).toEqual(world.payload);
     expect(world.aborts()).toBe(1);
   });
 
-  it('clears an answer that nobody fetched, once, and goes on', async () => {
+  it('clears an answer that an earlier user did not read', async () => {
     const world = await setUp();
     world.device.leaveBehind('ready');
     expect(await world.exchange()).toEqual(world.payload);
@@ -168,7 +168,7 @@ describe('before sending', () => {
   });
 });
 
-describe('a failure of an exchange of ours is aborted and leaves the mailbox idle', () => {
+describe('a failed exchange is aborted and leaves the mailbox idle', () => {
   const rows: { name: string; faults: MockFaults; failure: object; options?: ExchangeOptions }[] = [
     { name: 'an error while sending', faults: { errorAt: 'send' }, failure: { code: 'EIO' } },
     { name: 'an error at go', faults: { errorAt: 'go' }, failure: { code: 'EIO' } },
@@ -186,13 +186,13 @@ describe('a failure of an exchange of ours is aborted and leaves the mailbox idl
       name: 'no answer in time',
       faults: { silent: true },
       failure: { code: 'ETIMEDOUT', syscall: 'doe(wait)' },
-      options: { timeoutMs: 30 },
+      options: { timeout: 30 },
     },
     {
       name: 'an answer that is late',
       faults: { delayMs: 60_000 },
       failure: { code: 'ETIMEDOUT' },
-      options: { timeoutMs: 30 },
+      options: { timeout: 30 },
     },
     {
       name: 'an answer of another protocol',
@@ -241,7 +241,7 @@ describe('a failure of an exchange of ours is aborted and leaves the mailbox idl
     });
   }
 
-  it('a garbage length of 0 ends early, not after 2^18 dwords', async () => {
+  it('a wrong length of 0 ends at the next check, not after 2^18 dwords', async () => {
     const world = await setUp({ announce: 0 });
     await expect(world.exchange()).rejects.toMatchObject({ code: 'EBADMSG' });
     expect(world.device.log.length).toBeLessThan(2500);
@@ -250,28 +250,28 @@ describe('a failure of an exchange of ours is aborted and leaves the mailbox idl
 });
 
 describe('an answer longer than the caller allows', () => {
-  it('is drained and refused, with no abort', async () => {
+  it('is read to its end and refused, without an abort', async () => {
     const world = await setUp();
     await expect(world.exchange({ maxLength: 4 })).rejects.toMatchObject({ code: 'EOVERFLOW' });
     expect(world.aborts()).toBe(0);
     await expectUsable(world);
   });
 
-  it('is refused alike by a limit that is no whole number of dwords', async () => {
+  it('is refused also by a limit within a dword', async () => {
     const world = await setUp();
     await expect(world.exchange({ maxLength: 6 })).rejects.toMatchObject({ code: 'EOVERFLOW' });
     expect(world.aborts()).toBe(0);
     await expectUsable(world);
   });
 
-  it('is taken when it just fits', async () => {
+  it('is returned when it has exactly the allowed length', async () => {
     const { exchange, payload } = await setUp();
     expect(await exchange({ maxLength: 8 })).toEqual(payload);
   });
 });
 
 describe('a dead mailbox', () => {
-  it('is declared when a failure of ours cannot be aborted; the failure is what is told', async () => {
+  it('is declared when an abort has no effect; the call rejects with the first failure', async () => {
     const { mailbox, exchange, device } = await setUp({ errorAt: 'go', ignoresAbort: true });
     await expect(exchange()).rejects.toMatchObject({ code: 'EIO', syscall: 'doe(wait)' });
     expect(mailbox.phase).toBe('dead');
@@ -281,7 +281,7 @@ describe('a dead mailbox', () => {
     expect(device.log).toEqual([]);
   });
 
-  it('is dead for whoever finds it again, and back after reset()', async () => {
+  it('is dead for every DoeMailbox object, until reset()', async () => {
     const world = await setUp({ errorAt: 'go', ignoresAbort: true });
     await expect(world.exchange()).rejects.toMatchObject({ code: 'EIO' });
     const [again] = await world.doe.mailboxes('0000:01:00.0');
@@ -296,7 +296,7 @@ describe('a dead mailbox', () => {
 });
 
 describe('reset()', () => {
-  it('that is refused leaves a dead mailbox dead', async () => {
+  it('leaves a dead mailbox dead when it is refused', async () => {
     const { doe, mailbox, device, exchange } = await setUp({ errorAt: 'go', ignoresAbort: true });
     await expect(exchange()).rejects.toMatchObject({ code: 'EIO' });
     doe.function('0000:01:00.0').driver = 'cxl_pci';
@@ -307,14 +307,14 @@ describe('reset()', () => {
     expect(device.log).toEqual([]);
   });
 
-  it('refuses a mailbox that is busy with somebody else', async () => {
+  it('refuses a mailbox that another process is using', async () => {
     const { mailbox, aborts } = await setUp({ busy: true });
     await expect(mailbox.reset()).rejects.toMatchObject({ code: 'EBUSY' });
     expect(aborts()).toBe(0);
     expect(mailbox.phase).toBe('idle');
   });
 
-  it('clears what was left behind', async () => {
+  it('clears an error and an unread answer', async () => {
     const { mailbox, device } = await setUp();
     device.leaveBehind('ready');
     await mailbox.reset();
@@ -322,14 +322,14 @@ describe('reset()', () => {
   });
 });
 
-describe('the device goes away in mid-exchange', () => {
+describe('the device is removed during an exchange', () => {
   for (const how of ['unplugged', 'link down'] as const) {
     it(`at any access (${how})`, async () => {
       const whole = await setUp();
       await whole.exchange();
       for (let accesses = 0; accesses < whole.device.log.length; accesses += 1) {
         const world = await setUp();
-        // Finding it took one access of its registers.
+        // Finding it was one access of its registers.
         world.device.faults = { goneAfter: { accesses: accesses + 1, how } };
         await expect(world.exchange()).rejects.toMatchObject({ code: 'ENODEV' });
         expect(world.mailbox.phase).toBe('dead');
@@ -338,7 +338,7 @@ describe('the device goes away in mid-exchange', () => {
     });
   }
 
-  it('and is fit for use when it is found again', async () => {
+  it('and is usable when it is found again', async () => {
     const world = await setUp();
     world.device.faults = { goneAfter: { accesses: 6, how: 'link down' } };
     await expect(world.exchange()).rejects.toMatchObject({ code: 'ENODEV' });
@@ -353,7 +353,7 @@ describe('the device goes away in mid-exchange', () => {
 });
 
 describe('an AbortSignal', () => {
-  it('that is aborted already: nothing is sent', async () => {
+  it('already aborted: nothing is sent', async () => {
     const { exchange, device } = await setUp();
     const reason = new Error('changed my mind');
     const failure = await exchange({ signal: AbortSignal.abort(reason) }).catch((error) => error);
@@ -364,7 +364,7 @@ describe('an AbortSignal', () => {
   it('while waiting: the exchange is aborted, the mailbox idle', async () => {
     const world = await setUp({ silent: true });
     const controller = new AbortController();
-    const call = world.exchange({ signal: controller.signal, timeoutMs: 60_000 });
+    const call = world.exchange({ signal: controller.signal, timeout: 60_000 });
     setTimeout(() => controller.abort(), 20);
     await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' });
     expect(world.aborts()).toBe(1);
@@ -374,7 +374,7 @@ describe('an AbortSignal', () => {
   it('in the middle of a long answer: the exchange is aborted, the mailbox idle', async () => {
     const world = await setUp();
     const controller = new AbortController();
-    const call = world.mailbox.exchange(echoProtocol, Buffer.alloc(maxPayloadBytes), {
+    const call = world.mailbox.exchange(echoProtocol, Buffer.alloc(MAX_PAYLOAD_BYTES), {
       signal: controller.signal,
     });
     setTimeout(() => controller.abort(), 10);

@@ -2,10 +2,10 @@ import { parseAddress } from 'node-cxl/doe';
 import { createMockDoe, type MockFunctionOptions } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
-const address = '0000:01:00.0';
+const ADDRESS = '0000:01:00.0';
 
 function withFunction(options: Omit<MockFunctionOptions, 'address'>) {
-  return createMockDoe({ functions: [{ address, ...options }] });
+  return createMockDoe({ functions: [{ address: ADDRESS, ...options }] });
 }
 
 describe('finding mailboxes', () => {
@@ -35,7 +35,7 @@ describe('finding mailboxes', () => {
     expect(found[0]).toMatchObject({ version: 1, interrupt: { supported: false } });
   });
 
-  it('takes an address with or without its domain, and refuses what is none', async () => {
+  it('takes an address with or without its domain, and refuses anything else', async () => {
     const doe = createMockDoe();
     expect(await doe.mailboxes('0D:00.0')).toHaveLength(3);
     expect(parseAddress('10000:e1:1f.7')).toBe('10000:e1:1f.7');
@@ -48,7 +48,7 @@ describe('finding mailboxes', () => {
     await expect(doe.mailboxes('0e:00.0')).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('finds the mailbox by what it speaks', async () => {
+  it('finds the mailbox by its protocol', async () => {
     const doe = createMockDoe();
     const compliance = await doe.find('0d:00.0', { vendorId: 0x1e98, type: 0 });
     const table = await doe.find('0d:00.0', { vendorId: 0x1e98, type: 2 });
@@ -58,7 +58,7 @@ describe('finding mailboxes', () => {
     });
   });
 
-  it('touches no mailbox but to read its capabilities', async () => {
+  it('accesses only the capabilities register of a mailbox', async () => {
     const doe = createMockDoe();
     await doe.scan();
     const accesses = doe.function('0d:00.0').mailboxes.flatMap(({ log }) => log);
@@ -70,10 +70,10 @@ describe('finding mailboxes', () => {
   });
 });
 
-describe('configuration space that cannot be read to its end', () => {
-  it('not root: the rest reads as nothing', async () => {
+describe('configuration space that cannot be read completely', () => {
+  it('not root: the rest cannot be read', async () => {
     const doe = withFunction({ mailboxes: [{}], readable: 64 });
-    const refusal = await doe.mailboxes(address).catch((error) => error);
+    const refusal = await doe.mailboxes(ADDRESS).catch((error) => error);
     expect(refusal).toMatchObject({ code: 'EACCES' });
     expect(refusal.message).toContain('root');
     await expect(doe.mailboxes()).rejects.toMatchObject({ code: 'EACCES' });
@@ -82,22 +82,22 @@ describe('configuration space that cannot be read to its end', () => {
 
   it('not root, and a function of 256 bytes whose capabilities cannot be seen', async () => {
     const doe = withFunction({ mailboxes: [{}], size: 256, readable: 64 });
-    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'EACCES' });
+    await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'EACCES' });
   });
 
   it('cut to 256 or 64 bytes under a PCI Express function', async () => {
     for (const size of [256, 64]) {
       const doe = withFunction({ mailboxes: [{}], size });
-      const refusal = await doe.mailboxes(address).catch((error) => error);
+      const refusal = await doe.mailboxes(ADDRESS).catch((error) => error);
       expect(refusal).toMatchObject({ code: 'ENODATA' });
       expect(refusal.message).toContain(`${size} of the 4096 bytes`);
     }
   });
 
-  it('256 bytes of a conventional function are all there is', async () => {
+  it('256 bytes of a conventional function are complete', async () => {
     const doe = withFunction({ conventional: true, size: 256 });
-    expect(await doe.mailboxes(address)).toEqual([]);
-    expect((await doe.scanFunction(address)).problem).toBeUndefined();
+    expect(await doe.mailboxes(ADDRESS)).toEqual([]);
+    expect((await doe.scanFunction(ADDRESS)).problem).toBeUndefined();
   });
 
   it('one function that cannot be read does not hide another', async () => {
@@ -112,10 +112,10 @@ describe('configuration space that cannot be read to its end', () => {
 
   it('a device that is gone', async () => {
     const doe = withFunction({ mailboxes: [{}] });
-    doe.function(address).remove('link down');
-    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'ENODEV' });
-    doe.function(address).remove('unplugged');
-    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'ENOENT' });
+    doe.function(ADDRESS).remove('link down');
+    await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'ENODEV' });
+    doe.function(ADDRESS).remove('unplugged');
+    await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
 
@@ -144,20 +144,20 @@ describe('a capability list that is corrupt ends the walk', () => {
   for (const { name, dwords, found } of rows) {
     it(name, async () => {
       const doe = withFunction({ dwords });
-      await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'EBADMSG' });
-      const scan = await doe.scanFunction(address);
+      await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'EBADMSG' });
+      const scan = await doe.scanFunction(ADDRESS);
       expect(scan.problem).toMatchObject({ code: 'EBADMSG', syscall: 'doe(find)' });
       expect(scan.mailboxes.map(({ offset }) => offset)).toEqual(found);
     });
   }
 
-  it('an empty list is none', async () => {
+  it('an empty list has no capabilities', async () => {
     const doe = withFunction({ dwords: { 256: 0 } });
-    expect(await doe.mailboxes(address)).toEqual([]);
+    expect(await doe.mailboxes(ADDRESS)).toEqual([]);
   });
 
-  it('the low two bits of a pointer are not part of it', async () => {
+  it('the low two bits of a pointer are ignored', async () => {
     const doe = withFunction({ dwords: { 256: doeHeader(0x203), 512: doeHeader(0) } });
-    expect((await doe.mailboxes(address)).map(({ offset }) => offset)).toEqual([0x100, 0x200]);
+    expect((await doe.mailboxes(ADDRESS)).map(({ offset }) => offset)).toEqual([0x100, 0x200]);
   });
 });

@@ -1,4 +1,4 @@
-/** DOE devices as the file of NODE_CXL_BACKEND=mock:FILE describes them. */
+/** DOE devices that the file of NODE_CXL_BACKEND=mock:FILE describes. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ function file(content: unknown): string {
 }
 
 describe('DOE devices from a configuration file', () => {
-  it('are one memory device without a file, and where it does not speak of them', async () => {
+  it('are one memory device without a file, or without `doe` in it', async () => {
     for (const system of [mockDoeFromConfig(), mockDoeFromConfig(file({ cards: [] }))]) {
       expect(await system.functions()).toEqual(['0000:0d:00.0']);
       expect(await system.mailboxes()).toHaveLength(3);
@@ -31,7 +31,7 @@ describe('DOE devices from a configuration file', () => {
     expect(await mockDoeFromConfig(file({ doe: [] })).functions()).toEqual([]);
   });
 
-  it('are memory devices but for what the file says', async () => {
+  it('are memory devices except for the options in the file', async () => {
     const system = mockDoeFromConfig(
       file({ doe: [{ driver: 'cxl_pci' }, { address: '0e:00.0', deviceId: 7 }] }),
     );
@@ -52,10 +52,10 @@ describe('DOE devices from a configuration file', () => {
     expect(first).toMatchObject({ offset: 0x400, version: 2, interrupt: { messageNumber: 5 } });
     expect(await first?.discover()).toHaveLength(3);
     expect((await system.find('0d:00.0', spdmProtocol)).offset).toBe(0x400);
-    await expect(second?.discover({ timeoutMs: 20 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    await expect(second?.discover({ timeout: 20 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
   });
 
-  it('are refused with a code and the place of the mistake', () => {
+  it('are refused with a code and the place of the error', () => {
     const bad = (doe: unknown) => {
       try {
         mockDoeFromConfig(file({ doe }));
@@ -80,7 +80,7 @@ describe('DOE devices from a configuration file', () => {
     expect(thrownCode(() => mockDoeFromConfig(path.join(folder, 'absent.json')))).toBe('ENOENT');
   });
 
-  it('are what NODE_CXL_BACKEND chooses for any program', () => {
+  it('are used by any program with NODE_CXL_BACKEND', () => {
     const program = `
       const { doe } = require('node-cxl/doe');
       doe.functions().then((all) => console.log(all.join(' ')), (error) => console.log(error.code));`;
@@ -96,7 +96,7 @@ describe('DOE devices from a configuration file', () => {
 });
 
 describe('options of mock functions', () => {
-  it('are refused when they make no sense', () => {
+  it('are refused when they are invalid', () => {
     const address = '0d:00.0';
     const bad = (options: object) =>
       thrownCode(() => createMockDoe({ functions: [{ address, ...options }] }));

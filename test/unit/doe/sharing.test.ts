@@ -2,18 +2,18 @@ import { createMockDoe, type MockProtocol } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
 const echoProtocol = { vendorId: 0x1234, type: 7 };
-const dropped = 0xdead;
+const DROPPED = 0xdead;
 const echo: MockProtocol = {
   ...echoProtocol,
-  answer: (request) => (request.readUInt32LE() === dropped ? undefined : Buffer.from(request)),
+  answer: (request) => (request.readUInt32LE() === DROPPED ? undefined : Buffer.from(request)),
 };
-const address = '0000:01:00.0';
+const ADDRESS = '0000:01:00.0';
 
 function twoMailboxes(driver?: string) {
   return createMockDoe({
     functions: [
       {
-        address,
+        address: ADDRESS,
         ...(driver === undefined ? {} : { driver }),
         kernelFeatures: ['0001:00', '1e98:02'],
         kernelTables: ['/sys/bus/cxl/devices/endpoint1/CDAT'],
@@ -30,10 +30,10 @@ function number(value: number): Buffer {
 }
 
 describe('one mailbox, many callers', () => {
-  it('serves them in turn, in the order of their calls', async () => {
+  it('serves them one after the other, in the order of their calls', async () => {
     const doe = twoMailboxes();
-    const [mailbox] = await doe.mailboxes(address);
-    const [same] = await doe.mailboxes(address);
+    const [mailbox] = await doe.mailboxes(ADDRESS);
+    const [same] = await doe.mailboxes(ADDRESS);
     const order: number[] = [];
     const calls = Array.from({ length: 20 }, (_, index) =>
       (index % 2 === 0 ? mailbox : same)!
@@ -44,11 +44,11 @@ describe('one mailbox, many callers', () => {
     expect(order).toEqual(Array.from({ length: 20 }, (_, index) => index));
   });
 
-  it('goes on after a caller that failed, and lets one that gave up leave the queue', async () => {
+  it('serves the next caller after one that failed or was aborted', async () => {
     const doe = twoMailboxes();
-    const [mailbox] = await doe.mailboxes(address);
-    const device = doe.function(address).mailboxes[0]!;
-    const first = mailbox!.exchange(echoProtocol, number(dropped), { timeoutMs: 40 });
+    const [mailbox] = await doe.mailboxes(ADDRESS);
+    const device = doe.function(ADDRESS).mailboxes[0]!;
+    const first = mailbox!.exchange(echoProtocol, number(DROPPED), { timeout: 40 });
     const controller = new AbortController();
     const second = mailbox!.exchange(echoProtocol, number(2), { signal: controller.signal });
     const third = mailbox!.exchange(echoProtocol, number(3));
@@ -59,17 +59,17 @@ describe('one mailbox, many callers', () => {
     expect(device.requests.map((object) => object.readUInt32LE(8))).toEqual([3]);
   });
 
-  it('one signal takes twenty callers out of the queue, and Node warns of no leak', async () => {
+  it('one signal aborts twenty callers, without a leak warning of Node', async () => {
     const warnings: string[] = [];
     const onWarning = (warning: Error) => warnings.push(warning.message);
     process.on('warning', onWarning);
     try {
       const doe = twoMailboxes();
-      const [mailbox] = await doe.mailboxes(address);
+      const [mailbox] = await doe.mailboxes(ADDRESS);
       const controller = new AbortController();
       const { signal } = controller;
       const calls = Array.from({ length: 20 }, () =>
-        mailbox!.exchange(echoProtocol, number(dropped), { signal }).catch(({ name }) => name),
+        mailbox!.exchange(echoProtocol, number(DROPPED), { signal }).catch(({ name }) => name),
       );
       await new Promise((resolve) => setTimeout(resolve, 20));
       controller.abort();
@@ -81,14 +81,14 @@ describe('one mailbox, many callers', () => {
     }
   });
 
-  it('does not keep the callers of another waiting', async () => {
+  it('does not delay the callers of another mailbox', async () => {
     const doe = twoMailboxes();
-    const [slow, quick] = await doe.mailboxes(address);
-    doe.function(address).mailboxes[0]!.faults = { silent: true };
+    const [slow, quick] = await doe.mailboxes(ADDRESS);
+    doe.function(ADDRESS).mailboxes[0]!.faults = { silent: true };
     const controller = new AbortController();
     let slowDone = false;
     const waiting = slow!
-      .exchange(echoProtocol, number(1), { signal: controller.signal, timeoutMs: 60_000 })
+      .exchange(echoProtocol, number(1), { signal: controller.signal, timeout: 60_000 })
       .catch(() => {})
       .then(() => {
         slowDone = true;
@@ -101,31 +101,31 @@ describe('one mailbox, many callers', () => {
 });
 
 describe('two processes at one mailbox', () => {
-  it('get each their own answers', async () => {
+  it('each get their own answers', async () => {
     const doe = twoMailboxes();
     const other = doe.anotherProcess();
-    doe.function(address).mailboxes[0]!.faults = { delayMs: 3 };
-    const [mine] = await doe.mailboxes(address);
-    const [theirs] = await other.mailboxes(address);
+    doe.function(ADDRESS).mailboxes[0]!.faults = { delayMs: 3 };
+    const [mine] = await doe.mailboxes(ADDRESS);
+    const [theirs] = await other.mailboxes(ADDRESS);
     const run = async (mailbox: NonNullable<typeof mine>, base: number) => {
       for (let n = base; n < base + 10; n += 1) {
         expect((await mailbox.exchange(echoProtocol, number(n))).readUInt32LE()).toBe(n);
       }
     };
     await Promise.all([run(mine!, 100), run(theirs!, 200)]);
-    const sent = doe.function(address).mailboxes[0]!.requests.length;
+    const sent = doe.function(ADDRESS).mailboxes[0]!.requests.length;
     expect(sent).toBe(20);
   });
 
-  it('one that waits for the lock can be aborted; nothing was sent', async () => {
+  it('a wait for the lock can be aborted; nothing was sent', async () => {
     const doe = twoMailboxes();
-    const device = doe.function(address).mailboxes[0]!;
+    const device = doe.function(ADDRESS).mailboxes[0]!;
     device.faults = { silent: true };
-    const [mine] = await doe.mailboxes(address);
-    const [theirs] = await doe.anotherProcess().mailboxes(address);
+    const [mine] = await doe.mailboxes(ADDRESS);
+    const [theirs] = await doe.anotherProcess().mailboxes(ADDRESS);
     const holding = new AbortController();
     const holder = mine!
-      .exchange(echoProtocol, number(1), { signal: holding.signal, timeoutMs: 60_000 })
+      .exchange(echoProtocol, number(1), { signal: holding.signal, timeout: 60_000 })
       .catch((error) => error);
     await new Promise((resolve) => setTimeout(resolve, 5));
     const sent = device.log.filter(({ kind }) => kind === 'write').length;
@@ -141,8 +141,8 @@ describe('two processes at one mailbox', () => {
 });
 
 describe('who else uses the mailbox', () => {
-  it('is told with it', async () => {
-    const [mailbox] = await twoMailboxes('cxl_pci').mailboxes(address);
+  it('is its owner property', async () => {
+    const [mailbox] = await twoMailboxes('cxl_pci').mailboxes(ADDRESS);
     expect(mailbox!.owner).toEqual({
       driver: 'cxl_pci',
       kernelFeatures: ['0001:00', '1e98:02'],
@@ -150,10 +150,10 @@ describe('who else uses the mailbox', () => {
     });
   });
 
-  it('a bound driver: no write without force, and the refusal names it', async () => {
+  it('a bound driver: no write without force, and the error names it', async () => {
     const doe = twoMailboxes('cxl_pci');
-    const [mailbox] = await doe.mailboxes(address);
-    const device = doe.function(address).mailboxes[0]!;
+    const [mailbox] = await doe.mailboxes(ADDRESS);
+    const device = doe.function(ADDRESS).mailboxes[0]!;
     device.log.length = 0;
     const refusal = await mailbox!.exchange(echoProtocol, number(1)).catch((error) => error);
     expect(refusal).toMatchObject({ code: 'EBUSY', syscall: 'doe(claim)' });
@@ -165,17 +165,17 @@ describe('who else uses the mailbox', () => {
     expect(answer.readUInt32LE()).toBe(1);
   });
 
-  it('a driver that was bound after the mailbox was found counts', async () => {
+  it('a driver bound after the mailbox was found is noticed', async () => {
     const doe = twoMailboxes();
-    const [mailbox] = await doe.mailboxes(address);
-    doe.function(address).driver = 'vfio-pci';
+    const [mailbox] = await doe.mailboxes(ADDRESS);
+    doe.function(ADDRESS).driver = 'vfio-pci';
     await expect(mailbox!.exchange(echoProtocol)).rejects.toMatchObject({ syscall: 'doe(claim)' });
   });
 
-  it('no root: a clear refusal', async () => {
+  it('without root: EACCES', async () => {
     const doe = twoMailboxes();
-    const [mailbox] = await doe.mailboxes(address);
-    doe.function(address).readable = 64;
+    const [mailbox] = await doe.mailboxes(ADDRESS);
+    doe.function(ADDRESS).readable = 64;
     await expect(mailbox!.exchange(echoProtocol)).rejects.toMatchObject({
       code: 'EACCES',
       syscall: 'open',

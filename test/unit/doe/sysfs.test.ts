@@ -5,8 +5,8 @@ import path from 'node:path';
 import { Doe, SysfsPci } from 'node-cxl/doe';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
-const address = '0000:0d:00.0';
-const mailboxAt = 0x190;
+const ADDRESS = '0000:0d:00.0';
+const MAILBOX_OFFSET = 0x190;
 let root: string;
 let devices: string;
 let cxlDevices: string;
@@ -26,16 +26,16 @@ afterEach(() => {
   rmSync(root, { recursive: true, force: true });
 });
 
-/** A device's directory, and its config file: a file, so that no exchange is ever answered. */
+/** A device's folder and its config file. It is a plain file, so no exchange is answered. */
 function addFunction(at: string, bytes = 4096): string {
   const device = path.join(root, 'devices/pci0000:0c/0000:0c:00.0', at);
   mkdirSync(device, { recursive: true });
   const config = Buffer.alloc(bytes);
   config.writeUInt32LE(0x0d93_8086, 0);
   if (bytes > 256) {
-    config.writeUInt32LE(0x0001_000b + mailboxAt * 2 ** 20, 0x100);
-    config.writeUInt32LE(0x0001_002e, mailboxAt);
-    config.writeUInt32LE(0x0000_0007, mailboxAt + 4);
+    config.writeUInt32LE(0x0001_000b + MAILBOX_OFFSET * 2 ** 20, 0x100);
+    config.writeUInt32LE(0x0001_002e, MAILBOX_OFFSET);
+    config.writeUInt32LE(0x0000_0007, MAILBOX_OFFSET + 4);
   }
   writeFileSync(path.join(device, 'config'), config);
   symlinkSync(device, path.join(devices, at));
@@ -46,7 +46,7 @@ function open(): Doe {
   return new Doe(new SysfsPci({ devices, cxlDevices }));
 }
 
-/** Another process that takes the lock of a range, tells so, and keeps it until it is killed. */
+/** Another process that locks a range, reports that, and holds the lock until it is killed. */
 async function lockElsewhere(file: string, offset: number, length: number): Promise<ChildProcess> {
   const script = `
     const { SysfsPci } = require('node-cxl/doe');
@@ -72,22 +72,22 @@ async function lockElsewhere(file: string, offset: number, length: number): Prom
 describe('PCI functions in sysfs', () => {
   it('are listed and their mailboxes found', async () => {
     addFunction('0000:0e:00.0', 256);
-    addFunction(address);
+    addFunction(ADDRESS);
     const doe = open();
-    expect(await doe.functions()).toEqual([address, '0000:0e:00.0']);
+    expect(await doe.functions()).toEqual([ADDRESS, '0000:0e:00.0']);
     const [mailbox, ...more] = await doe.mailboxes();
     expect(more).toEqual([]);
     expect(mailbox).toMatchObject({
-      address,
-      offset: mailboxAt,
+      address: ADDRESS,
+      offset: MAILBOX_OFFSET,
       version: 1,
       interrupt: { supported: true, messageNumber: 3 },
       owner: { kernelFeatures: [], kernelTables: [] },
     });
   });
 
-  it('that are not there: a clear refusal', async () => {
-    await expect(open().mailboxes(address)).rejects.toMatchObject({
+  it('missing: a problem that says so', async () => {
+    await expect(open().mailboxes(ADDRESS)).rejects.toMatchObject({
       code: 'ENOENT',
       syscall: 'open',
     });
@@ -95,19 +95,19 @@ describe('PCI functions in sysfs', () => {
     await expect(open().functions()).rejects.toMatchObject({ code: 'ENOENT', syscall: 'readdir' });
   });
 
-  it('whose config file ends after 64 bytes although it says 4096', async () => {
-    addFunction(address, 64);
+  it('whose config file ends after 64 bytes although its size is 4096', async () => {
+    addFunction(ADDRESS, 64);
     const doe = open();
-    // A PCI Express function of a user who is not root, as far as can be read.
+    // What a user who is not root can read of a PCI Express function.
     writeFileSync(
-      path.join(devices, address, 'config'),
+      path.join(devices, ADDRESS, 'config'),
       Buffer.from(`${'00'.repeat(6)}1000${'00'.repeat(44)}40${'00'.repeat(11)}`, 'hex'),
     );
-    await expect(doe.mailboxes(address)).rejects.toMatchObject({ code: 'ENODATA' });
+    await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'ENODATA' });
   });
 
-  it('tell their driver, what the kernel found, and the tables it read', async () => {
-    const device = addFunction(address);
+  it('have their driver, the protocols that the kernel found, and the tables that it read', async () => {
+    const device = addFunction(ADDRESS);
     symlinkSync(path.join(root, 'bus/pci/drivers/cxl_pci'), path.join(device, 'driver'));
     mkdirSync(path.join(device, 'doe_features'));
     for (const name of ['1e98:02', '0001:00'])
@@ -121,12 +121,12 @@ describe('PCI functions in sysfs', () => {
       symlinkSync(uport, path.join(cxlDevices, name, 'uport'));
       writeFileSync(path.join(cxlDevices, name, 'CDAT'), '');
     }
-    expect((await open().scanFunction(address)).owner).toEqual({
+    expect((await open().scanFunction(ADDRESS)).owner).toEqual({
       driver: 'cxl_pci',
       kernelFeatures: ['0001:00', '1e98:02'],
       kernelTables: [path.join(cxlDevices, 'endpoint3/CDAT')],
     });
-    // The bridge above the device has a table of its own, and not the device's.
+    // The bridge above the device has its own table.
     const bridge = path.dirname(device);
     writeFileSync(path.join(bridge, 'config'), Buffer.alloc(256, 1));
     symlinkSync(bridge, path.join(devices, path.basename(bridge)));
@@ -137,26 +137,26 @@ describe('PCI functions in sysfs', () => {
 });
 
 describe('an exchange over a config file', () => {
-  it('writes whole dwords, in order, and aborts what nobody answers', async () => {
-    addFunction(address);
-    const [mailbox] = await open().mailboxes(address);
+  it('writes whole dwords in order, and aborts when there is no answer', async () => {
+    addFunction(ADDRESS);
+    const [mailbox] = await open().mailboxes(ADDRESS);
     const call = mailbox!.exchange({ vendorId: 0x1e98, type: 2 }, Buffer.from('01020304', 'hex'), {
-      timeoutMs: 20,
+      timeout: 20,
     });
     await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT' });
-    const config = readFileSync(path.join(devices, address, 'config'));
-    expect(config.subarray(mailboxAt + 0x08, mailboxAt + 0x18).toString('hex')).toBe(
+    const config = readFileSync(path.join(devices, ADDRESS, 'config'));
+    expect(config.subarray(MAILBOX_OFFSET + 0x08, MAILBOX_OFFSET + 0x18).toString('hex')).toBe(
       '010000000000000001020304' + '00000000',
     );
   });
 
-  it('waits for another process that holds the registers, and no longer', async () => {
-    const device = addFunction(address);
-    const [mailbox] = await open().mailboxes(address);
+  it('waits until another process releases the lock of the registers', async () => {
+    const device = addFunction(ADDRESS);
+    const [mailbox] = await open().mailboxes(ADDRESS);
     const config = path.join(device, 'config');
-    const child = await lockElsewhere(config, mailboxAt, 0x18);
+    const child = await lockElsewhere(config, MAILBOX_OFFSET, 0x18);
     const before = readFileSync(config);
-    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeoutMs: 20 });
+    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeout: 20 });
     let settled = false;
     call
       .catch(() => {})
@@ -166,23 +166,23 @@ describe('an exchange over a config file', () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(settled).toBe(false);
     expect(readFileSync(config).equals(before)).toBe(true);
-    // The lock ends with its process, whatever its end.
+    // The lock ends with its process, however the process ends.
     child.kill('SIGKILL');
     await expect(call).rejects.toMatchObject({ code: 'ETIMEDOUT', syscall: 'doe(wait)' });
   });
 
-  it('does not wait for one that holds the registers of another mailbox', async () => {
-    const device = addFunction(address);
-    const [mailbox] = await open().mailboxes(address);
-    await lockElsewhere(path.join(device, 'config'), mailboxAt + 0x20, 0x18);
-    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeoutMs: 20 });
+  it('does not wait for the lock of another mailbox', async () => {
+    const device = addFunction(ADDRESS);
+    const [mailbox] = await open().mailboxes(ADDRESS);
+    await lockElsewhere(path.join(device, 'config'), MAILBOX_OFFSET + 0x20, 0x18);
+    const call = mailbox!.exchange({ vendorId: 1, type: 0 }, Buffer.alloc(4), { timeout: 20 });
     await expect(call).rejects.toMatchObject({ syscall: 'doe(wait)' });
   });
 
-  it('without the addon nothing is sent', async () => {
-    const device = addFunction(address);
+  it('is ENOSYS without the addon; nothing is sent', async () => {
+    const device = addFunction(ADDRESS);
     const lock = () => -38;
-    const [mailbox] = await new Doe(new SysfsPci({ devices, cxlDevices, lock })).mailboxes(address);
+    const [mailbox] = await new Doe(new SysfsPci({ devices, cxlDevices, lock })).mailboxes(ADDRESS);
     const before = readFileSync(path.join(device, 'config'));
     await expect(mailbox!.discover()).rejects.toMatchObject({ code: 'ENOSYS' });
     expect(readFileSync(path.join(device, 'config')).equals(before)).toBe(true);

@@ -11,7 +11,7 @@ describe('a device that is removed in mid-exchange', () => {
   }, async () => {
     const [mailbox] = await doe.mailboxes(address);
     const unknown = { vendorId: 0x1e98, type: 0x77 };
-    const call = mailbox!.exchange(unknown, Buffer.alloc(4), { force, timeoutMs: 60_000 });
+    const call = mailbox!.exchange(unknown, Buffer.alloc(4), { force, timeout: 60_000 });
     const outcome = call.catch((error) => error);
     await new Promise((resolve) => setTimeout(resolve, 100));
     writeFileSync(`/sys/bus/pci/devices/${address}/remove`, '1');

@@ -1,19 +1,20 @@
-/** The PCI functions of this machine, through sysfs. */
 import fs from 'node:fs';
 import path from 'node:path';
 import type { NegativeErrno } from '../binding';
+import type { ConfigSpace, Owner, PciBus, RangeLock } from '../binding/configuration-space';
 import { errnos } from '../shared/errno';
-import type { ConfigSpace, Owner, PciBus } from './pci';
-import { ofdLock, type RangeLock } from './range-lock';
+import { nativeRangeLock } from './range-lock';
 
 export interface SysfsOptions {
-  /** Where the PCI functions are; /sys/bus/pci/devices. */
+  /** Folder of the PCI functions. Default /sys/bus/pci/devices. */
   readonly devices?: string;
-  /** Where the kernel's Compute Express Link devices are; /sys/bus/cxl/devices. */
+  /** Folder of the kernel's Compute Express Link devices. Default /sys/bus/cxl/devices. */
   readonly cxlDevices?: string;
+  /** Default: the addon's. */
   readonly lock?: RangeLock;
 }
 
+/** The PCI functions of this machine, through sysfs. */
 export class SysfsPci implements PciBus {
   readonly kind = 'native';
   readonly #devices: string;
@@ -23,7 +24,7 @@ export class SysfsPci implements PciBus {
   constructor(options: SysfsOptions = {}) {
     this.#devices = options.devices ?? '/sys/bus/pci/devices';
     this.#cxlDevices = options.cxlDevices ?? '/sys/bus/cxl/devices';
-    this.#lock = options.lock ?? ofdLock;
+    this.#lock = options.lock ?? nativeRangeLock;
   }
 
   path(address: string): string {
@@ -68,7 +69,7 @@ export class SysfsPci implements PciBus {
     return target === undefined ? undefined : path.basename(target);
   }
 
-  /** The ports of the cxl bus whose `uport` is a device of this function. */
+  /** `CDAT` attributes of the ports of the cxl bus whose `uport` is a device of this function. */
   async #tables(address: string): Promise<string[]> {
     const names = await fs.promises.readdir(this.#cxlDevices).catch((): string[] => []);
     const tables: string[] = [];
@@ -76,7 +77,7 @@ export class SysfsPci implements PciBus {
       const port = path.join(this.#cxlDevices, name);
       const above = await fs.promises.realpath(path.join(port, 'uport')).catch(() => undefined);
       if (above === undefined || !above.split('/').includes(address)) continue;
-      // Bridges above the function are in the path as well; the last address is the function's.
+      // The path also has the bridges above the function; the last address is the function's.
       if (lastAddress(above) !== address) continue;
       const table = path.join(port, 'CDAT');
       const there = await fs.promises.access(table).then(
@@ -96,20 +97,23 @@ function lastAddress(devicePath: string): string | undefined {
     .pop();
 }
 
-/** One aligned pread or pwrite of four bytes is one dword access of the device. */
+/** An aligned pread or pwrite of four bytes is one 32-bit access of the device. */
 class SysfsConfigSpace implements ConfigSpace {
+  readonly size: number;
   readonly #dword = Buffer.alloc(4);
+  readonly #rangeLock: RangeLock;
+  #fd: number;
 
-  constructor(
-    private fd: number,
-    readonly size: number,
-    private readonly rangeLock: RangeLock,
-  ) {}
+  constructor(fd: number, size: number, rangeLock: RangeLock) {
+    this.#fd = fd;
+    this.size = size;
+    this.#rangeLock = rangeLock;
+  }
 
   readDword(offset: number): number | NegativeErrno {
     try {
-      const length = fs.readSync(this.fd, this.#dword, 0, 4, offset);
-      // Past what a user may see, the kernel gives no bytes and no error.
+      const length = fs.readSync(this.#fd, this.#dword, 0, 4, offset);
+      // Beyond what the user may read, the kernel returns no bytes and no error.
       return length === 4 ? this.#dword.readUInt32LE() : -errnos.ENODATA;
     } catch (error) {
       return errnoOf(error);
@@ -119,7 +123,7 @@ class SysfsConfigSpace implements ConfigSpace {
   writeDword(offset: number, value: number): number | NegativeErrno {
     this.#dword.writeUInt32LE(value);
     try {
-      const length = fs.writeSync(this.fd, this.#dword, 0, 4, offset);
+      const length = fs.writeSync(this.#fd, this.#dword, 0, 4, offset);
       return length === 4 ? 0 : -errnos.EIO;
     } catch (error) {
       return errnoOf(error);
@@ -127,22 +131,22 @@ class SysfsConfigSpace implements ConfigSpace {
   }
 
   lock(offset: number, length: number): number | NegativeErrno {
-    return this.rangeLock(this.fd, offset, length, true);
+    return this.#rangeLock(this.#fd, offset, length, true);
   }
 
   unlock(offset: number, length: number): number | NegativeErrno {
-    return this.rangeLock(this.fd, offset, length, false);
+    return this.#rangeLock(this.#fd, offset, length, false);
   }
 
   close(): void {
-    if (this.fd < 0) return;
-    fs.closeSync(this.fd);
-    this.fd = -1;
+    if (this.#fd < 0) return;
+    fs.closeSync(this.#fd);
+    this.#fd = -1;
   }
 }
 
 function errnoOf(error: unknown): NegativeErrno {
   const { errno } = error as NodeJS.ErrnoException;
-  // Elsewhere than on Linux the numbers are the system's own; there is no sysfs there either.
+  // Other systems have other errno numbers, and no sysfs to read.
   return typeof errno === 'number' && errno < 0 ? errno : -errnos.EIO;
 }

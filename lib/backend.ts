@@ -1,0 +1,57 @@
+/**
+ * Which backend serves a program: real devices or a mock. The only file that reads
+ * NODE_CXL_BACKEND, for every entry point of the package.
+ *
+ * A backend is loaded when it is chosen: a program on a mock needs no compiled code, and one on
+ * real devices no mock.
+ */
+import type { Binding } from './binding';
+import type { PciBus } from './binding/configuration-space';
+import { debug } from './shared/debug';
+import { valueError } from './shared/errors';
+
+/**
+ * The binding that `cxl` uses: the cxl and cxlflash drivers of this machine; with `mock` the
+ * mock's default cards; with `mock:FILE.json` the cards that the file describes.
+ *
+ * @throws ERR_CXL_NO_NATIVE, ERR_INVALID_ARG_VALUE, and what reading the file throws
+ */
+export function chooseBinding(): Binding {
+  const choice = readChoice('backend');
+  if (choice === 'native') {
+    return (require('./native') as typeof import('./native')).nativeBinding();
+  }
+  const { mockFromConfig } = require('./mock/config/config') as {
+    mockFromConfig(file: string | undefined): { binding: Binding };
+  };
+  return mockFromConfig(choice.file).binding;
+}
+
+/**
+ * The PCI bus that `doe` uses: this machine's; with `mock` a bus with one memory device; with
+ * `mock:FILE.json` what the file describes under `doe`, else the same memory device. Does not
+ * need the addon until a mailbox is locked.
+ *
+ * @throws ERR_INVALID_ARG_VALUE, and what reading the file throws
+ */
+export function choosePciBus(): PciBus {
+  const choice = readChoice('doe backend');
+  if (choice === 'native') {
+    const { SysfsPci } = require('./native/pci-bus') as typeof import('./native/pci-bus');
+    return new SysfsPci();
+  }
+  const { mockDoeFromConfig } = require('./mock/doe/config') as {
+    mockDoeFromConfig(file: string | undefined): { bus: PciBus };
+  };
+  return mockDoeFromConfig(choice.file).bus;
+}
+
+/** Set outside the program, so that any program can run on either backend. */
+function readChoice(what: string): 'native' | { file: string | undefined } {
+  const text = process.env['NODE_CXL_BACKEND'] ?? '';
+  debug('%s: %s', what, text || 'native');
+  if (text === '' || text === 'native') return 'native';
+  if (text === 'mock') return { file: undefined };
+  if (/^mock:./.test(text)) return { file: text.slice('mock:'.length) };
+  throw valueError('NODE_CXL_BACKEND', "'native', 'mock' or 'mock:FILE.json'", text);
+}

@@ -1,0 +1,51 @@
+import type { DeviceFile, IoctlMap } from '../binding/files';
+import { type CxlError, stateError, systemError } from '../shared/errors';
+
+/** An open node of the cxlflash driver. */
+export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> {
+  readonly path: string;
+  readonly #file: DeviceFile<Ioctls>;
+  #closing: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(file: DeviceFile<Ioctls>, path: string) {
+    this.#file = file;
+    this.path = path;
+  }
+
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /**
+   * One ioctl with the driver's fields, for what the other methods do not cover.
+   *
+   * @throws CxlError with the driver's errno; ERR_INVALID_STATE after close()
+   */
+  async call<Name extends keyof Ioctls & string>(
+    name: Name,
+    input: Ioctls[Name]['input'],
+  ): Promise<Ioctls[Name]['answer']> {
+    if (this.closed) throw stateError(`${this.path} is closed`);
+    const answer = await this.#file.ioctl(name, input);
+    if (typeof answer === 'number') throw this.ioctlError(name, answer);
+    return answer;
+  }
+
+  /** @internal The error for a negative errno that an ioctl returned. */
+  protected ioctlError(name: keyof Ioctls & string, errno: number): CxlError {
+    return systemError(errno, `ioctl(${name})`, this.path);
+  }
+
+  /** Closes the node, after its calls in progress. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#file.close().then((errno) => {
+      if (errno < 0) throw systemError(errno, 'close', this.path);
+    });
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

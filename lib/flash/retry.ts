@@ -1,0 +1,24 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CxlError } from '../shared/errors';
+
+const MAX_RETRIES = 20;
+/** Milliseconds. */
+const MAX_PAUSE = 100;
+
+/**
+ * Repeats a call while it fails with EAGAIN: up to 20 times, with pauses that double from 1 ms to
+ * 100 ms (about 1.5 s in all).
+ */
+export async function retryOnEagain<T>(
+  call: () => Promise<T>,
+): Promise<{ answer: T; retries: number }> {
+  for (let retries = 0; ; retries += 1) {
+    try {
+      return { answer: await call(), retries };
+    } catch (error) {
+      const again = error instanceof CxlError && error.code === 'EAGAIN' && retries < MAX_RETRIES;
+      if (!again) throw error;
+      await sleep(Math.min(2 ** retries, MAX_PAUSE));
+    }
+  }
+}

@@ -1,0 +1,16 @@
+/** The lock of a byte range of a file, from the addon. */
+
+import type { RangeLock } from '../binding/configuration-space';
+import { errnos } from '../shared/errno';
+import { nativeBinding } from '.';
+
+/** Loads the addon at the first call; answers -ENOSYS where there is none. */
+export const nativeRangeLock: RangeLock = (fd, offset, length, exclusive) => {
+  let lockRange: RangeLock;
+  try {
+    ({ lockRange } = nativeBinding());
+  } catch {
+    return -errnos.ENOSYS;
+  }
+  return lockRange(fd, offset, length, exclusive);
+};
