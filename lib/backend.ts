@@ -21,7 +21,7 @@ export function chooseBinding(): Binding {
   if (choice === 'native') {
     return (require('./native') as typeof import('./native')).nativeBinding();
   }
-  const { mockFromConfig } = require('./mock/config/config') as {
+  const { mockFromConfig } = require('./mock/from-config') as {
     mockFromConfig(file: string | undefined): { binding: Binding };
   };
   return mockFromConfig(choice.file).binding;
@@ -40,7 +40,7 @@ export function choosePciBus(): PciBus {
     const { SysfsPci } = require('./native/pci-bus') as typeof import('./native/pci-bus');
     return new SysfsPci();
   }
-  const { mockDoeFromConfig } = require('./mock/doe/config') as {
+  const { mockDoeFromConfig } = require('./mock/from-config') as {
     mockDoeFromConfig(file: string | undefined): { bus: PciBus };
   };
   return mockDoeFromConfig(choice.file).bus;

@@ -1,13 +1,13 @@
 /**
- * `node-cxl/mock`: accelerators without hardware. createMockCxl() gives a system that the
- * program under test uses as it would use `cxl`, and the device side that its test plays.
+ * `node-cxl/mock`: accelerators without hardware. createMockCxl() makes a system that a program
+ * uses as it uses `cxl`; the same object gives a test the device side of it.
  */
 
 import type { MockOptions } from './config/options';
 import { MockCxl } from './mock-cxl';
 
 /**
- * Makes a system of modelled cards.
+ * Makes a system of modeled cards.
  *
  * @throws TypeError or RangeError (ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE,
  *   ERR_OUT_OF_RANGE) naming the option that is wrong
@@ -16,18 +16,41 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
   return new MockCxl(options);
 }
 
-export { mockFromConfig } from './config/config';
-export type { MockAfuOptions, MockCardOptions, MockOptions } from './config/options';
+export type { MockOptions } from './config/options';
+export type { MockAfuOptions, MockCardOptions } from './device/card-options';
+export type { MockAfu } from './device/mock-afu';
+export type { MockCard } from './device/mock-card';
+export type { MockContext } from './device/mock-context';
+export { encodeCdat } from './doe/cdat';
+export { MockFunction, type MockFunctionOptions } from './doe/function';
+export {
+  type MockFaults,
+  MockMailbox,
+  type MockMailboxOptions,
+  type MockProtocol,
+  type RegisterAccess,
+} from './doe/mailbox';
+export { memoryDevice, memoryDeviceTable } from './doe/memory-device';
+export { createMockDoe, MockDoe, type MockDoeOptions } from './doe/mock-doe';
+export { complianceMode, type MockComplianceOptions, spdm, tableAccess } from './doe/protocols';
+export { INJECTION_COMMANDS, INJECTION_REGISTERS } from './flash/injection';
+export { MockFlash, type MockFlashAdapter } from './flash/mock-flash';
+export type { FlashAdapterOptions, FlashLunOptions } from './flash/options';
+export { mockDoeFromConfig, mockFromConfig } from './from-config';
+export type { Link, PerstImage } from './kernel/adapter';
+export type { AfuMode } from './kernel/afu';
+export type { ContextStatus } from './kernel/context';
+export type { AfuDriverOps } from './kernel/events';
 export type {
+  FaultCondition,
   FaultName,
   FaultSpec,
   Latency,
-  Mishap,
   RefusableCall,
   SlowCall,
-} from './device/faults';
-export type { MockAfu, MockContext } from './device/mock-afu';
-export type { MockCard } from './device/mock-card';
+} from './kernel/faults';
+export type { KernelContext, KernelStartWork } from './kernel/kernel-context';
+export { type MockCounters, MockCxl } from './mock-cxl';
 export type {
   AfuDescriptor,
   AfuLogic,
@@ -38,23 +61,7 @@ export type {
   ContextRole,
   MmioWidth,
   ProcessLogic,
-} from './device/model';
-export { echoAfu } from './device/models/echo';
-export { type MemcpyAfuOptions, memcpyAfu } from './device/models/memcpy';
-export { type Register, Registers } from './device/registers';
-export * from './doe';
-export { mockDoeFromConfig } from './doe/config';
-export {
-  type FlashAdapterOptions,
-  type FlashLunOptions,
-  MockFlash,
-  type MockFlashAdapter,
-  provokeCommands,
-  provokeRegisters,
-} from './flash';
-export type { Link, PerstImage } from './kernel/adapter';
-export type { AfuMode } from './kernel/afu';
-export type { ContextStatus } from './kernel/context';
-export type { AfuDriverOps } from './kernel/events';
-export type { KernelContext, KernelStartWork } from './kernel/kernel-context';
-export { type MockCounters, MockCxl } from './mock-cxl';
+} from './models/afu-model';
+export { echoAfu } from './models/echo';
+export { type MemcpyAfuOptions, memcpyAfu } from './models/memcpy';
+export { type Register, Registers } from './models/registers';

@@ -1,32 +1,33 @@
-/** The mock as a system of its own: what a program sees, and the device side for its tests. */
+/** MockCxl: a Cxl of modeled cards, with the device side of them for tests. */
 import { Cxl } from '../device/cxl';
 import { rangeError, unwrap } from '../shared/errors';
 import { MockBinding } from './binding';
-import { adapterSetup, defaultCards, kernelOptions, type MockOptions } from './config/options';
-import type { FaultName, FaultSpec } from './device/faults';
+import { defaultCards, kernelOptions, type MockOptions } from './config/options';
+import { adapterSetup } from './device/card-options';
 import { MockCard } from './device/mock-card';
-import { MockFlash } from './flash';
+import { MockFlash } from './flash/mock-flash';
+import type { FaultName, FaultSpec } from './kernel/faults';
 import { Kernel } from './kernel/kernel';
 import { fileTree } from './kernel/sysfs';
 import { resolve } from './kernel/virtual-files';
 
-/** What is open or held in a mock: all zero when nothing leaked. */
+/** What is open, mapped or allocated in a mock: all 0 at the end of a program without leaks. */
 export interface MockCounters {
   /** Open descriptors. */
   readonly files: number;
-  /** Live mappings of problem state areas. */
+  /** Mappings of problem state areas. */
   readonly mappings: number;
   /** Bytes allocated and not freed. */
   readonly bytes: number;
-  /** Contexts, of all AFUs, in-kernel ones too. */
+  /** Contexts of all AFUs, those of in-kernel drivers included. */
   readonly contexts: number;
 }
 
-/** A Cxl of modelled cards, and the side of it that a program never sees. */
+/** A Cxl of modeled cards, and what a test does to them. */
 export class MockCxl extends Cxl {
   readonly #kernel: Kernel;
   readonly #cards: MockCard[];
-  /** Flash adapters: options.flash, or added later. */
+  /** The flash adapters: those of options.flash, and those added since. */
   readonly flash: MockFlash;
 
   /** @internal Use createMockCxl(). */
@@ -43,7 +44,7 @@ export class MockCxl extends Cxl {
     this.flash = new MockFlash(kernel, binding, options.flash ?? []);
   }
 
-  /** The card in slot `slot`, from 0, whether plugged in or not. */
+  /** The card of slot `slot`, from 0, whether it is plugged in or not. */
   card(slot = 0): MockCard {
     const card = this.#cards[slot];
     if (card === undefined) {
@@ -56,12 +57,12 @@ export class MockCxl extends Cxl {
     return this.#cards;
   }
 
-  /** What repeats this run's chances: print it when a run with faults fails. */
+  /** Seed of the random faults. With it as an option, a run that failed can be repeated. */
   get seed(): number {
     return this.#kernel.faults.seed;
   }
 
-  /** What the driver logged, oldest first; the newest 1000 lines. */
+  /** The newest 1000 lines of the driver's log, oldest first. */
   get log(): readonly string[] {
     return this.#kernel.messages;
   }
@@ -76,39 +77,39 @@ export class MockCxl extends Cxl {
     };
   }
 
-  /** Arms a fault from now on. */
+  /** Adds a fault. Its counts begin now. */
   inject(fault: FaultSpec): void {
     this.#kernel.faults.inject(fault);
   }
 
-  /** Disarms the faults of that name, or all. */
+  /** Removes the faults of that name, or all. */
   clearFaults(name?: FaultName): void {
     this.#kernel.faults.clear(name);
   }
 
   /**
-   * Makes an attribute show another text from now on, or be absent: what an older driver, or
-   * a broken one, would do.
+   * Makes a sysfs attribute read as another text from now on, or (undefined) be absent: to test
+   * with the attributes of another driver version.
    *
-   * @param path such as '/sys/class/cxl/afu0.0/irqs_max'; links are followed
-   * @throws ENOENT, ENOTDIR as a read of it would
+   * @param path such as '/sys/class/cxl/afu0.0/irqs_max'; symbolic links are followed
+   * @throws ENOENT, ENOTDIR as a read of it does
    */
   setAttribute(path: string, text: string | undefined): void {
     const found = unwrap(resolve(fileTree(this.#kernel), path), 'open', path);
-    this.#kernel.oddAttributes.set(found.real, text);
+    this.#kernel.attributeOverrides.set(found.real, text);
   }
 
   /** Undoes every setAttribute(). */
   restoreAttributes(): void {
-    this.#kernel.oddAttributes.clear();
+    this.#kernel.attributeOverrides.clear();
   }
 
-  /** Lets every AFU take a step now, as an access to memory or registers does. */
+  /** Makes the AFUs take a step now, as an access to memory or registers does. */
   step(): void {
     this.#kernel.scheduler.poke();
   }
 
-  /** @internal The modelled kernel, for the parts of the mock that build on it. */
+  /** @internal */
   get kernel(): Kernel {
     return this.#kernel;
   }

@@ -1,6 +1,6 @@
 import type { ProblemState } from 'node-cxl';
 import type { FlashContext } from 'node-cxl/flash';
-import { provokeCommands, provokeRegisters } from 'node-cxl/mock';
+import { INJECTION_COMMANDS, INJECTION_REGISTERS } from 'node-cxl/mock';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { inject, testTarget } from './flash-target';
@@ -19,7 +19,7 @@ const SQ_CONTEXT_RESET = 0x70;
 const NO_ROOM = 0x10n;
 const COMMAND_READ = 0x08n;
 const MAX_COMMANDS = 128n;
-const ALL_PORTS_UP = (BigInt(provokeCommands.ports) << 56n) | 0b11n;
+const ALL_PORTS_UP = (BigInt(INJECTION_COMMANDS.ports) << 56n) | 0b11n;
 
 // In this mode the simulated device executes each access at once. In SQ mode its registers are plain
 // memory that it polls, so that the effect of a single store cannot be checked.
@@ -167,12 +167,12 @@ describe('the registers of a context in IOARRIN mode', () => {
   });
 
   it('execute an injection at once', () => {
-    const done = page.read64(provokeRegisters.done);
+    const done = page.read64(INJECTION_REGISTERS.done);
     for (let i = 1n; i <= 100n; i += 1n) {
-      page.write64(provokeRegisters.count, i);
-      page.write64(provokeRegisters.command, ALL_PORTS_UP);
-      expect(page.read64(provokeRegisters.done)).toBe(done + i);
-      expect(page.read64(provokeRegisters.count)).toBe(i);
+      page.write64(INJECTION_REGISTERS.count, i);
+      page.write64(INJECTION_REGISTERS.command, ALL_PORTS_UP);
+      expect(page.read64(INJECTION_REGISTERS.done)).toBe(done + i);
+      expect(page.read64(INJECTION_REGISTERS.count)).toBe(i);
     }
   });
 

@@ -1,5 +1,5 @@
 import { flashFlags } from 'node-cxl/flash';
-import { provokeRegisters } from 'node-cxl/mock';
+import { INJECTION_REGISTERS } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
@@ -335,7 +335,7 @@ for (const mode of COMMAND_MODES) {
       const adopt = (fd: bigint) =>
         target.system.adopt(Number(fd), { owned: true, mmioSize: 65536 });
       const old = adopt(attached.adapFd);
-      old.mapProblemState().write64(provokeRegisters.command, (0x04n << 56n) | 5n);
+      old.mapProblemState().write64(INJECTION_REGISTERS.command, (0x04n << 56n) | 5n);
       // The device reads the registers later; the call waits for the reset, not for its beginning.
       while (old.linkState() === 'up') await new Promise((resolve) => setTimeout(resolve, 1));
       const recovered = await lun.call('RECOVER_AFU', { contextId: attached.contextId });

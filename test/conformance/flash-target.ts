@@ -8,9 +8,9 @@ import { type AttachOptions, type FlashContext, type Lun, listLuns, openLun } fr
 import {
   createMockCxl,
   type FlashLunOptions,
+  INJECTION_COMMANDS,
+  INJECTION_REGISTERS,
   type MockCxl,
-  provokeCommands,
-  provokeRegisters,
 } from 'node-cxl/mock';
 import { afterEach, beforeEach } from 'vitest';
 import { ALL_ONES_64 } from '../../lib/shared/all-ones';
@@ -149,22 +149,22 @@ export function testTarget(
 /** Makes the adapter do what a program cannot cause, through its injection registers. */
 export function inject(
   context: FlashContext,
-  name: keyof typeof provokeCommands,
+  name: keyof typeof INJECTION_COMMANDS,
   argument = 0,
   value = 0n,
   count = 1,
 ): void {
   const page = context.registers;
-  page.write64(provokeRegisters.value, value);
-  page.write64(provokeRegisters.count, BigInt(count));
+  page.write64(INJECTION_REGISTERS.value, value);
+  page.write64(INJECTION_REGISTERS.count, BigInt(count));
   page.write64(
-    provokeRegisters.command,
-    (BigInt(provokeCommands[name]) << 56n) | BigInt(argument >>> 0),
+    INJECTION_REGISTERS.command,
+    (BigInt(INJECTION_COMMANDS[name]) << 56n) | BigInt(argument >>> 0),
   );
   // The register reads 0 once the device has read it; in the error state, all ones.
   const end = performance.now() + 5000;
   for (;;) {
-    const taken = page.read64(provokeRegisters.command);
+    const taken = page.read64(INJECTION_REGISTERS.command);
     if (taken === 0n || taken === ALL_ONES_64) return;
     if (performance.now() > end)
       throw new Error('the adapter did not read the injection registers');

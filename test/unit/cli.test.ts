@@ -101,7 +101,7 @@ describe('list and info', () => {
   it(
     'show every attribute, also absent ones',
     async () => {
-      const env = config('guest.json', { flavour: 'guest', cards: [{}] });
+      const env = config('guest.json', { flavor: 'guest', cards: [{}] });
       const card = await json(['info', 'card0'], { env });
       expect(card).toMatchObject({ caiaVersion: '1.0', baseImage: null, loadImageOnPerst: null });
       const afu = await json(['info', '/dev/cxl/afu0.0s'], { env });
@@ -162,7 +162,7 @@ describe('memcpy', () => {
   it(
     'copies an empty file, and on a PSL9 more than its queue holds at once',
     async () => {
-      const env = config('psl9.json', { flavour: 'guest', cards: [{ caiaVersion: '2.0' }] });
+      const env = config('psl9.json', { flavor: 'guest', cards: [{ caiaVersion: '2.0' }] });
       for (const size of [0, 1, 3_000_000]) {
         const contents = randomBytes(size);
         writeFileSync(file('source'), contents);

@@ -55,7 +55,7 @@ describe('CxlError', () => {
     expect(await messageOf(() => card?.downloadImage(new Uint8Array(1)))).toContain('PowerVM');
     mock.inject({ name: 'sysfs-write', errno: 'EACCES' });
     expect(await messageOf(() => afu?.setIrqsMax(8))).toContain('written by root');
-    const guest = createMockCxl({ cards: [{}], flavour: 'guest' });
+    const guest = createMockCxl({ cards: [{}], flavor: 'guest' });
     const [platform] = await guest.adapters();
     expect(await messageOf(() => platform?.setLoadImageOnPerst('user'))).toContain(
       'no such attribute',

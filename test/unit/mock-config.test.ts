@@ -21,7 +21,7 @@ function file(content: unknown): string {
 }
 
 describe('a mock from a configuration file', () => {
-  it('is a memcpy AFU, an echo AFU and a flash adapter without one', async () => {
+  it('has a memcpy AFU, an echo AFU and a flash adapter without a file', async () => {
     const afus = await mockFromConfig().afus();
     const devices = await Promise.all(
       afus.map(async (afu) => (await afu.configurationRecords())[0]?.device()),
@@ -30,10 +30,10 @@ describe('a mock from a configuration file', () => {
     expect(devices).toEqual([0x4350, 0xec40, 0x0600]);
   });
 
-  it('is as the file says', async () => {
+  it('has what the file says', async () => {
     const mock = mockFromConfig(
       file({
-        flavour: 'guest',
+        flavor: 'guest',
         cards: [{ afus: [{ model: 'echo', apiVersion: 2 }, {}], caiaVersion: '2.0' }],
       }),
     );
@@ -75,11 +75,11 @@ describe('a mock from a configuration file', () => {
     expect(bad({ flash: [{ lun: [] }] })).toBe(`${value}.flash[0]`);
     expect(bad({ flash: [{ luns: [null] }] })).toBe(`${value}.flash[0].luns[0]`);
     expect(bad({ flash: [{ luns: [{ size: 1 }] }] })).toBe(`${value}.flash[0].luns[0]`);
-    expect(bad({ flavour: 'vanilla' })).toBe('ERR_INVALID_ARG_VALUE options.flavour');
+    expect(bad({ flavor: 'vanilla' })).toBe('ERR_INVALID_ARG_VALUE options.flavor');
     expect(bad({ cards: [{ interrupts: -1 }] })).toBe('ERR_OUT_OF_RANGE card.interrupts');
   });
 
-  it('says by name why it could not be read', () => {
+  it('fails with the errno name when the file cannot be read', () => {
     expect(thrownCode(() => mockFromConfig(path.join(folder, 'absent.json')))).toBe('ENOENT');
   });
 
@@ -98,7 +98,7 @@ describe('a mock from a configuration file', () => {
 });
 
 describe('options', () => {
-  it('are refused when they make no sense', () => {
+  it('are refused when they are invalid', () => {
     const bad = (options: object) => thrownCode(() => createMockCxl(options));
     expect(bad({ cards: [{ afus: [{ model: {} }] }] })).toBe('ERR_INVALID_ARG_TYPE');
     expect(bad({ cards: [{ afus: 7 }] })).toBe('ERR_INVALID_ARG_TYPE');
@@ -113,7 +113,7 @@ describe('options', () => {
     );
   });
 
-  it('name the card and AFU that are there', () => {
+  it('say which cards and AFUs exist', () => {
     const mock = createMockCxl();
     expect(thrownCode(() => mock.card(2))).toBe('ERR_OUT_OF_RANGE');
     expect(thrownCode(() => mock.card(0).afu(1))).toBe('ERR_OUT_OF_RANGE');

@@ -15,7 +15,7 @@ const EAGAIN = -11;
 const EFAULT = -14;
 const EINVAL = -22;
 
-describe('delivery of events, at the height of read() and poll()', () => {
+describe('delivery of events by read() and poll()', () => {
   it('delivers an interrupt raised twice before it is read once', () => {
     const context = inKernel(oneCard());
     context.context.process!.raiseInterrupt(2);
@@ -38,7 +38,7 @@ describe('delivery of events, at the height of read() and poll()', () => {
     expect([0, 0, 0].map(() => readEvent(context).irq)).toEqual([1, 3, 4]);
   });
 
-  it('gives one event a read, a driver event before interrupts, faults and errors', () => {
+  it('returns one event per read, a driver event before interrupts, faults and errors', () => {
     const context = inKernel(oneCard());
     context.setDriverOps({ fetchEvent: () => new Uint8Array(4), eventDelivered: () => undefined });
     context.context.afuError(0xeen);
@@ -85,7 +85,7 @@ describe('delivery of events, at the height of read() and poll()', () => {
     expect(context.context.poll()).toEqual({ readable: false, error: false });
   });
 
-  it('gives what was pending when it was detached, and only then EIO', () => {
+  it('returns after a detach what was pending, and then EIO', () => {
     const mock = oneCard();
     const context = inKernel(mock);
     context.context.dataStorageFault(0x1000n, 0n);
@@ -96,7 +96,7 @@ describe('delivery of events, at the height of read() and poll()', () => {
     expect(readEvent(context).answer).toBe(EIO);
   });
 
-  it('tells pending interrupts of a detached context as one interrupt 1, as the driver does', () => {
+  it('reports pending interrupts of a detached context as one interrupt 1, as the driver does', () => {
     const mock = oneCard();
     const context = inKernel(mock);
     context.context.process!.raiseInterrupt(3);
@@ -106,7 +106,7 @@ describe('delivery of events, at the height of read() and poll()', () => {
     expect(readEvent(context).answer).toBe(EIO);
   });
 
-  it('is EIO while the link is down, and gives what is pending once it is up again', () => {
+  it('is EIO while the link is down, and returns what is pending once it is up again', () => {
     const mock = oneCard();
     const context = inKernel(mock);
     context.context.afuError(7n);
@@ -135,8 +135,8 @@ describe('delivery of events, at the height of read() and poll()', () => {
   });
 });
 
-describe('an event that no driver of today gives', () => {
-  it('comes ahead of the others, as it is', async () => {
+describe('an injected event', () => {
+  it('is read before the others, unchanged', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     const device = mock.card(0).afu(0).context(0);
@@ -154,7 +154,7 @@ describe('an event that no driver of today gives', () => {
 });
 
 describe('delivery of events, to a program', () => {
-  it('gives all that is pending, in order, and never from within the wait', async () => {
+  it('delivers all that is pending, in order, and never synchronously', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     const afu = mock.card(0).afu(0);

@@ -10,7 +10,7 @@ const EBUSY = -16;
 
 type Delivery = [size: number | null, result: number];
 
-/** An in-kernel driver with a queue of events, that writes down how each delivery went. */
+/** An in-kernel driver with a queue of events, which records the result of each delivery. */
 function driver(context: KernelContext) {
   const queue: (Uint8Array | null)[] = [];
   const deliveries: Delivery[] = [];
@@ -36,7 +36,7 @@ function driver(context: KernelContext) {
 }
 
 describe('AFU-driver events, from the in-kernel driver’s side', () => {
-  it('registers both callbacks or refuses', () => {
+  it('need both callbacks', () => {
     const context = inKernel(oneCard());
     const fetchEvent = () => null;
     const eventDelivered = () => undefined;
@@ -46,7 +46,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(set({ fetchEvent, eventDelivered })).toBe(undefined);
   });
 
-  it('prepends the header and reports success', () => {
+  it('get a header, and their delivery is reported', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     own.announce(Uint8Array.of(1, 2, 3, 4));
@@ -56,7 +56,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(own.deliveries).toEqual([[4, 0]]);
   });
 
-  it('keeps count of what was announced, and fetches no more', () => {
+  it('are fetched as often as announced, and no more', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     own.announce(new Uint8Array(1), new Uint8Array(2));
@@ -67,7 +67,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(own.fetched).toBe(2);
   });
 
-  it('adds up what is announced at different times', () => {
+  it('add up when announced several times', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     own.announce(new Uint8Array(1));
@@ -77,7 +77,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(readEvent(context).answer).toBe(EAGAIN);
   });
 
-  it('forgets the count when callbacks are registered anew', () => {
+  it('are no longer counted once callbacks are set again', () => {
     const context = inKernel(oneCard());
     driver(context).announce(new Uint8Array(1));
     const second = driver(context);
@@ -85,7 +85,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(second.fetched).toBe(0);
   });
 
-  it('does not call the driver to find out whether anything is pending', () => {
+  it('are not fetched to find out whether one is pending', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     context.context.process!.raiseInterrupt(1);
@@ -96,7 +96,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(own.fetched).toBe(0);
   });
 
-  it('takes its events ahead of the generic ones', () => {
+  it('are read before other events', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     context.context.process!.raiseInterrupt(1);
@@ -104,7 +104,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect([readEvent(context).type, readEvent(context).type]).toEqual([4, 1]);
   });
 
-  it('reports a null event with -EINVAL, counts it down, and fails the read with EFAULT', () => {
+  it('that are null are reported with -EINVAL, are counted, and fail the read with EFAULT', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     own.announce(null, new Uint8Array(2));
@@ -114,7 +114,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(readEvent(context).answer).toBe(EAGAIN);
   });
 
-  it('takes header and data of 4096 bytes and not one more', () => {
+  it('have at most 4096 bytes with their header', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     own.announce(new Uint8Array(4088), new Uint8Array(4089));
@@ -126,7 +126,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     ]);
   });
 
-  it('takes an event with no data at all', () => {
+  it('may have no data', () => {
     const context = inKernel(oneCard());
     const own = driver(context);
     own.announce(new Uint8Array(0));
@@ -134,7 +134,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(own.deliveries).toEqual([[0, 0]]);
   });
 
-  it('reports a copy that fails with -EFAULT', () => {
+  it('are reported with -EFAULT when the copy fails', () => {
     const mock = oneCard();
     const context = inKernel(mock);
     const own = driver(context);
@@ -145,7 +145,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(readEvent(context).answer).toBe(EAGAIN);
   });
 
-  it('gives the events of a detached context, and then EIO', () => {
+  it('are read after a detach, and then EIO', () => {
     const mock = oneCard();
     const context = inKernel(mock);
     const own = driver(context);
@@ -155,7 +155,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(readEvent(context).answer).toBe(-5);
   });
 
-  it('is not there on a context opened through the device node', async () => {
+  it('do not exist on a context opened by its device node', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     expect('setDriverOps' in mock.card(0).afu(0).context(0)).toBe(false);
@@ -164,7 +164,7 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     await context.close();
   });
 
-  it('exists from API version 2 on', () => {
+  it('exist from API version 2 on', () => {
     const ops = { fetchEvent: () => null, eventDelivered: () => undefined };
     const presented = ([1, 2, 3] as const).map((apiVersion) => {
       const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu(), apiVersion }] }] });
@@ -174,8 +174,8 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
   });
 });
 
-describe('a descriptor handed out by an in-kernel driver', () => {
-  it('gives the program the driver’s events, decoded as its own library says', async () => {
+describe('a descriptor from an in-kernel driver', () => {
+  it('delivers the driver’s events to the program, decoded by the driver’s library', async () => {
     const mock = oneCard();
     const kernel = inKernel(mock);
     const own = driver(kernel);
@@ -191,7 +191,7 @@ describe('a descriptor handed out by an in-kernel driver', () => {
     expect(mock.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
   });
 
-  it('fails the program’s read with EFAULT and goes on with the next', async () => {
+  it('fails the program’s read with EFAULT and then delivers the next event', async () => {
     const mock = oneCard();
     const kernel = inKernel(mock);
     const own = driver(kernel);
@@ -220,14 +220,14 @@ describe('a descriptor handed out by an in-kernel driver', () => {
     await b.close();
   });
 
-  it('is handed out once a context', () => {
+  it('is given once per context', () => {
     const mock = oneCard();
     const kernel = inKernel(mock);
     expect(kernel.getFd()).toBeGreaterThan(2);
     expect(kernel.getFd()).toBe(EEXIST);
   });
 
-  it('maps, and tells its AFU, as one of the device node does', async () => {
+  it('can be mapped and identified as one of a device node', async () => {
     const mock = oneCard();
     const kernel = inKernel(mock);
     const context = mock.adopt(kernel.getFd(), { owned: true });
@@ -253,8 +253,8 @@ describe('a descriptor handed out by an in-kernel driver', () => {
   });
 });
 
-describe('the in-kernel interface to a context', () => {
-  it('starts once, stops once, and is released only when stopped', () => {
+describe('the in-kernel API', () => {
+  it('starts a context once, stops it once, and releases it only when stopped', () => {
     const mock = oneCard();
     const context = mock.card(0).afu(0).createKernelContext();
     expect(context.status).toBe('OPENED');
@@ -285,7 +285,7 @@ describe('the in-kernel interface to a context', () => {
     expect(thrownCode(() => afu.createKernelContext())).toBe('ENOSPC');
   });
 
-  it('counts as a context that holds off a change of mode', async () => {
+  it('makes contexts that prevent a change of mode', async () => {
     const mock = oneCard();
     const context = mock.card(0).afu(0).createKernelContext();
     const [afu] = await mock.afus();

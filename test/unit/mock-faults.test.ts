@@ -2,8 +2,8 @@ import { createMockCxl, type FaultSpec, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { attached, codeOf, oneCard, slave, sleep, thrownCode } from './mock-support';
 
-describe('a fault that is injected', () => {
-  it('happens at once, once, with EIO, when nothing else is said', async () => {
+describe('an injected fault', () => {
+  it('happens at the next operation, once, with EIO by default', async () => {
     const mock = oneCard({ faults: [{ name: 'open' }] });
     expect(await codeOf(mock.open(slave))).toBe('EIO');
     await (await mock.open(slave)).close();
@@ -16,7 +16,7 @@ describe('a fault that is injected', () => {
     expect(outcomes).toEqual([undefined, 'ENOMEM', 'ENOMEM', undefined]);
   });
 
-  it('reaches every call that can be refused', async () => {
+  it('can be injected into every call that can be refused', async () => {
     const outcome = async (name: FaultSpec['name'], act: (mock: MockCxl) => Promise<unknown>) => {
       const mock = oneCard();
       mock.inject({ name, errno: 'EPERM' });
@@ -67,7 +67,7 @@ describe('a fault that is injected', () => {
     ).toEqual(expected('read'));
   });
 
-  it('answers GET_PROCESS_ELEMENT with its errno', async () => {
+  it('fails GET_PROCESS_ELEMENT with its errno', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     mock.inject({ name: 'process-element' });
@@ -76,15 +76,15 @@ describe('a fault that is injected', () => {
     await context.close();
   });
 
-  it('reaches the transfer of an image', async () => {
-    const mock = oneCard({ flavour: 'guest', faults: [{ name: 'image-transfer', after: 1 }] });
+  it('can fail the transfer of an image', async () => {
+    const mock = oneCard({ flavor: 'guest', faults: [{ name: 'image-transfer', after: 1 }] });
     const [card] = await mock.adapters();
     expect(await codeOf(card!.downloadImage(new Uint8Array(16)))).toBe('EIO');
     mock.inject({ name: 'open-card', errno: 'EPERM' });
     expect(await codeOf(card!.downloadImage(new Uint8Array(16)))).toBe('EPERM');
   });
 
-  it('can be a mishap on the way to the registers', async () => {
+  it('can be a condition of a register access', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     const registers = context.mapProblemState();
@@ -101,7 +101,7 @@ describe('a fault that is injected', () => {
     await context.close();
   });
 
-  it('can detach all, or pull the card out, at a register access', async () => {
+  it('can detach all contexts, or unplug the card, at a register access', async () => {
     for (const name of ['detach-all', 'unplug'] as const) {
       const mock = oneCard({ faults: [{ name }] });
       const context = await attached(mock);
@@ -112,7 +112,7 @@ describe('a fault that is injected', () => {
     }
   });
 
-  it('can lose an interrupt, or keep the AFU from memory that is there', async () => {
+  it('can lose an interrupt, or make an address that is mapped fault', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     mock.inject({ name: 'lost-interrupt' });
@@ -138,7 +138,7 @@ describe('a fault that is injected', () => {
     expect(mock.counters).toEqual({ files: 0, mappings: 0, bytes: 0, contexts: 0 });
   });
 
-  it('can be disarmed', async () => {
+  it('can be removed', async () => {
     const mock = oneCard({ faults: [{ name: 'open' }, { name: 'start-work' }] });
     mock.clearFaults('open');
     const context = await mock.open(slave);
@@ -147,7 +147,7 @@ describe('a fault that is injected', () => {
     await context.close();
   });
 
-  it('is refused when it makes no sense', () => {
+  it('is refused when its options are invalid', () => {
     const bad = (fault: object) => thrownCode(() => oneCard({ faults: [fault as FaultSpec] }));
     expect(bad({ name: 'nonsense' })).toBe('ERR_INVALID_ARG_VALUE');
     expect(bad({ name: 'open', errno: 'EWHAT' })).toBe('ERR_INVALID_ARG_VALUE');
@@ -161,7 +161,7 @@ describe('a fault that is injected', () => {
   });
 });
 
-describe('chance', () => {
+describe('random faults', () => {
   const run = async (seed: number) => {
     const mock = oneCard({ seed, faults: [{ name: 'open', probability: 0.5 }] });
     const outcomes: boolean[] = [];
@@ -171,7 +171,7 @@ describe('chance', () => {
     return outcomes.map(Number).join('');
   };
 
-  it('is the same again from the same seed, and another from another', async () => {
+  it('are the same for the same seed, and others for another', async () => {
     const first = await run(12345);
     expect(await run(12345)).toBe(first);
     expect(await run(54321)).not.toBe(first);
@@ -179,7 +179,7 @@ describe('chance', () => {
     expect(first).toMatch(/1/);
   });
 
-  it('can be repeated from the seed that the mock tells', async () => {
+  it('can be repeated with the seed of the mock', async () => {
     const seen: string[] = [];
     const print = process.stderr.write;
     process.stderr.write = (line: string | Uint8Array) => seen.push(String(line)) > 0;
@@ -219,7 +219,7 @@ describe('latency', () => {
 });
 
 describe('expectations', () => {
-  it('tells of each step in the life of a context', async () => {
+  it('resolve at each change of a context', async () => {
     const mock = oneCard();
     const afu = mock.card(0).afu(0);
     const open = afu.expectOpen({ timeout: 5000 });
@@ -235,7 +235,7 @@ describe('expectations', () => {
     expect((await close).status).toBe('CLOSED');
   });
 
-  it('lets the device answer what it waited for', async () => {
+  it('let the device side respond', async () => {
     const mock = oneCard();
     const device = mock
       .card(0)
@@ -248,7 +248,7 @@ describe('expectations', () => {
     await context.close();
   });
 
-  it('rejects when it does not happen in time, or is aborted', async () => {
+  it('reject at the time-out, and when aborted', async () => {
     const afu = oneCard().card(0).afu(0);
     expect(await codeOf(afu.expectAttach({ timeout: 5 }))).toBe('ETIMEDOUT');
     const abort = new AbortController();
@@ -258,7 +258,7 @@ describe('expectations', () => {
     expect(await codeOf(afu.expectAttach({ signal: abort.signal }))).toBe('ABORT_ERR');
   });
 
-  it('looks at its own AFU alone', async () => {
+  it('are for one AFU alone', async () => {
     const mock = createMockCxl({ cards: [{ afus: [{}, {}] }] });
     let seen = false;
     const wait = mock

@@ -8,7 +8,7 @@ import { attached, codeOf, oneCard, slave, thrownCode, until } from './mock-supp
 function guest(options: MockOptions = {}): MockCxl {
   const model = memcpyAfu({ processes: 7 });
   return createMockCxl({
-    flavour: 'guest',
+    flavor: 'guest',
     errorPollInterval: 20,
     cards: [{ afus: [{ model }] }],
     ...options,
@@ -36,7 +36,7 @@ async function send(
 }
 
 describe('a PowerVM guest', () => {
-  it('knows no process element before the attach; events carry the driver’s own index', async () => {
+  it('has no process element before the attach; events carry the driver’s index', async () => {
     const mock = guest();
     const context = await mock.open(slave);
     expect(context.processElement).toBe(undefined);
@@ -48,7 +48,7 @@ describe('a PowerVM guest', () => {
     await context.close();
   });
 
-  it('learns the size of the areas at the first attach', async () => {
+  it('has the size of the areas from the first attach on', async () => {
     const mock = guest();
     const [afu] = await mock.afus();
     expect([await afu!.mmioSize(), await afu!.perProcessMmioLength()]).toEqual([524288, 0]);
@@ -77,8 +77,8 @@ describe('a PowerVM guest', () => {
     expect(await afu!.errorBuffer()).toEqual(new Uint8Array(0));
   });
 
-  it('takes a PSL interrupt for each context besides its own', async () => {
-    const mock = createMockCxl({ flavour: 'guest', cards: [{ interrupts: 9 }] });
+  it('takes one interrupt more per context, for the PSL', async () => {
+    const mock = createMockCxl({ flavor: 'guest', cards: [{ interrupts: 9 }] });
     const [a, b] = [await mock.open(slave), await mock.open(slave)];
     await a.attach({ wed: 0n, interrupts: 4 });
     expect(mock.card(0).freeInterrupts).toBe(4);
@@ -93,7 +93,7 @@ describe('a PowerVM guest', () => {
     expect(await afu!.modesSupported()).toEqual(['afu_directed']);
     expect(await codeOf(afu!.setMode('dedicated_process'))).toBe('EINVAL');
     const single = createMockCxl({
-      flavour: 'guest',
+      flavor: 'guest',
       cards: [{ afus: [{ model: memcpyAfu({ processes: 1 }) }] }],
     });
     expect(single.card(0).afu(0).mode).toBe('none');
@@ -101,13 +101,13 @@ describe('a PowerVM guest', () => {
 });
 
 describe('an error state in a guest', () => {
-  it('is EIO at once, but only wakes a wait when the driver looks', async () => {
+  it('is EIO at once, but wakes a wait only when the driver polls', async () => {
     const mock = guest();
     const context = await attached(mock);
     const registers = context.mapProblemState();
     const wait = codeOf(context.waitForEvent());
     mock.card(0).linkDown();
-    // Without a pause, in which a slow machine's driver would have looked.
+    // Without a wait, during which the driver might poll on a slow machine.
     expect(context.linkState()).toBe('down');
     expect(registers.read64(8)).toBe(0xffff_ffff_ffff_ffffn);
     expect(mock.card(0).afu(0).context(0).status).toBe('STARTED');
@@ -121,7 +121,7 @@ describe('an error state in a guest', () => {
     await context.close();
   });
 
-  it('leaves the nodes where they are', async () => {
+  it('keeps the device nodes', async () => {
     const mock = guest();
     mock.card(0).linkDown();
     mock.card(0).notice();
@@ -130,7 +130,7 @@ describe('an error state in a guest', () => {
 });
 
 describe('a reset of a guest’s card', () => {
-  it('locks every later START_WORK out until the driver is bound anew', async () => {
+  it('makes every later START_WORK fail until the driver is bound again', async () => {
     const mock = guest();
     const [card] = await mock.adapters();
     const opened = await mock.open(slave);
@@ -145,7 +145,7 @@ describe('a reset of a guest’s card', () => {
     await again.close();
   });
 
-  it('does not when it is forced, though it detaches all', async () => {
+  it('does not when it is forced, but detaches all contexts', async () => {
     const mock = guest();
     const [card] = await mock.adapters();
     const context = await attached(mock);
@@ -166,7 +166,7 @@ describe('/dev/cxl/cardN of a guest', () => {
     expect(await codeOf(card!.downloadImage(new Uint8Array(16)))).toBe('ENOENT');
   });
 
-  it('is not opened for options that make no sense: the adapter would lose its image', async () => {
+  it('is not opened with invalid options, since the close would reset the adapter', async () => {
     const mock = guest();
     const [card] = await mock.adapters();
     const image = new Uint8Array(16);
@@ -183,7 +183,7 @@ describe('/dev/cxl/cardN of a guest', () => {
     expect(mock.card(0).link).toBe('ok');
   });
 
-  it('takes an image twice in chunks, and comes back as a new card', async () => {
+  it('takes an image twice in chunks; then the card is probed as a new one', async () => {
     const mock = guest();
     const [card] = await mock.adapters();
     const image = Uint8Array.from({ length: 2.5 * 1024 * 1024 }, (_, index) => index % 251);
@@ -227,7 +227,7 @@ describe('/dev/cxl/cardN of a guest', () => {
     await until(() => mock.card(0).link === 'ok');
   });
 
-  it('detaches running contexts when it is closed, for whatever it was opened', async () => {
+  it('detaches contexts when it is closed, even if nothing was transferred', async () => {
     const mock = guest();
     const context = await attached(mock);
     const card = await openCard(mock);

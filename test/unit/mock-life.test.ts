@@ -15,7 +15,7 @@ function dedicated(): MockCxl {
 }
 
 describe('open', () => {
-  it('gives process elements from 0, and a closed one again', async () => {
+  it('assigns process elements from 0, and those of closed contexts again', async () => {
     const mock = oneCard();
     const [a, b] = [await mock.open(slave), await mock.open(master)];
     expect([a.processElement, b.processElement]).toEqual([0, 1]);
@@ -44,7 +44,7 @@ describe('open', () => {
     await context.close();
   });
 
-  it('is EIO while the link is down and nobody has noticed, ENOENT once the nodes are gone', async () => {
+  it('is EIO while the link is down and the driver has not noticed, then ENOENT', async () => {
     const mock = oneCard();
     mock.card(0).freeze();
     expect(await codeOf(mock.open(slave))).toBe('EIO');
@@ -59,7 +59,7 @@ describe('open', () => {
     }
   });
 
-  it('follows the link that udev makes, where it does', async () => {
+  it('follows the link that udev rules make', async () => {
     const mock = oneCard({ udevLinks: true });
     const context = await mock.open('/dev/cxl/afu0.0');
     expect(context.path).toBe(slave);
@@ -136,7 +136,7 @@ describe('START_WORK', () => {
     await context.close();
   });
 
-  it('is slow once', async () => {
+  it('is delayed once', async () => {
     const mock = oneCard({ attachTimeout: 30 });
     const context = await mock.open(slave);
     mock.card(0).afu(0).delayNextAttach(200);
@@ -155,10 +155,10 @@ describe('START_WORK', () => {
     await context.close();
   });
 
-  it('tells a thread id on POWER9 alone, and refuses one before API version 3', async () => {
-    type Flavour = 'bare-metal' | 'guest';
-    const tid = async (caiaVersion: string, apiVersion: 2 | 3, flavour: Flavour = 'bare-metal') => {
-      const mock = createMockCxl({ flavour, cards: [{ caiaVersion, afus: [{ apiVersion }] }] });
+  it('returns a thread id on POWER9 alone, and refuses the flag before API version 3', async () => {
+    type Flavor = 'bare-metal' | 'guest';
+    const tid = async (caiaVersion: string, apiVersion: 2 | 3, flavor: Flavor = 'bare-metal') => {
+      const mock = createMockCxl({ flavor, cards: [{ caiaVersion, afus: [{ apiVersion }] }] });
       const context = await mock.open(slave);
       try {
         return context.attachSync({ wed: 0n, tid: true }).tid;
@@ -266,7 +266,7 @@ describe('a mapping after a detach', () => {
     await context.close();
   });
 
-  it('keeps the context attached when it outlives the close', async () => {
+  it('keeps the context attached after its close', async () => {
     const mock = oneCard();
     const { binding } = mock as unknown as { binding: Binding };
     const operands = operandsOf(binding.operands);
@@ -287,7 +287,7 @@ describe('a mapping after a detach', () => {
 
 describe('adopt', () => {
   it('is EBADF for no descriptor, ENODEV for one of a card', async () => {
-    const mock = oneCard({ flavour: 'guest' });
+    const mock = oneCard({ flavor: 'guest' });
     expect(thrownCode(() => mock.adopt(9999))).toBe('EBADF');
     const binding = (mock as unknown as { binding: { openCard(path: string): Promise<CardLike> } })
       .binding;

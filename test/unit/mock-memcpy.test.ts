@@ -22,7 +22,7 @@ interface Element {
   readonly target?: bigint;
 }
 
-/** A queue of work elements, filled as a program fills it. */
+/** A queue of work elements. */
 class Queue {
   readonly memory: Memory;
   readonly elements: number;
@@ -38,7 +38,7 @@ class Queue {
     return this.memory.address | BigInt(this.elements / 4);
   }
 
-  /** Where the element is. */
+  /** Byte offset of the element. */
   put(element: Element): number {
     const at = this.#next * 32;
     this.memory.store8(at + 1, 0);
@@ -53,7 +53,7 @@ class Queue {
     return at;
   }
 
-  /** Puts an element and gives its status once there is one. */
+  /** Adds an element and waits for its status. */
   async run(element: Element): Promise<number> {
     const at = this.put(element);
     await until(() => this.memory.load8(at + 1) !== 0);
@@ -86,7 +86,7 @@ describe('the memcpy AFU', () => {
     await context.close();
   });
 
-  it('takes elements round and round the queue by the wrap bit', async () => {
+  it('passes through the queue again and again by the wrap bit', async () => {
     const mock = oneCard();
     const [queue, context] = await start(mock, 1);
     const memory = mock.allocate(8);
@@ -99,7 +99,7 @@ describe('the memcpy AFU', () => {
     await context.close();
   });
 
-  it('does not take an element of the last pass again', async () => {
+  it('does not take an element of the previous pass again', async () => {
     const mock = oneCard();
     const [queue, context] = await start(mock, 1);
     for (let count = 0; count < 4; count++) await queue.run({ command: copy });
@@ -126,7 +126,7 @@ describe('the memcpy AFU', () => {
     await context.close();
   });
 
-  it('raises an interrupt, stops, says so, and goes on when restarted', async () => {
+  it('raises an interrupt, stops, shows that in its status, and continues when restarted', async () => {
     const mock = oneCard();
     const [queue, context] = await start(mock);
     const registers = context.mapProblemState();
@@ -141,7 +141,7 @@ describe('the memcpy AFU', () => {
     await context.close();
   });
 
-  it('marks what it cannot do', async () => {
+  it('reports an invalid element in its status', async () => {
     const mock = oneCard();
     const [queue, context] = await start(mock);
     const registers = context.mapProblemState();
@@ -156,7 +156,7 @@ describe('the memcpy AFU', () => {
     await context.close();
   });
 
-  it('marks what it cannot reach, tells the address, and goes on', async () => {
+  it('reports an address that is not mapped, faults, and continues', async () => {
     const mock = oneCard();
     const [queue, context] = await start(mock);
     const { address } = mock.allocate(16);
@@ -178,7 +178,7 @@ describe('the memcpy AFU', () => {
     await context.close();
   });
 
-  it('faults on a queue that is not there, and stops', async () => {
+  it('faults and stops when the queue is not mapped', async () => {
     const mock = oneCard();
     const context = await mock.open(slave);
     await context.attach({ wed: 0x5001n });
@@ -203,7 +203,7 @@ describe('the memcpy AFU', () => {
     await first.close();
   });
 
-  it('waits for a restart on an invalid command, once the master says so', async () => {
+  it('waits for a restart on an invalid command when the master has configured that', async () => {
     const mock = oneCard();
     const control = await attached(mock, master);
     control.mapProblemState().write64(0, 0x2000_0000_0000_0000n);
@@ -232,7 +232,7 @@ describe('the memcpy AFU', () => {
     await b.close();
   });
 
-  it('serves many processes in turn, with nothing but barriers', async () => {
+  it('serves many processes in rotation, at barriers alone', async () => {
     const mock = oneCard();
     const started: [Queue, Context][] = [];
     for (let count = 0; count < 40; count++) started.push(await start(mock, 1));
@@ -247,7 +247,7 @@ describe('the memcpy AFU', () => {
     const mock = oneCard();
     const [queue, context] = await start(mock, 4095);
     const bytes = new Uint8Array(queue.memory.buffer);
-    // Plain stores, as a typed array makes them: nothing tells the AFU.
+    // Stores through a typed array: they make the AFU take no step.
     for (let at = bytes.length - 32; at >= 0; at -= 32) bytes[at] = 0x80;
     await until(() => bytes[bytes.length - 31] === complete);
     await context.close();

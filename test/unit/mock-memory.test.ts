@@ -10,7 +10,7 @@ const access = (context: KernelContext, address: bigint, length: number) =>
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-/** Collects, and lets finalizers run. */
+/** Collects garbage and lets finalizers run. */
 async function collectAll(): Promise<void> {
   for (let round = 0; round < 3; round++) {
     await sleep(1);
@@ -19,13 +19,13 @@ async function collectAll(): Promise<void> {
   await sleep(1);
 }
 
-/** Finalization callbacks run when the runtime sees fit, later on a slow machine. */
+/** Finalization callbacks run at an unspecified time, so the test waits for them. */
 async function collectUntil(gone: () => boolean): Promise<void> {
   for (let round = 0; round < 200 && !gone(); round++) await collectAll();
 }
 
 describe('the effective-address space', () => {
-  it('gives the AFU the program’s own bytes', () => {
+  it('gives the AFU the program’s memory itself', () => {
     const mock = oneCard();
     const context = inKernel(mock);
     const memory = mock.allocate(100);
@@ -35,7 +35,7 @@ describe('the effective-address space', () => {
     expect(memory.load8(0)).toBe(7);
   });
 
-  it('reaches to the last byte of an allocation and no further', () => {
+  it('maps an allocation to its last byte and no further', () => {
     const mock = oneCard();
     const context = inKernel(mock);
     const { address } = mock.allocate(100);
@@ -58,7 +58,7 @@ describe('the effective-address space', () => {
     expect(new Set(addresses).size).toBe(4);
   });
 
-  it('gives a view its place in its buffer, and the same every time', () => {
+  it('gives a view the address of its place in the buffer, every time the same', () => {
     const mock = oneCard();
     const buffer = new ArrayBuffer(64);
     const base = mock.addressOf(buffer);
@@ -94,7 +94,7 @@ describe('the effective-address space', () => {
 });
 
 describe('allocated memory', () => {
-  it('takes nothing for a request that makes no sense', () => {
+  it('is not allocated by an invalid request', () => {
     const mock = oneCard();
     expect(thrownCode(() => mock.allocate(1000, { endian: 'odd' as never }))).toBe(
       'ERR_INVALID_ARG_VALUE',
@@ -113,7 +113,7 @@ describe('allocated memory', () => {
     expect(thrownCode(() => memory.buffer)).toBe('ERR_INVALID_STATE');
   });
 
-  it('has one NUMA node and no huge pages set aside', () => {
+  it('has one NUMA node and no huge pages', () => {
     const mock = oneCard();
     expect(thrownCode(() => mock.allocate(16, { numaNode: 1 }))).toBe('EINVAL');
     expect(thrownCode(() => mock.allocate(16, { hugePages: 'explicit' }))).toBe('ENOMEM');
@@ -121,7 +121,7 @@ describe('allocated memory', () => {
     mock.allocate(16, { numaNode: 0, hugePages: 'transparent' }).free();
   });
 
-  it('is collected when nobody refers to it and no context is attached', async () => {
+  it('is collected without references when no context is attached', async () => {
     const mock = oneCard();
     for (let count = 0; count < 4; count++) mock.allocate(1000);
     await collectUntil(() => mock.counters.bytes === 0);

@@ -46,7 +46,7 @@ describe('a block of registers', () => {
 });
 
 describe('a model', () => {
-  it('is told of each attach and detach, and runs only in between', async () => {
+  it('gets each attach and detach, and takes steps only in between', async () => {
     const seen: string[] = [];
     let process: AfuProcess | undefined;
     const model: AfuModel = {
@@ -79,7 +79,7 @@ describe('a model', () => {
     expect(process?.access(mock.allocate(8).address, 8, 'read')).toBe(undefined);
   });
 
-  it('does not run while the link is down', async () => {
+  it('takes no steps while the link is down', async () => {
     let steps = 0;
     const model: AfuModel = {
       ...echoAfu(),

@@ -7,8 +7,8 @@ interface Outcome {
 }
 
 /**
- * Runs a program with a mock, in a process of its own. It is killed when it takes too long, or
- * so many milliseconds after it first says something.
+ * Runs a program with a mock in another process. It is killed when it takes too long, or so many
+ * milliseconds after its first output.
  */
 function run(body: string, afterFirstWord?: number): Promise<Outcome> {
   const program = `
@@ -33,17 +33,17 @@ function run(body: string, afterFirstWord?: number): Promise<Outcome> {
 }
 
 describe('a program on the mock', () => {
-  it('ends when it has nothing to do, contexts open or not', async () => {
+  it('ends when it has nothing to do, even with open contexts', async () => {
     const { code, out } = await run('');
     expect({ code, out }).toEqual({ code: 0, out: 'attached' });
   });
 
-  it('stays while it waits for an event', async () => {
+  it('does not end while it waits for an event', async () => {
     const { code, out } = await run('await context.waitForEvent(); console.log("woken");', 500);
     expect({ code, out }).toEqual({ code: null, out: 'attached' });
   });
 
-  it('ends when the event has come', async () => {
+  it('ends after the event', async () => {
     const { code, out } = await run(
       `setTimeout(() => mock.card(0).afu(0).raiseInterrupt(0, 1), 20);
        await context.waitForEvent(); console.log('woken');`,
@@ -51,7 +51,7 @@ describe('a program on the mock', () => {
     expect({ code, out }).toEqual({ code: 0, out: 'attached\nwoken' });
   });
 
-  it('ends when the wait is taken back', async () => {
+  it('ends when the wait is aborted', async () => {
     const { code, out } = await run(
       `const abort = new AbortController();
        setTimeout(() => abort.abort(), 20);

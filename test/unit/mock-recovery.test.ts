@@ -22,7 +22,7 @@ describe('a card in error (EEH)', () => {
     await context.close();
   });
 
-  it('takes the nodes away and brings them back, leaving the AFU itself in sysfs', async () => {
+  it('removes the device nodes until it recovers; the AFU itself stays in sysfs', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     mock.card(0).linkDown();
@@ -39,7 +39,7 @@ describe('a card in error (EEH)', () => {
     expect(mock.counters.contexts).toBe(0);
   });
 
-  it('comes back by itself after enterErrorState()', async () => {
+  it('recovers by itself after enterErrorState()', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     mock.card(0).enterErrorState(5);
@@ -65,7 +65,7 @@ describe('recovery of a card that a reset gives an image', () => {
       cards: [{ loadImageOnPerst: 'user', perstReloadsSameImage, afus: [{ model: memcpyAfu() }] }],
     });
 
-  it('recovers as what it was when the image is the same (perst_reloads_same_image 1)', async () => {
+  it('recovers as the same card when the image is the same (perst_reloads_same_image 1)', async () => {
     const mock = withImage(true);
     const context = await attached(mock);
     mock.card(0).linkDown();
@@ -76,7 +76,7 @@ describe('recovery of a card that a reset gives an image', () => {
     await context.close();
   });
 
-  it('is probed from nothing otherwise (0), as another card while its contexts are open', async () => {
+  it('is probed as a new card otherwise (0), with another number while contexts are open', async () => {
     const mock = withImage(false);
     const context = await attached(mock);
     const [before] = await mock.afus();
@@ -120,7 +120,7 @@ describe('a reset of the card', () => {
     await again.close();
   });
 
-  it('takes attached contexts down when it is forced', async () => {
+  it('detaches contexts when it is forced', async () => {
     const mock = oneCard();
     const [card] = await mock.adapters();
     const context = await attached(mock);
@@ -130,7 +130,7 @@ describe('a reset of the card', () => {
     await context.close();
   });
 
-  it('is EINVAL while the image is said to be the same', async () => {
+  it('is EINVAL while perst_reloads_same_image is set', async () => {
     const mock = createMockCxl({ cards: [{ perstReloadsSameImage: true }] });
     const [card] = await mock.adapters();
     expect(await codeOf(card!.reset())).toBe('EINVAL');
@@ -141,7 +141,7 @@ describe('a reset of the card', () => {
 });
 
 describe('a reset of an AFU', () => {
-  it('is EBUSY while any context exists, and forgets the registers', async () => {
+  it('is EBUSY while any context exists, and clears the registers', async () => {
     const mock = oneCard();
     const [afu] = await mock.afus();
     const context = await attached(mock, '/dev/cxl/afu0.0m');
@@ -156,7 +156,7 @@ describe('a reset of an AFU', () => {
 });
 
 describe('a card out of its slot', () => {
-  it('is gone with its nodes, and what is open only says EIO', async () => {
+  it('has no device nodes, and calls on what is open are EIO', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     const registers = context.mapProblemState();
@@ -172,12 +172,12 @@ describe('a card out of its slot', () => {
     await again.close();
   });
 
-  it('cannot be put in twice', () => {
+  it('cannot be plugged in twice', () => {
     expect(thrownCode(() => oneCard().card(0).plug())).toBe('ERR_INVALID_STATE');
     expect(thrownCode(() => oneCard().card(0).bind())).toBe('ERR_INVALID_STATE');
   });
 
-  it('gives its pending events when the driver alone was unbound', async () => {
+  it('still delivers pending events when only the driver was unbound', async () => {
     const mock = oneCard();
     const context = await attached(mock);
     mock.card(0).afu(0).afuError(0, 9n);

@@ -8,7 +8,7 @@ import {
   memcpyAfu,
 } from 'node-cxl/mock';
 
-/** One card with one memcpy AFU, and what else the options say. */
+/** A mock with one card, which has one memcpy AFU, and these options. */
 export function oneCard(options: MockOptions = {}): MockCxl {
   return createMockCxl({ cards: [{ afus: [{ model: memcpyAfu() }] }], ...options });
 }
@@ -23,7 +23,7 @@ export async function attached(mock: MockCxl, path = slave): Promise<Context> {
   return context;
 }
 
-/** A context made in the kernel and started with four interrupts: its read() can be called as such. */
+/** A context of an in-kernel driver, started with four interrupts. Its read() can be called directly. */
 export function inKernel(mock: MockCxl): KernelContext {
   const context = mock.card(0).afu(0).createKernelContext();
   const started = context.startWork({ wed: 0n, interrupts: 4 });
@@ -31,7 +31,7 @@ export function inKernel(mock: MockCxl): KernelContext {
   return context;
 }
 
-/** What one read() answers, and the event's fields as the kernel lays them out. */
+/** What one read() returns, and the fields of the event. */
 export function readEvent(context: KernelContext, length = 4096) {
   const bytes = new Uint8Array(length);
   const answer = context.context.read(bytes);
@@ -48,7 +48,7 @@ export function readEvent(context: KernelContext, length = 4096) {
   };
 }
 
-/** The code of what a promise rejects with; undefined when it does not. */
+/** The code of the error that a promise rejects with; undefined when it does not reject. */
 export async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
   try {
     await promise;
@@ -58,7 +58,7 @@ export async function codeOf(promise: Promise<unknown>): Promise<string | undefi
   }
 }
 
-/** The code of what a function throws; undefined when it does not. */
+/** The code of the error that a function throws; undefined when it does not throw. */
 export function thrownCode(action: () => unknown): string | undefined {
   try {
     action();
@@ -72,7 +72,7 @@ export function sleep(milliseconds: number): Promise<void> {
   return new Promise((done) => setTimeout(done, milliseconds));
 }
 
-/** Waits until something is so; a test fails by its own time-out when it never is. */
+/** Waits until a condition holds. If it never does, the test's time-out ends the wait. */
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(1);
 }

@@ -29,7 +29,7 @@ const write = (mock: MockCxl, path: string, value: string) =>
   sysfs(mock).write(`/sys/class/cxl/${path}`, value);
 
 describe('the sysfs tree', () => {
-  it('has a directory a card, AFU and node, and links that lead up to the PCI device', async () => {
+  it('has a directory per card, AFU and node, and links up to the PCI device', async () => {
     const mock = oneCard();
     const files = sysfs(mock);
     expect(await files.readdir('/sys/class/cxl')).toEqual([
@@ -61,7 +61,7 @@ describe('the sysfs tree', () => {
     expect(found).toBe(await sysfs(mock).realpath('/sys/class/cxl/afu0.1d'));
   });
 
-  it('answers what is absent, not readable, not a directory, as Linux does', async () => {
+  it('fails as Linux does for what is absent, not readable or not a directory', async () => {
     const mock = oneCard();
     expect(await text(mock, 'card7/caia_version')).toBe(ENOENT);
     expect(await text(mock, 'afu0.0s/mmio_size')).toBe(ENOENT);
@@ -105,7 +105,7 @@ describe('the sysfs tree', () => {
     }
   });
 
-  it('gives parts of the error buffer and of a configuration record, all ones in error', async () => {
+  it('reads parts of the error buffer and of a configuration record, all ones in error', async () => {
     const errorBuffer = Uint8Array.from({ length: 4096 }, (_, index) => index & 0xff);
     const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu({ errorBuffer }) }] }] });
     const read = (path: string, offset: number, length: number) =>
@@ -152,13 +152,13 @@ describe('attributes that can be set', () => {
     expect(await write(mock, 'afu0.0/mode', 'afu_directed')).toBe(0);
   });
 
-  it('leaves an AFU with no mode when it is asked for one it does not support', async () => {
+  it('leaves an AFU without a mode when it does not support the one written', async () => {
     const mock = oneCard();
     expect(await write(mock, 'afu0.0/mode', 'dedicated_process')).toBe(EINVAL);
     expect(await text(mock, 'afu0.0/mode')).toBe('none\n');
   });
 
-  it('takes the words of prefault_mode, on radix only none', async () => {
+  it('accepts the words of prefault_mode, with radix translation only none', async () => {
     const hash = oneCard();
     expect(await write(hash, 'afu0.0/prefault_mode', 'work_element_descriptor\n')).toBe(0);
     expect(await text(hash, 'afu0.0/prefault_mode')).toBe('work_element_descriptor\n');
@@ -168,7 +168,7 @@ describe('attributes that can be set', () => {
     expect(await write(radix, 'afu0.0/prefault_mode', 'none')).toBe(0);
   });
 
-  it('takes the words and numbers of the card’s attributes', async () => {
+  it('accepts the words and numbers of the card’s attributes', async () => {
     const mock = oneCard();
     expect(await write(mock, 'card0/load_image_on_perst', 'factory')).toBe(0);
     expect(await text(mock, 'card0/load_image_on_perst')).toBe('factory\n');
@@ -186,8 +186,8 @@ describe('attributes that can be set', () => {
   });
 });
 
-describe('an odd attribute', () => {
-  it('shows what it is made to show, or is not there, until that is undone', async () => {
+describe('an attribute override', () => {
+  it('changes or removes an attribute until it is undone', async () => {
     const mock = oneCard();
     const [afu] = await mock.afus();
     mock.setAttribute('/sys/class/cxl/afu0.0s/device/irqs_min', 'nonsense\n');
@@ -203,20 +203,20 @@ describe('an odd attribute', () => {
   });
 });
 
-describe('what the driver presents', () => {
-  it('is refused with EPROTO when its API is no longer ours', async () => {
+describe('the driver’s API version', () => {
+  it('is refused with EPROTO when it is incompatible with the library’s', async () => {
     const mock = createMockCxl({ cards: [{ afus: [{ apiVersionCompatible: 2 }] }] });
     expect(await codeOf(mock.open('afu0.0s'))).toBe('EPROTO');
   });
 
-  it('can be API version 1, 2 or 3', async () => {
+  it('can be 1, 2 or 3', async () => {
     for (const apiVersion of [1, 2, 3] as const) {
       const mock = createMockCxl({ cards: [{ afus: [{ apiVersion }] }] });
       expect(await (await mock.afus())[0]!.apiVersion()).toBe(apiVersion);
     }
   });
 
-  it('is nothing at all without cards', async () => {
+  it('does not matter without cards: there is no adapter', async () => {
     const mock = createMockCxl({ cards: [] });
     expect(await mock.adapters()).toEqual([]);
     expect(await codeOf(mock.open('afu0.0s'))).toBe('ENOENT');

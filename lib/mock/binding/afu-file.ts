@@ -2,26 +2,26 @@
 import type { AfuFile, EventSink, NegativeErrno, ProblemStateMapping } from '../../binding';
 import type { AfuIoctls, StartWork } from '../../binding/cxl-ioctls';
 import { errnos } from '../../shared/errno';
-import { block } from '../device/faults';
-import type { Context, PreparedStart } from '../kernel/context';
-import { readMinimum } from '../kernel/event-bytes';
-import type { OpenFile } from '../kernel/files';
+import type { CxlContext, PreparedStart } from '../kernel/context';
+import { CXL_READ_MIN_SIZE } from '../kernel/event-bytes';
+import { block } from '../kernel/faults';
 import type { Kernel } from '../kernel/kernel';
+import type { OpenFile } from '../kernel/open-file';
 import { MockMapping } from '../kernel/problem-state';
 import { MockDeviceFile } from './device-file';
 import { later } from './sysfs';
 
-/** Bytes of events in a batch at most: what is left stays in the kernel, which coalesces. */
-const batchSize = 16 * readMinimum;
+/** Bytes of events that a batch has at most. Other events stay in the kernel, which coalesces them. */
+const BATCH_SIZE = 16 * CXL_READ_MIN_SIZE;
 
 export class MockAfuFile implements AfuFile {
   readonly #kernel: Kernel;
   readonly #file: OpenFile;
-  readonly #context: Context;
+  readonly #context: CxlContext;
   readonly #fd: number;
   readonly #wait: EventWait;
   readonly #device: MockDeviceFile<AfuIoctls>;
-  /** The ioctls that do not block, and START_WORK where it may. */
+  /** The ioctls on the calling thread. */
   readonly #ioctls: {
     readonly [Name in keyof AfuIoctls]: (
       input: AfuIoctls[Name]['input'],
@@ -58,7 +58,7 @@ export class MockAfuFile implements AfuFile {
     return this.#device.fd;
   }
 
-  /** A descriptor that is not owned can be closed by its owner. */
+  /** Whether the descriptor is open: the owner of an adopted one can close it at any time. */
   get #open(): boolean {
     return this.fd >= 0 && this.#kernel.files.get(this.#fd) === this.#file;
   }
@@ -141,29 +141,29 @@ export class MockAfuFile implements AfuFile {
 }
 
 /**
- * One request for events at a time. As with poll(), it is answered when the context is
- * readable or in error; a context that dies unstarted wakes nobody.
+ * Waits for one batch of events, as poll() does: until the context is readable or in error. The
+ * detach of a context that was not started ends no wait.
  */
 class EventWait {
   sink: EventSink | undefined;
-  readonly #context: Context;
+  readonly #context: CxlContext;
   readonly #reader: () => (target: Uint8Array) => number;
-  readonly #buffer = new Uint8Array(batchSize);
+  readonly #buffer = new Uint8Array(BATCH_SIZE);
   #stopWatching: (() => void) | undefined;
   #keepAlive: NodeJS.Timeout | undefined;
   #delivery: NodeJS.Immediate | undefined;
 
-  constructor(context: Context, reader: () => (target: Uint8Array) => number) {
+  constructor(context: CxlContext, reader: () => (target: Uint8Array) => number) {
     this.#context = context;
     this.#reader = reader;
   }
 
   arm(): void {
     if (this.#stopWatching !== undefined) return;
-    this.#stopWatching = this.#context.onWake(() => this.#look());
-    // A native wait keeps the process alive; the accelerators' own ticks do not.
+    this.#stopWatching = this.#context.onWake(() => this.#check());
+    // A wait keeps the Node process alive, as in the addon; the timer of the AFU models does not.
     this.#keepAlive = setInterval(() => undefined, 0x7fff_ffff);
-    this.#look();
+    this.#check();
   }
 
   disarm(): void {
@@ -174,7 +174,7 @@ class EventWait {
     this.#delivery = undefined;
   }
 
-  #look(): void {
+  #check(): void {
     const { readable, error } = this.#context.poll();
     if (!readable && !error) return;
     this.#delivery ??= setImmediate(() => this.#deliver());
@@ -185,13 +185,13 @@ class EventWait {
     const read = this.#reader();
     let length = 0;
     let errno = 0;
-    while (errno === 0 && length + readMinimum <= this.#buffer.length) {
+    while (errno === 0 && length + CXL_READ_MIN_SIZE <= this.#buffer.length) {
       const answer = read(this.#buffer.subarray(length));
       if (answer < 0) errno = answer;
       else length += answer;
     }
     if (errno === -errnos.EAGAIN) errno = 0;
-    // Somebody else read what woke us: the wait goes on.
+    // Another reader took the event: the wait continues.
     if (length === 0 && errno === 0) return;
     this.disarm();
     this.sink?.(this.#buffer, length, errno);

@@ -10,16 +10,16 @@ import type {
 import { ADAPTER_IMAGE_FLAGS, type AdapterImage, type CardIoctls } from '../../binding/cxl-ioctls';
 import { errnos } from '../../shared/errno';
 import { CardImage } from '../kernel/card-image';
-import { OpenFile } from '../kernel/files';
 import type { Kernel } from '../kernel/kernel';
+import { OpenFile } from '../kernel/open-file';
 import { fileTree } from '../kernel/sysfs';
 import { resolve } from '../kernel/virtual-files';
 import { MockAfuFile } from './afu-file';
 import { MockDeviceFile } from './device-file';
 import { later, MockSysFs } from './sysfs';
 
-/** The mock has one NUMA node and no pool of huge pages; both are asked for and refused as by Linux. */
-const numaNodes = 1;
+/** The modeled system has one NUMA node. It has no huge pages. */
+const NUMA_NODES = 1;
 
 export class MockBinding implements Binding {
   readonly kind = 'mock';
@@ -27,7 +27,7 @@ export class MockBinding implements Binding {
   readonly #kernel: Kernel;
   readonly #onImage: (cardNumber: number) => void;
 
-  /** `onImage`: a card got a new image and is to be probed again. */
+  /** `onImage` is called when a card has a new image, for the driver to probe it again. */
   constructor(kernel: Kernel, onImage: (cardNumber: number) => void) {
     this.#kernel = kernel;
     this.sysfs = new MockSysFs(kernel);
@@ -71,7 +71,7 @@ export class MockBinding implements Binding {
     const file = this.#kernel.files.get(fd);
     if (file === undefined) return -errnos.EBADF;
     if (file.context === undefined) return -errnos.ENODEV;
-    // Without GET_AFU_ID (detached, the link down) the file system decides.
+    // If GET_AFU_ID fails (detached, link down), the addon recognizes the file system of the file.
     const identified = typeof file.context.ioctlAfuId() !== 'number';
     if (!identified && !file.anonymous) return -errnos.ENODEV;
     return new MockAfuFile(this.#kernel, file, fd, owned);
@@ -99,12 +99,12 @@ export class MockBinding implements Binding {
   allocate(request: AllocationRequest): MemoryRegion | NegativeErrno {
     const refused = this.#kernel.faults.refusal('allocate');
     if (refused) return refused;
-    if (request.numaNode >= numaNodes) return -errnos.EINVAL;
+    if (request.numaNode >= NUMA_NODES) return -errnos.EINVAL;
     if (request.hugePages === 'explicit') return -errnos.ENOMEM;
     try {
       return this.#kernel.memory.allocate(request.size, request.alignment);
     } catch (error) {
-      // The engine cannot make a buffer of that size.
+      // V8 cannot make a buffer of that size.
       if (error instanceof RangeError) return -errnos.ENOMEM;
       throw error;
     }

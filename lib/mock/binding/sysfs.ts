@@ -1,11 +1,11 @@
-/** The SysFs part of the seam, over the modelled kernel's tree. */
+/** The SysFs part of the seam, over the modeled kernel's tree. */
 import type { SysFs } from '../../binding';
 import { errnos } from '../../shared/errno';
 import type { Kernel } from '../kernel/kernel';
 import { fileTree } from '../kernel/sysfs';
 import { resolve } from '../kernel/virtual-files';
 
-/** Long enough for whoever waits to be somewhere else, as after a turn on another thread. */
+/** Resolves in a later turn of the event loop, as what the addon does on another thread. */
 export function later(milliseconds = 0): Promise<void> {
   return new Promise((done) => {
     if (milliseconds > 0) setTimeout(done, milliseconds);
@@ -27,7 +27,7 @@ export class MockSysFs implements SysFs {
     if (found.entry.kind !== 'directory') return -errnos.ENOTDIR;
     const prefix = found.real === '/' ? '' : found.real;
     return [...found.entry.entries.keys()]
-      .filter((name) => !this.#isTakenAway(`${prefix}/${name}`))
+      .filter((name) => !this.#isRemoved(`${prefix}/${name}`))
       .sort();
   }
 
@@ -44,13 +44,13 @@ export class MockSysFs implements SysFs {
   #read(path: string, offset = 0, length?: number): Uint8Array | number {
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
-    if (this.#isTakenAway(found.real)) return -errnos.ENOENT;
+    if (this.#isRemoved(found.real)) return -errnos.ENOENT;
     if (found.entry.kind === 'directory') return -errnos.EISDIR;
     if (found.entry.kind === 'link' || found.entry.read === undefined) return -errnos.EACCES;
     const refused = this.#kernel.faults.refusal('sysfs-read');
     if (refused) return refused;
-    const odd = this.#kernel.oddAttributes.get(found.real);
-    const bytes = odd === undefined ? found.entry.read() : Buffer.from(odd, 'latin1');
+    const override = this.#kernel.attributeOverrides.get(found.real);
+    const bytes = override === undefined ? found.entry.read() : Buffer.from(override, 'latin1');
     return bytes.slice(offset, length === undefined ? undefined : offset + length);
   }
 
@@ -58,15 +58,15 @@ export class MockSysFs implements SysFs {
     await later(this.#kernel.faults.delay('sysfs-write'));
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
-    if (this.#isTakenAway(found.real)) return -errnos.ENOENT;
+    if (this.#isRemoved(found.real)) return -errnos.ENOENT;
     if (found.entry.kind === 'directory') return -errnos.EISDIR;
     if (found.entry.kind === 'link' || found.entry.write === undefined) return -errnos.EACCES;
     return this.#kernel.faults.refusal('sysfs-write') || found.entry.write(data);
   }
 
-  #isTakenAway(real: string): boolean {
-    const { oddAttributes } = this.#kernel;
-    return oddAttributes.has(real) && oddAttributes.get(real) === undefined;
+  #isRemoved(real: string): boolean {
+    const { attributeOverrides } = this.#kernel;
+    return attributeOverrides.has(real) && attributeOverrides.get(real) === undefined;
   }
 
   async realpath(path: string): Promise<string | number> {

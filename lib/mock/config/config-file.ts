@@ -1,14 +1,14 @@
-/** The JSON file of NODE_CXL_BACKEND=mock:FILE: reading it, and telling where it is wrong. */
+/** Reads the JSON file of NODE_CXL_BACKEND=mock:FILE. Its errors name the place in the file. */
 import { readFileSync } from 'node:fs';
 import { errnos } from '../../shared/errno';
 import { systemError, valueError } from '../../shared/errors';
 
-/** What may stand at the top of the file: each part takes its own and leaves the rest. */
-const topNames = [
+/** The keys that the file may have. */
+const TOP_NAMES = [
   'cards',
   'flash',
   'doe',
-  'flavour',
+  'flavor',
   'pageSize',
   'errorPollInterval',
   'attachTimeout',
@@ -19,12 +19,12 @@ const topNames = [
 ];
 
 /**
- * The whole file, an object of known names.
+ * The whole file, an object with known keys only.
  *
  * @throws as mockFromConfig()
  */
 export function readConfig(file: string): Record<string, unknown> {
-  return knownObject(placeOf(file), parse(file), topNames);
+  return knownObject(placeOf(file), parse(file), TOP_NAMES);
 }
 
 /** How errors name the file. */
@@ -51,7 +51,7 @@ function parse(file: string): unknown {
   }
 }
 
-/** An object that has no other keys than these: a misspelt one would be ignored in silence. */
+/** Checks that a value is an object with known keys only, so that a misspelled key is an error. */
 export function knownObject(
   name: string,
   value: unknown,
@@ -60,21 +60,22 @@ export function knownObject(
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw valueError(name, 'an object', value);
   }
-  const strange = Object.keys(value).find((key) => !known.includes(key));
-  if (strange !== undefined) {
-    throw valueError(name, `an object of ${known.join(', ')}`, strange);
+  const unknownKey = Object.keys(value).find((key) => !known.includes(key));
+  if (unknownKey !== undefined) {
+    throw valueError(name, `an object of ${known.join(', ')}`, unknownKey);
   }
   return value as Record<string, unknown>;
 }
 
+/** Checks that a value is an array. */
 export function list(name: string, value: unknown): unknown[] {
   if (!Array.isArray(value)) throw valueError(name, 'an array', value);
   return value;
 }
 
-/** One of several things that have names in the file and are functions here. */
-export function byName<T>(name: string, makers: Readonly<Record<string, T>>, value: unknown): T {
-  const found = Object.hasOwn(makers, String(value)) ? makers[String(value)] : undefined;
-  if (found === undefined) throw valueError(name, Object.keys(makers).join(' or '), value);
+/** What a name in the file stands for. */
+export function byName<T>(name: string, named: Readonly<Record<string, T>>, value: unknown): T {
+  const found = Object.hasOwn(named, String(value)) ? named[String(value)] : undefined;
+  if (found === undefined) throw valueError(name, Object.keys(named).join(' or '), value);
   return found;
 }

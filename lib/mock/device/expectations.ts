@@ -1,24 +1,24 @@
-/** Waiting, on the device side, for what a program does. */
+/** Waits for what a program does to a context. */
 import { AbortError, checkWaitOptions, onAbort, type WaitOptions } from '../../shared/abort';
 import { systemError } from '../../shared/errors';
-import type { Context } from '../kernel/context';
-import type { ContextHappening, Kernel } from '../kernel/kernel';
+import type { CxlContext } from '../kernel/context';
+import type { ContextChange, Kernel } from '../kernel/kernel';
 
-/** The first matching context to which it happens from now on. ETIMEDOUT; AbortError. */
-export function expectHappening(
+/** The next context of those that match to which the change happens. ETIMEDOUT; AbortError. */
+export function expectChange(
   kernel: Kernel,
-  happening: ContextHappening,
-  matches: (context: Context) => boolean,
+  change: ContextChange,
+  matches: (context: CxlContext) => boolean,
   options: WaitOptions,
-): Promise<Context> {
+): Promise<CxlContext> {
   const { timeout, signal } = checkWaitOptions(options);
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(new AbortError(signal));
       return;
     }
-    const watcher = (what: ContextHappening, context: Context) => {
-      if (what !== happening || !matches(context)) return;
+    const watcher = (happened: ContextChange, context: CxlContext) => {
+      if (happened !== change || !matches(context)) return;
       stop();
       resolve(context);
     };
@@ -33,9 +33,7 @@ export function expectHappening(
         ? undefined
         : setTimeout(() => {
             stop();
-            reject(
-              systemError('ETIMEDOUT', `expect(${happening})`, undefined, 'it did not happen'),
-            );
+            reject(systemError('ETIMEDOUT', `expect(${change})`, undefined, 'it did not happen'));
           }, timeout);
     const stop = () => {
       kernel.watchers.delete(watcher);

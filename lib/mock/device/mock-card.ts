@@ -1,15 +1,18 @@
-/** The device side of a card: what a test does to hardware that a program cannot. */
+/** The device side of a card. */
 import { rangeError, stateError } from '../../shared/errors';
-import type { Adapter, AdapterSetup, Link } from '../kernel/adapter';
+import type { AdapterSetup, CxlAdapter, Link } from '../kernel/adapter';
 import type { Kernel } from '../kernel/kernel';
 import { MockAfu } from './mock-afu';
 
-/** A slot, and the card in it. It outlives the adapter the driver sees: unplug() and plug(). */
+/**
+ * What a test does to a card and its slot. The object stays the same while the driver's adapter
+ * comes and goes with unplug(), plug(), unbind(), bind() and resets.
+ */
 export class MockCard {
   readonly #kernel: Kernel;
   readonly #setup: AdapterSetup;
   readonly #afus: MockAfu[];
-  #adapter: Adapter;
+  #adapter: CxlAdapter;
 
   /** @internal */
   constructor(kernel: Kernel, setup: AdapterSetup) {
@@ -21,36 +24,36 @@ export class MockCard {
     );
   }
 
-  #probe(): Adapter {
+  #probe(): CxlAdapter {
     const adapter = this.#kernel.probe(this.#setup);
     adapter.onReprobe = () => {
-      // Unless it was bound again by hand in the meantime.
+      // Unless bind() has probed it already.
       if (this.#adapter === adapter) this.#adapter = this.#probe();
     };
     return adapter;
   }
 
-  /** The adapter's number: of card0, 0. Another after a new probe while old contexts are open. */
+  /** Number of the adapter: 0 is card0. A new probe while old contexts are open changes it. */
   get number(): number {
     return this.#adapter.number;
   }
 
-  /** Whether the driver is bound to it: there is a cardN. */
+  /** Whether the driver is bound to the card: sysfs has its cardN. */
   get bound(): boolean {
     return this.#adapter.bound;
   }
 
-  /** Of the link to the card, whatever the driver has noticed. */
+  /** State of the link, whether or not the driver has noticed it. */
   get link(): Link {
     return this.#adapter.link;
   }
 
-  /** AFU interrupts no context has. */
+  /** How many AFU interrupts no context has. */
   get freeInterrupts(): number {
     return this.#adapter.freeInterrupts;
   }
 
-  /** The AFU in slice `slice`, from 0. */
+  /** The AFU of slice `slice`, from 0. */
   afu(slice = 0): MockAfu {
     const afu = this.#afus[slice];
     if (afu === undefined) {
@@ -64,27 +67,27 @@ export class MockCard {
   }
 
   /**
-   * The link goes into error: loads are all ones. The driver has not noticed yet, and
-   * contexts stay STARTED; see notice().
+   * The link goes into error: loads read as all ones. Until notice() the driver does not know,
+   * and contexts stay STARTED.
    */
   freeze(): void {
     this.#adapter.freeze();
   }
 
   /**
-   * The driver notices the error: contexts are detached, and on bare metal the nodes vanish;
-   * the whole card does where the driver expects another image (loadImageOnPerst).
+   * The driver notices the error: it detaches the contexts, and on bare metal removes the device
+   * nodes. If it expects another image after the reset (loadImageOnPerst), it unbinds the card.
    */
   notice(): void {
     this.#adapter.notice();
   }
 
-  /** freeze(), noticed on the next turn; in a guest when its driver looks (errorPollInterval). */
+  /** freeze(), then notice() by a timer: at once, in a guest after errorPollInterval. */
   linkDown(): void {
     this.#adapter.linkDown();
   }
 
-  /** The link comes back, and the nodes with it. */
+  /** The link works again, and the device nodes are back. */
   recover(): void {
     this.#adapter.recover();
   }
@@ -94,23 +97,23 @@ export class MockCard {
     this.#adapter.enterErrorState(milliseconds);
   }
 
-  /** Pulls the card out: the link is gone before the driver knows. */
+  /** Takes the card out of its slot: the link is gone, then the driver unbinds it. */
   unplug(): void {
     this.#adapter.unplug();
   }
 
-  /** Puts the card back after unplug(): it is probed from nothing. */
+  /** Puts the card back after unplug(); the driver probes it as a new card. */
   plug(): void {
     if (this.#adapter.link !== 'gone') throw stateError('the card is in its slot');
     this.#adapter = this.#probe();
   }
 
-  /** Unbinds the driver, the card staying where it is. Contexts are detached. */
+  /** Unbinds the driver from the card. Contexts are detached. */
   unbind(): void {
     this.#adapter.unbind();
   }
 
-  /** Binds the driver again after unbind(): what a guest needs after a reset. */
+  /** Binds the driver again after unbind(). In a guest that is needed after a reset. */
   bind(): void {
     if (this.#adapter.bound) throw stateError('the driver is bound to the card');
     this.#adapter = this.#probe();

@@ -1,6 +1,7 @@
+/** Encodes a CDAT (Coherent Device Attribute Table). */
 import type { CdatStructure } from '../../doe/cdat-structures';
 
-const dataTypes = [
+const DATA_TYPES = [
   'access latency',
   'read latency',
   'write latency',
@@ -8,9 +9,9 @@ const dataTypes = [
   'read bandwidth',
   'write bandwidth',
 ];
-const efiTypes = ['conventional', 'specific purpose', 'reserved memory'];
+const EFI_TYPES = ['conventional', 'specific purpose', 'reserved memory'];
 
-/** A table of these structures, with its length and a right checksum. */
+/** A table of these structures, with its length and checksum. */
 export function encodeCdat(
   structures: readonly CdatStructure[],
   { revision = 1, sequence = 0 }: { revision?: number; sequence?: number } = {},
@@ -36,7 +37,7 @@ function encode(structure: CdatStructure): Buffer {
     }
     case 'DSLBIS': {
       const bytes = start(1, 24);
-      bytes.set([structure.handle, structure.flags, number(dataTypes, structure.dataType)], 4);
+      bytes.set([structure.handle, structure.flags, number(DATA_TYPES, structure.dataType)], 4);
       bytes.writeBigUInt64LE(structure.entryBaseUnit, 8);
       structure.entries.forEach((entry, index) => {
         bytes.writeUInt16LE(entry, 16 + index * 2);
@@ -57,14 +58,14 @@ function encode(structure: CdatStructure): Buffer {
     }
     case 'DSEMTS': {
       const bytes = start(4, 24);
-      bytes.set([structure.handle, number(efiTypes, structure.efiMemoryType)], 4);
+      bytes.set([structure.handle, number(EFI_TYPES, structure.efiMemoryType)], 4);
       bytes.writeBigUInt64LE(structure.dpaOffset, 8);
       bytes.writeBigUInt64LE(structure.dpaLength, 16);
       return bytes;
     }
     case 'SSLBIS': {
       const bytes = start(5, 16 + structure.entries.length * 8);
-      bytes.writeUInt8(number(dataTypes, structure.dataType), 4);
+      bytes.writeUInt8(number(DATA_TYPES, structure.dataType), 4);
       bytes.writeBigUInt64LE(structure.entryBaseUnit, 8);
       structure.entries.forEach(({ portX, portY, value }, index) => {
         bytes.writeUInt16LE(portX, 16 + index * 8);
@@ -85,7 +86,7 @@ function start(type: number, length: number): Buffer {
   return bytes;
 }
 
-/** Its number in the table's type, or 0xff for what has none. */
+/** The number that stands for a name in the table; 0xff for an unknown name. */
 function number(names: readonly string[], name: string): number {
   const found = names.indexOf(name);
   return found < 0 ? 0xff : found;

@@ -1,8 +1,9 @@
-/** A PCI function of the mock: its configuration space, its mailboxes, who owns it. */
+/** A modeled PCI function: its configuration space, its mailboxes and its driver. */
 import type { NegativeErrno } from '../../binding';
 import type { ConfigSpace, Owner } from '../../binding/configuration-space';
 import { parseAddress } from '../../doe/address';
 import { registersLength } from '../../doe/registers';
+import { ALL_ONES_32 } from '../../shared/all-ones';
 import { checkInteger } from '../../shared/checks';
 import { errnos } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
@@ -16,31 +17,32 @@ export interface MockFunctionOptions {
   /** 16 bits. Default 0x0d93, QEMU's memory device. */
   readonly deviceId?: number;
   /**
-   * At 0x190 and every 0x20 from there, unless `at` says otherwise: byte offset of the capability
-   * in configuration space, a multiple of 4 from 0x100. Default: none.
+   * Default: none. `at` is the byte offset of the capability in configuration space, a multiple
+   * of 4 from 0x100. Default: 0x190 for the first mailbox, 0x20 after the one before for others.
    */
   readonly mailboxes?: readonly (MockMailboxOptions & { readonly at?: number })[];
   /** Bytes of configuration space: 64, 256 or 4096. Default 4096. */
   readonly size?: number;
   /**
-   * Bytes of it this user may read: 64 for all but root, who may write as well. Default: all.
+   * Bytes of configuration space that this user may read: all for root, who may write as well,
+   * and 64 for others. Default: all.
    */
   readonly readable?: number;
-  /** The driver bound to the function: exchanges then need `force`. Default: none. */
+  /** The driver bound to the function; exchanges then need the option `force`. Default: none. */
   readonly driver?: string;
-  /** Names of `doe_features` (Linux 6.15 and later), such as `0001:01`. Default: none. */
+  /** Names in `doe_features` (Linux 6.15 and later), such as `0001:01`. Default: none. */
   readonly kernelFeatures?: readonly string[];
-  /** Paths of the `CDAT` attributes that the kernel made of this device. Default: none. */
+  /** Paths of the `CDAT` attributes that the kernel has for this device. Default: none. */
   readonly kernelTables?: readonly string[];
-  /** A conventional PCI function: no PCI Express capability. */
+  /** Whether it is a conventional PCI function, without a PCI Express capability. Default false. */
   readonly conventional?: boolean;
-  /** Dwords of configuration space to have this value whatever is there: a corrupt list, say. */
+  /** Values that dwords of configuration space read as, by offset: a corrupt list, for example. */
   readonly dwords?: Readonly<Record<number, number>>;
 }
 
-const firstMailbox = 0x190;
-const apart = 0x20;
-const expressCapability = 0x40;
+const FIRST_MAILBOX = 0x190;
+const MAILBOX_DISTANCE = 0x20;
+const EXPRESS_CAPABILITY = 0x40;
 
 export class MockFunction {
   readonly address: string;
@@ -75,28 +77,28 @@ export class MockFunction {
     this.#config.writeUInt16LE(id('deviceId', options.deviceId ?? 0x0d93), 0x02);
     if (options.conventional !== true) {
       this.#config.writeUInt16LE(0x0010, 0x06);
-      this.#config.writeUInt8(expressCapability, 0x34);
-      this.#config.writeUInt8(0x10, expressCapability);
+      this.#config.writeUInt8(EXPRESS_CAPABILITY, 0x34);
+      this.#config.writeUInt8(0x10, EXPRESS_CAPABILITY);
     }
-    let next = firstMailbox;
+    let next = FIRST_MAILBOX;
     this.mailboxes = (options.mailboxes ?? []).map(({ at, ...rest }) => {
       const mailbox = new MockMailbox(rest);
       mailbox.onGone = (how) => this.remove(how);
       const place = checkInteger('mailbox.at', at ?? next, 0x100, 4096 - registersLength);
       if (place % 4 !== 0) throw valueError('mailbox.at', 'a multiple of 4', place);
       this.#places.set(place, mailbox);
-      next = place + apart;
+      next = place + MAILBOX_DISTANCE;
       return mailbox;
     });
     this.#link();
   }
 
-  /** The device goes away: unplugged, or all its registers read as ones. */
+  /** Unplugs the device, or takes its link down: its registers then read as all ones. */
   remove(how: 'unplugged' | 'link down' = 'unplugged'): void {
     this.#state = how;
   }
 
-  /** It is back. */
+  /** Undoes remove(). */
   restore(): void {
     this.#state = 'present';
   }
@@ -152,13 +154,13 @@ export class MockFunction {
       const place = this.#at(offset);
       place?.mailbox.write(place.register, value);
     }
-    // A write to a link that is down is lost without a word.
+    // While the link is down, a write succeeds and has no effect.
     return Math.min(this.#gone() ?? 0, 0);
   }
 
   #gone(): number | undefined {
     if (this.#state === 'unplugged') return -errnos.ENODEV;
-    return this.#state === 'link down' ? 0xffff_ffff : undefined;
+    return this.#state === 'link down' ? ALL_ONES_32 : undefined;
   }
 
   #at(offset: number): { mailbox: MockMailbox; register: number } | undefined {
@@ -169,7 +171,7 @@ export class MockFunction {
     return undefined;
   }
 
-  /** The extended list: an empty vendor capability, as devices have others first, then ours. */
+  /** The list of extended capabilities: a vendor-specific one, then those of the mailboxes. */
   #link(): void {
     const places = [...this.#places.keys()];
     this.#config.writeUInt32LE((0x000b | (1 << 16) | ((places[0] ?? 0) << 20)) >>> 0, 0x100);

@@ -1,4 +1,4 @@
-/** A DOE mailbox as a device has it: registers, an answer for each request, and faults. */
+/** The device side of a DOE mailbox: its registers, what it answers, and injected faults. */
 import type { NegativeErrno } from '../../binding';
 import { maxObjectDwords, type Protocol } from '../../doe/exchange';
 import { controlBits, doeCapabilityId, offsets, statusBits } from '../../doe/registers';
@@ -6,32 +6,32 @@ import { checkInteger } from '../../shared/checks';
 
 /** What a mailbox answers to the requests of one protocol. */
 export interface MockProtocol extends Protocol {
-  /** The answer's payload, or undefined to drop the request in silence as devices do. */
+  /** The payload of the answer; undefined for no answer at all. */
   answer(request: Buffer): Buffer | undefined;
 }
 
-/** What goes wrong, for as long as it is set. */
+/** Injected faults. Each is in effect for as long as it is set. */
 export interface MockFaults {
-  /** Busy, with somebody else's exchange. */
+  /** The busy bit is set, as in an exchange of another user. */
   readonly busy?: boolean;
   /**
-   * The error bit comes up: at the first dword of a request, at go, at the first dword of an
-   * answer that is advanced, or at the last.
+   * When the error bit is set: at the first dword of a request, at go, after the first dword of
+   * an answer, or after the last.
    */
   readonly errorAt?: 'send' | 'go' | 'receive' | 'end';
-  /** Milliseconds from go to the answer. Default 0. */
-  readonly delayMs?: number;
-  /** Requests are dropped. */
+  /** Time from go to the answer, in milliseconds. Default 0. */
+  readonly delay?: number;
+  /** No request is answered. */
   readonly silent?: boolean;
-  /** The answer says it is of this protocol. */
+  /** The protocol in the header of an answer, instead of the request's. */
   readonly answerAs?: Protocol;
-  /** The length an answer announces, in dwords, in place of the true one. 0 is 2^18. */
+  /** The length in the header of an answer, in dwords, instead of the true one. 0 is 2^18. */
   readonly announce?: number;
-  /** The answer's payload, changed on its way. */
+  /** Changes the payload of an answer. */
   readonly mangle?: (payload: Buffer) => Buffer;
-  /** Aborts have no effect. */
+  /** The abort bit has no effect. */
   readonly ignoresAbort?: boolean;
-  /** The device goes away after so many accesses: unplugged, or behind a link that is down. */
+  /** After so many accesses the device is unplugged, or its link is down. */
   readonly goneAfter?: { readonly accesses: number; readonly how: 'unplugged' | 'link down' };
 }
 
@@ -40,11 +40,12 @@ export interface MockMailboxOptions {
   readonly version?: number;
   /** MSI or MSI-X message number, 0 to 2047. Default: no interrupt support. */
   readonly messageNumber?: number;
-  /** Besides discovery, which answers by this list. One of type discovery replaces that. */
+  /** In addition to discovery, which lists them. A discovery protocol in here replaces that. */
   readonly protocols?: readonly MockProtocol[];
   readonly faults?: MockFaults;
 }
 
+/** One access to a register of a mailbox. */
 export interface RegisterAccess {
   readonly kind: 'read' | 'write';
   /** Byte offset from the start of the capability. */
@@ -55,11 +56,11 @@ export interface RegisterAccess {
 
 export class MockMailbox {
   faults: MockFaults;
-  /** Every access since the last clear, in order. */
+  /** All accesses, in order. */
   readonly log: RegisterAccess[] = [];
-  /** Requests that came to an answer, oldest first: the whole objects. */
+  /** The data objects of all requests that were answered, in order. */
   readonly requests: Buffer[] = [];
-  /** What the device does when the fault `goneAfter` strikes; set by its function. */
+  /** Called when the fault `goneAfter` occurs. The function of the mailbox sets it. */
   onGone: (how: 'unplugged' | 'link down') => void = () => {};
 
   readonly #version: number;
@@ -86,12 +87,12 @@ export class MockMailbox {
     this.faults = faults;
   }
 
-  /** The header of its capability, which goes on at `next`. */
+  /** The header of its extended capability; `next` is the offset of the next one, 0 for none. */
   header(next: number): number {
     return (doeCapabilityId | (this.#version << 16) | (next << 20)) >>> 0;
   }
 
-  /** An earlier user left the error bit, or an answer it did not fetch. */
+  /** Leaves the mailbox with the error bit set, or with an answer that nobody has read. */
   leaveBehind(what: 'error' | 'ready'): void {
     if (what === 'error') this.#error = true;
     else this.#put([0x0001, 3, 0]);
@@ -103,7 +104,7 @@ export class MockMailbox {
     return (ready | error | (this.faults.busy === true ? statusBits.busy : 0)) >>> 0;
   }
 
-  /** No error, no answer, no half of a request: fit for the next exchange. */
+  /** Ready for the next exchange: no error, no answer, no incomplete request. */
   get idle(): boolean {
     return this.status === 0 && this.#request.length === 0;
   }
@@ -181,7 +182,7 @@ export class MockMailbox {
     const dwords = [(vendorId | (type << 16)) >>> 0, this.#announce(payload)];
     for (let at = 0; at < payload.length; at += 4) dwords.push(payload.readUInt32LE(at));
     this.#put(dwords);
-    this.#answerDue = performance.now() + (this.faults.delayMs ?? 0);
+    this.#answerDue = performance.now() + (this.faults.delay ?? 0);
   }
 
   #announce(payload: Buffer): number {
@@ -219,7 +220,7 @@ export class MockMailbox {
         if (asked === undefined) return undefined;
         if (this.#version >= 2 && ((asked >>> 8) & 0xff) !== 2) return undefined;
         const index = asked & 0xff;
-        // Past its end the list of QEMU's devices goes on with vendor 0xffff.
+        // For an index past the end QEMU's devices answer with vendor 0xffff.
         const { vendorId, type } = list[index] ?? { vendorId: 0xffff, type: 0xff };
         const next = index === list.length - 1 ? 0 : (index + 1) & 0xff;
         const answer = Buffer.alloc(4);

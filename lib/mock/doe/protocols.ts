@@ -1,8 +1,8 @@
-/** What the mock's mailboxes speak: table access, compliance mode, SPDM. */
+/** Protocols of the modeled mailboxes: table access, compliance mode, SPDM. */
 import { type ComplianceRequestName, complianceRequests } from '../../doe/compliance-requests';
 import type { MockProtocol } from './mailbox';
 
-/** Table access with one table; a function is asked anew for each entry. */
+/** Table access with one table. A function is called for each entry that is read. */
 export function tableAccess(table: Buffer | (() => Buffer)): MockProtocol {
   return {
     vendorId: 0x1e98,
@@ -11,7 +11,7 @@ export function tableAccess(table: Buffer | (() => Buffer)): MockProtocol {
       if (request.length !== 4 || request.readUInt16LE(0) !== 0) return undefined;
       const entries = split(typeof table === 'function' ? table() : table);
       const handle = request.readUInt16LE(2);
-      // An entry that is not there comes empty, and as the last, as from QEMU's devices.
+      // As QEMU's devices do: past the end an empty entry, marked as the last.
       const entry = entries[handle] ?? Buffer.alloc(0);
       const head = Buffer.alloc(4);
       head.writeUInt16LE(handle >= entries.length - 1 ? 0xffff : handle + 1, 2);
@@ -20,7 +20,7 @@ export function tableAccess(table: Buffer | (() => Buffer)): MockProtocol {
   };
 }
 
-/** The header, then one structure each; what is not whole goes out as it is. */
+/** Splits a table into its header and its structures. An incomplete structure is the last entry. */
 function split(table: Buffer): Buffer[] {
   const entries = [table.subarray(0, 16)];
   for (let at = 16; at < table.length; ) {
@@ -33,17 +33,17 @@ function split(table: Buffer): Buffer[] {
 }
 
 export interface MockComplianceOptions {
-  /** What the device can do; all. */
+  /** Requests that the device supports. Default: all. */
   readonly available?: readonly ComplianceRequestName[];
-  /** What of it is enabled; all of `available`. */
+  /** Requests that are enabled. Default: all of `available`. */
   readonly enabled?: readonly ComplianceRequestName[];
-  /** The status a request is answered with; 3 for what is not enabled, else 0. */
+  /** The status of the answer to a request. Default: 3 for requests not enabled, else 0. */
   readonly status?: (request: ComplianceRequestName, payload: Buffer) => number;
   readonly cacheSize?: number;
   readonly cacheSizeUnit?: number;
 }
 
-/** Compliance mode: takes each request and does nothing but answer. */
+/** Compliance mode: answers every request and carries none out. */
 export function complianceMode(options: MockComplianceOptions = {}): MockProtocol {
   const { available = complianceRequests, enabled = available } = options;
   const status = (request: ComplianceRequestName, payload: Buffer) =>
@@ -82,7 +82,7 @@ function mask(names: readonly ComplianceRequestName[]): number {
   );
 }
 
-/** SPDM as far as GET_VERSION; other requests get ERROR, unsupported request. */
+/** SPDM with GET_VERSION alone; other requests are answered with ERROR, unsupported request. */
 export function spdm(versions: readonly number[] = [0x1000, 0x1100, 0x1200]): MockProtocol {
   return {
     vendorId: 0x0001,

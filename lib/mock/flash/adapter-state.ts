@@ -1,127 +1,110 @@
-/** What the parts of a flash adapter share: its state, its ports, and what a test makes fail. */
+/** The state of a flash adapter that its parts share, and the faults that are set for it. */
 import { errnos } from '../../shared/errno';
-import { GlobalLun, LocalLun, type Medium } from './lun';
-import { ProvokeBlock } from './provoke';
-import type { AfuCard, CommandFaults } from './sislite-afu';
+import { type GlobalLuns, LocalLun, type Medium } from './lun';
+import type { CommandFaults, SisliteAdapter } from './sislite-afu';
 
 export interface AdapterTraits {
   readonly ports: number;
   readonly squeue: boolean;
   readonly commandRoom: number;
   readonly unmap: boolean;
-  /** Entries of a resource handle table: a kernel page of 16-byte ones. */
+  /** Entries of a resource handle table: a page of 16-byte entries. */
   readonly tableSize: number;
 }
 
-/** Whether a reset is over, and how it ended. */
-export type Look = () => 'normal' | 'reset' | 'failed';
+/** normal: works; reset: a reset is under way; failed: a reset did not succeed. */
+export type AdapterCondition = 'normal' | 'reset' | 'failed';
 
-/** How often the end of a reset is looked for, in milliseconds. */
-const linkPoll = 2;
+/** How often the driver checks whether a reset is over, in milliseconds. */
+const RESET_POLL_INTERVAL = 2;
 
-/** The driver's global list, shared by all adapters of a system. */
-export class GlobalLuns {
-  private readonly byWwid = new Map<string, GlobalLun>();
-
-  get(wwid: string): GlobalLun {
-    let lun = this.byWwid.get(wwid);
-    if (lun === undefined) {
-      lun = new GlobalLun(wwid);
-      this.byWwid.set(wwid, lun);
-    }
-    return lun;
-  }
-}
-
-export class FlashAdapterState {
+export class FlashAdapterState implements SisliteAdapter {
   readonly squeue: boolean;
+  readonly commandRoom: number;
+  readonly unmap: boolean;
   readonly tableSize: number;
-  readonly commandsAStep = 16;
-  readonly card: AfuCard;
   readonly faults: CommandFaults = { statuses: [], held: false, executed: 0 };
-  readonly provoke: ProvokeBlock;
   readonly media: Medium[] = [];
-  /** Mask of the ports with a link. */
   portsUp: number;
-  /** AFU syncs that are still to time out. */
+  /** How many of the next AFU syncs time out. */
   slowSyncs = 0;
-  /** Contexts that are still to find themselves closed when they are made known to the AFU. */
+  /** How many of the next contexts are closed before the AFU is told their capabilities. */
   closedContexts = 0;
   /** The reset under way, or the next one, does not succeed. */
   resetFails = false;
 
-  private readonly global: GlobalLuns;
-  private readonly local = new Map<string, LocalLun>();
-  private readonly onReset: (milliseconds: number) => Look;
-  private status: 'normal' | 'reset' | 'failed' = 'normal';
-  private waiting: (() => void)[] = [];
+  readonly #global: GlobalLuns;
+  readonly #local = new Map<string, LocalLun>();
+  readonly #onReset: (milliseconds: number) => () => AdapterCondition;
+  #condition: AdapterCondition = 'normal';
+  #waiting: (() => void)[] = [];
 
-  constructor(traits: AdapterTraits, global: GlobalLuns, onReset: (milliseconds: number) => Look) {
+  /** `onReset` starts a reset of the card, and returns what tells its condition from then on. */
+  constructor(
+    traits: AdapterTraits,
+    global: GlobalLuns,
+    onReset: (milliseconds: number) => () => AdapterCondition,
+  ) {
     this.squeue = traits.squeue;
+    this.commandRoom = traits.commandRoom;
+    this.unmap = traits.unmap;
     this.tableSize = traits.tableSize;
-    this.global = global;
-    this.onReset = onReset;
+    this.#global = global;
+    this.#onReset = onReset;
     this.portsUp = (1 << traits.ports) - 1;
-    this.provoke = new ProvokeBlock(this);
-    this.card = {
-      squeue: traits.squeue,
-      commandRoom: traits.commandRoom,
-      unmap: traits.unmap,
-      portsUp: () => this.portsUp,
-      faults: this.faults,
-    };
   }
 
-  get condition(): 'normal' | 'reset' | 'failed' {
-    return this.status;
+  get condition(): AdapterCondition {
+    return this.#condition;
   }
 
+  /** This adapter's record of a LUN, made at its first use. */
   localLun(wwid: string, medium: Medium): LocalLun {
-    let lun = this.local.get(wwid);
+    let lun = this.#local.get(wwid);
     if (lun === undefined) {
-      lun = new LocalLun(this.global.get(wwid), medium);
-      this.local.set(wwid, lun);
+      lun = new LocalLun(this.#global.get(wwid), medium);
+      this.#local.set(wwid, lun);
     }
     return lun;
   }
 
-  /** Tells the AFU of a changed table; false when it is too slow to answer. */
+  /** Tells the AFU of a changed resource handle table. False when that times out. */
   sync(): boolean {
-    if (this.status !== 'normal' || this.slowSyncs === 0) return true;
+    if (this.#condition !== 'normal' || this.slowSyncs === 0) return true;
     this.slowSyncs -= 1;
     return false;
   }
 
-  /** Gives a context its capabilities; false when it was closed meanwhile. */
+  /** Tells the AFU a context's capabilities. False when the context was closed meanwhile. */
   admit(): boolean {
     if (this.closedContexts === 0) return true;
     this.closedContexts -= 1;
     return false;
   }
 
-  /** Waits while a reset runs. 0, or -ENODEV when the adapter has failed. */
-  async settled(): Promise<number> {
-    while (this.status === 'reset') {
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
+  /** Waits until no reset is under way. 0, or -ENODEV when the adapter has failed. */
+  async resetDone(): Promise<number> {
+    while (this.#condition === 'reset') {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
-    return this.status === 'failed' ? -errnos.ENODEV : 0;
+    return this.#condition === 'failed' ? -errnos.ENODEV : 0;
   }
 
-  /** The adapter goes into error; after `milliseconds` it is back, or has failed for good. */
+  /** The adapter goes into error. After `milliseconds` it works again or has failed. */
   reset(milliseconds: number): void {
-    if (this.status === 'normal') this.resetUntil(this.onReset(milliseconds));
+    if (this.#condition === 'normal') this.resetUntil(this.#onReset(milliseconds));
   }
 
-  /** In reset until `look`, asked every so many milliseconds, says otherwise. */
-  resetUntil(look: Look, interval = linkPoll): void {
-    this.status = 'reset';
+  /** A reset is under way until `cardCondition` says otherwise. */
+  resetUntil(cardCondition: () => AdapterCondition): void {
+    this.#condition = 'reset';
     this.faults.held = false;
     const timer = setInterval(() => {
-      const now = look();
-      if (now === 'reset') return;
+      const condition = cardCondition();
+      if (condition === 'reset') return;
       clearInterval(timer);
-      this.status = this.resetFails ? 'failed' : now;
-      for (const resume of this.waiting.splice(0)) resume();
-    }, interval);
+      this.#condition = this.resetFails ? 'failed' : condition;
+      for (const resume of this.#waiting.splice(0)) resume();
+    }, RESET_POLL_INTERVAL);
   }
 }

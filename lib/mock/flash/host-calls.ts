@@ -1,41 +1,49 @@
-/** The host ioctls (main.c): provisioning, and the AFU's debug commands. */
-
-import type { CallAnswer, DebugInput, ProvisionAnswer, ProvisionInput } from '../../binding/flash';
+/**
+ * The ioctls of a flash adapter's host node: LUN provisioning and AFU debug commands. The model
+ * of their part of drivers/scsi/cxlflash/main.c.
+ */
+import type {
+  CallAnswer,
+  DebugInput,
+  HostCalls,
+  ProvisionAnswer,
+  ProvisionInput,
+} from '../../binding/flash';
 import { flashFlags, provisionSubcommands } from '../../binding/flash';
 import { errnos } from '../../shared/errno';
+import { headerIsValid } from './call-header';
+import type { LunPaths } from './lun-paths';
+import type { CheckedOptions } from './options';
 
-const mostDebugBytes = 262144;
-/** ENOTSUPP: the kernel's own, let out by the driver. */
-const unsupported = -524;
+/** Bytes of data that AFU_DEBUG transfers at most. */
+const MAX_DEBUG_DATA = 262144;
 
-/** What the adapter offers to provisioning. */
-export interface Provisioner {
-  readonly ports: number;
-  readonly provisions: boolean;
-  readonly debugs: boolean;
-  readonly maxLuns: bigint;
-  /** 4 KiB blocks. */
-  readonly maxBlocks: bigint;
-  /** By LUN id: 4 KiB blocks of each LUN provisioned on a port. */
-  provisioned(port: number): ReadonlyMap<bigint, bigint>;
-  create(port: number, blocks: bigint): { lunId: bigint; wwid: Uint8Array };
-  remove(port: number, lunId: bigint): void;
-}
+/** LUNs that a port can have, and their capacity together in 4 KiB blocks. */
+const MAX_LUNS = 256n;
+const MAX_BLOCKS = 1n << 28n;
 
 export class HostCallsModel {
-  private readonly provisioner: Provisioner;
-  /** The debug command of the model stores what it is sent, and gives it back. */
-  private scratch = new Uint8Array(0);
+  readonly #options: Pick<CheckedOptions, 'provisioning' | 'debugging'>;
+  readonly #luns: LunPaths;
+  /** Every debug command of the model either stores data or returns what was stored last. */
+  #scratch = new Uint8Array(0);
 
-  constructor(provisioner: Provisioner) {
-    this.provisioner = provisioner;
+  constructor(options: Pick<CheckedOptions, 'provisioning' | 'debugging'>, luns: LunPaths) {
+    this.#options = options;
+    this.#luns = luns;
   }
 
-  provision(input: ProvisionInput): ProvisionAnswer | number {
-    const { provisioner } = this;
-    if (!provisioner.provisions) return unsupported;
-    if (input.port >= provisioner.ports) return -errnos.EINVAL;
-    const luns = provisioner.provisioned(input.port);
+  call<Name extends keyof HostCalls>(name: Name, input: HostCalls[Name]['input']) {
+    if (!headerIsValid(input)) return -errnos.EINVAL;
+    return name === 'LUN_PROVISION'
+      ? this.#provision(input as ProvisionInput)
+      : this.#debug(input as DebugInput);
+  }
+
+  #provision(input: ProvisionInput): ProvisionAnswer | number {
+    if (!this.#options.provisioning) return -errnos.ENOTSUPP;
+    if (input.port >= this.#luns.ports) return -errnos.EINVAL;
+    const luns = this.#luns.provisioned(input.port);
     const used = [...luns.values()].reduce((sum, blocks) => sum + blocks, 0n);
     const answer = {
       returnFlags: 0n,
@@ -49,22 +57,21 @@ export class HostCallsModel {
     switch (input.subcmd) {
       case provisionSubcommands.create: {
         const size = input.size ?? 0n;
-        const room =
-          BigInt(luns.size) < provisioner.maxLuns && used + size <= provisioner.maxBlocks;
-        // The AFU refuses what it cannot do; the driver tells EIO.
-        if (!room || size === 0n) return -errnos.EIO;
-        return { ...answer, ...provisioner.create(input.port, size) };
+        const fits = BigInt(luns.size) < MAX_LUNS && used + size <= MAX_BLOCKS;
+        // The AFU refuses; the driver reports EIO for every reason.
+        if (!fits || size === 0n) return -errnos.EIO;
+        return { ...answer, ...this.#luns.create(input.port, size) };
       }
       case provisionSubcommands.delete:
         if (!luns.has(input.lunId ?? 0n)) return -errnos.EIO;
-        provisioner.remove(input.port, input.lunId ?? 0n);
+        this.#luns.remove(input.port, input.lunId ?? 0n);
         return answer;
       case provisionSubcommands.queryPort:
         return {
           ...answer,
-          maxNumLuns: provisioner.maxLuns,
+          maxNumLuns: MAX_LUNS,
           curNumLuns: BigInt(luns.size),
-          maxCapPort: provisioner.maxBlocks,
+          maxCapPort: MAX_BLOCKS,
           curCapPort: used,
         };
       default:
@@ -72,12 +79,12 @@ export class HostCallsModel {
     }
   }
 
-  debug(input: DebugInput): CallAnswer | number {
-    if (!this.provisioner.debugs) return unsupported;
+  #debug(input: DebugInput): CallAnswer | number {
+    if (!this.#options.debugging) return -errnos.ENOTSUPP;
     const data = input.data ?? new Uint8Array(0);
-    if (data.length > mostDebugBytes) return -errnos.EINVAL;
-    if (((input.flags ?? 0n) & flashFlags.hostWrite) !== 0n) this.scratch = data.slice();
-    else data.set(this.scratch.subarray(0, data.length));
+    if (data.length > MAX_DEBUG_DATA) return -errnos.EINVAL;
+    if (((input.flags ?? 0n) & flashFlags.hostWrite) !== 0n) this.#scratch = data.slice();
+    else data.set(this.#scratch.subarray(0, data.length));
     return { returnFlags: 0n };
   }
 }

@@ -1,19 +1,19 @@
 /**
- * A LUN as the driver sees it: one global record shared by every path to it (the driver's
- * glun_info), and the local ones that tie it to an adapter's ports (llun_info).
+ * LUNs as the driver knows them: one global record for every path to a LUN (struct glun_info),
+ * and a local one for each adapter that reaches it (struct llun_info).
  */
 import type { ChunkAllocator } from './chunks';
 import type { Storage } from './storage';
 
 export type LunMode = 'none' | 'virtual' | 'physical';
 
-/** The medium: what answers SCSI commands. */
+/** The target behind a LUN: its blocks and its capacity. */
 export class Medium {
   readonly storage: Storage;
   readonly blockSize: number;
-  /** Blocks; changes when the array behind it grows the LUN. */
+  /** Capacity in blocks. Fault injection can change it. */
   blocks: bigint;
-  /** A capacity read that does not answer: the driver's ENODEV. */
+  /** False: reading the capacity fails, which the driver reports as ENODEV. */
   readable = true;
 
   constructor(storage: Storage, blockSize: number, blocks: bigint) {
@@ -23,12 +23,12 @@ export class Medium {
   }
 }
 
-/** Across adapters: mode, users and chunks. */
+/** What all adapters share of a LUN: its mode, its users and its chunks. */
 export class GlobalLun {
   readonly wwid: string;
   mode: LunMode = 'none';
   users = 0;
-  /** What the last capacity read said; 0 when none was made. */
+  /** From the last capacity read; 0 before the first. */
   lastLba = 0n;
   blockSize = 0;
   chunks: ChunkAllocator | undefined;
@@ -37,7 +37,7 @@ export class GlobalLun {
     this.wwid = wwid;
   }
 
-  /** One mode at a time: false when it is in use in the other one. */
+  /** Adds a user. False when the LUN is in use in the other mode. */
   attach(mode: 'virtual' | 'physical'): boolean {
     if (this.mode === 'none') this.mode = mode;
     else if (this.mode !== mode) return false;
@@ -45,7 +45,7 @@ export class GlobalLun {
     return true;
   }
 
-  /** The last user takes the mode and the chunks with it. */
+  /** Removes a user. After the last one the LUN has no mode and no chunks. */
   detach(): void {
     this.users -= 1;
     if (this.users === 0) {
@@ -55,11 +55,26 @@ export class GlobalLun {
   }
 }
 
-/** On one adapter: the ports it is reached by. */
+/** The driver's list of LUNs, shared by all its adapters. */
+export class GlobalLuns {
+  readonly #byWwid = new Map<string, GlobalLun>();
+
+  /** The LUN with that WWID, made at its first use. */
+  get(wwid: string): GlobalLun {
+    let lun = this.#byWwid.get(wwid);
+    if (lun === undefined) {
+      lun = new GlobalLun(wwid);
+      this.#byWwid.set(wwid, lun);
+    }
+    return lun;
+  }
+}
+
+/** A LUN on one adapter. */
 export class LocalLun {
   readonly global: GlobalLun;
   readonly medium: Medium;
-  /** Bit n: port n. */
+  /** The ports it is reached by, as a mask. */
   ports = 0;
 
   constructor(global: GlobalLun, medium: Medium) {
@@ -68,7 +83,7 @@ export class LocalLun {
   }
 }
 
-/** A path to a LUN: what /dev/sdX and /dev/sgX stand for (the driver's scsi_device). */
+/** A path to a LUN (struct scsi_device): it has a /dev/sdX and a /dev/sgN. */
 export interface LunPath {
   readonly port: number;
   readonly target: number;

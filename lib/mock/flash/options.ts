@@ -1,4 +1,4 @@
-/** What a flash adapter of a mock is made of. */
+/** Options of a flash adapter: their defaults and their checks. */
 import { checkInteger } from '../../shared/checks';
 import { typeError, valueError } from '../../shared/errors';
 
@@ -7,9 +7,9 @@ export interface FlashLunOptions {
   readonly blocks: number | bigint;
   /** Bytes, 512 or 4096. Default 4096. */
   readonly blockSize?: 512 | 4096;
-  /** 32 hexadecimal digits. Default: made up. */
+  /** 32 hexadecimal digits. Default: random. */
   readonly wwid?: string;
-  /** A file behind the LUN, so that its data outlives the mock; made when absent. Default: memory. */
+  /** File that keeps the LUN's data; created when absent. Default: data is kept in memory. */
   readonly file?: string;
   /** Ports it is reached by, from 0. Default: all. */
   readonly ports?: readonly number[];
@@ -26,13 +26,13 @@ export interface FlashAdapterOptions {
   readonly interruptsMinimum?: number;
   /** How commands are issued. Default `ioarrin`. */
   readonly commandMode?: 'ioarrin' | 'sq';
-  /** Commands a context's AFU takes in at once, 1 to 4096. Default 128. */
+  /** Commands that a context can have outstanding, 1 to 4096. Default 128. */
   readonly commandRoom?: number;
-  /** WRITE SAME unmaps. Default true. */
+  /** Whether WRITE SAME can unmap. Default true. */
   readonly unmap?: boolean;
-  /** LUN_PROVISION works. Default true. */
+  /** Whether LUN_PROVISION is supported. Default true. */
   readonly provisioning?: boolean;
-  /** AFU_DEBUG works. Default true. */
+  /** Whether AFU_DEBUG is supported. Default true. */
   readonly debugging?: boolean;
 }
 
@@ -48,10 +48,10 @@ export interface CheckedOptions {
   readonly debugging: boolean;
 }
 
-const defaultBlocks = 262144;
+const DEFAULT_BLOCKS = 262144;
 
 export function checkOptions(options: FlashAdapterOptions): CheckedOptions {
-  const luns = options.luns ?? [{ blocks: defaultBlocks }];
+  const luns = options.luns ?? [{ blocks: DEFAULT_BLOCKS }];
   if (!Array.isArray(luns)) throw typeError('flash.luns', 'an array', luns);
   const ports = checkInteger('flash.ports', options.ports ?? 2, 1, 4);
   for (const lun of luns) checkLun(lun, ports);

@@ -1,7 +1,24 @@
-/** Sense data as a target makes it, in fixed format. */
+/** Sense data: what a LUN answers when a command failed (SPC-4). */
 import { senseBytes } from '../../flash/sislite';
 
-/** `key` of 4 bits, additional sense code and qualifier (SPC-4, fixed format 0x70). */
+export const SENSE_KEYS = {
+  noSense: 0x0,
+  recoveredError: 0x1,
+  notReady: 0x2,
+  illegalRequest: 0x5,
+  unitAttention: 0x6,
+} as const;
+
+/** Additional sense codes. */
+export const SENSE_CODES = {
+  lbaOutOfRange: 0x21,
+  invalidFieldInCdb: 0x24,
+  powerOnOrReset: 0x29,
+  parametersChanged: 0x2a,
+  targetConditionsChanged: 0x3f,
+} as const;
+
+/** Sense data in fixed format (0x70). */
 export function makeSense(key: number, code: number, qualifier = 0): Uint8Array {
   const sense = new Uint8Array(senseBytes);
   sense[0] = 0x70;
@@ -12,10 +29,7 @@ export function makeSense(key: number, code: number, qualifier = 0): Uint8Array 
   return sense;
 }
 
-export const senseOutOfRange = () => makeSense(0x05, 0x21);
-export const senseInvalidCommand = () => makeSense(0x05, 0x24);
-
-/** Key and code of sense data in either format; undefined when it is neither. */
+/** Key and code of sense data in fixed or descriptor format; undefined when it is neither. */
 export function parseSense(bytes: Uint8Array): { key: number; code: number } | undefined {
   const format = bytes[0] ?? 0;
   if ((format & 0x70) !== 0x70) return undefined;

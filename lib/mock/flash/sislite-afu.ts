@@ -1,6 +1,6 @@
 /**
- * The SISLite AFU of one context: its host-transport page, and the execution of IOARCBs from
- * the effective-address space of the process that the context is bound to.
+ * The SISLite AFU as one context sees it: the registers of its host-transport page, and the
+ * execution of commands (IOARCBs) in the memory of the process that the context is bound to.
  */
 import {
   afuCodes,
@@ -21,38 +21,36 @@ import {
   unmapSupported,
   writeSameUnmap,
 } from '../../flash/sislite';
-import type { FlashContextRecord, ResourceEntry } from './resources';
-import { senseInvalidCommand, senseOutOfRange } from './sense';
+import { ALL_ONES_64 } from '../../shared/all-ones';
+import type { FlashContextRecord, ResourceEntry } from './context-record';
+import type { ContextDevice, ContextPort } from './platform';
+import { makeSense, SENSE_CODES, SENSE_KEYS } from './sense';
+import type { Storage } from './storage';
 
-/** What the AFU reaches of a context's process. */
-export interface ContextPort {
-  /** Bytes at an effective address; undefined when they cannot be translated. */
-  readMemory(address: bigint, length: number): Uint8Array | undefined;
-  writeMemory(address: bigint, bytes: Uint8Array): boolean;
-  /** Raises AFU interrupt `number` (1-based). */
-  interrupt(number: number): void;
-}
-
-/** What a test makes go wrong, shared by all contexts of the adapter. */
+/** Injected faults of commands, for all contexts of the adapter. */
 export interface CommandFaults {
-  /** Statuses for the next commands, first come first served. */
+  /** The statuses that the next commands end with, in order. */
   readonly statuses: Uint8Array[];
-  /** While true, commands are taken in but none is carried out. */
+  /** While true, commands are accepted but not carried out. */
   held: boolean;
-  /** Counts commands carried out, failed ones included. */
+  /** How many commands were carried out, failed ones included. */
   executed: number;
 }
 
-/** What the AFU knows of its adapter. */
-export interface AfuCard {
+/** What the AFU needs of its adapter. */
+export interface SisliteAdapter {
+  /** Commands are issued by a submission queue rather than the IOARRIN register. */
   readonly squeue: boolean;
+  /** How many commands a context can have outstanding. */
   readonly commandRoom: number;
+  /** Whether WRITE SAME can unmap. */
   readonly unmap: boolean;
   /** Mask of the ports with a link. */
-  readonly portsUp: () => number;
+  readonly portsUp: number;
   readonly faults: CommandFaults;
 }
 
+/** How a command ended: what its status (IOASA) says. */
 interface Outcome {
   flags?: number;
   afu?: number;
@@ -63,67 +61,63 @@ interface Outcome {
   sense?: Uint8Array;
 }
 
-const allOnes = (1n << 64n) - 1n;
+/** Commands that a step carries out at most. */
+const COMMANDS_PER_STEP = 16;
 
-export class SisliteAfu {
-  /** Cleared by the last detach: every command then violates the context's capabilities. */
+export class SisliteAfu implements ContextDevice {
+  /** Undefined after the last detach: commands then fail for lack of capabilities. */
   record: FlashContextRecord | undefined;
-  /** The adapter went into error under this context: registers read as all ones for good. */
+  /** The adapter went into error: registers of this context read as all ones from then on. */
   dead = false;
 
-  private readonly card: AfuCard;
-  private readonly port: ContextPort;
-  private bigEndian = false;
-  private status = 0n;
-  private mask = interruptBits;
-  private control = 0n;
-  private rrqStart = 0n;
-  private rrqEnd = 0n;
-  private rrqNext = 0n;
-  private toggle = 1n;
-  private sqStart = 0n;
-  private sqEnd = 0n;
-  private sqHead = 0n;
-  private sqTail = 0n;
-  private queue: bigint[] = [];
+  readonly #adapter: SisliteAdapter;
+  readonly #port: ContextPort;
+  #bigEndian = false;
+  #status = 0n;
+  #mask = interruptBits;
+  #control = 0n;
+  #rrqStart = 0n;
+  #rrqEnd = 0n;
+  #rrqNext = 0n;
+  #toggle = 1n;
+  #sqStart = 0n;
+  #sqEnd = 0n;
+  #sqHead = 0n;
+  #sqTail = 0n;
+  #queue: bigint[] = [];
 
-  constructor(card: AfuCard, port: ContextPort) {
-    this.card = card;
-    this.port = port;
-  }
-
-  /** The process element, as far as the AFU knows one. */
-  get processElement(): number {
-    return this.record?.kernel.processElement ?? -1;
+  constructor(adapter: SisliteAdapter, port: ContextPort) {
+    this.#adapter = adapter;
+    this.#port = port;
   }
 
   read64(offset: number): bigint {
-    if (this.dead) return allOnes;
+    if (this.dead) return ALL_ONES_64;
     switch (offset) {
       case registers.endianControl:
-        return this.bigEndian ? 0x8000_0000_0000_0080n : 0n;
+        return this.#bigEndian ? 0x8000_0000_0000_0080n : 0n;
       case registers.interruptStatus:
-        return this.status;
+        return this.#status;
       case registers.interruptMask:
-        return this.mask;
+        return this.#mask;
       case registers.rrqStart:
-        return this.rrqStart;
+        return this.#rrqStart;
       case registers.rrqEnd:
-        return this.rrqEnd;
+        return this.#rrqEnd;
       case registers.commandRoom:
-        return BigInt(this.card.commandRoom - this.queue.length);
+        return BigInt(this.#adapter.commandRoom - this.#queue.length);
       case registers.contextControl:
-        return this.control | (this.card.unmap ? unmapSupported : 0n);
+        return this.#control | (this.#adapter.unmap ? unmapSupported : 0n);
       case registers.sqStart:
-        return this.sqStart;
+        return this.#sqStart;
       case registers.sqEnd:
-        return this.sqEnd;
+        return this.#sqEnd;
       case registers.sqHead:
-        return this.sqHead;
+        return this.#sqHead;
       case registers.sqTail:
-        return this.sqTail;
+        return this.#sqTail;
       default:
-        // ioarrin and sq_ctx_reset among them: a reset is over when it has been written.
+        // Among them ioarrin and sq_ctx_reset: 0 says that a reset is complete.
         return 0n;
     }
   }
@@ -132,159 +126,161 @@ export class SisliteAfu {
     if (this.dead) return;
     switch (offset) {
       case registers.endianControl:
-        this.bigEndian = (value & 0x80n) !== 0n;
+        this.#bigEndian = (value & 0x80n) !== 0n;
         break;
       case registers.interruptClear:
-        this.status &= ~value;
+        this.#status &= ~value;
         break;
       case registers.interruptMask:
-        this.mask = value;
+        this.#mask = value;
         break;
       case registers.ioarrin:
-        if (value === 1n) this.reset();
-        else if (!this.card.squeue) this.accept(value);
+        if (value === 1n) this.#reset();
+        else if (!this.#adapter.squeue) this.#accept(value);
         break;
       case registers.rrqStart:
-        this.rrqStart = value;
+        this.#rrqStart = value;
         break;
       case registers.rrqEnd:
-        this.rrqEnd = value;
-        this.rrqNext = this.rrqStart;
-        this.toggle = 1n;
+        this.#rrqEnd = value;
+        this.#rrqNext = this.#rrqStart;
+        this.#toggle = 1n;
         break;
       case registers.contextControl:
-        this.control = value & 0xffn;
+        this.#control = value & 0xffn;
         break;
       case registers.sqStart:
-        this.sqStart = value;
+        this.#sqStart = value;
         break;
       case registers.sqEnd:
-        this.sqEnd = value;
-        this.sqHead = this.sqStart;
-        this.sqTail = this.sqStart;
+        this.#sqEnd = value;
+        this.#sqHead = this.#sqStart;
+        this.#sqTail = this.#sqStart;
         break;
       case registers.sqTail:
-        if (this.card.squeue) this.sqTail = value;
+        if (this.#adapter.squeue) this.#sqTail = value;
         break;
       case registers.sqContextReset:
-        if ((value & 1n) !== 0n) this.reset();
+        if ((value & 1n) !== 0n) this.#reset();
         break;
       default:
         break;
     }
   }
 
-  /** Carries out up to `most` commands; whether any was. */
-  step(most: number): boolean {
-    if (this.dead || this.card.faults.held) return false;
+  step(): boolean {
+    if (this.dead || this.#adapter.faults.held) return false;
     let done = 0;
-    while (done < most) {
-      const address = this.next();
+    while (done < COMMANDS_PER_STEP) {
+      const address = this.#next();
       if (address === undefined) break;
-      this.execute(address);
+      this.#execute(address);
       done += 1;
     }
     return done > 0;
   }
 
   get busy(): boolean {
-    return !this.dead && (this.queue.length > 0 || this.sqHead !== this.sqTail);
+    return !this.dead && (this.#queue.length > 0 || this.#sqHead !== this.#sqTail);
   }
 
-  /** A context reset ends every command without an answer. */
-  private reset(): void {
-    this.queue = [];
-    this.sqHead = this.sqTail;
+  /** A context reset drops every command; none gets a response. */
+  #reset(): void {
+    this.#queue = [];
+    this.#sqHead = this.#sqTail;
   }
 
-  private accept(address: bigint): void {
-    if (this.queue.length >= this.card.commandRoom) this.fail(interruptStatus.commandRoom);
-    else this.queue.push(address);
+  #accept(address: bigint): void {
+    if (this.#queue.length >= this.#adapter.commandRoom) this.#fail(interruptStatus.commandRoom);
+    else this.#queue.push(address);
   }
 
-  private next(): bigint | undefined {
-    if (!this.card.squeue) return this.queue.shift();
-    if (this.sqHead === this.sqTail || this.sqEnd === 0n) return undefined;
-    const address = this.sqHead;
-    this.sqHead = address >= this.sqEnd ? this.sqStart : address + BigInt(ioarcbBytes);
+  #next(): bigint | undefined {
+    if (!this.#adapter.squeue) return this.#queue.shift();
+    if (this.#sqHead === this.#sqTail || this.#sqEnd === 0n) return undefined;
+    const address = this.#sqHead;
+    this.#sqHead = address >= this.#sqEnd ? this.#sqStart : address + BigInt(ioarcbBytes);
     return address;
   }
 
-  /** An error that no command can report. */
-  private fail(bit: bigint): void {
-    this.status |= bit;
-    const interrupt = Number(this.control & 0xffn);
-    if ((this.mask & bit) === 0n && interrupt !== 0) this.port.interrupt(interrupt);
+  /** An error that no command's status can report: intr_status, and an interrupt if unmasked. */
+  #fail(bit: bigint): void {
+    this.#status |= bit;
+    const interrupt = Number(this.#control & 0xffn);
+    if ((this.#mask & bit) === 0n && interrupt !== 0) this.#port.interrupt(interrupt);
   }
 
-  private execute(address: bigint): void {
-    const bytes = this.port.readMemory(address, ioarcbBytes);
+  #execute(address: bigint): void {
+    const bytes = this.#port.readMemory(address, ioarcbBytes);
     if (bytes === undefined || (address & 0xfn) !== 0n) {
-      this.fail(interruptStatus.commandRead);
+      this.#fail(interruptStatus.commandRead);
       return;
     }
-    // The command as it is now: what the program writes later is of no effect.
+    // A copy: what the program writes to the command from now on has no effect.
     const command = new DataView(bytes.slice().buffer);
-    this.card.faults.executed += 1;
-    const injected = this.card.faults.statuses.shift();
+    this.#adapter.faults.executed += 1;
+    const injected = this.#adapter.faults.statuses.shift();
     const status = new Uint8Array(ioasaBytes);
-    if (injected !== undefined) status.set(this.ordered(injected));
-    else this.encode(this.carryOut(command), status);
+    if (injected !== undefined) status.set(this.#ordered(injected));
+    else this.#encode(this.#carryOut(command), status);
 
-    const little = !this.bigEndian;
-    const statusAddress = this.card.squeue
+    const little = !this.#bigEndian;
+    const statusAddress = this.#adapter.squeue
       ? command.getBigUint64(ioarcb.statusAddress, little)
       : address + BigInt(ioarcbBytes);
-    if (!this.port.writeMemory(statusAddress, status)) {
-      this.fail(interruptStatus.statusWrite);
+    if (!this.#port.writeMemory(statusAddress, status)) {
+      this.#fail(interruptStatus.statusWrite);
       return;
     }
-    this.respond(this.card.squeue ? statusAddress : address, command.getUint8(ioarcb.interrupt));
+    this.#respond(
+      this.#adapter.squeue ? statusAddress : address,
+      command.getUint8(ioarcb.interrupt),
+    );
   }
 
-  /** An injected status is given big-endian. */
-  private ordered(status: Uint8Array): Uint8Array {
+  /** An injected status in the byte order of this context; it was given big-endian. */
+  #ordered(status: Uint8Array): Uint8Array {
     const ordered = status.slice(0, ioasaBytes);
-    if (!this.bigEndian && ordered.length >= 8) ordered.subarray(4, 8).reverse();
+    if (!this.#bigEndian && ordered.length >= 8) ordered.subarray(4, 8).reverse();
     return ordered;
   }
 
-  private encode(outcome: Outcome, status: Uint8Array): void {
+  #encode(outcome: Outcome, status: Uint8Array): void {
     const view = new DataView(status.buffer);
     status[ioasa.flags] = outcome.flags ?? 0;
     status[ioasa.afuCode] = outcome.afu ?? 0;
     status[ioasa.scsiCode] = outcome.scsi ?? 0;
     status[ioasa.fcCode] = outcome.fc ?? 0;
-    view.setUint32(ioasa.residual, outcome.residual ?? 0, !this.bigEndian);
+    view.setUint32(ioasa.residual, outcome.residual ?? 0, !this.#bigEndian);
     status[ioasa.afuExtra] = outcome.afuExtra ?? 0;
     if (outcome.sense !== undefined) status.set(outcome.sense, ioasa.sense);
   }
 
-  private respond(address: bigint, interrupt: number): void {
+  #respond(address: bigint, interrupt: number): void {
     const entry = new Uint8Array(8);
-    new DataView(entry.buffer).setBigUint64(0, address | this.toggle, !this.bigEndian);
-    if (this.rrqEnd === 0n || !this.port.writeMemory(this.rrqNext, entry)) {
-      this.fail(interruptStatus.responseWrite);
+    new DataView(entry.buffer).setBigUint64(0, address | this.#toggle, !this.#bigEndian);
+    if (this.#rrqEnd === 0n || !this.#port.writeMemory(this.#rrqNext, entry)) {
+      this.#fail(interruptStatus.responseWrite);
       return;
     }
-    if (this.rrqNext >= this.rrqEnd) {
-      this.rrqNext = this.rrqStart;
-      this.toggle ^= 1n;
+    if (this.#rrqNext >= this.#rrqEnd) {
+      this.#rrqNext = this.#rrqStart;
+      this.#toggle ^= 1n;
     } else {
-      this.rrqNext += 8n;
+      this.#rrqNext += 8n;
     }
-    if (interrupt !== 0) this.port.interrupt(interrupt);
+    if (interrupt !== 0) this.#port.interrupt(interrupt);
   }
 
-  private carryOut(command: DataView): Outcome {
-    const little = !this.bigEndian;
+  #carryOut(command: DataView): Outcome {
+    const little = !this.#bigEndian;
     const flags = command.getUint16(ioarcb.requestFlags, little);
     const record = this.record;
-    // A user context may do no more than read and write, as itself, by resource handle.
+    // A user context may only read and write, under its own id and by resource handle.
     if (
       record === undefined ||
       record.inError ||
-      command.getUint16(ioarcb.contextId, little) !== record.kernel.processElement ||
+      command.getUint16(ioarcb.contextId, little) !== record.started.processElement ||
       (flags & requestFlags.byResourceHandle) === 0 ||
       (flags & (requestFlags.afuCommand | requestFlags.taskManagement)) !== 0
     ) {
@@ -298,16 +294,18 @@ export class SisliteAfu {
     const operation = command.getUint8(ioarcb.cdb);
     const writes = operation === opcodes.write16 || operation === opcodes.writeSame16;
     if (operation !== opcodes.read16 && !writes) return { afu: afuCodes.capability };
-    if (operation === opcodes.writeSame16 && !this.card.unmap) return { afu: afuCodes.capability };
+    if (operation === opcodes.writeSame16 && !this.#adapter.unmap)
+      return { afu: afuCodes.capability };
     if ((entry.permissions & (writes ? 2 : 1)) === 0) return { afu: afuCodes.handlePermission };
-    if (writes !== ((flags & requestFlags.hostWrite) !== 0)) return check(senseInvalidCommand());
+    if (writes !== ((flags & requestFlags.hostWrite) !== 0))
+      return check(SENSE_CODES.invalidFieldInCdb);
 
     const lba = command.getBigUint64(ioarcb.cdb + 2, false);
     const blocks = BigInt(command.getUint32(ioarcb.cdb + 10, false));
-    return this.onMedium(entry, command, lba, blocks, operation, flags);
+    return this.#onMedium(entry, command, lba, blocks, operation, flags);
   }
 
-  private onMedium(
+  #onMedium(
     entry: ResourceEntry,
     command: DataView,
     lba: bigint,
@@ -322,28 +320,28 @@ export class SisliteAfu {
     if (entry.kind === 'virtual') {
       const chunk = entry.chunks[Number(lba / chunkBlocks)];
       const last = blocks === 0n ? lba : lba + blocks - 1n;
-      // A command has one translation: it may not run on into the next chunk.
+      // A command is translated once, so it must not cross into the next chunk.
       if (chunk === undefined || last / chunkBlocks !== lba / chunkBlocks) {
         return { afu: afuCodes.chunkOutOfBounds };
       }
       place = BigInt(chunk) * chunkBlocks + (lba % chunkBlocks);
     }
     const ports = entry.kind === 'virtual' ? lun.ports : entry.ports;
-    const up = this.card.portsUp();
+    const up = this.#adapter.portsUp;
     if ((ports & up) === 0) {
       return { afu: afuCodes.noChannels, afuExtra: ((up & 3) << 2) | (ports & 3) };
     }
-    if (place + blocks > medium.blocks) return check(senseOutOfRange());
+    if (place + blocks > medium.blocks) return check(SENSE_CODES.lbaOutOfRange);
 
     const size = BigInt(medium.blockSize);
     if (operation === opcodes.writeSame16) {
       if ((command.getUint8(ioarcb.cdb + 1) & writeSameUnmap) === 0) {
-        return check(senseInvalidCommand());
+        return check(SENSE_CODES.invalidFieldInCdb);
       }
       medium.storage.discard(place * size, blocks * size);
       return {};
     }
-    return this.transfer(
+    return this.#transfer(
       command,
       medium.storage,
       place * size,
@@ -353,27 +351,27 @@ export class SisliteAfu {
     );
   }
 
-  private transfer(
+  #transfer(
     command: DataView,
-    storage: { read(at: bigint, to: Uint8Array): void; write(at: bigint, from: Uint8Array): void },
+    storage: Storage,
     at: bigint,
     bytes: number,
     writing: boolean,
     flags: number,
   ): Outcome {
-    const little = !this.bigEndian;
+    const little = !this.#bigEndian;
     const address = command.getBigUint64(ioarcb.dataAddress, little);
     const offered = command.getUint32(ioarcb.dataLength, little);
     if ((address & 0xfn) !== 0n) return badAddress();
     const moved = Math.min(offered, bytes);
     if (writing) {
-      const data = this.port.readMemory(address, moved);
+      const data = this.#port.readMemory(address, moved);
       if (data === undefined) return badAddress();
       storage.write(at, data);
     } else {
       const data = new Uint8Array(moved);
       storage.read(at, data);
-      if (!this.port.writeMemory(address, data)) return badAddress();
+      if (!this.#port.writeMemory(address, data)) return badAddress();
     }
     if (offered < bytes) {
       return { flags: statusFlags.overrun, fc: fcCodes.residual, residual: bytes - offered };
@@ -389,6 +387,8 @@ function badAddress(): Outcome {
   return { afu: afuCodes.dataDma, afuExtra: dmaExtra.invalidAddress };
 }
 
-function check(sense: Uint8Array): Outcome {
+/** CHECK CONDITION, illegal request. */
+function check(code: number): Outcome {
+  const sense = makeSense(SENSE_KEYS.illegalRequest, code);
   return { flags: statusFlags.senseValid, scsi: scsiCodes.check, sense };
 }

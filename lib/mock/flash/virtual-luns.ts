@@ -1,5 +1,7 @@
-/** Virtual LUNs (vlun.c): chunks of a LUN given to a resource handle, and cloned. */
-
+/**
+ * Virtual LUNs: resource handles that are made of chunks of a LUN; resizing and cloning them.
+ * The model of drivers/scsi/cxlflash/vlun.c.
+ */
 import type {
   CallAnswer,
   CloneInput,
@@ -11,22 +13,20 @@ import type {
 import { flashFlags } from '../../binding/flash';
 import { chunkBlocks } from '../../flash/sislite';
 import { errnos } from '../../shared/errno';
-import { ChunkAllocator } from './chunks';
+import type { FlashAdapterState } from './adapter-state';
+import { ChunkAllocator, chunksFor, lastLbaOf } from './chunks';
+import type { FlashContextRecord, LunAccess, ResourceEntry } from './context-record';
+import type { FlashContexts } from './contexts';
 import type { LocalLun, LunPath } from './lun';
 import type { Caller } from './platform';
-import type { FlashContextRecord, LunAccess, ResourceEntry } from './resources';
-import { chunksFor, type Superpipe } from './superpipe';
-
-/** In 4 KiB blocks; all ones for an empty one. */
-export function lastLbaOf(chunks: bigint, blockSize: number): bigint {
-  return BigInt.asUintN(64, (chunks * chunkBlocks * BigInt(blockSize)) / 4096n - 1n);
-}
 
 export class VirtualLuns {
-  private readonly superpipe: Superpipe;
+  readonly #state: FlashAdapterState;
+  readonly #contexts: FlashContexts;
 
-  constructor(superpipe: Superpipe) {
-    this.superpipe = superpipe;
+  constructor(state: FlashAdapterState, contexts: FlashContexts) {
+    this.#state = state;
+    this.#contexts = contexts;
   }
 
   open(path: LunPath, caller: Caller, input: VirtualInput): OpenAnswer | number {
@@ -34,18 +34,18 @@ export class VirtualLuns {
     const { global } = lun;
     if (global.mode === 'none') {
       const chunks = new ChunkAllocator(global.lastLba + 1n);
-      // A LUN smaller than a chunk: the driver reports it so.
+      // The LUN is smaller than a chunk.
       if (chunks.total === 0) return -errnos.ENOMEM;
       global.chunks = chunks;
     }
     if (!global.attach('virtual')) return -errnos.EINVAL;
-    const record = this.superpipe.find(input.contextId, caller, lun);
+    const record = this.#contexts.find(input.contextId, caller, { lun });
     const handle = record?.checkOut(lun, 'virtual');
     if (record === undefined || handle === undefined) {
       global.detach();
       return record === undefined ? -errnos.EINVAL : -errnos.EMFILE;
     }
-    const resized = this.resize(record, lun, BigInt(handle), input.lunSize);
+    const resized = this.#setSize(record, lun, BigInt(handle), input.lunSize);
     if (typeof resized === 'number') {
       record.checkIn(handle);
       global.detach();
@@ -61,17 +61,34 @@ export class VirtualLuns {
     };
   }
 
-  resizeCall(path: LunPath, caller: Caller, input: ResizeInput): SizeAnswer | number {
+  resize(path: LunPath, caller: Caller, input: ResizeInput): SizeAnswer | number {
     const lun = path.local as LocalLun;
     if (lun.global.mode !== 'virtual') return -errnos.EINVAL;
-    const record = this.superpipe.find(input.contextId, caller, lun, true);
+    const record = this.#contexts.find(input.contextId, caller, { lun, inError: true });
     if (record === undefined) return -errnos.EINVAL;
-    const lastLba = this.resize(record, lun, input.rsrcHandle, input.reqSize);
+    const lastLba = this.#setSize(record, lun, input.rsrcHandle, input.reqSize);
     return typeof lastLba === 'number' ? lastLba : { returnFlags: 0n, lastLba };
   }
 
-  /** The last LBA now, or -errno. A slow sync fails the call though the size has changed. */
-  resize(record: FlashContextRecord, lun: LocalLun, handle: bigint, size: bigint): bigint | number {
+  /** Frees the chunks of a handle, then the handle. 0 or -errno. */
+  release(record: FlashContextRecord, lun: LocalLun, handle: bigint): number {
+    const resized = this.#setSize(record, lun, handle, 0n);
+    if (typeof resized === 'number') return resized;
+    record.checkIn(Number(BigInt.asUintN(32, handle)));
+    lun.global.detach();
+    return 0;
+  }
+
+  /**
+   * The last LBA of the new size, or -errno. When the AFU sync times out, the call fails with
+   * EAGAIN although the size has changed, as in the driver.
+   */
+  #setSize(
+    record: FlashContextRecord,
+    lun: LocalLun,
+    handle: bigint,
+    size: bigint,
+  ): bigint | number {
     const { global } = lun;
     if (global.mode !== 'virtual') return -errnos.EINVAL;
     const entry = record.entry(handle, lun);
@@ -81,25 +98,25 @@ export class VirtualLuns {
     let synced: boolean;
     if (wanted > have) {
       if ((global.chunks?.free ?? 0) <= 0) return -errnos.ENOSPC;
-      this.grow(global.chunks as ChunkAllocator, entry, wanted - have);
-      synced = this.superpipe.state.sync();
+      this.#grow(global.chunks as ChunkAllocator, entry, wanted - have);
+      synced = this.#state.sync();
     } else if (wanted < have) {
-      synced = record.inError || this.superpipe.state.sync();
-      this.shrink(global.chunks, lun, entry, Number(wanted));
+      synced = record.inError || this.#state.sync();
+      this.#shrink(global.chunks, lun, entry, Number(wanted));
     } else {
-      synced = this.superpipe.state.sync();
+      synced = this.#state.sync();
     }
     if (!synced) return -errnos.EAGAIN;
     return lastLbaOf(BigInt(entry.chunks.length), global.blockSize);
   }
 
-  /** As many as there are: a grow that does not fit is truncated. */
-  private grow(chunks: ChunkAllocator, entry: ResourceEntry, more: bigint): void {
+  /** Adds chunks; fewer than asked for when the LUN has fewer free ones. */
+  #grow(chunks: ChunkAllocator, entry: ResourceEntry, more: bigint): void {
     const granted = more < BigInt(chunks.free) ? Number(more) : chunks.free;
     for (let i = 0; i < granted; i += 1) entry.chunks.push(chunks.allocate());
   }
 
-  private shrink(
+  #shrink(
     chunks: ChunkAllocator | undefined,
     lun: LocalLun,
     entry: ResourceEntry,
@@ -121,28 +138,26 @@ export class VirtualLuns {
     if (input.contextIdSrc === input.contextIdDst || global.mode !== 'virtual') {
       return -errnos.EINVAL;
     }
-    const source = this.superpipe.find(input.contextIdSrc, caller, lun, false, true);
-    const target = this.superpipe.find(input.contextIdDst, caller, lun);
-    if (source === undefined || target === undefined || target.openHandles > 0) {
+    const source = this.#contexts.find(input.contextIdSrc, caller, { lun, ofParent: true });
+    const target = this.#contexts.find(input.contextIdDst, caller, { lun });
+    if (source === undefined || target === undefined || target.hasOpenHandles) {
       return -errnos.EINVAL;
     }
     for (const [handle, entry] of source.table.entries()) {
       if (entry.kind === 'free') continue;
-      const errno = this.cloneEntry(lun, target.place(handle), entry, target.permissions);
+      const errno = this.#cloneEntry(lun, target.place(handle), entry, target.permissions);
       if (errno < 0) {
-        for (let j = 0; j < handle; j += 1) {
-          this.superpipe.releaseHandle(target, lun, BigInt(j));
-        }
+        for (let done = 0; done < handle; done += 1) this.release(target, lun, BigInt(done));
         target.checkIn(handle);
         return errno;
       }
       global.attach('virtual');
     }
-    target.luns.push(...missing(source.luns, target.luns));
+    target.luns.push(...pathsMissing(source.luns, target.luns));
     return { returnFlags: 0n };
   }
 
-  private cloneEntry(
+  #cloneEntry(
     lun: LocalLun,
     copy: ResourceEntry,
     entry: ResourceEntry,
@@ -163,10 +178,11 @@ export class VirtualLuns {
       done.push(chunk);
     }
     copy.chunks = [...entry.chunks];
-    return this.superpipe.state.sync() ? 0 : undo(-errnos.EAGAIN);
+    return this.#state.sync() ? 0 : undo(-errnos.EAGAIN);
   }
 }
 
-function missing(from: readonly LunAccess[], into: readonly LunAccess[]): LunAccess[] {
+/** LUNs of `from` that `into` does not reach by the same path. */
+function pathsMissing(from: readonly LunAccess[], into: readonly LunAccess[]): LunAccess[] {
   return from.filter((access) => !into.some((one) => one.path === access.path));
 }

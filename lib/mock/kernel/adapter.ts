@@ -1,9 +1,9 @@
 /**
- * An adapter (card): its link, the interrupts its AFUs share, and recovery. The model of
- * struct cxl and of the error handlers in drivers/misc/cxl/pci.c and guest.c.
+ * An adapter (card): its link, the interrupts that its AFUs share, and error recovery. The model
+ * of struct cxl and of the error handlers in drivers/misc/cxl/pci.c and guest.c.
  */
 import { errnos } from '../../shared/errno';
-import { Afu, type AfuSetup } from './afu';
+import { type AfuSetup, CxlAfu } from './afu';
 import type { Kernel } from './kernel';
 
 export type PerstImage = 'none' | 'user' | 'factory';
@@ -20,38 +20,40 @@ export interface AdapterSetup {
   readonly perstReloadsSameImage: boolean;
   readonly timebaseSynced: boolean;
   readonly tunneledOps: boolean;
-  /** AFU interrupts the adapter has for all its contexts together. */
+  /** AFU interrupts that all contexts share. */
   readonly interrupts: number;
   /** Such as '0000:01:00.0'. */
   readonly pciAddress: string;
-  /** PCI ids: what an image download's header carries in a guest. */
+  /** PCI ids. In a guest the header of an image download carries them. */
   readonly vendor: number;
   readonly device: number;
-  /** Milliseconds a reset takes the link down for. */
+  /** How long a reset takes the link down, in milliseconds. */
   readonly resetTime: number;
 }
 
-/** ok; frozen: in error (loads are all ones); gone: out of its slot. */
+/** frozen: in error, loads read as all ones; gone: the card is out of its slot. */
 export type Link = 'ok' | 'frozen' | 'gone';
 
-export class Adapter {
+export class CxlAdapter {
   readonly kernel: Kernel;
   readonly number: number;
   readonly setup: AdapterSetup;
-  afus: Afu[];
+  afus: CxlAfu[];
   link: Link = 'ok';
-  /** Bound to the driver: in sysfs, with its nodes. */
+  /** Whether the driver is bound: the adapter is in sysfs and has device nodes. */
   bound = true;
   loadImageOnPerst: PerstImage;
   perstReloadsSameImage: boolean;
-  /** The card's own record of being re-probed as a new adapter. */
+  /** Called when the driver has to probe the card as a new adapter. */
   onReprobe: (() => void) | undefined;
-  readonly #removed: Afu[] = [];
+  /** AFUs of an image that was replaced. */
+  readonly #removed: CxlAfu[] = [];
   #freeInterrupts: number;
   /** Attached contexts; -1 while locked for a reset. */
   #contexts = 0;
+  /** The driver has noticed the error of the link. */
   #noticed = false;
-  #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new Set<NodeJS.Timeout>();
 
   constructor(kernel: Kernel, number: number, setup: AdapterSetup) {
     this.kernel = kernel;
@@ -60,7 +62,7 @@ export class Adapter {
     this.#freeInterrupts = setup.interrupts;
     this.loadImageOnPerst = setup.loadImageOnPerst;
     this.perstReloadsSameImage = setup.perstReloadsSameImage;
-    this.afus = setup.afus.map((afu, slice) => new Afu(this, slice, afu));
+    this.afus = setup.afus.map((afu, slice) => new CxlAfu(this, slice, afu));
     for (const afu of this.afus) {
       if (afu.setup.mode === undefined) afu.selectBestMode();
       else afu.activate(afu.setup.mode);
@@ -79,7 +81,7 @@ export class Adapter {
     return this.link === 'ok';
   }
 
-  /** What irqs_max may be raised to. */
+  /** The highest value that irqs_max of an AFU may have. */
   get userInterrupts(): number {
     return this.setup.interrupts;
   }
@@ -89,8 +91,9 @@ export class Adapter {
   }
 
   /**
-   * Takes AFU interrupts for a context: how many in all, to be given back, or -1. A guest's
-   * context has a PSL interrupt of its own as well; on bare metal a slice shares one.
+   * Takes AFU interrupts for a context. How many were taken, for releaseInterrupts(), or -1: too
+   * few are free. In a guest that is one more than asked for, since each context has a PSL
+   * interrupt of its own there.
    */
   takeInterrupts(count: number): number {
     const needed = this.kernel.guest ? count + 1 : count;
@@ -103,6 +106,7 @@ export class Adapter {
     this.#freeInterrupts += taken;
   }
 
+  /** Counts an attached context. False while contexts are locked out for a reset. */
   contextGet(): boolean {
     if (this.#contexts < 0) return false;
     this.#contexts += 1;
@@ -113,6 +117,7 @@ export class Adapter {
     if (this.#contexts > 0) this.#contexts -= 1;
   }
 
+  /** Locks contexts out for a reset. False while one is attached. */
   contextLock(): boolean {
     if (this.#contexts !== 0) return false;
     this.#contexts = -1;
@@ -123,15 +128,15 @@ export class Adapter {
     this.#contexts = 0;
   }
 
-  /** The link is in error as the hardware has it; the driver has not noticed. */
+  /** The link goes into error. The driver does not know until notice(). */
   freeze(): void {
     if (this.link === 'ok') this.link = 'frozen';
   }
 
   /**
-   * The driver notices the error. On bare metal it detaches all and takes its nodes away,
-   * unless it expects another image after the reset: then it opts out, and the card is
-   * probed from nothing. A guest only detaches.
+   * The driver notices the error and detaches all contexts. On bare metal it removes the device
+   * nodes too; and if it expects another image after the reset, it unbinds the card, which is
+   * then probed as a new one.
    */
   notice(): void {
     if (this.link === 'ok' || this.#noticed || !this.bound) return;
@@ -153,7 +158,7 @@ export class Adapter {
     return this.loadImageOnPerst !== 'none' && !this.perstReloadsSameImage;
   }
 
-  /** The link comes back. An error nobody noticed until now is noticed first. */
+  /** The link works again. If the driver has not noticed the error, it does so first. */
   recover(): void {
     if (this.link !== 'frozen') return;
     this.notice();
@@ -170,23 +175,23 @@ export class Adapter {
     for (const afu of this.afus) afu.selectBestMode();
   }
 
-  /** Down now, noticed when the driver gets to it, back after so many milliseconds. */
+  /** linkDown(), then recover() after so many milliseconds. */
   enterErrorState(milliseconds: number): void {
     this.linkDown();
     this.#after(milliseconds, () => this.recover());
   }
 
-  /** Down until recover(). A guest's driver looks at the state only every so often. */
+  /** The link is down until recover(). A guest's driver notices by polling. */
   linkDown(): void {
     this.freeze();
     this.#after(this.kernel.guest ? this.kernel.errorPollInterval : 0, () => this.notice());
   }
 
-  /** A write to `reset`: 1 refuses while a context is attached and locks them out, -1 forces. */
+  /** A write to `reset`. Without `force` it fails with EBUSY while a context is attached. */
   reset(force: boolean): number {
     if (!force && !this.contextLock()) return -errnos.EBUSY;
     if (this.kernel.guest) {
-      // A guest's lock is never taken off again: only a new probe does that.
+      // In a guest the driver does not unlock the contexts: only a new probe does.
       for (const afu of this.afus) afu.detachAll();
       for (const afu of this.afus) afu.reset();
       return 0;
@@ -202,7 +207,7 @@ export class Adapter {
     return 0;
   }
 
-  /** The driver lets go of the card: nodes and sysfs vanish, contexts are detached. */
+  /** Unbinds the driver: contexts are detached; the adapter leaves sysfs, with its device nodes. */
   unbind(): void {
     if (!this.bound) return;
     this.bound = false;
@@ -213,7 +218,7 @@ export class Adapter {
     this.freeWhenUnused();
   }
 
-  /** A new image has been validated: the old AFUs go. Their contexts hold the adapter on. */
+  /** Removes the AFUs of the old image. The adapter keeps its number while they have contexts. */
   removeAfus(): void {
     for (const afu of this.afus) {
       afu.detachAll();
@@ -223,14 +228,14 @@ export class Adapter {
     this.afus = [];
   }
 
-  /** Pulled out of its slot: the link is gone before the driver knows. */
+  /** Takes the card out of its slot: the link is gone, then the driver unbinds it. */
   unplug(): void {
     this.link = 'gone';
     this.#stopTimers();
     this.unbind();
   }
 
-  /** The adapter's number is free again once it is unbound and its last context is closed. */
+  /** Frees the adapter's number if it is unbound and has no context. */
   freeWhenUnused(): void {
     const inUse = [...this.afus, ...this.#removed].some((afu) => afu.contexts.size > 0);
     if (this.bound || inUse) return;

@@ -1,21 +1,21 @@
 /**
- * The effective-address space of the process: which bytes an AFU reaches at which address.
+ * The effective addresses of the process: which bytes an AFU reaches at which address.
  *
- * Addresses are handed out upwards and never reused, with a page left unmapped after each
- * buffer, so that a stale address or an overrun is a translation fault and not somebody
- * else's memory. They stay below 2^53, which lets the inner loops work on numbers.
+ * Addresses only grow and are never reused, and a page stays unmapped after each buffer. So a
+ * stale address, or an access past the end of a buffer, is a translation fault and never an access
+ * to another buffer. Addresses stay below 2^53, so that inner loops can use numbers for them.
  */
 
-interface Entry {
+interface MappedBuffer {
   readonly start: number;
   readonly end: number;
-  /** Weak: an address must not keep a buffer alive. The owner, or a pin, does. */
+  /** Weak, because an address does not keep a buffer alive: its owner and MemoryPool do. */
   readonly buffer: WeakRef<ArrayBufferLike>;
 }
 
-const firstAddress = 0x7000_0000_0000;
-/** Above any real `int *` cast gone wrong, and still exact as a number. */
-const lastAddress = Number.MAX_SAFE_INTEGER;
+const FIRST_ADDRESS = 0x7000_0000_0000;
+/** The last address that a number holds exactly. */
+const LAST_ADDRESS = Number.MAX_SAFE_INTEGER;
 
 /** Where an effective address lies in a buffer. */
 export interface Translation {
@@ -26,17 +26,17 @@ export interface Translation {
 export class AddressSpace {
   readonly #pageSize: number;
   /** Ascending, because addresses only grow. */
-  readonly #entries: Entry[] = [];
+  readonly #entries: MappedBuffer[] = [];
   readonly #starts = new WeakMap<ArrayBufferLike, number>();
   readonly #collected = new FinalizationRegistry<number>((start) => this.#forget(start));
-  #next = firstAddress;
-  #recent: Entry | undefined;
+  #next = FIRST_ADDRESS;
+  #recent: MappedBuffer | undefined;
 
   constructor(pageSize: number) {
     this.#pageSize = pageSize;
   }
 
-  /** The address of a buffer's first byte: given once, the same ever after. */
+  /** The address of a buffer's first byte, assigned at the first call. */
   addressOf(buffer: ArrayBufferLike, alignment = this.#pageSize): number {
     const known = this.#starts.get(buffer);
     if (known !== undefined) return known;
@@ -50,7 +50,7 @@ export class AddressSpace {
     return start;
   }
 
-  /** Unmaps a buffer; its addresses fault from now on. */
+  /** Unmaps a buffer: accesses to its addresses fault from now on. */
   remove(buffer: ArrayBufferLike): void {
     const start = this.#starts.get(buffer);
     if (start === undefined) return;
@@ -62,16 +62,16 @@ export class AddressSpace {
   /** Where `length` bytes at `address` are, or undefined when any of them is not mapped. */
   translate(address: number | bigint, length: number): Translation | undefined {
     const at = Number(address);
-    if (at > lastAddress) return undefined;
+    if (at > LAST_ADDRESS) return undefined;
     const entry = this.#find(at);
     const buffer = entry?.buffer.deref();
-    // A buffer that was transferred is empty: nothing is mapped there any more.
+    // A buffer that was transferred has length 0: nothing is mapped there any more.
     if (entry === undefined || buffer === undefined) return undefined;
     if (at + length - entry.start > buffer.byteLength) return undefined;
     return { buffer, offset: at - entry.start };
   }
 
-  #find(at: number): Entry | undefined {
+  #find(at: number): MappedBuffer | undefined {
     const recent = this.#recent;
     if (recent !== undefined && at >= recent.start && at < recent.end) return recent;
     const index = this.#lastStartingAtOrBefore(at);

@@ -1,4 +1,5 @@
-/** An AFU (slice): its mode, limits and contexts. The model of struct cxl_afu. */
+/** An AFU (slice): its mode, its limits and its contexts. The model of struct cxl_afu. */
+import { ALL_ONES_32, ALL_ONES_64 } from '../../shared/all-ones';
 import { errnos } from '../../shared/errno';
 import type {
   AfuDescriptor,
@@ -7,28 +8,31 @@ import type {
   AfuPort,
   MmioWidth,
   ProcessLogic,
-} from '../device/model';
-import type { Adapter } from './adapter';
-import { Context } from './context';
+} from '../models/afu-model';
+import type { CxlAdapter } from './adapter';
+import { CxlContext } from './context';
 import type { Kernel } from './kernel';
+
+/** What an MMIO load reads when no device answers. */
+export const ALL_ONES = { 4: BigInt(ALL_ONES_32), 8: ALL_ONES_64 } as const;
 
 export type AfuMode = 'none' | 'dedicated' | 'directed';
 export type PrefaultMode = 'none' | 'work_element_descriptor' | 'all';
 
-/** How a slice is presented, beyond what its model's descriptor says. */
+/** The AFU of a slice: its model, and what the model's descriptor does not say. */
 export interface AfuSetup {
   readonly model: AfuModel;
   /** Mode after probing. Default: directed where the model supports it, else dedicated. */
   readonly mode?: AfuMode;
-  /** irqs_max after probing. Default: all the adapter can give. */
+  /** irqs_max after probing. Default: all AFU interrupts of the adapter. */
   readonly interruptsMaximum?: number;
-  /** 1, 2 or 3 (today's). */
+  /** The driver's API version: 1, 2 or 3. Default 3. */
   readonly apiVersion?: number;
   readonly apiVersionCompatible?: number;
 }
 
-export class Afu {
-  readonly adapter: Adapter;
+export class CxlAfu {
+  readonly adapter: CxlAdapter;
   readonly slice: number;
   readonly setup: AfuSetup;
   readonly descriptor: AfuDescriptor;
@@ -37,13 +41,13 @@ export class Afu {
   mode: AfuMode = 'none';
   prefault: PrefaultMode = 'none';
   interruptsMaximum: number;
-  /** Bytes of a per-process area as sysfs tells; a guest learns it at the first attach. */
+  /** Bytes of a per-process area as sysfs has it. In a guest 0 until the first attach. */
   perProcessSize: number;
   /** By process element. */
-  readonly contexts = new Map<number, Context>();
+  readonly contexts = new Map<number, CxlContext>();
   #attachDelay = 0;
 
-  constructor(adapter: Adapter, slice: number, setup: AfuSetup) {
+  constructor(adapter: CxlAdapter, slice: number, setup: AfuSetup) {
     this.adapter = adapter;
     this.slice = slice;
     this.setup = setup;
@@ -81,11 +85,12 @@ export class Afu {
 
   get modesSupported(): readonly AfuMode[] {
     if (!this.kernel.guest) return this.descriptor.modes;
-    // The hypervisor does not tell; the driver goes by the number of processes.
+    // The hypervisor does not say which modes there are. The driver derives the mode from the
+    // number of processes.
     return this.descriptor.processes === 1 ? ['dedicated'] : ['directed'];
   }
 
-  /** Which device nodes there are: 'd', or 'm' and 's'. */
+  /** The suffixes of the device nodes: 'd', or 'm' and 's'. */
   get nodes(): readonly ('d' | 'm' | 's')[] {
     if (this.mode === 'dedicated') return ['d'];
     return this.mode === 'directed' ? ['m', 's'] : [];
@@ -112,25 +117,25 @@ export class Afu {
     return 0;
   }
 
-  /** A write to `mode`. What cannot be activated leaves the AFU with no mode at all. */
+  /** A write to `mode`. When the mode cannot be activated, the AFU has none. */
   changeMode(mode: AfuMode): number {
     this.mode = 'none';
     this.reset();
     return this.activate(mode);
   }
 
-  /** A fresh accelerator. Refused by its callers while contexts exist. */
+  /** Resets the AFU: its logic starts anew. Callers make sure that it has no context. */
   reset(): void {
     this.logic = this.setup.model.powerOn(this.port);
   }
 
-  /** open() of a device node, or an in-kernel driver's request. */
-  open(master: boolean, inKernel = false): Context | number {
+  /** open() of a device node, or cxl_dev_context_init() of an in-kernel driver. */
+  open(master: boolean, inKernel = false): CxlContext | number {
     if (this.mode === 'none') return -errnos.ENODEV;
     if (!inKernel && !this.adapter.linkOk) return -errnos.EIO;
     const processElement = this.#freeProcessElement();
     if (processElement < 0) return -errnos.ENOSPC;
-    const context = new Context(this, processElement, master);
+    const context = new CxlContext(this, processElement, master);
     this.contexts.set(processElement, context);
     this.kernel.contextOpened(context);
     return context;
@@ -143,22 +148,22 @@ export class Afu {
     return -1;
   }
 
-  /** The context is gone for good, and its process element free again. */
-  free(context: Context): void {
+  /** Frees a context and its process element. */
+  free(context: CxlContext): void {
     this.contexts.delete(context.processElement);
     this.kernel.contextFreed(context);
     this.adapter.freeWhenUnused();
   }
 
-  /** How many interrupts START_WORK gets for the number it asked for, or -EINVAL. */
+  /** How many interrupts a START_WORK gets that asks for so many, or -EINVAL. */
   interruptsFor(asked: number | undefined): number {
     if (asked === undefined) return this.interruptsMinimum;
     const allowed = asked >= this.interruptsMinimum && asked <= this.interruptsMaximum;
     return allowed ? asked : -errnos.EINVAL;
   }
 
-  /** What the process element may map, settled as it is attached. */
-  assignArea(context: Context): void {
+  /** Sets how much a context may map, as it is attached. */
+  assignArea(context: CxlContext): void {
     const { perProcess, problemStateSize } = this.descriptor;
     const own = context.role === 'slave' && perProcess !== undefined;
     context.areaSize = own ? perProcess.size : problemStateSize;
@@ -167,15 +172,15 @@ export class Afu {
     context.externalProcessElement = this.kernel.guestProcessElement(context.processElement);
   }
 
-  /** A load from `offset` of what the context has mapped. */
-  mmioRead(context: Context, offset: number, width: MmioWidth): bigint {
+  /** A load from `offset` of the area that the context has mapped. */
+  mmioRead(context: CxlContext, offset: number, width: MmioWidth): bigint {
     const place = this.#place(context, offset);
-    if (place === undefined) return width === 8 ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn;
+    if (place === undefined) return ALL_ONES[width];
     if (place.logic !== undefined) return place.logic.mmioRead(place.offset, width);
     return this.logic.mmioRead?.(offset, width, context.process!.logic) ?? 0n;
   }
 
-  mmioWrite(context: Context, offset: number, width: MmioWidth, value: bigint): void {
+  mmioWrite(context: CxlContext, offset: number, width: MmioWidth, value: bigint): void {
     const place = this.#place(context, offset);
     if (place === undefined) return;
     if (place.logic !== undefined) place.logic.mmioWrite(place.offset, width, value);
@@ -183,11 +188,11 @@ export class Afu {
   }
 
   /**
-   * Whose registers lie there: a process's, the AFU's own (no logic), or nobody's: a master
-   * sees every per-process area, also those no process element uses.
+   * Whose registers are at an offset: those of a process; those of the AFU as a whole (no logic);
+   * or undefined, in a per-process area without a process, which a master can map too.
    */
   #place(
-    context: Context,
+    context: CxlContext,
     offset: number,
   ): { readonly logic?: ProcessLogic; readonly offset: number } | undefined {
     const { perProcess } = this.descriptor;
@@ -201,14 +206,14 @@ export class Afu {
     return { logic, offset: (offset - perProcess.offset) % perProcess.size };
   }
 
-  /** How long the next START_WORK takes, in milliseconds; asked once. */
+  /** How long this START_WORK takes, in milliseconds. Resets the delay. */
   takeAttachDelay(): number {
     const delay = this.#attachDelay;
     this.#attachDelay = 0;
     return delay;
   }
 
-  /** Every context becomes CLOSED, and every mapping of it faults. */
+  /** Detaches every context: it is CLOSED, and accesses to its mappings fault. */
   detachAll(): void {
     for (const context of [...this.contexts.values()]) context.detach();
   }

@@ -1,38 +1,39 @@
 /**
- * /dev/cxl/cardN of a PowerVM guest: an adapter image is handed to the hypervisor in chunks,
- * first all of it to download, then all of it again to validate. The model of flash.c.
+ * An open /dev/cxl/cardN of a PowerVM guest: a program gives the hypervisor an adapter image in
+ * chunks, first all of it to download, then all of it again to validate. The model of
+ * drivers/misc/cxl/flash.c.
  */
 import { errnos } from '../../shared/errno';
-import type { Adapter } from './adapter';
+import type { CxlAdapter } from './adapter';
 
-const bufferSize = 4096;
-const maxEntries = 256;
-const imageHeaderSize = 128;
+const BUFFER_SIZE = 4096;
+const MAX_BUFFERS = 256;
+const IMAGE_HEADER_SIZE = 128;
 
 export class CardImage {
-  readonly adapter: Adapter;
+  readonly adapter: CxlAdapter;
   readonly #onClosed: (replaced: boolean) => void;
-  /** Bytes handed over in the operation that is under way. */
+  /** Bytes received in the operation under way. */
   #received = 0;
   #operation: 'download' | 'validate' | undefined;
   #downloaded: Uint8Array[] = [];
   #chunks: Uint8Array[] = [];
   #replaced = false;
 
-  constructor(adapter: Adapter, onClosed: (replaced: boolean) => void) {
+  constructor(adapter: CxlAdapter, onClosed: (replaced: boolean) => void) {
     this.adapter = adapter;
     this.#onClosed = onClosed;
   }
 
-  /** 1: more is wanted, 0: complete, or -errno; then the adapter has been reset. */
+  /** 1: not complete; 0: complete; -errno: failed, and the adapter was reset. */
   transfer(
     operation: 'download' | 'validate',
     needHeader: boolean,
     data: Uint8Array,
     imageLength: number,
   ): number {
-    const chunk = data.length + (needHeader ? imageHeaderSize : 0);
-    if (Math.ceil(chunk / bufferSize) > maxEntries) return this.#fail(-errnos.EINVAL);
+    const chunk = data.length + (needHeader ? IMAGE_HEADER_SIZE : 0);
+    if (Math.ceil(chunk / BUFFER_SIZE) > MAX_BUFFERS) return this.#fail(-errnos.EINVAL);
     if (this.#operation !== operation) {
       this.#operation = operation;
       this.#received = 0;
@@ -51,7 +52,7 @@ export class CardImage {
     return 0;
   }
 
-  /** The hypervisor compares; then the AFUs are removed until the file is closed. */
+  /** The hypervisor compares the two; then the AFUs are removed until the file is closed. */
   #validate(): number {
     const [downloaded, again] = [this.#downloaded, this.#chunks].map((chunks) =>
       Buffer.concat(chunks),
@@ -69,13 +70,13 @@ export class CardImage {
     return errno;
   }
 
-  /** Whoever closes it, for whatever reason it was opened, resets the adapter. */
+  /** The close resets the adapter, unless its image was replaced. */
   close(): void {
     if (!this.#replaced) this.#reset();
     this.#onClosed(this.#replaced);
   }
 
-  /** The hypervisor resets the adapter under its contexts: they find it in error. */
+  /** The hypervisor resets the adapter. For its contexts that is an error of the link. */
   #reset(): void {
     if (this.adapter.bound && this.adapter.linkOk) {
       this.adapter.enterErrorState(this.adapter.setup.resetTime);

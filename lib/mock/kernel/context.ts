@@ -1,7 +1,7 @@
 /**
- * A context: OPENED, then STARTED, then CLOSED. The model of struct cxl_context and of the
- * file operations on it (drivers/misc/cxl/context.c, file.c). Calls answer as system calls
- * do: a value, or a negative errno.
+ * A context: OPENED, then STARTED, then CLOSED. The model of struct cxl_context and of the file
+ * operations on it (drivers/misc/cxl/context.c, file.c). Its methods return what the system calls
+ * return: a value or a negative errno.
  */
 import {
   AFU_ID_FLAGS,
@@ -9,49 +9,50 @@ import {
   START_WORK_FLAGS,
   type StartWork,
 } from '../../binding/cxl-ioctls';
+import { ALL_ONES_32 } from '../../shared/all-ones';
 import { errnos } from '../../shared/errno';
-import type { ContextRole } from '../device/model';
-import type { Afu } from './afu';
-import { readMinimum } from './event-bytes';
+import type { ContextRole } from '../models/afu-model';
+import type { CxlAfu } from './afu';
+import { CXL_READ_MIN_SIZE } from './event-bytes';
 import { type AfuDriverOps, PendingEvents } from './events';
 import { ProcessElement } from './process-element';
 
 export type ContextStatus = 'OPENED' | 'STARTED' | 'CLOSED';
 
-/** GET_PROCESS_ELEMENT of a guest's context that has not been attached: -1 as the kernel stores it. */
-const noProcessElement = 0xffff_ffff;
+/** What GET_PROCESS_ELEMENT of a guest returns before the attach: -1 as an unsigned number. */
+const NO_PROCESS_ELEMENT = ALL_ONES_32;
 
-/** START_WORK past its checks, with its interrupts, waiting for the hardware. */
+/** A START_WORK that passed its checks and has its interrupts; the hardware is not asked yet. */
 export interface PreparedStart {
   readonly work: StartWork;
   readonly interrupts: number;
-  /** What the adapter counts for them. */
+  /** What takeInterrupts() of the adapter returned. */
   readonly taken: number;
 }
 
-export class Context {
-  readonly afu: Afu;
-  /** The driver's index, from 0, and what the context's events carry. */
+export class CxlContext {
+  readonly afu: CxlAfu;
+  /** The driver's index, from 0. Events carry it. */
   readonly processElement: number;
-  /** What GET_PROCESS_ELEMENT tells: the same on bare metal, the hypervisor's number in a guest. */
+  /** What GET_PROCESS_ELEMENT returns: on bare metal the same, in a guest the hypervisor's number. */
   externalProcessElement: number;
   master: boolean;
   status: ContextStatus = 'OPENED';
   process: ProcessElement | undefined;
-  /** Bytes of the problem state area this context may map, from `areaOffset` of the AFU's. */
+  /** Bytes of the problem state area that this context may map. 0 before the attach. */
   areaSize = 0;
-  /** ERR_FF was set at start: a detached mapping reads as all ones. */
+  /** START_WORK had the flag ERR_FF: mappings read as all ones after a detach. */
   errFf = false;
-  /** The one ordinary page that stands behind every page of an ERR_FF mapping after a detach. */
-  #allOnes: Uint8Array | undefined;
+  /** With ERR_FF every page of a mapping is this ordinary page of memory after a detach. */
+  #errorPage: Uint8Array | undefined;
   #takenInterrupts = 0;
   readonly #pending = new PendingEvents();
   readonly #wakeups = new Set<() => void>();
 
-  constructor(afu: Afu, processElement: number, master: boolean) {
+  constructor(afu: CxlAfu, processElement: number, master: boolean) {
     this.afu = afu;
     this.processElement = processElement;
-    this.externalProcessElement = afu.kernel.guest ? noProcessElement : processElement;
+    this.externalProcessElement = afu.kernel.guest ? NO_PROCESS_ELEMENT : processElement;
     this.master = master;
   }
 
@@ -64,17 +65,17 @@ export class Context {
     return this.#pending.interruptCount;
   }
 
-  /** What every ioctl checks first. */
-  #ioctlGate(): number {
+  /** The check that every ioctl makes first: 0 or -EIO. */
+  #checkIoctl(): number {
     return this.status === 'CLOSED' || !this.afu.adapter.linkOk ? -errnos.EIO : 0;
   }
 
   ioctlProcessElement(): AfuIoctls['GET_PROCESS_ELEMENT']['answer'] | number {
-    return this.#ioctlGate() || { processElement: this.externalProcessElement };
+    return this.#checkIoctl() || { processElement: this.externalProcessElement };
   }
 
   ioctlAfuId(): AfuIoctls['GET_AFU_ID']['answer'] | number {
-    const refused = this.#ioctlGate();
+    const refused = this.#checkIoctl();
     if (refused) return refused;
     return {
       flags: this.role === 'slave' ? AFU_ID_FLAGS.SLAVE : 0n,
@@ -84,9 +85,9 @@ export class Context {
     };
   }
 
-  /** START_WORK up to where the hardware is asked: all that can refuse it, in the driver's order. */
+  /** START_WORK up to the request to the hardware: its checks, in the driver's order. */
   prepareStart(work: StartWork): PreparedStart | number {
-    const refused = this.#ioctlGate();
+    const refused = this.#checkIoctl();
     if (refused) return refused;
     if (this.status !== 'OPENED') return -errnos.EIO;
     const wantsTid = (work.flags & START_WORK_FLAGS.TID) !== 0n;
@@ -103,13 +104,13 @@ export class Context {
     return { work, interrupts, taken };
   }
 
-  /** The hardware took too long, or the link went down: everything taken is given back. */
+  /** START_WORK fails after prepareStart(): gives back what that took. */
   abandonStart(start: PreparedStart): void {
     this.afu.adapter.releaseInterrupts(start.taken);
     this.afu.adapter.contextPut();
   }
 
-  /** The hardware took the process element. The thread's id is 0 where there is none. */
+  /** START_WORK after the hardware's answer. The thread id is 0 where there is none. */
   finishStart(start: PreparedStart): AfuIoctls['START_WORK']['answer'] | number {
     if (this.status !== 'OPENED' || !this.afu.adapter.linkOk) {
       this.abandonStart(start);
@@ -117,7 +118,7 @@ export class Context {
     }
     const { flags, workElementDescriptor, amr = 0n } = start.work;
     this.errFf = (flags & START_WORK_FLAGS.ERR_FF) !== 0n;
-    this.holdInterrupts(start.interrupts, start.taken);
+    this.assignInterrupts(start.interrupts, start.taken);
     this.attach(workElementDescriptor, (flags & START_WORK_FLAGS.AMR) !== 0n ? amr : 0n);
     // Only PSL9 on bare metal can wake a thread.
     const canWake = this.afu.adapter.caiaMajor === 2 && !this.afu.kernel.guest;
@@ -125,13 +126,13 @@ export class Context {
     return { tid: wantsTid && canWake ? this.afu.kernel.threadId() : 0 };
   }
 
-  /** The interrupts are this context's from now on. */
-  holdInterrupts(interrupts: number, taken: number): void {
+  /** Gives the context its AFU interrupts. `taken`: as takeInterrupts() returned. */
+  assignInterrupts(interrupts: number, taken: number): void {
     this.#pending.setInterruptCount(interrupts);
     this.#takenInterrupts = taken;
   }
 
-  /** Inserts the process element. The caller took the adapter's context count. */
+  /** Adds the process element. The caller has counted the context (contextGet()). */
   attach(wed: bigint, amr: bigint): void {
     this.afu.assignArea(this);
     this.process = new ProcessElement(this, wed, amr);
@@ -140,7 +141,7 @@ export class Context {
     this.process.start();
   }
 
-  /** mmap()'s checks: 0, or why there can be no mapping of `length` bytes at `offset`. */
+  /** The checks of mmap(): 0, or why `length` bytes at `offset` cannot be mapped. */
   checkMap(offset: number, length: number): number {
     if (this.status !== 'STARTED' || !this.afu.adapter.linkOk) return -errnos.EIO;
     const { pageSize } = this.afu.kernel;
@@ -152,10 +153,10 @@ export class Context {
     return 0;
   }
 
-  /** Answers as the file operation of a non-blocking file: bytes read, or -errno. */
+  /** read() of a non-blocking file: bytes read, or -errno. */
   read(target: Uint8Array): number {
     if (!this.afu.adapter.linkOk) return -errnos.EIO;
-    if (target.length < readMinimum) return -errnos.EINVAL;
+    if (target.length < CXL_READ_MIN_SIZE) return -errnos.EINVAL;
     if (this.#pending.any) {
       const copyFails = this.afu.kernel.faults.happens('copy');
       return this.#pending.take(target, this.processElement, copyFails);
@@ -168,6 +169,7 @@ export class Context {
     return { readable, error: !readable && this.status === 'CLOSED' };
   }
 
+  /** Calls back at every change that wakes poll(), until the returned function is called. */
   onWake(callback: () => void): () => void {
     this.#wakeups.add(callback);
     return () => this.#wakeups.delete(callback);
@@ -210,7 +212,7 @@ export class Context {
     this.#wake();
   }
 
-  /** -EBUSY when there was nothing attached: no waiter is woken then, as in the driver. */
+  /** Detaches without waking poll(). -EBUSY when the context was not attached. */
   stop(): number {
     const before = this.status;
     this.status = 'CLOSED';
@@ -222,6 +224,7 @@ export class Context {
     return 0;
   }
 
+  /** Detaches, and wakes poll() if the context was attached. */
   detach(): void {
     if (this.stop() < 0) return;
     this.releaseInterrupts();
@@ -234,11 +237,11 @@ export class Context {
     this.#pending.setInterruptCount(0);
   }
 
-  /** What a touch of a mapping meets now: the device, the page of all ones, or SIGBUS. */
+  /** What an access to a mapping reaches now: the device, the ERR_FF page, or SIGBUS. */
   touch(): 'device' | Uint8Array | 'sigbus' {
     if (this.status === 'STARTED') return 'device';
     if (!this.errFf) return 'sigbus';
-    this.#allOnes ??= new Uint8Array(this.afu.kernel.pageSize).fill(0xff);
-    return this.#allOnes;
+    this.#errorPage ??= new Uint8Array(this.afu.kernel.pageSize).fill(0xff);
+    return this.#errorPage;
   }
 }

@@ -1,19 +1,20 @@
-/** Events as read() gives them: a header of 8 bytes and a body, native-endian. */
+/** The bytes of events as read() returns them: a header of 8 bytes and a body, native-endian. */
 import { HOST_IS_LITTLE_ENDIAN as little } from '../../shared/endian';
 
-export const headerSize = 8;
-/** The least read() accepts, and the most an event can take (CXL_READ_MIN_SIZE). */
-export const readMinimum = 4096;
+export const HEADER_SIZE = 8;
+/** The smallest buffer that read() accepts, and the largest size of an event. */
+export const CXL_READ_MIN_SIZE = 4096;
 
-const types = { afuInterrupt: 1, dataStorage: 2, afuError: 3, afuDriver: 4 } as const;
+const TYPES = { afuInterrupt: 1, dataStorage: 2, afuError: 3, afuDriver: 4 } as const;
 
+/** Begins an event: zeros, then the header. */
 function event(
   target: Uint8Array,
   type: number,
   bodySize: number,
   processElement: number,
 ): DataView {
-  const size = headerSize + bodySize;
+  const size = HEADER_SIZE + bodySize;
   target.fill(0, 0, size);
   const view = new DataView(target.buffer, target.byteOffset, size);
   view.setUint16(0, type, little);
@@ -22,9 +23,9 @@ function event(
   return view;
 }
 
-/** Each writer answers the event's size in bytes, header included. */
+/** As the other writers: returns the size of the event in bytes, header included. */
 export function writeAfuInterrupt(target: Uint8Array, processElement: number, irq: number): number {
-  const view = event(target, types.afuInterrupt, 8, processElement);
+  const view = event(target, TYPES.afuInterrupt, 8, processElement);
   view.setUint16(10, irq, little);
   return view.byteLength;
 }
@@ -35,14 +36,14 @@ export function writeDataStorage(
   address: bigint,
   dsisr: bigint,
 ): number {
-  const view = event(target, types.dataStorage, 32, processElement);
+  const view = event(target, TYPES.dataStorage, 32, processElement);
   view.setBigUint64(16, address, little);
   view.setBigUint64(24, dsisr, little);
   return view.byteLength;
 }
 
 export function writeAfuError(target: Uint8Array, processElement: number, error: bigint): number {
-  const view = event(target, types.afuError, 16, processElement);
+  const view = event(target, TYPES.afuError, 16, processElement);
   view.setBigUint64(16, error, little);
   return view.byteLength;
 }
@@ -52,7 +53,7 @@ export function writeAfuDriver(
   processElement: number,
   data: Uint8Array,
 ): number {
-  const view = event(target, types.afuDriver, data.length, processElement);
-  target.set(data, headerSize);
+  const view = event(target, TYPES.afuDriver, data.length, processElement);
+  target.set(data, HEADER_SIZE);
   return view.byteLength;
 }

@@ -1,11 +1,11 @@
 /**
- * What a context has to tell its reader, and in which order: the model of afu_read(),
- * afu_poll() and afu_driver_event_copy() (drivers/misc/cxl/file.c).
+ * The pending events of a context, and in which order they are read. The model of afu_read(),
+ * afu_poll() and afu_driver_event_copy() in drivers/misc/cxl/file.c.
  */
 import { errnos } from '../../shared/errno';
 import {
-  headerSize,
-  readMinimum,
+  CXL_READ_MIN_SIZE,
+  HEADER_SIZE,
   writeAfuDriver,
   writeAfuError,
   writeAfuInterrupt,
@@ -13,32 +13,32 @@ import {
 } from './event-bytes';
 
 /**
- * What an in-kernel AFU driver registers on a context (struct cxl_afu_driver_ops). Both are
- * called from within a read, under a spinlock in the kernel: neither may wait.
+ * Callbacks that an in-kernel AFU driver sets on a context (struct cxl_afu_driver_ops). The driver
+ * calls them in read(), in the kernel with a spinlock held: they must not wait.
  */
 export interface AfuDriverOps {
-  /** The next event's data, at most 4088 bytes. A null answer fails the read with EFAULT. */
+  /** The data of the next event, at most 4088 bytes. With null the read fails with EFAULT. */
   fetchEvent(): Uint8Array | null;
-  /** How the delivery of that event went: 0, -EINVAL (null or too big) or -EFAULT (copy failed). */
+  /** The result of the delivery: 0, -EINVAL (null or too large) or -EFAULT (copy failed). */
   eventDelivered(event: Uint8Array | null, result: number): void;
 }
 
 export class PendingEvents {
-  /** AFU interrupts: bit n-1 is interrupt n. Raised twice before it is read, it is delivered once. */
+  /** AFU interrupts raised and not read. One raised twice is delivered once. */
   readonly #interrupts = new Set<number>();
   #interruptPending = false;
   #interruptCount = 0;
   #fault: { address: bigint; dsisr: bigint } | undefined;
   #afuError: bigint | undefined;
-  /** What a driver that this model is not would put there: given as it is. */
+  /** Events given as bytes, for events that this driver does not have. */
   readonly #raw: Uint8Array[] = [];
   #driverEvents = 0;
   #driverOps: AfuDriverOps | undefined;
 
-  /** The interrupts the context has from now on; 0 when they are released. */
+  /** Sets how many interrupts the context has; 0 when they are released. */
   setInterruptCount(count: number): void {
     this.#interruptCount = count;
-    // The bitmap itself outlives the release, with what is pending in it.
+    // In the driver the bitmap of pending interrupts is not cleared by the release.
     if (count > 0) this.#interrupts.clear();
   }
 
@@ -51,12 +51,12 @@ export class PendingEvents {
     this.#interruptPending = true;
   }
 
-  /** A fault that has not been read is overwritten: the newest address is the one to tell. */
+  /** A data storage fault. It replaces one that has not been read. */
   addFault(address: bigint, dsisr: bigint): void {
     this.#fault = { address, dsisr };
   }
 
-  /** False when one is still unread: the new one is dropped. */
+  /** An AFU error. False: it was dropped because an earlier one has not been read. */
   addAfuError(error: bigint): boolean {
     if (this.#afuError !== undefined) return false;
     this.#afuError = error;
@@ -76,7 +76,7 @@ export class PendingEvents {
     this.#driverEvents += count;
   }
 
-  /** Cheap flags first; the driver is never called to find out. */
+  /** Whether there is an event to read. Calls no callback of the AFU driver. */
   get any(): boolean {
     return (
       this.#raw.length > 0 ||
@@ -92,9 +92,9 @@ export class PendingEvents {
   }
 
   /**
-   * Takes the next event out and copies it to `target`, of at least 4096 bytes. Its size, or
-   * 0 when nothing is pending, or -EFAULT. `copyFails` stands for a buffer that cannot be
-   * written: the event is lost then, as it is in the driver.
+   * Removes the next event and copies it to `target`, which has at least CXL_READ_MIN_SIZE bytes.
+   * Its size, 0 when there is none, or -EFAULT. With `copyFails` the buffer cannot be written:
+   * the event is lost, as in the driver.
    */
   take(target: Uint8Array, processElement: number, copyFails: boolean): number {
     const raw = this.#raw.shift();
@@ -117,8 +117,8 @@ export class PendingEvents {
   }
 
   #takeInterrupt(): number {
-    // A detach releases the interrupts and with them the bitmap's length, though not what is
-    // pending. The driver then finds no bit within it and tells the number after the last: 1.
+    // After a detach the bitmap has length 0 but interrupts may still be pending. The driver then
+    // finds no bit and reports the interrupt after the last one: 1.
     const within = [...this.#interrupts].filter((irq) => irq <= this.#interruptCount);
     const irq = within.length > 0 ? Math.min(...within) : this.#interruptCount + 1;
     this.#interrupts.delete(irq);
@@ -132,10 +132,10 @@ export class PendingEvents {
     try {
       event = ops.fetchEvent();
     } finally {
-      // Counted down whatever the driver answers.
+      // Counted even if the callback throws.
       this.#driverEvents -= 1;
     }
-    if (event === null || headerSize + event.length > readMinimum) {
+    if (event === null || HEADER_SIZE + event.length > CXL_READ_MIN_SIZE) {
       ops.eventDelivered(event, -errnos.EINVAL);
       return -errnos.EFAULT;
     }

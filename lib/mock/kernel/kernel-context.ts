@@ -1,34 +1,35 @@
 /**
- * The in-kernel interface to a context, as an AFU driver such as cxlflash uses it: create,
- * start, hand out a descriptor, deliver events of its own. The model of
- * drivers/misc/cxl/api.c; calls answer as it does, a value or a negative errno.
+ * The in-kernel API of the cxl driver: how another driver such as cxlflash creates a context,
+ * starts it, gives a program a descriptor of it and delivers events of its own to it. The model of
+ * drivers/misc/cxl/api.c. Methods return what its functions return: a value or a negative errno.
  */
 import { checkInteger } from '../../shared/checks';
 import { errnos } from '../../shared/errno';
 import { stateError, typeError } from '../../shared/errors';
-import type { Afu } from './afu';
-import type { Context } from './context';
+import type { CxlAfu } from './afu';
+import type { CxlContext } from './context';
 import type { AfuDriverOps } from './events';
-import { OpenFile } from './files';
+import { OpenFile } from './open-file';
 
-/** What START_WORK takes of an in-kernel driver. */
+/** What an in-kernel driver gives cxl_start_work(). */
 export interface KernelStartWork {
   readonly wed: bigint;
   /** Default: irqs_min of the AFU. */
   readonly interrupts?: number;
 }
 
+/** A context that an in-kernel driver made with cxl_dev_context_init(). */
 export class KernelContext {
-  /** The modelled context, for what a driver reaches into. */
-  readonly context: Context;
+  /** The context itself. */
+  readonly context: CxlContext;
   #fd: number | undefined;
 
-  private constructor(context: Context) {
+  private constructor(context: CxlContext) {
     this.context = context;
   }
 
-  /** cxl_dev_context_init: a slave context. -ENOSPC when every process element is taken. */
-  static create(afu: Afu): KernelContext | number {
+  /** cxl_dev_context_init: a slave context. -ENOSPC no process element is free, -ENODEV no mode. */
+  static create(afu: CxlAfu): KernelContext | number {
     const context = afu.open(false, true);
     return typeof context === 'number' ? context : new KernelContext(context);
   }
@@ -51,7 +52,7 @@ export class KernelContext {
     const wanted = count === 0 ? this.context.afu.interruptsMinimum : count;
     const taken = this.context.afu.adapter.takeInterrupts(wanted);
     if (taken < 0) return -errnos.ENOSPC;
-    this.context.holdInterrupts(wanted, taken);
+    this.context.assignInterrupts(wanted, taken);
     return 0;
   }
 
@@ -60,7 +61,7 @@ export class KernelContext {
     this.context.releaseInterrupts();
   }
 
-  /** cxl_start_context. 0 (also when it was started before), -EBUSY while locked for a reset, -EIO. */
+  /** cxl_start_context. 0 (also when it is started already); -EBUSY locked for a reset; -EIO. */
   start(wed: bigint): number {
     if (this.context.status === 'STARTED') return 0;
     const { adapter } = this.context.afu;
@@ -73,24 +74,24 @@ export class KernelContext {
     return 0;
   }
 
-  /** cxl_start_work: interrupts and all. 0, -EINVAL, -ENOSPC, -EBUSY or -EIO. */
+  /** cxl_start_work: takes interrupts and starts. 0, -EINVAL, -ENOSPC, -EBUSY or -EIO. */
   startWork(work: KernelStartWork): number {
     const interrupts = this.context.afu.interruptsFor(work.interrupts);
     if (interrupts < 0) return interrupts;
     const taken = this.context.afu.adapter.takeInterrupts(interrupts);
     if (taken < 0) return -errnos.ENOSPC;
-    this.context.holdInterrupts(interrupts, taken);
+    this.context.assignInterrupts(interrupts, taken);
     const started = this.start(work.wed);
     if (started < 0) this.context.releaseInterrupts();
     return started;
   }
 
-  /** cxl_stop_context: CLOSED from now on. 0, or -EBUSY when it was not started. Wakes nobody. */
+  /** cxl_stop_context: CLOSED from now on; poll() is not woken. 0, or -EBUSY: it was not started. */
   stop(): number {
     return this.context.stop();
   }
 
-  /** cxl_release_context: 0, or -EBUSY while started. Not for one whose descriptor was handed out. */
+  /** cxl_release_context, for a context without a descriptor. 0, or -EBUSY: it is started. */
   release(): number {
     if (this.context.status === 'STARTED') return -errnos.EBUSY;
     this.context.releaseInterrupts();
@@ -98,7 +99,10 @@ export class KernelContext {
     return 0;
   }
 
-  /** cxl_get_fd: a descriptor that adopt() takes. -EEXIST the second time; closing it ends the context. */
+  /**
+   * cxl_get_fd: a descriptor for adopt(). -EEXIST the second time. The close of the descriptor
+   * frees the context.
+   */
   getFd(): number {
     if (this.#fd !== undefined) return -errnos.EEXIST;
     const fd = this.context.afu.kernel.install(OpenFile.ofContext(this.context, true));
@@ -109,8 +113,8 @@ export class KernelContext {
   /**
    * cxl_set_driver_ops.
    *
-   * @throws ERR_INVALID_ARG_TYPE unless both callbacks are there: with one alone an event
-   *   could be fetched and never accounted for; ERR_INVALID_STATE before API version 2
+   * @throws ERR_INVALID_ARG_TYPE unless both callbacks are functions; ERR_INVALID_STATE with API
+   *   version 1
    */
   setDriverOps(ops: AfuDriverOps): void {
     for (const name of ['fetchEvent', 'eventDelivered'] as const) {
@@ -118,14 +122,14 @@ export class KernelContext {
         throw typeError(`ops.${name}`, 'a function', ops?.[name]);
     }
     if (this.context.afu.apiVersion < 2) {
-      throw stateError('this driver is presented with API version 1: it has no AFU-driver events');
+      throw stateError('API version 1 of the driver has no AFU-driver events');
     }
     this.context.setDriverOps(ops);
   }
 
-  /** cxl_context_events_pending: so many new events can be fetched; whoever waits is woken. */
+  /** cxl_context_events_pending: so many more events can be fetched. Wakes poll(). */
   eventsPending(count: number): void {
-    checkInteger('count', count, 0, 0xffff_ffff);
+    checkInteger('count', count, 0, 2 ** 32 - 1);
     this.context.driverEventsPending(count);
   }
 }

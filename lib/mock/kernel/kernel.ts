@@ -1,37 +1,38 @@
-/** The modelled kernel: the cards it knows, its open files, its log. */
+/** The modeled kernel as a whole: its adapters, open files and log, and the memory of the process. */
 import { OPERANDS_SIZE } from '../../binding/operands';
 import { errnos } from '../../shared/errno';
-import { MemoryPool } from '../binding/memory';
-import { type FaultOptions, Faults } from '../device/faults';
-import { Scheduler } from '../device/scheduler';
-import { Adapter, type AdapterSetup } from './adapter';
+import { Scheduler } from '../models/scheduler';
+import { type AdapterSetup, CxlAdapter } from './adapter';
 import { AddressSpace } from './address-space';
-import type { Afu } from './afu';
-import type { Context } from './context';
-import type { OpenFile } from './files';
+import type { CxlAfu } from './afu';
+import type { CxlContext } from './context';
+import { type FaultOptions, Faults } from './faults';
+import { MemoryPool } from './memory';
+import type { OpenFile } from './open-file';
 
 export interface KernelOptions {
-  /** The PowerVM guest backend of the driver rather than bare metal. */
+  /** The driver's backend for PowerVM guests rather than the one for bare metal. */
   readonly guest: boolean;
   /** Bytes: 65536 or 4096. */
   readonly pageSize: number;
-  /** How often a guest's driver looks whether its AFUs are in error, in milliseconds. */
+  /** How often a guest's driver checks whether its AFUs are in error, in milliseconds. */
   readonly errorPollInterval: number;
-  /** How long the hardware may take over an attach before START_WORK is EBUSY, in milliseconds. */
+  /** How long an attach may take before START_WORK fails with EBUSY, in milliseconds. */
   readonly attachTimeout: number;
-  /** Installs the /dev/cxl/afuX.Y links that many udev rules make. */
+  /** Whether there are links /dev/cxl/afuX.Y, which many udev rules make. */
   readonly udevLinks: boolean;
   readonly faults: FaultOptions;
 }
 
-/** What happens to contexts, for expectations. */
-export type ContextHappening = 'open' | 'attach' | 'detach' | 'close';
+/** What happens to a context. */
+export type ContextChange = 'open' | 'attach' | 'detach' | 'close';
 
-const logLimit = 1000;
-/** Descriptors start well above the process's real ones, which these are not. */
-const firstFd = 4096;
-/** What PAPR numbers process elements from, as seen on the true driver. */
-const firstGuestProcessElement = 32;
+const LOG_LIMIT = 1000;
+const THREAD_ID = 1;
+/** Modeled descriptors start above those that the process really has. */
+const FIRST_FD = 4096;
+/** The first process element of a guest, as observed on the real driver. */
+const FIRST_GUEST_PROCESS_ELEMENT = 32;
 
 export class Kernel {
   readonly options: KernelOptions;
@@ -41,17 +42,16 @@ export class Kernel {
   readonly operands = new SharedArrayBuffer(OPERANDS_SIZE);
   readonly scheduler = new Scheduler();
   readonly faults: Faults;
-  readonly adapters = new Map<number, Adapter>();
+  readonly adapters = new Map<number, CxlAdapter>();
   readonly files = new Map<number, OpenFile>();
   readonly messages: string[] = [];
-  /** Attributes that show another text, or (undefined) are not there, by their resolved path. */
-  readonly oddAttributes = new Map<string, string | undefined>();
-  /** Live mappings of problem state areas. */
+  /** By real path: the text that a sysfs attribute has instead of its own; undefined: it is absent. */
+  readonly attributeOverrides = new Map<string, string | undefined>();
+  /** How many mappings of problem state areas there are. */
   mappings = 0;
-  /** Told of each change of a context. */
-  readonly watchers = new Set<(happening: ContextHappening, context: Context) => void>();
+  /** Called at each change of a context. */
+  readonly watchers = new Set<(change: ContextChange, context: CxlContext) => void>();
   #attached = 0;
-  #threadId = 0;
 
   constructor(options: KernelOptions) {
     this.options = options;
@@ -77,39 +77,39 @@ export class Kernel {
     return this.options.errorPollInterval;
   }
 
-  /** The driver finds a card: it takes the lowest free number. */
-  probe(setup: AdapterSetup): Adapter {
+  /** The driver finds a card. The adapter gets the lowest free number. */
+  probe(setup: AdapterSetup): CxlAdapter {
     let number = 0;
     while (this.adapters.has(number)) number += 1;
-    const adapter = new Adapter(this, number, setup);
+    const adapter = new CxlAdapter(this, number, setup);
     this.adapters.set(number, adapter);
     return adapter;
   }
 
-  /** A number stays taken while a context of the old adapter is still open. */
-  releaseAdapterNumber(adapter: Adapter): void {
+  /** Called when the adapter is unbound and its last context is closed. */
+  releaseAdapterNumber(adapter: CxlAdapter): void {
     if (this.adapters.get(adapter.number) === adapter) this.adapters.delete(adapter.number);
   }
 
-  get boundAdapters(): Adapter[] {
+  get boundAdapters(): CxlAdapter[] {
     return [...this.adapters.values()].filter((adapter) => adapter.bound);
   }
 
-  afu(card: number, slice: number): Afu | undefined {
+  afu(card: number, slice: number): CxlAfu | undefined {
     const adapter = this.adapters.get(card);
     return adapter?.bound ? adapter.afus[slice] : undefined;
   }
 
-  /** The lowest free descriptor, or -EMFILE. */
+  /** Gives a file the lowest free descriptor, or -EMFILE. */
   install(file: OpenFile): number {
     if (this.faults.happens('descriptors')) return -errnos.EMFILE;
-    let fd = firstFd;
+    let fd = FIRST_FD;
     while (this.files.has(fd)) fd += 1;
     this.files.set(fd, file);
     return fd;
   }
 
-  /** close(2) on the descriptor: the file lives on while it is mapped. */
+  /** close(2). The file stays open while it is mapped. */
   closeFd(fd: number): number {
     const file = this.files.get(fd);
     if (file === undefined) return -errnos.EBADF;
@@ -118,43 +118,43 @@ export class Kernel {
     return 0;
   }
 
-  contextOpened(context: Context): void {
-    this.#tell('open', context);
+  contextOpened(context: CxlContext): void {
+    this.#notify('open', context);
   }
 
-  contextAttached(context: Context): void {
+  contextAttached(context: CxlContext): void {
     this.#attached += 1;
     if (this.#attached === 1) this.memory.pin();
-    this.#tell('attach', context);
+    this.#notify('attach', context);
   }
 
-  contextDetached(context: Context): void {
+  contextDetached(context: CxlContext): void {
     this.#attached -= 1;
     if (this.#attached === 0) this.memory.unpin();
-    this.#tell('detach', context);
+    this.#notify('detach', context);
   }
 
-  contextFreed(context: Context): void {
-    this.#tell('close', context);
+  contextFreed(context: CxlContext): void {
+    this.#notify('close', context);
   }
 
-  #tell(happening: ContextHappening, context: Context): void {
-    for (const watcher of [...this.watchers]) watcher(happening, context);
+  #notify(change: ContextChange, context: CxlContext): void {
+    for (const watcher of [...this.watchers]) watcher(change, context);
   }
 
+  /** The number that the hypervisor has for a process element. */
   guestProcessElement(index: number): number {
-    return firstGuestProcessElement + index;
+    return FIRST_GUEST_PROCESS_ELEMENT + index;
   }
 
-  /** What the AFU is told to wake the calling thread: assigned at its first use. */
+  /** The id by which an AFU wakes the calling thread: the one thread of the mock. */
   threadId(): number {
-    this.#threadId ||= 1;
-    return this.#threadId;
+    return THREAD_ID;
   }
 
-  /** What the driver would print; the newest 1000 lines. */
+  /** Adds a line to the driver's log, which keeps the newest 1000. */
   log(message: string): void {
     this.messages.push(message);
-    if (this.messages.length > logLimit) this.messages.shift();
+    if (this.messages.length > LOG_LIMIT) this.messages.shift();
   }
 }

@@ -1,12 +1,11 @@
-/** A mapping of a problem state area: where a program's loads and stores meet the accelerator. */
+/** A mapping of a problem state area: a program's loads and stores go to the AFU. */
 import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
-import type { MmioWidth } from '../device/model';
-import type { Context } from './context';
-import type { OpenFile } from './files';
-
-const allOnes = { 4: 0xffff_ffffn, 8: 0xffff_ffff_ffff_ffffn } as const;
+import type { MmioWidth } from '../models/afu-model';
+import { ALL_ONES } from './afu';
+import type { CxlContext } from './context';
+import type { OpenFile } from './open-file';
 
 function swapped(value: bigint, width: MmioWidth): bigint {
   const view = new DataView(new ArrayBuffer(8));
@@ -20,7 +19,7 @@ function swapped(value: bigint, width: MmioWidth): bigint {
 
 export class MockMapping implements ProblemStateMapping {
   readonly length: number;
-  readonly #context: Context;
+  readonly #context: CxlContext;
   readonly #file: OpenFile;
   readonly #start: number;
   readonly #endian: 'big' | 'little';
@@ -29,7 +28,7 @@ export class MockMapping implements ProblemStateMapping {
   #mapped = true;
 
   constructor(
-    context: Context,
+    context: CxlContext,
     file: OpenFile,
     start: number,
     length: number,
@@ -69,7 +68,7 @@ export class MockMapping implements ProblemStateMapping {
       const width = target.BYTES_PER_ELEMENT as MmioWidth;
       const value = this.#load(offset + index * width, width);
       if (value === undefined) return index;
-      // A typed array wraps what does not fit its sign.
+      // Signed arrays convert the value on assignment.
       target[index] =
         types.isBigUint64Array(target) || types.isBigInt64Array(target) ? value : Number(value);
     }
@@ -96,7 +95,7 @@ export class MockMapping implements ProblemStateMapping {
     const place = this.#touch();
     if (place === undefined) return undefined;
     if (place !== 'device') return this.#pageLoad(place, offset, width);
-    if (this.#deadLink()) return allOnes[width];
+    if (this.#linkInError()) return ALL_ONES[width];
     const value = this.#context.afu.mmioRead(this.#context, this.#start + offset, width);
     this.#run();
     return this.#swap ? swapped(value, width) : value;
@@ -109,7 +108,7 @@ export class MockMapping implements ProblemStateMapping {
       this.#pageStore(place, offset, width, value);
       return true;
     }
-    if (this.#deadLink()) return true;
+    if (this.#linkInError()) return true;
     const wire = this.#swap ? swapped(value, width) : value;
     this.#context.afu.mmioWrite(this.#context, this.#start + offset, width, wire);
     this.#run();
@@ -129,8 +128,8 @@ export class MockMapping implements ProblemStateMapping {
     return place === 'sigbus' ? undefined : place;
   }
 
-  /** In error (EEH) a load is all ones and a store is lost; neither is a fault. */
-  #deadLink(): boolean {
+  /** While the link is in error (EEH), loads read as all ones and stores are lost, without a fault. */
+  #linkInError(): boolean {
     return !this.#context.afu.adapter.linkOk || this.#context.afu.kernel.faults.happens('all-ones');
   }
 
@@ -139,7 +138,7 @@ export class MockMapping implements ProblemStateMapping {
     if (process !== undefined) this.#context.afu.kernel.scheduler.run(process);
   }
 
-  // After a detach with ERR_FF: one ordinary page, the same behind every page of the mapping.
+  // After a detach with ERR_FF every page of the mapping is this ordinary page of memory.
   #pageLoad(page: Uint8Array, offset: number, width: MmioWidth): bigint {
     const view = new DataView(page.buffer);
     const at = offset % page.length;

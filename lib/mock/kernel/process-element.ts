@@ -1,23 +1,25 @@
-/** A process element: what the accelerator knows of an attached context. */
-import type { AfuProcess, ContextRole, ProcessLogic } from '../device/model';
-import type { Runner } from '../device/scheduler';
-import type { Context } from './context';
+/** A process element: an attached context as the accelerator has it. */
+import type { AfuProcess, ContextRole, ProcessLogic } from '../models/afu-model';
+import type { Runner } from '../models/scheduler';
+import type { CxlContext } from './context';
 
-/** Bits of the data storage interrupt status register, as a reader of the fault finds them. */
-const dsisr = {
-  1: { missing: 0x4000_0000_4000_0000n, store: 0x0000_0000_0200_0000n },
-  2: { missing: 0x1000_0000_0000_0000n, store: 0x0000_0000_0200_0000n },
+/** Bits of the data storage interrupt status register, by major version of CAIA. */
+export const DSISR = {
+  /** CXL_PSL_DSISR_An_DM and CXL_PSL_DSISR_An_M; CXL_PSL_DSISR_An_S. */
+  1: { notFound: 0x4000_0000_4000_0000n, store: 0x0000_0000_0200_0000n },
+  /** CXL_PSL9_DSISR_An_TF; CXL_PSL_DSISR_An_S. */
+  2: { notFound: 0x1000_0000_0000_0000n, store: 0x0000_0000_0200_0000n },
 } as const;
 
 export class ProcessElement implements AfuProcess, Runner {
   readonly role: ContextRole;
   readonly wed: bigint;
   readonly amr: bigint;
-  readonly #context: Context;
+  readonly #context: CxlContext;
   #logic: ProcessLogic | undefined;
   #attached = true;
 
-  constructor(context: Context, wed: bigint, amr: bigint) {
+  constructor(context: CxlContext, wed: bigint, amr: bigint) {
     this.#context = context;
     this.role = context.role;
     this.wed = wed;
@@ -48,7 +50,7 @@ export class ProcessElement implements AfuProcess, Runner {
     return this.#logic!;
   }
 
-  /** The accelerator learns of the process, and runs from now on. */
+  /** Attaches the process to the AFU, which runs from now on. */
   start(): void {
     this.#logic = this.#context.afu.logic.attach(this);
     this.#context.afu.kernel.scheduler.add(this);
@@ -81,10 +83,10 @@ export class ProcessElement implements AfuProcess, Runner {
       ? undefined
       : kernel.addressSpace.translate(address, length);
     if (at !== undefined) return new Uint8Array(at.buffer, at.offset, length);
-    const bits = dsisr[adapter.caiaMajor === 2 ? 2 : 1];
+    const bits = DSISR[adapter.caiaMajor === 2 ? 2 : 1];
     this.#context.dataStorageFault(
       BigInt(address),
-      direction === 'write' ? bits.missing | bits.store : bits.missing,
+      direction === 'write' ? bits.notFound | bits.store : bits.notFound,
     );
     return undefined;
   }

@@ -1,4 +1,4 @@
-/** A tree of directories, links and attributes, made anew from the kernel's state at each look. */
+/** A tree of directories, symbolic links and files. It is made anew for each access. */
 import path from 'node:path';
 import { errnos } from '../../shared/errno';
 
@@ -7,7 +7,7 @@ export interface Directory {
   readonly entries: ReadonlyMap<string, Entry>;
 }
 
-export interface Link {
+export interface SymbolicLink {
   readonly kind: 'link';
   /** Relative to the directory it is in, or absolute. */
   readonly target: string;
@@ -15,15 +15,15 @@ export interface Link {
 
 export interface File {
   readonly kind: 'file';
-  /** Absent: not readable (EACCES, as sysfs opens go by the mode even for root). */
+  /** Absent: not readable (EACCES, for root too, as in sysfs). */
   readonly read?: () => Uint8Array;
-  /** Absent: not writable (EACCES). 0 or -errno. */
+  /** Returns 0 or -errno. Absent: not writable (EACCES). */
   readonly write?: (text: string) => number;
 }
 
-export type Entry = Directory | Link | File;
+export type Entry = Directory | SymbolicLink | File;
 
-/** A directory from an object; undefined entries are left out. */
+/** A directory of these entries; those that are undefined are left out. */
 export function directory(entries: Record<string, Entry | undefined>): Directory {
   const present = Object.entries(entries).filter(
     (entry): entry is [string, Entry] => entry[1] !== undefined,
@@ -31,11 +31,11 @@ export function directory(entries: Record<string, Entry | undefined>): Directory
   return { kind: 'directory', entries: new Map(present) };
 }
 
-export function link(target: string): Link {
+export function link(target: string): SymbolicLink {
   return { kind: 'link', target };
 }
 
-/** A text attribute: a line, or lines. */
+/** A text file: what `show` returns, and a newline. */
 export function attribute(show: () => string | number, write?: (text: string) => number): File {
   const read = () => Buffer.from(`${show()}\n`, 'latin1');
   return write === undefined ? { kind: 'file', read } : { kind: 'file', read, write };
@@ -49,10 +49,10 @@ export function binary(read: () => Uint8Array): File {
   return { kind: 'file', read };
 }
 
-/** More links than any of ours has, before a loop is given up on. */
-const linkLimit = 40;
+/** Symbolic links that a path may go through. */
+const MAX_LINKS = 40;
 
-/** What is at a path, every link followed, and where that really is; or -errno. */
+/** Follows a path through all symbolic links: what is there and its real path, or -errno. */
 export function resolve(root: Directory, wanted: string): { entry: Entry; real: string } | number {
   let pending = parts(wanted);
   let real: string[] = [];
@@ -75,7 +75,7 @@ export function resolve(root: Directory, wanted: string): { entry: Entry; real: 
     if (next === undefined) return -errnos.ENOENT;
     if (next.kind === 'link') {
       links += 1;
-      if (links > linkLimit) return -errnos.ENOENT;
+      if (links > MAX_LINKS) return -errnos.ENOENT;
       const from = `/${real.join('/')}`;
       pending = [...parts(path.posix.resolve(from, next.target)), ...pending];
       real = [];

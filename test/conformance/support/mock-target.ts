@@ -15,7 +15,10 @@ export async function mockTarget({
   const caiaVersion = caia2 ? '2.0' : '1.0';
   const directed = { caiaVersion, afus: [{ model: injectionAfu() }] };
   const dedicated = { caiaVersion, afus: [{ model: injectionAfu({ modes: ['dedicated'] }) }] };
-  const mock = createMockCxl({ flavour, cards: guest ? [directed] : [directed, dedicated] });
+  const mock = createMockCxl({
+    flavor: flavour,
+    cards: guest ? [directed] : [directed, dedicated],
+  });
   return {
     name: 'mock',
     system: mock,

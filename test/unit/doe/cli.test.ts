@@ -118,7 +118,7 @@ describe('node-cxl doe', { timeout: 30_000 }, () => {
     const config = path.join(folder, 'slow.json');
     const payload = path.join(folder, 'payload');
     writeFileSync(payload, Buffer.alloc(4));
-    const mailboxes = [{ protocols: ['spdm'], faults: { delayMs: 600_000 } }];
+    const mailboxes = [{ protocols: ['spdm'], faults: { delay: 600_000 } }];
     writeFileSync(config, JSON.stringify({ doe: [{ mailboxes }] }));
     const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}`, NODE_DEBUG: 'cxl' };
     const words = ['doe', 'raw', DEVICE, '1', '1', payload, '--timeout', '600000'];

@@ -86,7 +86,7 @@ describe('an exchange', () => {
   });
 
   it('waits for a slow answer', async () => {
-    const { device, exchange, payload, aborts } = await setUp({ delayMs: 40 });
+    const { device, exchange, payload, aborts } = await setUp({ delay: 40 });
     expect(await exchange()).toEqual(payload);
     expect(aborts()).toBe(0);
     const polls = device.log.filter((a) => a.kind === 'read' && a.register === 0x0c).length;
@@ -190,7 +190,7 @@ describe('a failed exchange is aborted and leaves the mailbox idle', () => {
     },
     {
       name: 'an answer that is late',
-      faults: { delayMs: 60_000 },
+      faults: { delay: 60_000 },
       failure: { code: 'ETIMEDOUT' },
       options: { timeout: 30 },
     },

@@ -104,7 +104,7 @@ describe('two processes at one mailbox', () => {
   it('each get their own answers', async () => {
     const doe = twoMailboxes();
     const other = doe.anotherProcess();
-    doe.function(ADDRESS).mailboxes[0]!.faults = { delayMs: 3 };
+    doe.function(ADDRESS).mailboxes[0]!.faults = { delay: 3 };
     const [mine] = await doe.mailboxes(ADDRESS);
     const [theirs] = await other.mailboxes(ADDRESS);
     const run = async (mailbox: NonNullable<typeof mine>, base: number) => {

@@ -1,25 +1,25 @@
-/** allocate(): memory that lives in the mock's effective-address space. */
+/** Memory that a program allocates, at addresses of the modeled address space. */
 import { endianness } from 'node:os';
 import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
 import { errnos } from '../../shared/errno';
-import type { AddressSpace } from '../kernel/address-space';
+import type { AddressSpace } from './address-space';
 
-/** What the memory of a process shares. */
+/** What all memory of a process needs of the modeled kernel. */
 export interface MemoryHost {
   readonly addressSpace: AddressSpace;
   /** Binding.operands. */
   readonly operands: SharedArrayBuffer;
-  /** Lets the AFUs run: they see each store as hardware would. */
+  /** Gives the AFU models a step, at every access. */
   poke(): void;
   /** Whether a context of this process is attached. */
   attached(): boolean;
 }
 
 /**
- * Counts what is allocated, and keeps it alive while a context is attached: an AFU may write
- * through an address that no JavaScript object refers to any more.
+ * Counts what is allocated, and keeps it alive while a context is attached, because an AFU may
+ * access memory that JavaScript has no reference to.
  */
 export class MemoryPool {
   bytes = 0;
@@ -47,7 +47,7 @@ export class MemoryPool {
     return new MockMemory(this.#host, this, buffer, BigInt(address), size);
   }
 
-  /** The first context of the process was attached. */
+  /** Keeps all memory alive: the first context of the process was attached. */
   pin(): void {
     for (const ref of this.#live) {
       const buffer = ref.deref();
@@ -55,7 +55,7 @@ export class MemoryPool {
     }
   }
 
-  /** The last context was detached. */
+  /** Undoes pin(): the last context was detached. */
   unpin(): void {
     this.#pinned.clear();
   }
@@ -66,8 +66,8 @@ export class MemoryPool {
     this.#collected.unregister(buffer);
     const ref = this.#records.get(buffer);
     if (ref !== undefined) this.#drop(ref, size);
-    // Detached, as the addon's is, where a buffer marked untransferable can be (Node 22);
-    // elsewhere the bytes stay with whoever still has the buffer.
+    // The buffer is detached, as that of the addon is, if this version of Node can detach a buffer
+    // that is marked as untransferable (22 can).
     try {
       (ArrayBuffer.prototype as { transfer?: () => ArrayBuffer }).transfer?.call(buffer);
     } catch (error) {
@@ -113,9 +113,8 @@ class MockMemory implements MemoryRegion {
     this.size = size;
     this.#operands = operandsOf(host.operands);
     this.#view = new DataView(buffer);
-    // Transferred, it would leave this memory without its bytes while an AFU reaches them.
-    // (The addon's buffer is external: Node refuses to transfer those by itself, and marked
-    // so, it could not detach them at its end on Node 24.)
+    // A transfer would take the bytes away while an AFU accesses them. The buffers of the addon
+    // need no mark, since Node never transfers external buffers.
     markAsUntransferable(buffer);
   }
 

@@ -1,5 +1,5 @@
-/** A block of 64-bit registers, for AFU models: reads and writes of 32 or 64 bits land where they should. */
-import type { MmioWidth } from './model';
+/** A block of 64-bit registers for AFU models, with accesses of 32 or 64 bits. */
+import type { MmioWidth } from './afu-model';
 
 /** One 64-bit register. Without `read` it reads as zero; without `write` stores are ignored. */
 export interface Register {
@@ -7,13 +7,13 @@ export interface Register {
   write?(value: bigint): void;
 }
 
-const low32 = 0xffff_ffffn;
+const LOW_32_BITS = (1n << 32n) - 1n;
 
 export class Registers {
   readonly #registers = new Map<number, Register>();
   readonly #bigEndian: boolean;
 
-  /** `registers` by byte offset, each a multiple of 8. */
+  /** `registers` are by byte offset, a multiple of 8. */
   constructor(registers: Record<number, Register>, endian: 'big' | 'little' = 'big') {
     this.#bigEndian = endian === 'big';
     for (const [offset, register] of Object.entries(registers)) {
@@ -28,10 +28,10 @@ export class Registers {
   read(offset: number, width: MmioWidth): bigint {
     const value = this.#registers.get(offset - (offset % 8))?.read?.() ?? 0n;
     if (width === 8) return value;
-    return this.#upperHalf(offset) ? value >> 32n : value & low32;
+    return this.#upperHalf(offset) ? value >> 32n : value & LOW_32_BITS;
   }
 
-  /** A 32-bit store keeps the other half as it reads. */
+  /** A 32-bit store writes the other half with what it reads as. */
   write(offset: number, width: MmioWidth, value: bigint): void {
     const register = this.#registers.get(offset - (offset % 8));
     if (width === 8) {
@@ -40,8 +40,8 @@ export class Registers {
     }
     const old = register?.read?.() ?? 0n;
     const merged = this.#upperHalf(offset)
-      ? (value << 32n) | (old & low32)
-      : (old & (low32 << 32n)) | value;
+      ? (value << 32n) | (old & LOW_32_BITS)
+      : (old & (LOW_32_BITS << 32n)) | value;
     register?.write?.(merged);
   }
 

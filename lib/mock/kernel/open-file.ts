@@ -1,20 +1,21 @@
 /**
- * Open files. A file is released (its context detached and freed) when its last reference
- * goes: the descriptor's, or that of a mapping, which keeps the context attached after close().
+ * An open file (struct file). The descriptor and every mapping have a reference to it. When the
+ * last reference is put, the context is detached and freed; so a mapping keeps a context attached
+ * after close().
  */
 import type { CardImage } from './card-image';
-import type { Context } from './context';
+import type { CxlContext } from './context';
 
 export class OpenFile {
-  readonly context: Context | undefined;
+  readonly context: CxlContext | undefined;
   readonly card: CardImage | undefined;
-  /** On the driver's own file system, as what another driver hands out, and not a node's. */
+  /** Made by cxl_get_fd() on the driver's anonymous file system, not by open() of a node. */
   readonly anonymous: boolean;
   readonly #release: () => void;
   #references = 1;
 
   private constructor(
-    context: Context | undefined,
+    context: CxlContext | undefined,
     card: CardImage | undefined,
     anonymous: boolean,
     release: () => void,
@@ -25,7 +26,7 @@ export class OpenFile {
     this.#release = release;
   }
 
-  static ofContext(context: Context, anonymous: boolean): OpenFile {
+  static ofContext(context: CxlContext, anonymous: boolean): OpenFile {
     return new OpenFile(context, undefined, anonymous, () => {
       context.detach();
       context.afu.free(context);

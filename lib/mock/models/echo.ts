@@ -1,15 +1,16 @@
 /**
- * The echo AFU: a whole accelerator in a few lines, to start one's own from.
+ * The echo AFU: a whole accelerator in a few lines, as an example of an AFU model.
  *
  * | register | meaning |
  * | --- | --- |
- * | 0x00 ECHO | reads as what was written last; the work element descriptor to begin with |
+ * | 0x00 ECHO | reads as what was written last; at first the work element descriptor |
  * | 0x08 COUNT | how often ECHO was written |
- * | 0x10 ADDRESS | a store makes the AFU write ECHO, big-endian, to that effective address, then raise interrupt 1 |
+ * | 0x10 ADDRESS | at a store the AFU writes ECHO, big-endian, to that effective address and raises interrupt 1 |
  */
-import type { AfuModel, AfuProcess, MmioWidth, ProcessLogic } from '../model';
-import { Registers } from '../registers';
+import type { AfuModel, AfuProcess, MmioWidth, ProcessLogic } from './afu-model';
+import { Registers } from './registers';
 
+/** A model of the echo AFU: 16 processes, one interrupt. */
 export function echoAfu(): AfuModel {
   return {
     name: 'echo',
@@ -57,7 +58,7 @@ class EchoProcess implements ProcessLogic {
 
   #writeBack(address: bigint): void {
     const target = this.#process.access(address, 8, 'write');
-    // Nothing there: the program has been sent a data storage fault.
+    // Nothing is mapped there; access() has raised a data storage fault.
     if (target === undefined) return;
     new DataView(target.buffer, target.byteOffset, 8).setBigUint64(0, this.#echo);
     this.#process.raiseInterrupt(1);

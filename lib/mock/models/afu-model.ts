@@ -1,10 +1,10 @@
 /**
- * What an AFU model is: the accelerator's side of the mock. The driver's side (contexts,
- * events, sysfs) is lib/mock/kernel; a model only says what the logic on the card does.
+ * The interface of an AFU model: what the logic of an accelerator does. What the driver does
+ * (contexts, events, sysfs) is in lib/mock/kernel.
  *
- * A model is asked for a fresh accelerator at power-on and at every AFU reset. For each
- * context that is attached, the accelerator answers with its logic for that process: what its
- * registers do, and one bounded step of its work.
+ * powerOn() makes the logic of an AFU, at power-on and at every AFU reset. attach() of that logic
+ * makes the logic for one process, for each context that is attached: what its registers do, and
+ * what it does in a step.
  */
 
 /** Bytes of one MMIO access. */
@@ -18,7 +18,7 @@ export interface ConfigRecord {
   readonly device: number;
   /** 24 bits: base class, subclass, interface. */
   readonly class: number;
-  /** The whole record, little-endian; made from the fields above when absent. */
+  /** The whole record, little-endian. Default: 256 bytes with the fields above. */
   readonly config?: Uint8Array;
 }
 
@@ -26,106 +26,109 @@ export interface ConfigRecord {
 export interface AfuDescriptor {
   /** Process elements in AFU-directed mode, 1 to 65535. */
   readonly processes: number;
-  /** AFU interrupts a process must at least be given (irqs_min), 0 to 2037. */
+  /** The least number of AFU interrupts that a process needs (irqs_min), 0 to 2037. */
   readonly interruptsMinimum: number;
   /** Programming models the logic supports. */
   readonly modes: readonly ('dedicated' | 'directed')[];
-  /** Bytes of the whole problem state area, a multiple of the page size; 0 for none. */
+  /** Bytes of the whole problem state area, a multiple of the page size; 0: there is none. */
   readonly problemStateSize: number;
-  /** Where each process's own area lies in it: `offset + processElement * size`; absent: nowhere. */
+  /** The area of each process is at `offset + processElement * size`. Absent: there are none. */
   readonly perProcess?: { readonly offset: number; readonly size: number };
   /** Byte order of the registers. Default 'big'. */
   readonly endian?: 'big' | 'little';
   readonly configRecords?: readonly ConfigRecord[];
-  /** Contents of afu_err_buff; absent: the AFU has none. */
+  /** Contents of afu_err_buff. Absent: the AFU has no error buffer. */
   readonly errorBuffer?: Uint8Array;
 }
 
-/** How a context sees the AFU. */
+/** Which area of the AFU a context maps: a slave its own, a master and a dedicated one all of it. */
 export type ContextRole = 'slave' | 'master' | 'dedicated';
 
-/** What the accelerator can do to the process element it serves. */
+/** What the logic for a process can do to that process. */
 export interface AfuProcess {
   readonly afu: AfuPort;
-  /** The driver's index, from 0: which per-process area is this one's. */
+  /** The driver's index, from 0, by which the process has its area. */
   readonly index: number;
-  /** The number the hardware knows the process element by (a guest's differs from `index`). */
+  /** The number of the process element in hardware. In a guest it differs from `index`. */
   readonly processElement: number;
   readonly role: ContextRole;
   /** Work element descriptor given at attach. */
   readonly wed: bigint;
   /** Authority mask register given at attach, 0 when none was. */
   readonly amr: bigint;
-  /** AFU interrupts the process has: 1 to this number can be raised. */
+  /** How many AFU interrupts the process has; they are numbered from 1. */
   readonly interrupts: number;
-  /** False once the process element is detached: all else here is inert then. */
+  /** False once the process element is detached. Then the methods have no effect. */
   readonly attached: boolean;
   /**
-   * The bytes at an effective address of the process, shared with it. Undefined when they
-   * cannot be translated: the process has been told by a data storage fault.
+   * The bytes at an effective address of the process: the process's memory itself, not a copy.
+   * Undefined when the address cannot be translated; the process gets a data storage fault then.
    */
   access(
     address: bigint | number,
     length: number,
     direction: 'read' | 'write',
   ): Uint8Array | undefined;
-  /** Whether access() would succeed; raises nothing. */
+  /** Whether access() would succeed. Raises no fault. */
   isMapped(address: bigint | number, length: number): boolean;
   /** Raises an AFU interrupt, from 1. False when the process has no such interrupt. */
   raiseInterrupt(irq: number): boolean;
-  /** Reports a 64-bit AFU error. One still unread makes the driver drop (and log) this one. */
+  /** Reports a 64-bit AFU error. While an earlier one is unread, the driver logs and drops it. */
   afuError(error: bigint): void;
-  /** Asks for step() soon, when work arrived by another way than the registers or memory. */
+  /** Makes step() run soon. Needed when work came other than by registers or memory. */
   wake(): void;
 }
 
-/** What the accelerator can do as a whole. */
+/** What the logic of an AFU can do as a whole. */
 export interface AfuPort {
-  /** As sysfs has it: 'afu0.0'. */
+  /** As in sysfs: 'afu0.0'. */
   readonly name: string;
   /** 1 on POWER8 (PSL8), 2 on POWER9 (PSL9). */
   readonly caiaMajor: number;
   /** Reports a slice error: the driver logs it; no process gets an event. */
   sliceError(error: bigint): void;
-  /** The next START_WORK of this AFU takes so many milliseconds. */
+  /** Makes the next START_WORK of this AFU take so many milliseconds. */
   delayNextAttach(milliseconds: number): void;
-  /** Detaches every context of the AFU, as in recovery, the link staying up. */
+  /** Detaches every context of the AFU, as recovery does, while the link stays up. */
   detachAll(): void;
-  /** The adapter goes into error state, and recovers after so many milliseconds. */
+  /** The adapter goes into error, and recovers after so many milliseconds. */
   enterErrorState(milliseconds: number): void;
 }
 
-/** The accelerator's state for one process. Offsets are in bytes from the process's own area. */
+/**
+ * The logic for one process. Offsets are in bytes from the start of the area that its context
+ * maps.
+ */
 export interface ProcessLogic {
-  /** A load from the problem state area. 0 to 2^(8*width)-1. */
+  /** A load from the problem state area. Returns 0 to 2^(8*width)-1. */
   mmioRead(offset: number, width: MmioWidth): bigint;
-  /** A store to it. */
+  /** A store to the problem state area. */
   mmioWrite(offset: number, width: MmioWidth, value: bigint): void;
   /**
-   * A bounded piece of work (about a millisecond at most). True when there is more to do at
-   * once; false when the logic waits for the program.
+   * Does some of the pending work, for about a millisecond at most. True when there is more to
+   * do at once; false when the logic waits for the program.
    */
   step?(): boolean;
   /** The process element is being removed. */
   detach?(): void;
 }
 
-/** The accelerator, since power-on or the last AFU reset. */
+/** The logic of an AFU, from power-on or an AFU reset on. */
 export interface AfuLogic {
   /** A process element was added. Called within START_WORK, before it returns. */
   attach(process: AfuProcess): ProcessLogic;
   /**
-   * AFU-wide registers: what a master sees below the per-process areas. `process` is the
-   * master's own. Without these they read as zero.
+   * Registers of the AFU as a whole, which a master can access: they are below the per-process
+   * areas. `process` is the logic of the master. Default: they read as zero.
    */
   mmioRead?(offset: number, width: MmioWidth, process: ProcessLogic): bigint;
   mmioWrite?(offset: number, width: MmioWidth, value: bigint, process: ProcessLogic): void;
 }
 
-/** An AFU image. One model may serve several slices: its state lives in what powerOn() returns. */
+/** A model of an AFU. It has no state of its own, so several slices can have the same one. */
 export interface AfuModel {
   readonly name: string;
   readonly descriptor: AfuDescriptor;
-  /** Power-on or AFU reset: a fresh accelerator with no process attached. */
+  /** Power-on or AFU reset: new logic without any process. */
   powerOn(afu: AfuPort): AfuLogic;
 }

@@ -1,12 +1,12 @@
 /**
- * Fault and latency injection: what goes wrong, when, and how slowly, decided by a seeded
- * generator so that a run can be repeated from its seed.
+ * Fault and latency injection: which operations fail, and how long calls take. Random choices
+ * come from a seeded generator, so that a run can be repeated from its seed.
  */
 import { type ErrnoName, errnos } from '../../shared/errno';
 import { rangeError, valueError } from '../../shared/errors';
 
 /** Calls that can be made to fail with an errno. */
-export const refusableCalls = [
+export const REFUSABLE_CALLS = [
   'open',
   'open-card',
   'adopt',
@@ -22,11 +22,11 @@ export const refusableCalls = [
   'image-transfer',
 ] as const;
 
-/** Things that can go wrong without a call failing of itself. */
-export const mishaps = [
+/** Conditions that can be injected. Each has an effect of its own rather than an errno. */
+export const FAULT_CONDITIONS = [
   /** An MMIO access faults (SIGBUS). Counted per access. */
   'mmio',
-  /** An MMIO load gives all ones, a store is lost. Counted per access. */
+  /** An MMIO load reads as all ones; a store is lost. Counted per access. */
   'all-ones',
   /** At an MMIO access, the link goes down. */
   'link-down',
@@ -36,16 +36,16 @@ export const mishaps = [
   'unplug',
   /** An AFU's access to memory cannot be translated. Counted per access. */
   'translation',
-  /** An AFU interrupt is lost on its way. Counted per interrupt. */
+  /** An AFU interrupt is lost. Counted per interrupt. */
   'lost-interrupt',
-  /** An event cannot be copied to the reader: it is lost, and read fails with EFAULT. */
+  /** An event cannot be copied to the reader: it is lost, and the read fails with EFAULT. */
   'copy',
   /** No descriptor is free: open fails with EMFILE. */
   'descriptors',
 ] as const;
 
-/** Calls that can be made slow. The rest are answered by the kernel at once. */
-export const slowCalls = [
+/** Calls that can be made slow. Others never block in the kernel. */
+export const SLOW_CALLS = [
   'open',
   'open-card',
   'start-work',
@@ -53,35 +53,38 @@ export const slowCalls = [
   'sysfs-read',
   'sysfs-write',
   'image-transfer',
-  /** Each MMIO access, which blocks the thread, as a slow card does. */
+  /** Each MMIO access. It blocks the thread, as an access to a slow card does. */
   'mmio',
 ] as const;
 
-export type RefusableCall = (typeof refusableCalls)[number];
-export type Mishap = (typeof mishaps)[number];
-export type SlowCall = (typeof slowCalls)[number];
-export type FaultName = RefusableCall | Mishap;
+export type RefusableCall = (typeof REFUSABLE_CALLS)[number];
+export type FaultCondition = (typeof FAULT_CONDITIONS)[number];
+export type SlowCall = (typeof SLOW_CALLS)[number];
+export type FaultName = RefusableCall | FaultCondition;
 
 export interface FaultSpec {
   readonly name: FaultName;
-  /** What a refused call answers. Default 'EIO'. Not for mishaps. */
+  /** The errno a call fails with. Default 'EIO'. Not for conditions such as 'link-down'. */
   readonly errno?: ErrnoName;
-  /** Operations of that kind to let through first. Default 0: at once. */
+  /** How many operations of that kind succeed first. Default 0. */
   readonly after?: number;
-  /** How often it happens at most. Default 1, or without limit where a probability is given. */
+  /** How often it happens at most. Default 1; without limit if a probability is given. */
   readonly times?: number;
-  /** Chance of each operation, 0 to 1. Default 1. */
+  /** Probability for each operation, 0 to 1. Default 1. */
   readonly probability?: number;
 }
 
-/** Milliseconds, or a range to draw from. */
+/** Milliseconds, or a range of which each call takes a random value. */
 export type Latency = number | readonly [minimum: number, maximum: number];
 
 export interface FaultOptions {
-  /** Seed of every chance taken, 0 to 2^32-1. Without one it is random, and printed where it matters. */
+  /**
+   * Seed of the random generator, 0 to 2^32 - 1. Default: a random one, which is printed to
+   * standard error if a fault or a latency is random.
+   */
   readonly seed?: number | undefined;
   readonly faults?: readonly FaultSpec[] | undefined;
-  /** How long calls take. */
+  /** How long calls take, in milliseconds. Default: no time. */
   readonly latency?: Partial<Record<SlowCall, Latency>> | undefined;
 }
 
@@ -91,13 +94,14 @@ interface Armed {
   toSkip: number;
 }
 
-const sleepCell = new Int32Array(new SharedArrayBuffer(4));
+const neverNotified = new Int32Array(new SharedArrayBuffer(4));
 
-/** Blocks the thread, as a call that takes so long would. */
+/** Blocks the thread, as a system call that takes so long does. */
 export function block(milliseconds: number): void {
-  if (milliseconds > 0) Atomics.wait(sleepCell, 0, 0, milliseconds);
+  if (milliseconds > 0) Atomics.wait(neverNotified, 0, 0, milliseconds);
 }
 
+/** The faults and latencies in effect. */
 export class Faults {
   readonly seed: number;
   readonly #armed: Armed[] = [];
@@ -113,12 +117,12 @@ export class Faults {
     this.#latency = options.latency ?? {};
     for (const [call, value] of Object.entries(this.#latency)) checkLatency(call, value);
     for (const spec of options.faults ?? []) this.inject(spec);
-    if (options.seed === undefined && this.#takesChances) {
+    if (options.seed === undefined && this.#isRandom) {
       process.stderr.write(`node-cxl mock: seed ${this.seed} repeats this run's faults\n`);
     }
   }
 
-  get #takesChances(): boolean {
+  get #isRandom(): boolean {
     const ranges = Object.values(this.#latency).some((latency) => typeof latency !== 'number');
     return ranges || this.#armed.some(({ spec }) => spec.probability !== undefined);
   }
@@ -136,15 +140,15 @@ export class Faults {
     this.#armed.splice(0, this.#armed.length, ...kept);
   }
 
-  /** Whether the mishap happens at this operation. */
-  happens(name: Mishap): boolean {
-    return this.#armed.length > 0 && this.#strike(name) !== undefined;
+  /** Whether the condition occurs at this operation. */
+  happens(name: FaultCondition): boolean {
+    return this.#armed.length > 0 && this.#next(name) !== undefined;
   }
 
-  /** 0, or the negative errno this call is to answer. */
+  /** 0, or the negative errno that this call fails with. */
   refusal(name: RefusableCall): number {
     if (this.#armed.length === 0) return 0;
-    const spec = this.#strike(name);
+    const spec = this.#next(name);
     return spec === undefined ? 0 : -errnos[spec.errno ?? 'EIO'];
   }
 
@@ -162,7 +166,8 @@ export class Faults {
     block(this.delay(name));
   }
 
-  #strike(name: FaultName): FaultSpec | undefined {
+  /** Counts an operation. The fault that happens at it, if one does. */
+  #next(name: FaultName): FaultSpec | undefined {
     for (const fault of this.#armed) {
       if (fault.spec.name !== name || fault.left === 0) continue;
       if (fault.toSkip > 0) {
@@ -178,7 +183,7 @@ export class Faults {
     return undefined;
   }
 
-  /** Uniform in [0, 1): the mulberry32 generator, enough for choosing and repeatable anywhere. */
+  /** Uniform in [0, 1), by the mulberry32 generator: the same sequence on every platform. */
   #random(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = this.#state;
@@ -189,12 +194,12 @@ export class Faults {
 }
 
 function checkFault(spec: FaultSpec): void {
-  const names: readonly string[] = [...refusableCalls, ...mishaps];
+  const names: readonly string[] = [...REFUSABLE_CALLS, ...FAULT_CONDITIONS];
   if (!names.includes(spec?.name)) throw valueError('fault.name', names.join(', '), spec?.name);
   if (spec.errno !== undefined) {
     if (!(spec.errno in errnos))
       throw valueError('fault.errno', "a name such as 'EIO'", spec.errno);
-    if ((mishaps as readonly string[]).includes(spec.name)) {
+    if ((FAULT_CONDITIONS as readonly string[]).includes(spec.name)) {
       throw valueError('fault.errno', `absent: '${spec.name}' has its own effect`, spec.errno);
     }
   }
@@ -204,8 +209,8 @@ function checkFault(spec: FaultSpec): void {
 }
 
 function checkLatency(call: string, latency: Latency): void {
-  if (!(slowCalls as readonly string[]).includes(call)) {
-    throw valueError('latency', `an object of ${slowCalls.join(', ')}`, call);
+  if (!(SLOW_CALLS as readonly string[]).includes(call)) {
+    throw valueError('latency', `an object of ${SLOW_CALLS.join(', ')}`, call);
   }
   const range = typeof latency === 'number' ? [latency] : latency;
   for (const value of range) checkNumber(`latency of '${call}'`, value, 2 ** 31 - 1);

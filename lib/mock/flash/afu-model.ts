@@ -1,24 +1,22 @@
 /**
- * The AFU image of a flash adapter as the mock's kernel loads it. Contexts get their logic
- * from the flash driver, which announces each before it starts it.
+ * The AFU of a flash adapter as an AFU model. What a context's registers do depends on the
+ * driver: it says so in `next` before it starts the context.
  */
-import type { AfuModel, AfuProcess, ProcessLogic } from '../device/model';
-import type { ContextDevice } from './platform';
-import type { ContextPort } from './sislite-afu';
+import type { AfuModel, AfuProcess, ProcessLogic } from '../models/afu-model';
+import type { DeviceMaker } from './platform';
 
-const mostContexts = 512;
-const hostPageBytes = 65536;
-const controlBytes = 128;
-const globalBytes = 65536;
-
-export type DeviceMaker = (port: ContextPort) => ContextDevice;
+/** The problem state area: a host-transport page and control registers per context, then global ones. */
+const MAX_CONTEXTS = 512;
+const HOST_PAGE_SIZE = 65536;
+const CONTROL_SIZE = 128;
+const GLOBAL_SIZE = 65536;
 
 export class FlashAfuModel implements AfuModel {
   readonly name = 'cxlflash';
   readonly descriptor: AfuModel['descriptor'];
-  /** What the next context that is attached shall be. */
+  /** Makes the device of the context that is attached next. */
   next: DeviceMaker | undefined;
-  /** Told when a context is detached while its device lives. */
+  /** Called when a context is detached. */
   onDetach: () => void = () => undefined;
 
   constructor(contexts: number, interruptsMinimum: number) {
@@ -26,20 +24,20 @@ export class FlashAfuModel implements AfuModel {
       processes: contexts,
       interruptsMinimum,
       modes: ['directed'],
-      problemStateSize: mostContexts * (hostPageBytes + controlBytes) + globalBytes,
-      perProcess: { offset: 0, size: hostPageBytes },
+      problemStateSize: MAX_CONTEXTS * (HOST_PAGE_SIZE + CONTROL_SIZE) + GLOBAL_SIZE,
+      perProcess: { offset: 0, size: HOST_PAGE_SIZE },
       configRecords: [{ vendor: 0x1014, device: 0x0600, class: 0x010000 }],
     };
   }
 
   powerOn() {
-    return { attach: (process: AfuProcess) => this.attach(process) };
+    return { attach: (process: AfuProcess) => this.#attach(process) };
   }
 
-  private attach(process: AfuProcess): ProcessLogic {
+  #attach(process: AfuProcess): ProcessLogic {
     const make = this.next;
     this.next = undefined;
-    // Opened as a plain cxl device: the driver gave it no right to anything.
+    // Opened through /dev/cxl: cxlflash does not know of it, and the AFU does nothing for it.
     if (make === undefined) return { mmioRead: () => 0n, mmioWrite: () => undefined };
     const device = make({
       readMemory: (address, length) => process.access(address, length, 'read'),

@@ -1,0 +1,49 @@
+/** A memory device with three DOE mailboxes: the default device of a mock. */
+import type { CdatStructure } from '../../doe/cdat-structures';
+import { encodeCdat } from './cdat';
+import type { MockFunctionOptions } from './function';
+import { complianceMode, spdm, tableAccess } from './protocols';
+
+const MEBIBYTE = 1n << 20n;
+
+/** The CDAT of a volatile memory device of 256 MiB. */
+export const memoryDeviceTable: readonly CdatStructure[] = [
+  {
+    kind: 'DSMAS',
+    handle: 0,
+    flags: 0,
+    nonVolatile: false,
+    dpaBase: 0n,
+    dpaLength: 256n * MEBIBYTE,
+  },
+  ...(['read latency', 'write latency', 'read bandwidth', 'write bandwidth'] as const).map(
+    (dataType): CdatStructure => ({
+      kind: 'DSLBIS',
+      handle: 0,
+      flags: 0,
+      dataType,
+      entryBaseUnit: dataType.endsWith('latency') ? 10_000n : 1000n,
+      entries: dataType.endsWith('latency') ? [15, 0, 0] : [16, 0, 0],
+    }),
+  ),
+  {
+    kind: 'DSEMTS',
+    handle: 0,
+    efiMemoryType: 'specific purpose',
+    dpaOffset: 0n,
+    dpaLength: 256n * MEBIBYTE,
+  },
+];
+
+/** A CXL type 3 device with a mailbox each for table access, compliance mode and SPDM. */
+export function memoryDevice(options: Partial<MockFunctionOptions> = {}): MockFunctionOptions {
+  return {
+    address: '0000:0d:00.0',
+    mailboxes: [
+      { protocols: [tableAccess(encodeCdat(memoryDeviceTable))] },
+      { version: 2, messageNumber: 3, protocols: [complianceMode()] },
+      { version: 2, protocols: [spdm()] },
+    ],
+    ...options,
+  };
+}

@@ -1,0 +1,84 @@
+/** PCI functions with DOE mailboxes, for tests and for machines that have none. */
+import type { NegativeErrno } from '../../binding';
+import type { ConfigSpace, Owner, PciBus } from '../../binding/configuration-space';
+import { parseAddress } from '../../doe/address';
+import { Doe } from '../../doe/doe';
+import { errnos } from '../../shared/errno';
+import { valueError } from '../../shared/errors';
+import { MockFunction, type MockFunctionOptions } from './function';
+import { memoryDevice } from './memory-device';
+
+export interface MockDoeOptions {
+  /** Default: memoryDevice(), which is at 0000:0d:00.0 and has three mailboxes. */
+  readonly functions?: readonly MockFunctionOptions[];
+}
+
+class MockPci implements PciBus {
+  readonly kind = 'mock';
+  readonly #functions: ReadonlyMap<string, MockFunction>;
+
+  constructor(functions: ReadonlyMap<string, MockFunction>) {
+    this.#functions = functions;
+  }
+
+  path(address: string): string {
+    return address === '' ? 'mock' : `mock:${address}`;
+  }
+
+  async functions(): Promise<string[]> {
+    return [...this.#functions.keys()].sort();
+  }
+
+  open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno {
+    return this.#functions.get(address)?.open(access) ?? -errnos.ENOENT;
+  }
+
+  async owner(address: string): Promise<Owner> {
+    return this.#functions.get(address)?.owner() ?? { kernelFeatures: [], kernelTables: [] };
+  }
+
+  async driver(address: string): Promise<string | undefined> {
+    return this.#functions.get(address)?.driver;
+  }
+}
+
+/** A Doe with modeled devices, and the device side of them for tests. */
+export class MockDoe extends Doe {
+  readonly #functions: ReadonlyMap<string, MockFunction>;
+
+  constructor(functions: ReadonlyMap<string, MockFunction>) {
+    super(new MockPci(functions));
+    this.#functions = functions;
+  }
+
+  /** The addresses of the functions, with their domains. */
+  get addresses(): readonly string[] {
+    return [...this.#functions.keys()];
+  }
+
+  /**
+   * The device side of a function.
+   *
+   * @throws ERR_INVALID_ARG_VALUE no function has that address
+   */
+  function(address: string): MockFunction {
+    const found = this.#functions.get(parseAddress(address));
+    if (found === undefined) throw valueError('address', 'the address of a mock function', address);
+    return found;
+  }
+
+  /** The same devices for another process: the two share nothing but the locks. */
+  anotherProcess(): Doe {
+    return new Doe(new MockPci(this.#functions));
+  }
+}
+
+/**
+ * Makes PCI functions with DOE mailboxes.
+ *
+ * @throws TypeError or RangeError naming the option that is wrong
+ */
+export function createMockDoe(options: MockDoeOptions = {}): MockDoe {
+  const functions = (options.functions ?? [memoryDevice()]).map((given) => new MockFunction(given));
+  return new MockDoe(new Map(functions.map((made) => [made.address, made])));
+}

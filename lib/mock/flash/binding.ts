@@ -1,0 +1,46 @@
+/** The flash part of the seam over the modeled adapters. */
+import type { DeviceFile, IoctlMap } from '../../binding/files';
+import type { FlashBinding, HostCalls, LunCalls } from '../../binding/flash';
+import { errnos } from '../../shared/errno';
+import { MockDeviceFile, type Perform } from '../binding/device-file';
+import { later } from '../binding/sysfs';
+import type { FlashAdapter } from './adapter';
+import type { Caller } from './platform';
+
+/** Descriptors start above those of the modeled cxl driver. */
+const FIRST_FD = 1 << 20;
+
+/** The flash adapters as a process sees them. `adapters` may grow. */
+export function flashBinding(caller: Caller, adapters: readonly FlashAdapter[]): FlashBinding {
+  return {
+    processId: caller.processId,
+    parentProcessId: caller.parentId,
+    async openLun(node) {
+      await later();
+      for (const adapter of adapters) {
+        const path = adapter.luns.find(node);
+        if (path === undefined) continue;
+        return openFile<LunCalls>((name, input) =>
+          adapter.superpipe.call(path, caller, name, input),
+        );
+      }
+      return -errnos.ENOENT;
+    },
+    async openHost(node) {
+      await later();
+      const index = /^\/dev\/cxlflash\/cxlflash(\d+)$/.exec(node)?.[1];
+      const adapter = index === undefined ? undefined : adapters[Number(index)];
+      if (adapter === undefined) return -errnos.ENOENT;
+      return openFile<HostCalls>((name, input) => adapter.hostCalls.call(name, input));
+    },
+  };
+}
+
+let nextFd = FIRST_FD;
+
+/** An open node. Its close has no effect on the adapter. */
+function openFile<Calls extends IoctlMap<Calls>>(perform: Perform<Calls>): DeviceFile<Calls> {
+  const fd = nextFd;
+  nextFd += 1;
+  return new MockDeviceFile<Calls>(fd, perform, 'concurrent', () => 0);
+}

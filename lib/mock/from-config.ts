@@ -1,0 +1,31 @@
+/** Mocks that a JSON file describes: NODE_CXL_BACKEND=mock:FILE. */
+import { readDoeOptions } from './config/doe-config';
+import { readMockOptions } from './config/mock-config';
+import { createMockDoe, type MockDoe } from './doe/mock-doe';
+import { MockCxl } from './mock-cxl';
+
+/**
+ * The cxl system that a file describes: the options of createMockCxl(), with AFU models by name
+ * (`"model": "memcpy"` or `"echo"`). What the file has under `doe` is for mockDoeFromConfig().
+ * Without a file: a card with a memcpy AFU, one with an echo AFU, and a flash adapter.
+ *
+ * @param file path of the file; it and the paths of LUN files in it are relative to the working
+ *   directory
+ * @throws ENOENT, EACCES and so on when the file cannot be read; ERR_INVALID_ARG_VALUE when it is
+ *   not JSON, or has an unknown option or model; what createMockCxl() throws
+ */
+export function mockFromConfig(file?: string): MockCxl {
+  return new MockCxl(file === undefined ? { flash: [{}] } : readMockOptions(file));
+}
+
+/**
+ * The DOE devices that a file describes under `doe`: an array of functions as createMockDoe()
+ * takes them, with protocols by name (`"table-access"`, `"compliance"`, `"spdm"`). A function has
+ * the defaults of memoryDevice(). Without a file, or without `doe` in it: one memory device.
+ *
+ * @param file path of the file, relative to the working directory
+ * @throws as mockFromConfig()
+ */
+export function mockDoeFromConfig(file?: string): MockDoe {
+  return createMockDoe(file === undefined ? {} : readDoeOptions(file));
+}
