@@ -13,7 +13,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 function failures(output) {
   return output
     .split('\n')
-    .filter((line) => !/^\s*(ok \d+|# Subtest|---|\.\.\.|duration_ms|1\.\.|TOTALS)/.test(line))
+    .filter((line) => !/^(ok \d+ |TOTALS )/.test(line))
     .filter((line) => line.trim() !== '')
     .join('\n');
 }
@@ -25,7 +25,7 @@ function failures(output) {
 export function runFile(file, { command, cwd, env, timeout }) {
   return new Promise((resolve) => {
     const started = Date.now();
-    const child = spawn(command[0], [...command.slice(1), file], {
+    const child = spawn(command[0], [...command.slice(1), 'vitest-on-node.mjs', file], {
       cwd,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
