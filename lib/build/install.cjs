@@ -4,6 +4,7 @@ const { spawnSync } = require('node:child_process');
 const { existsSync } = require('node:fs');
 const { endianness } = require('node:os');
 const path = require('node:path');
+const { withNodeHeaders } = require('./node-headers.cjs');
 
 const root = path.resolve(__dirname, '../..');
 
@@ -36,16 +37,11 @@ function nodeGyp() {
 function build() {
   const gyp = nodeGyp();
   if (gyp === undefined) return 'npm comes without node-gyp here';
-  const options = ['--loglevel=error'];
-  // The headers that came with this Node, where they did: a build needs no network then.
-  const prefix = path.resolve(path.dirname(process.execPath), '..');
-  if (!process.env.npm_config_nodedir && existsSync(path.join(prefix, 'include/node/node_api.h'))) {
-    options.push(`--nodedir=${prefix}`);
-  }
-  const result = spawnSync(process.execPath, [gyp, 'rebuild', ...options], {
+  const result = spawnSync(process.execPath, [gyp, 'rebuild', '--loglevel=error'], {
     cwd: root,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: withNodeHeaders(process.env),
   });
   if (result.status === 0 && loads()) return undefined;
   process.stderr.write(result.stdout ?? '');

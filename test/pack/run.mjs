@@ -14,7 +14,8 @@ import {
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { installTarball, packTarball, root } from './tarball.mjs';
+import { root } from '../../lib/build/files.mjs';
+import { installTarball, packTarball } from './tarball.mjs';
 
 const require = createRequire(import.meta.url);
 const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-pack-'));
@@ -89,7 +90,13 @@ check('what is in it', () => {
     .map((name) => name.replace(/^package\//, ''));
   const wanted = [
     ...['README.md', 'LICENSE', 'CHANGELOG.md', 'binding.gyp', 'lib/udev/70-node-cxl.rules'],
-    ...['lib/build/install.cjs', 'dist/index.js', 'dist/index.mjs', 'dist/index.d.mts'],
+    ...[
+      'lib/build/install.cjs',
+      'lib/build/node-headers.cjs',
+      'dist/index.js',
+      'dist/index.mjs',
+      'dist/index.d.mts',
+    ],
     ...['dist/mock/index.js', 'dist/doe/index.js', 'dist/flash/index.js', 'dist/cli/main.js'],
     ...['x64', 'arm64', 'ppc64'].map((arch) => `prebuilds/linux-${arch}/node-cxl.node`),
   ];

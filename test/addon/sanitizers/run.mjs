@@ -2,12 +2,12 @@
 // sanitizer, and runs each through exercise.mjs over the simulated device. Arguments: `address`
 // or `thread` for one of them.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { buildAddon, copyAddonSources } from '../../../lib/build/addon.mjs';
+import { root } from '../../../lib/build/files.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const root = path.resolve(here, '../../..');
 const simulatedDevice = path.join(root, 'test/simulated-device/build/libcxlsim.so');
 const compiler = process.env.CXX ?? 'g++';
 
@@ -36,36 +36,17 @@ const kinds = {
   },
 };
 
-function headers() {
-  const folders = [
-    process.env.npm_config_nodedir,
-    path.resolve(path.dirname(process.execPath), '..'),
-  ].map((folder) => folder && path.join(folder, 'include/node'));
-  return folders.find((folder) => folder && existsSync(path.join(folder, 'node_api.h')));
-}
-
+/** Builds the addon as binding.gyp says, with the sanitizer's flags added; its folder. */
 function build(name, { flags }) {
-  const include = headers();
-  if (include === undefined)
-    throw new Error("Node's headers are not beside it: set npm_config_nodedir");
-  const folder = path.join(root, `test/addon/build/${name}/build/Release`);
-  mkdirSync(folder, { recursive: true });
-  const sources = readdirSync(path.join(root, 'native'), { recursive: true })
-    .filter((file) => file.endsWith('.cc'))
-    .map((file) => path.join(root, 'native', file));
-  execFileSync(
-    compiler,
-    [
-      ...['-shared', '-fPIC', '-g', '-O1', '-std=c++17', '-fno-exceptions', '-fno-rtti'],
-      ...['-fno-omit-frame-pointer', '-fvisibility=hidden', '-Wall', '-Wextra', ...flags],
-      ...['-DNAPI_VERSION=8', '-DNODE_GYP_MODULE_NAME=node_cxl', '-D_FILE_OFFSET_BITS=64'],
-      ...['-DNAPI_DISABLE_CPP_EXCEPTIONS', '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
-      ...[`-I${include}`, `-I${path.join(root, 'node_modules/node-addon-api')}`, ...sources],
-      ...['-o', path.join(folder, 'node_cxl.node')],
-    ],
-    { stdio: 'inherit' },
-  );
-  return path.join(root, `test/addon/build/${name}`);
+  const folder = path.join(root, `test/addon/build/${name}`);
+  copyAddonSources(folder);
+  const environment = {
+    ...process.env,
+    CXXFLAGS: ['-g', '-O1', '-fno-omit-frame-pointer', ...flags].join(' '),
+    LDFLAGS: flags.join(' '),
+  };
+  buildAddon(folder, { environment, quiet: true });
+  return folder;
 }
 
 function run(name) {

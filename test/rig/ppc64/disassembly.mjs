@@ -8,7 +8,7 @@
 // cxl_fix_ups, by which a fault there is survived.
 import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
-import { unstrippedAddon } from '../../../lib/build/prebuild.mjs';
+import { unstrippedAddon } from '../../../lib/build/prebuilds.mjs';
 
 const objdump = 'powerpc64le-linux-gnu-objdump';
 
