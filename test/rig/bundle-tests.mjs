@@ -9,10 +9,10 @@
 // `node vitest-on-node.mjs test/unit/x.test.mjs` runs one.
 import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import { root } from '../../lib/build/files.mjs';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 /** Runs one bundle; it stands beside the bundles by the same name. */
 const runner = 'vitest-on-node.mjs';
 
@@ -55,6 +55,17 @@ function staysOutside(up) {
   };
 }
 
+/** A test exports nothing, so that it would be bundled as CommonJS, which cannot await. */
+const testsAreModules = {
+  name: 'tests-are-modules',
+  setup(api) {
+    api.onLoad({ filter: /\.test\.ts$/ }, ({ path: file }) => ({
+      contents: `${readFileSync(file, 'utf8')}\nexport {};\n`,
+      loader: 'ts',
+    }));
+  },
+};
+
 /** Bundles `files` (paths from the root) below `out`; returns the bundles' paths below it. */
 export async function bundleTests(out, files) {
   mkdirSync(out, { recursive: true });
@@ -78,7 +89,7 @@ export async function bundleTests(out, files) {
         entryPoints: [path.join(root, file)],
         outfile: path.join(out, bundles[index]),
         external: ['node-cxl', 'node-cxl/*'],
-        plugins: [staysOutside('../'.repeat(file.split('/').length - 1))],
+        plugins: [testsAreModules, staysOutside('../'.repeat(file.split('/').length - 1))],
       }),
     ),
   ]);

@@ -92,37 +92,45 @@ function runQemu(program, args, { logFile, seconds, silentSeconds, onLine }) {
 }
 
 /**
- * Runs the machine until it turns itself off and prints its console, then a line for each thing
+ * Runs the machine until it turns itself off, then prints its console, and a line for each thing
  * that went wrong with it. The tests it ran and those failures are counted.
  *
- * `seconds` is the longest that it may take, `silentSeconds` the longest without a word.
+ * `logFile` has the console while the machine runs, `seconds` is the longest that it may take,
+ * `silentSeconds` the longest that it may print nothing.
  */
 export async function runMachine(name, { program, args, allowedTaint, ...limits }) {
+  const started = Date.now();
   const totals = { passed: 0, failed: 0 };
+  const lines = [];
+  console.log(`== ${name}: console in ${limits.logFile}`);
   const { output, stopped } = await runQemu(program, args, {
     ...limits,
     onLine(line) {
       const { passed, failed } = testsOf(line);
       totals.passed += passed;
       totals.failed += failed;
-      console.log(`  ${line}`);
+      lines.push(`  ${line}`);
     },
   });
+  console.log(`${lines.join('\n')}\n== ${name}: ${((Date.now() - started) / 1000).toFixed(1)} s`);
   const { failures, exit } = judgeConsole(output, { allowedTaint });
   if (stopped !== undefined) failures.unshift(stopped);
   if (exit === '1' && totals.failed === 0) failures.push('the guest says that tests failed');
   for (const failure of failures) console.log(`not ok - ${name}: ${failure}`);
   totals.failed += failures.length;
-  if (totals.failed > 0) console.log(`console log: ${limits.logFile}`);
   return totals;
 }
 
-/** Runs `main`, which gives the sum of its machines' tests; prints it, and sets the exit code. */
+/** Runs `main`, which gives each machine's totals; prints their sum, and sets the exit code. */
 export async function runRig(main) {
-  let totals = { passed: 0, failed: 1 };
+  const totals = { passed: 0, failed: 0 };
   try {
-    totals = await main();
+    for (const { passed, failed } of await main()) {
+      totals.passed += passed;
+      totals.failed += failed;
+    }
   } catch (error) {
+    totals.failed += 1;
     console.log(`not ok - ${error.stack}`);
   }
   console.log(`${totals.passed} passed, ${totals.failed} failed`);

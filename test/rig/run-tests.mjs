@@ -19,15 +19,16 @@ function failures(output) {
 }
 
 /**
- * One file, by `command` (a Node and its arguments) in `cwd`. `failed` counts tests, and a
- * file that crashed, hung or declared no test counts as one.
+ * One file, by `command` (a Node and its arguments) in `cwd`, with the environment that
+ * `environment(file)` returns. `failed` counts tests; a file that crashed, did not end or has no
+ * test counts as one.
  */
-export function runFile(file, { command, cwd, env, timeout }) {
+export function runFile(file, { command, cwd, environment, timeout }) {
   return new Promise((resolve) => {
     const started = Date.now();
     const child = spawn(command[0], [...command.slice(1), 'vitest-on-node.mjs', file], {
       cwd,
-      env,
+      env: environment(file),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
@@ -101,7 +102,7 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
   const sum = await runFiles(files, {
     command: [process.execPath],
     cwd: here,
-    env: process.env,
+    environment: () => process.env,
     timeout: Number(process.env.CXL_TEST_FILE_TIMEOUT ?? 120_000),
   });
   console.log(`TOTALS ${JSON.stringify(sum)}`);

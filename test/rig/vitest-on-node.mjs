@@ -11,7 +11,7 @@ import { startTests } from '@vitest/runner';
 import { getTasks, getTests } from '@vitest/runner/utils';
 import * as vitest from 'vitest';
 
-export { describe, expect } from 'vitest';
+export { expect } from 'vitest';
 
 // Emulated machines are some twenty times slower than what the tests' own limits are for.
 const timeScale = Number(process.env.CXL_TEST_TIME_SCALE ?? 1);
@@ -26,6 +26,7 @@ function scaled(declare) {
   return (...args) => declare(...args.map(scale));
 }
 
+export const describe = scaled(vitest.describe);
 export const it = Object.assign(scaled(vitest.it), { skip: vitest.it.skip });
 export const beforeAll = scaled(vitest.beforeAll);
 export const afterAll = scaled(vitest.afterAll);

@@ -8,25 +8,35 @@ function nextPowerOfTwo(value) {
   return 2 ** Math.ceil(Math.log2(value));
 }
 
-function shared(tag, folder, readonly = '') {
+function shared(tag, folder) {
   return [
-    '-fsdev', `local,id=${tag},path=${folder},security_model=none${readonly}`,
+    '-fsdev', `local,id=${tag},path=${folder},security_model=none,readonly=on`,
     '-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`,
   ]; // biome-ignore format: an option and its value a line
 }
 
 /** QEMU and its arguments. Warnings are on the console: a quiet one would hide them. */
-export function machine({ cpu, processors, kernel, initrd, node, share, areaBytes }) {
+export function machine({
+  cpu,
+  processors,
+  kernel,
+  initrd,
+  node,
+  share,
+  areaBytes,
+  moduleParameters,
+}) {
+  const parameters = Object.entries(moduleParameters).map((pair) => `cxl_rig.${pair.join('=')}`);
   const args = [
     '-M', pseries, '-cpu', cpu, '-accel', 'tcg', '-m', '1G', '-smp', String(processors),
     '-display', 'none', '-vga', 'none', '-nodefaults', '-no-reboot',
     '-serial', 'stdio', '-monitor', 'none',
     '-object', `memory-backend-ram,id=afumem,size=${nextPowerOfTwo(areaBytes)}`,
     '-device', 'ivshmem-plain,memdev=afumem',
-    ...shared('node', node, ',readonly=on'),
+    ...shared('node', node),
     ...shared('share', share),
     '-kernel', kernel, '-initrd', initrd,
-    '-append', 'console=hvc0 loglevel=5 oops=panic panic=-1',
+    '-append', `console=hvc0 loglevel=5 oops=panic panic=-1 ${parameters.join(' ')}`,
   ]; // biome-ignore format: an option and its value a line
   return { program: 'qemu-system-ppc64', args };
 }

@@ -44,7 +44,7 @@
 #define CAIA2_MODULUS 4
 #define CAIA2_REMAINDER 1
 
-/* Lets detach and the provoke block in between long batches. */
+/* At most so many elements at once: detach and the injection registers wait for no more. */
 #define BATCH 64
 
 struct element {

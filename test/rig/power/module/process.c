@@ -80,13 +80,13 @@ static bool poll_once(struct rig_process *process)
 	bool busy;
 
 	/* Idle contexts are many; they should cost little. */
-	if (!rig_provoke_pending(process) && !rig_memcpy_pending(process))
+	if (!rig_injection_pending(process) && !rig_memcpy_pending(process))
 		return false;
 	/* A process that has exited has no memory to work on. */
 	if (!mmget_not_zero(process->mm))
 		return false;
 	kthread_use_mm(process->mm);
-	busy = rig_provoke_poll(process);
+	busy = rig_injection_poll(process);
 	if (!rig_halted(process))
 		busy |= rig_memcpy_poll(process);
 	kthread_unuse_mm(process->mm);
