@@ -1,7 +1,7 @@
 // Runs bundled tests (see bundle-tests.mjs), a process a file, and prints one line a file and
 // the sum: `TOTALS {"files":…,"passed":…,"failed":…,"skipped":…,"milliseconds":…}`. With
-// CXL_TEST_ROWS it prints one line a test as well. Plain Node 18, no
-// dependencies: emulated machines run it as it is.
+// CXL_TEST_LINES it prints one line a test as well. It needs Node 18.18 and nothing else: emulated
+// machines run it as it is.
 //
 //   node run-tests.mjs [PART-OF-A-NAME…]
 import { spawn } from 'node:child_process';
@@ -9,7 +9,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-/** Lines worth showing of a file that failed: the whole of it, but for the tests that passed. */
+/** The output of a file that failed, without the tests that passed. */
 function failures(output) {
   return output
     .split('\n')
@@ -80,9 +80,9 @@ export async function runFiles(files, options) {
       const seconds = (result.milliseconds / 1000).toFixed(1);
       const counts = `${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped`;
       console.log(`${result.failed === 0 ? 'ok  ' : 'FAIL'} ${file}: ${counts} (${seconds} s)`);
-      if (process.env.CXL_TEST_ROWS) {
-        for (const [, row] of result.output.matchAll(/^((?:not )?ok \d+ - .*)$/gm)) {
-          console.log(`  ${row}`);
+      if (process.env.CXL_TEST_LINES) {
+        for (const [, line] of result.output.matchAll(/^((?:not )?ok \d+ - .*)$/gm)) {
+          console.log(`  ${line}`);
         }
       }
       if (result.failed > 0) console.log(failures(result.output));

@@ -1,5 +1,5 @@
-// npm run test:rig:doe: the DOE mailboxes of emulated memory devices, and the kernel's own
-// reading of their tables to compare with. See ../README.md.
+// npm run test:rig:doe: the DOE mailboxes of emulated memory devices, whose tables the kernel has
+// read too. See ../README.md.
 import fs from 'node:fs';
 import path from 'node:path';
 import { installPrograms } from '../../../lib/build/programs.mjs';

@@ -1,6 +1,6 @@
 // The emulated machine: POWER, two shared folders, and memory for the problem state areas.
 
-// x-vof skips the slow firmware; the caps are what TCG cannot do and would warn about.
+// x-vof skips the slow firmware; TCG cannot do these capabilities and would warn.
 const pseries =
   'pseries,ic-mode=xics,x-vof=on,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off';
 
@@ -15,7 +15,7 @@ function shared(tag, folder) {
   ]; // biome-ignore format: an option and its value a line
 }
 
-/** QEMU and its arguments. Warnings are on the console: a quiet one would hide them. */
+/** QEMU and its arguments. The kernel's log level puts warnings on the console. */
 export function machine({
   cpu,
   processors,

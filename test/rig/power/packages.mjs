@@ -1,4 +1,4 @@
-// What the machine is made of: programs of this host, and Debian's kernel for ppc64el.
+// What the machine needs: programs of this host, and Debian's kernel for ppc64el.
 import fs from 'node:fs';
 import path from 'node:path';
 import { unpackedPackages } from '../debian.mjs';

@@ -1,4 +1,4 @@
-// npm run test:rig: the unmodified cxl driver in an emulated POWER machine. See ../README.md.
+// npm run test:rig: the unmodified cxl driver in emulated POWER machines. See ../README.md.
 //
 //   node test/rig/power/run.mjs [POWER8|POWER9] [PART-OF-A-TEST-FILE'S-NAME…]
 import fs from 'node:fs';
