@@ -25,7 +25,7 @@ function addon() {
 }
 
 function typescript() {
-  // A file that was renamed must not live on in dist and be found by a stale import.
+  // A file that was renamed must not stay in dist, where an old import would find it.
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', '.']);
 }

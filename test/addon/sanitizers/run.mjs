@@ -1,4 +1,4 @@
-// Builds the addon with the address and undefined-behaviour sanitizers, then with the thread
+// Builds the addon with the address and undefined-behavior sanitizers, then with the thread
 // sanitizer, and runs each through exercise.mjs over the simulated device. Arguments: `address`
 // or `thread` for one of them.
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -15,10 +15,10 @@ const kinds = {
   address: {
     flags: ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'],
     runtime: 'libasan.so',
-    // This run-time insists on being the first library.
+    // This library refuses to run unless it is the first.
     preload: (runtime) => [runtime, simulatedDevice],
     env: {
-      // Node leaves what lives as long as the process, and V8 has its own SIGSEGV handler.
+      // Node does not free what lives as long as the process, and V8 has its own SIGSEGV handler.
       ASAN_OPTIONS: 'detect_leaks=0:handle_segv=0:handle_sigbus=0:abort_on_error=1',
       UBSAN_OPTIONS: 'print_stacktrace=1',
     },
@@ -26,12 +26,12 @@ const kinds = {
   thread: {
     flags: ['-fsanitize=thread'],
     runtime: 'libtsan.so',
-    // Before the simulated device this one's fstat would call itself for ever.
+    // After the simulated device: before it, the fstat of this library would call itself.
     preload: (runtime) => [simulatedDevice, runtime],
-    // Node itself is not instrumented, and what it does with atomics looks like races: the
-    // reports that name the addon are the ones that count.
+    // Node itself is not instrumented, and what it does with atomics looks like races: only reports
+    // that name the addon count.
     env: { TSAN_OPTIONS: 'exitcode=0:handle_segv=0:handle_sigbus=0' },
-    // Its shadow memory needs the mappings where a process without randomisation has them.
+    // Its shadow memory needs the mappings where a process without randomization has them.
     launcher: ['setarch', '-R'],
   },
 };
@@ -61,7 +61,7 @@ function run(name) {
     // Where node-gyp-build looks instead of the package's own folder.
     NODE_CXL_PREBUILD: folder,
   }).map(([variable, value]) => `${variable}=${value}`);
-  // By env, so that the launchers before it are spared the run-time.
+  // By env, so that the launchers before it are not run with the preloaded libraries.
   const [program, ...launched] = [...(kind.launcher ?? []), 'env', ...environment];
   const exercise = [process.execPath, '--expose-gc', path.join(here, 'exercise.mjs')];
   const result = spawnSync(program, [...launched, ...exercise], {
