@@ -10,7 +10,7 @@ const root = path.resolve(__dirname, '../..');
 
 function loads() {
   // In a process of its own: a binary that crashes must not end the installation.
-  const code = `process.exit(typeof require('./dist/native/addon.js').loadAddon().pageSize === 'number' ? 0 : 1)`;
+  const code = `process.exit(typeof require('./dist/native').nativeBinding().pageSize === 'number' ? 0 : 1)`;
   return spawnSync(process.execPath, ['-e', code], { cwd: root, stdio: 'ignore' }).status === 0;
 }
 

@@ -52,7 +52,7 @@ function run(args, { env = {}, status = 0 } = {}) {
     cwd: app,
     encoding: 'utf8',
     env: { ...inherited, ...env },
-    timeout: 120_000,
+    timeout: 300_000,
   });
   if (result.status !== status) {
     throw Object.assign(new Error(`exit code ${result.status}, not ${status}`), result);
@@ -216,6 +216,15 @@ check('the install script without a compiler: a sentence, and no failure', () =>
   must(/no compiled part for linux-riscv64.*npm rebuild node-cxl/s.test(stderr), stderr);
   rmSync(path.join(installed, 'build'), { recursive: true, force: true });
   return stderr.trim().split('\n').at(-1).slice(0, 100);
+});
+
+check('the install script with a compiler, where no prebuilt addon fits: builds one', () => {
+  const prebuilt = path.join(installed, 'prebuilds');
+  rmSync(prebuilt, { recursive: true });
+  run([path.join(installed, 'lib/build/install.cjs')]);
+  must(existsSync(path.join(installed, 'build/Release/node_cxl.node')), 'nothing was built');
+  run(['-e', "require('node-cxl').cxl.allocate(4096).free()"]);
+  rmSync(path.join(installed, 'build'), { recursive: true });
 });
 
 const kinds = [
