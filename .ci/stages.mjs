@@ -1,25 +1,26 @@
-// Runs the stages one after another, streams what they print, adds up what their runners
-// counted, and goes on after a failure so that one run tells everything.
-import { spawn, spawnSync } from 'node:child_process';
+// Runs the stages, adds up what their runners counted, and goes on after a failure so that one run
+// shows everything. Stages in an inner list run at the same time: each uses one processor most of
+// the time. Their output is printed when they end, the others' as it comes.
+import { spawn } from 'node:child_process';
 
 const MINUTE = 60_000;
 
-/** Debian packages of the first stages; the rigs install their own. */
-const packages = ['strace', 'clang-format'];
-
 const stages = [
-  { name: 'packages', command: installPackages(), limit: 10 },
+  { name: 'packages', command: 'node lib/build/programs.mjs', limit: 10 },
   { name: 'npm cit', command: 'npm cit --no-audit --no-fund', limit: 15 },
   { name: 'format', command: 'npm run -s format:check', limit: 5 },
   { name: 'lint and types', command: 'npm run -s lint', limit: 5 },
   { name: 'main job', command: 'npm start', limit: 5 },
   { name: 'many random sequences', command: manySequences(), limit: 10 },
-  { name: 'sanitizers', command: 'npm run -s test:sanitizers', limit: 10 },
-  { name: 'prebuilds', command: 'npm run -s prebuild', limit: 10 },
+  { name: 'prebuilds', command: 'npm run -s prebuilds', limit: 10 },
+  [
+    { name: 'Compute Express Link machine', command: 'npm run -s test:rig:doe', limit: 15 },
+    { name: 'sanitizers', command: 'npm run -s test:sanitizers', limit: 10 },
+  ],
   { name: 'tarball', command: 'npm run -s test:pack', limit: 10 },
+  // Both use two processors.
   { name: 'ppc64le in user mode', command: 'npm run -s test:ppc64', limit: 50 },
-  { name: 'POWER machine', command: 'npm run -s test:rig', limit: 30 },
-  { name: 'Compute Express Link machine', command: 'npm run -s test:rig:doe', limit: 15 },
+  { name: 'POWER machines', command: 'npm run -s test:rig', limit: 30 },
   { name: 'benchmarks', command: 'npm run -s bench', limit: 5 },
 ];
 
@@ -27,44 +28,37 @@ function manySequences() {
   return 'CXL_RUNS=500 npx vitest run --project simulated --project simulated-guest model-based';
 }
 
-function installPackages() {
-  const missing = packages.filter(
-    (name) => spawnSync('dpkg', ['-s', name], { stdio: 'ignore' }).status !== 0,
-  );
-  if (missing.length === 0) return 'true';
-  return `apt-get update -qq && apt-get install -y -qq --no-install-recommends ${missing.join(' ')}`;
-}
-
-function run(stage) {
+/** Runs the stage to its end. `show` receives its output as it comes. */
+function run({ command, limit }, show) {
   return new Promise((resolve) => {
     // Its own process group, so that a stage that hangs is ended with all it started.
-    const child = spawn('bash', ['-c', stage.command], {
+    const child = spawn('bash', ['-c', command], {
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
       env: { ...process.env, CI: 'true', DEBIAN_FRONTEND: 'noninteractive', NO_COLOR: '1' },
     });
     let output = '';
-    const keep = (stream) => (chunk) => {
-      stream.write(chunk);
-      output += chunk;
-    };
-    child.stdout.setEncoding('utf8').on('data', keep(process.stdout));
-    child.stderr.setEncoding('utf8').on('data', keep(process.stderr));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        show(text);
+        output += text;
+      });
+    }
     let late = false;
     const timer = setTimeout(() => {
       late = true;
       process.kill(-child.pid, 'SIGKILL');
-    }, stage.limit * MINUTE);
+    }, limit * MINUTE);
     child.on('close', (code) => {
       clearTimeout(timer);
-      resolve({ code: late ? `no end within ${stage.limit} minutes` : code, output });
+      resolve({ code: late ? `no end within ${limit} minutes` : code, output });
     });
   });
 }
 
 /** What the stage's runner counted: vitest's summary, or our own closing line. */
 function count(output) {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are what is taken out
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colors are what is taken out
   const text = output.replace(/\u001b\[[0-9;]*m/g, '');
   const totals = { passed: 0, failed: 0, skipped: 0 };
   let found = false;
@@ -81,10 +75,13 @@ function count(output) {
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const report = [];
-for (const stage of stages) {
-  console.log(`\n=== ${stage.name}: ${stage.command}`);
+
+async function runStage(stage, together) {
+  const title = `\n=== ${stage.name}: ${stage.command}\n`;
+  if (!together) process.stdout.write(title);
   const begin = Date.now();
-  const { code, output } = await run(stage);
+  const { code, output } = await run(stage, (text) => together || process.stdout.write(text));
+  if (together) process.stdout.write(title + output);
   const seconds = Math.round((Date.now() - begin) / 1000);
   const counted = count(output) ?? { passed: code === 0 ? 1 : 0, failed: 0, skipped: 0 };
   // A stage that failed without a failed test to show for it is itself a failure.
@@ -95,8 +92,16 @@ for (const stage of stages) {
   report.push(`${stage.name}: ${verdict}, ${seconds} s: ${passed}/${failed}/${skipped}`);
 }
 
+const started = Date.now();
+for (const entry of stages) {
+  const group = [entry].flat();
+  if (group.length > 1) console.log(`\n=== ${group.map(({ name }) => name).join(', ')} together`);
+  await Promise.all(group.map((stage) => runStage(stage, group.length > 1)));
+}
+
 console.log('\nstage: outcome, time: passed/failed/skipped');
 for (const line of report) console.log(line);
+console.log(`all: ${Math.round((Date.now() - started) / 1000)} s`);
 if (totals.skipped > 0) {
   console.log(`${totals.skipped} skipped; each says why where it is listed`);
 }

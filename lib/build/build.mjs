@@ -1,12 +1,12 @@
 // One command builds everything a clone needs: the addon (Linux), the TypeScript, the
 // bundled command-line program, and the simulated device for the tests.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { addonChanged, buildAddon } from './addon.mjs';
+import { changed, root } from './files.mjs';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const require = createRequire(import.meta.url);
 const parts = process.argv.slice(2);
 const wanted = (part) => parts.length === 0 || parts.includes(part);
@@ -15,37 +15,17 @@ function run(file, args) {
   execFileSync(file, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
 }
 
-function newest(folder) {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => statSync(path.join(entry.parentPath ?? entry.path, entry.name)).mtimeMs)
-    .reduce((a, b) => Math.max(a, b), 0);
-}
-
 function addon() {
   if (process.platform !== 'linux') {
     console.log('build: no addon on this platform; the mock needs none');
     return;
   }
-  const product = path.join(root, 'build/Release/node_cxl.node');
-  const sources = Math.max(
-    newest(path.join(root, 'native')),
-    statSync(path.join(root, 'binding.gyp')).mtimeMs,
-  );
-  if (existsSync(product) && statSync(product).mtimeMs > sources) return;
-  const gyp = require.resolve('node-gyp/bin/node-gyp.js');
-  // configure each time: binding.gyp lists the sources when it is read.
-  const options = ['--loglevel=warn', '--jobs=2'];
-  // The headers that came with this Node, where they did, rather than downloaded ones.
-  const prefix = path.resolve(path.dirname(process.execPath), '..');
-  if (!process.env.npm_config_nodedir && existsSync(path.join(prefix, 'include/node/node_api.h'))) {
-    options.push(`--nodedir=${prefix}`);
-  }
-  run(process.execPath, [gyp, 'configure', 'build', ...options]);
+  if (changed(path.join(root, 'build/Release/node_cxl.node')) > addonChanged()) return;
+  buildAddon(root);
 }
 
 function typescript() {
-  // A file that was renamed must not live on in dist and be found by a stale import.
+  // A file that was renamed must not stay in dist, where an old import would find it.
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', '.']);
 }

@@ -1,29 +1,14 @@
 // clang-format over the tracked C and C++ sources: checks, or with --write rewrites.
-// Debian's clang-format is used, so that everybody's answer is the same; it is installed when
-// it is missing and we are root.
 import { execFileSync, spawnSync } from 'node:child_process';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { root } from './files.mjs';
+import { needPrograms } from './programs.mjs';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const write = process.argv.includes('--write');
-
-function present() {
-  return spawnSync('clang-format', ['--version'], { stdio: 'ignore' }).status === 0;
-}
-
-if (!present()) {
-  const asRoot = process.getuid?.() === 0;
-  if (asRoot) {
-    const options = { stdio: ['ignore', 'ignore', 'inherit'], timeout: 300_000 };
-    const apt = ['-y', '-q', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120'];
-    spawnSync('apt-get', ['update', '-q'], options);
-    spawnSync('apt-get', ['install', ...apt, 'clang-format'], options);
-  }
-  if (!present()) {
-    console.error('format-cpp: clang-format is missing: apt-get install clang-format');
-    process.exit(1);
-  }
+try {
+  needPrograms(['clang-format']);
+} catch (error) {
+  console.error(`format-cpp: ${error.message}`);
+  process.exit(1);
 }
 
 // Kernel modules keep the kernel's own style, which clang-format only approximates.

@@ -1,19 +1,20 @@
-// npm's install script. Installing never fails for want of a compiler: the mock needs no
+// npm's install script. Installing does not fail where there is no compiler: the mock needs no
 // compiled code, and opening a real device says what is missing.
 const { spawnSync } = require('node:child_process');
 const { existsSync } = require('node:fs');
 const { endianness } = require('node:os');
 const path = require('node:path');
+const { withNodeHeaders } = require('./node-headers.cjs');
 
 const root = path.resolve(__dirname, '../..');
 
 function loads() {
-  // In a process of its own: a misfit must not take the installation along.
-  const code = `process.exit(typeof require('./dist/native/addon.js').loadAddon().pageSize === 'number' ? 0 : 1)`;
+  // In a process of its own: a binary that crashes must not end the installation.
+  const code = `process.exit(typeof require('./dist/native').nativeBinding().pageSize === 'number' ? 0 : 1)`;
   return spawnSync(process.execPath, ['-e', code], { cwd: root, stdio: 'ignore' }).status === 0;
 }
 
-/** npm brings node-gyp with it, and tells where npm is. */
+/** The node-gyp that npm brings; npm says in the environment where it is. */
 function nodeGyp() {
   const beside = (file) =>
     path.join(path.dirname(file), '../node_modules/node-gyp/bin/node-gyp.js');
@@ -28,7 +29,7 @@ function nodeGyp() {
   try {
     candidates.push(require.resolve('node-gyp/bin/node-gyp.js', { paths: [root] }));
   } catch {
-    // Not installed on its own: one of the others, then.
+    // Not installed: one of the others is used.
   }
   return candidates.find((file) => file && existsSync(file));
 }
@@ -36,16 +37,11 @@ function nodeGyp() {
 function build() {
   const gyp = nodeGyp();
   if (gyp === undefined) return 'npm comes without node-gyp here';
-  const options = ['--loglevel=error'];
-  // The headers that came with this Node, where they did: a build needs no network then.
-  const prefix = path.resolve(path.dirname(process.execPath), '..');
-  if (!process.env.npm_config_nodedir && existsSync(path.join(prefix, 'include/node/node_api.h'))) {
-    options.push(`--nodedir=${prefix}`);
-  }
-  const result = spawnSync(process.execPath, [gyp, 'rebuild', ...options], {
+  const result = spawnSync(process.execPath, [gyp, 'rebuild', '--loglevel=error'], {
     cwd: root,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: withNodeHeaders(process.env),
   });
   if (result.status === 0 && loads()) return undefined;
   process.stderr.write(result.stdout ?? '');

@@ -3,24 +3,12 @@
 // Plain Node: it runs before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { changed, root } from './files.mjs';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const program = path.join(root, 'dist/cli/main.js');
-
-function changed(file) {
-  return existsSync(file) ? statSync(file).mtimeMs : 0;
-}
-
-function newest(folder) {
-  return readdirSync(folder, { withFileTypes: true })
-    .map((entry) => path.join(folder, entry.name))
-    .map((file) => (statSync(file).isDirectory() ? newest(file) : changed(file)))
-    .reduce((a, b) => Math.max(a, b), 0);
-}
 
 function run(what, command, args, options = {}) {
   if (what !== undefined) console.log(what);
@@ -43,11 +31,10 @@ function install() {
 }
 
 function build() {
-  const sources = Math.max(
-    newest(path.join(root, 'lib')),
-    ...['package.json', 'tsconfig.json'].map((name) => changed(path.join(root, name))),
+  const sources = ['lib', 'package.json', 'tsconfig.json'].map((name) =>
+    changed(path.join(root, name)),
   );
-  if (changed(program) >= sources) return;
+  if (changed(program) >= Math.max(...sources)) return;
   // The mock needs no compiled code, so neither does this: no addon, no compiler.
   const builder = path.join(root, 'lib/build/build.mjs');
   run('Building…', process.execPath, [builder, 'typescript', 'cli']);

@@ -1,5 +1,5 @@
-// `npm run test:pack`: is what npm would publish a package that works? It is packed, installed
-// with install scripts blocked into a clean folder, and used from there in every way we claim.
+// `npm run test:pack`: whether the package that npm would publish works. It is packed, installed into
+// a clean folder with install scripts blocked, and used from there in every documented way.
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -14,7 +14,8 @@ import {
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { installTarball, packTarball, root } from './tarball.mjs';
+import { root } from '../../lib/build/files.mjs';
+import { installTarball, packTarball } from './tarball.mjs';
 
 const require = createRequire(import.meta.url);
 const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-pack-'));
@@ -51,7 +52,7 @@ function run(args, { env = {}, status = 0 } = {}) {
     cwd: app,
     encoding: 'utf8',
     env: { ...inherited, ...env },
-    timeout: 120_000,
+    timeout: 300_000,
   });
   if (result.status !== status) {
     throw Object.assign(new Error(`exit code ${result.status}, not ${status}`), result);
@@ -89,19 +90,25 @@ check('what is in it', () => {
     .map((name) => name.replace(/^package\//, ''));
   const wanted = [
     ...['README.md', 'LICENSE', 'CHANGELOG.md', 'binding.gyp', 'lib/udev/70-node-cxl.rules'],
-    ...['lib/build/install.cjs', 'dist/index.js', 'dist/index.mjs', 'dist/index.d.mts'],
+    ...[
+      'lib/build/install.cjs',
+      'lib/build/node-headers.cjs',
+      'dist/index.js',
+      'dist/index.mjs',
+      'dist/index.d.mts',
+    ],
     ...['dist/mock/index.js', 'dist/doe/index.js', 'dist/flash/index.js', 'dist/cli/main.js'],
     ...['x64', 'arm64', 'ppc64'].map((arch) => `prebuilds/linux-${arch}/node-cxl.node`),
   ];
   const missing = wanted.filter((name) => !files.includes(name));
   must(missing.length === 0, `missing: ${missing.join(' ')}`);
-  const strange = files.filter(
+  const unwanted = files.filter(
     (name) =>
       /^(test|build|\.)/.test(name) ||
       (/\.ts$/.test(name) && !/\.d\.ts$/.test(name)) ||
       (name.startsWith('dist/cli/') && name !== 'dist/cli/main.js'),
   );
-  must(strange.length === 0, `not for users: ${strange.join(' ')}`);
+  must(unwanted.length === 0, `not for users: ${unwanted.join(' ')}`);
   const size = readFileSync(tarball).length;
   must(size <= largest, `${size} bytes are more than ${largest}`);
 });
@@ -167,8 +174,8 @@ check('it copies a file on the simulated device', () => {
   return `${bytes} bytes`;
 });
 
-/** A machine that is not this one, as far as Node's answers go. */
-function pretend(name, answers) {
+/** A module to preload, with which Node reports another machine. */
+function otherMachine(name, answers) {
   const file = path.join(folder, `${name}.cjs`);
   const assignments = Object.entries(answers).map(([key, value]) =>
     key === 'endianness'
@@ -179,36 +186,45 @@ function pretend(name, answers) {
   return file;
 }
 
-const strangers = [
+const otherMachines = [
   ['big-endian', { arch: 'ppc64', endianness: 'BE' }, /ppc64.*npm rebuild node-cxl/s],
   ['riscv64', { arch: 'riscv64' }, /riscv64.*npm rebuild node-cxl/s],
   ['darwin', { platform: 'darwin' }, /part of Linux, and this is darwin/],
 ];
-for (const [name, answers, sentence] of strangers) {
+for (const [name, answers, sentence] of otherMachines) {
   check(`on ${name}: a sentence that says what to do, and the mock`, () => {
-    const stranger = pretend(name, answers);
+    const preloaded = otherMachine(name, answers);
     const refused = `
       const { cxl } = require('node-cxl');
       cxl.adapters().then(() => process.exit(1), (error) => {
         console.log(error.code, error.message);
       });`;
-    const { stdout } = run(['-r', stranger, '-e', refused]);
+    const { stdout } = run(['-r', preloaded, '-e', refused]);
     must(stdout.startsWith('ERR_CXL_NO_NATIVE '), stdout);
     must(sentence.test(stdout) && /NODE_CXL_BACKEND=mock/.test(stdout), stdout);
-    const { stderr } = run(['-r', stranger, program, 'list'], { status: 3 });
+    const { stderr } = run(['-r', preloaded, program, 'list'], { status: 3 });
     must(/^node-cxl: [^\n]+\n$/.test(stderr), stderr);
-    run(['-r', stranger, program, 'list', '--mock']);
+    run(['-r', preloaded, program, 'list', '--mock']);
   });
 }
 
 check('the install script without a compiler: a sentence, and no failure', () => {
-  const stranger = pretend('riscv64', { arch: 'riscv64' });
+  const preloaded = otherMachine('riscv64', { arch: 'riscv64' });
   const { stderr } = run([path.join(installed, 'lib/build/install.cjs')], {
-    env: { PATH: bare, NODE_OPTIONS: `--require ${stranger}` },
+    env: { PATH: bare, NODE_OPTIONS: `--require ${preloaded}` },
   });
   must(/no compiled part for linux-riscv64.*npm rebuild node-cxl/s.test(stderr), stderr);
   rmSync(path.join(installed, 'build'), { recursive: true, force: true });
   return stderr.trim().split('\n').at(-1).slice(0, 100);
+});
+
+check('the install script with a compiler, where no prebuilt addon fits: builds one', () => {
+  const prebuilt = path.join(installed, 'prebuilds');
+  rmSync(prebuilt, { recursive: true });
+  run([path.join(installed, 'lib/build/install.cjs')]);
+  must(existsSync(path.join(installed, 'build/Release/node_cxl.node')), 'nothing was built');
+  run(['-e', "require('node-cxl').cxl.allocate(4096).free()"]);
+  rmSync(path.join(installed, 'build'), { recursive: true });
 });
 
 const kinds = [

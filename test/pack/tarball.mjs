@@ -2,10 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { prebuilds } from '../../lib/build/prebuild.mjs';
-
-export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+import { root } from '../../lib/build/files.mjs';
+import { prebuilds } from '../../lib/build/prebuilds.mjs';
 
 /** npm, also where it was not npm that started us. */
 export function npm(args, options = {}) {

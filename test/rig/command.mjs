@@ -22,11 +22,6 @@ export function run(program, args, { cwd, env, minutes = 10 } = {}) {
   return result.stdout;
 }
 
-/** Whether a program is on the path. */
-export function has(program) {
-  return spawnSync('which', [program], { stdio: 'ignore' }).status === 0;
-}
-
 /** Runs one stage and tells how long it took. */
 export async function stage(name, action) {
   const start = process.hrtime.bigint();

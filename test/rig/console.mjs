@@ -1,8 +1,8 @@
-// Judges a machine by its console: what the kernel says of itself, and what the guest says of
-// its end. Lines of the kernel and of programs may run into each other, so that nothing is
-// looked for at the beginning of a line alone.
+// Whether a machine failed, by its console: what the kernel prints when something is wrong with it,
+// and what the guest prints at its end. Lines of the kernel and of programs can be mixed, so that
+// every pattern is searched for anywhere in a line.
 
-/** What a kernel prints when something is wrong with it; the first that matches names it. */
+/** What a kernel prints when something is wrong with it, by name; the first match counts. */
 const troubles = [
   ['panic', /Kernel panic - not syncing/],
   ['lockup', /soft lockup - CPU#|hard lockup|workqueue lockup/i],
@@ -21,13 +21,13 @@ const troubles = [
   ['accelerator left alone', /cxl_rig: (?:the driver left fault|hypercall \S+ is not)/],
 ];
 
-/** Said by healthy machines. */
+/** Lines that match a pattern above although nothing is wrong. */
 const harmless = [
   // The firmware that is skipped would have formatted it.
   /WARNING: nvram corruption detected: 0-length partition/,
 ];
 
-/** Bits of /proc/sys/kernel/tainted that are nobody's choice. */
+/** Bits of /proc/sys/kernel/tainted that mean a problem. */
 const taints = new Map([
   [2, 'a processor out of its specification'],
   [4, 'machine check'],
@@ -41,7 +41,7 @@ const taints = new Map([
 /** Set by modules that are not of the distribution: `outOfTree` for a machine that loads some. */
 export const outOfTree = (1 << 12) | (1 << 13);
 
-/** The name of the trouble that a line tells, undefined when it tells none. */
+/** The name of the problem that a line shows, undefined when it shows none. */
 export function troubleOf(line) {
   if (harmless.some((pattern) => pattern.test(line))) return undefined;
   return troubles.find(([, pattern]) => pattern.test(line))?.[0];
@@ -49,7 +49,7 @@ export function troubleOf(line) {
 
 function taintComplaint(text, allowed) {
   const value = Number(text);
-  if (!Number.isInteger(value)) return `the guest cannot tell its taint: ${text}`;
+  if (!Number.isInteger(value)) return `the guest's taint is no number: ${text}`;
   const rest = Array.from({ length: 31 }, (_, bit) => bit).filter(
     (bit) => ((value & ~allowed) >> bit) & 1,
   );
@@ -58,7 +58,7 @@ function taintComplaint(text, allowed) {
   return `the kernel is tainted: ${value} (${names.join(', ')})`;
 }
 
-/** One line a kind of trouble: the first that told it, and how many did. */
+/** A line for each kind of problem: the first line of the console that shows it, and how many do. */
 function kernelComplaints(lines) {
   const found = new Map();
   for (const line of lines) {
@@ -74,14 +74,14 @@ function kernelComplaints(lines) {
   });
 }
 
-/** What the guest says last of `name`, as `RIG-NAME text`. */
+/** The text of the last line `RIG-NAME text`. */
 function answer(lines, name) {
   return lines.map((line) => new RegExp(`RIG-${name} (.*)$`).exec(line)?.[1]).findLast(Boolean);
 }
 
 /**
  * Everything that went wrong with a machine, as its console has it; empty when nothing did.
- * `exit` is what the guest told: '0' when its tests passed, '1' when some failed.
+ * `exit` is what the guest printed: '0' when its tests passed, '1' when some failed.
  *
  * @param {string} text the whole console
  * @param {{ allowedTaint?: number | undefined }} [options]

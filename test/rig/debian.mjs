@@ -1,5 +1,5 @@
-// Debian's packages of any suite and architecture, unpacked into the cache: apt with a root of
-// its own, so that the host's package state and architectures stay as they are.
+// Debian's packages of any suite and architecture, unpacked into the cache. apt runs with a root of
+// its own, so that the host's packages and architectures stay as they are.
 import fs from 'node:fs';
 import path from 'node:path';
 import { run } from './command.mjs';
@@ -8,7 +8,7 @@ import { debianFolder } from './folders.mjs';
 const mirror = process.env.NODE_CXL_DEBIAN_MIRROR ?? 'http://deb.debian.org/debian';
 const keyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
-/** Options that make apt a stranger to this host: its own lists, state, cache and architecture. */
+/** Options for apt with its own lists, state, cache and architecture. */
 function aptOptions(root, architecture) {
   const options = {
     'APT::Architecture': architecture,
@@ -26,7 +26,7 @@ function aptOptions(root, architecture) {
   return Object.entries(options).flatMap(([name, value]) => ['-o', `${name}=${value}`]);
 }
 
-/** Runs programs of one apt root, whose index is fetched when the first is run. */
+/** apt with a root of its own for one suite and architecture. */
 class AptRoot {
   #suite;
   #architecture;
@@ -105,7 +105,7 @@ export function unpackedPackages(
   for (const file of apt.download(choose(apt), withDependencies)) run('dpkg', ['-x', file, part]);
   finish(part);
   apt.clean();
-  // Whole or not there at all.
+  // Renamed last, so that a run that was ended leaves no half-unpacked folder.
   fs.renameSync(part, target);
   return target;
 }

@@ -1,10 +1,9 @@
 // Where the rigs' files are. Downloads and what is built go to one folder, so that CI can keep
 // it: a part for each rig, and what they share.
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { cacheFolder } from '../../lib/build/prebuild.mjs';
+import { cacheFolder } from '../../lib/build/files.mjs';
 
-export const repository = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+export { root as repository } from '../../lib/build/files.mjs';
 export const debianFolder = path.join(cacheFolder, 'debian');
 export const doeFolder = path.join(cacheFolder, 'doe');
 export const powerFolder = path.join(cacheFolder, 'power');

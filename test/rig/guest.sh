@@ -1,4 +1,4 @@
-# First words of each machine's init: what any program needs of a system, and how it ends.
+# The beginning of each machine's init: mounts what programs need, and defines how it ends.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
@@ -11,7 +11,8 @@ mount -t tmpfs tmpfs /tmp
 ln -sf /proc/self/fd /dev/fd
 ip link set lo up 2>/dev/null || ifconfig lo 127.0.0.1 up
 
-# The machine is judged by its console to its last word; taint tells of what came by unseen.
+# What the runner reads on the console: the kernel's taint, which shows a problem that printed
+# nothing, and how the tests ended.
 finish() {
   echo "RIG-TAINT $(cat /proc/sys/kernel/tainted)"
   echo "RIG-EXIT $1"

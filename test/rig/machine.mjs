@@ -1,10 +1,10 @@
-// Runs an emulated machine: shows and keeps its console, ends it when it hangs or when the
-// runner ends, and judges it.
+// Runs an emulated machine: keeps and prints its console, ends it when it hangs or when the runner
+// ends, and decides by the console whether it failed.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 import { judgeConsole, testsOf } from './console.mjs';
 
-// QEMU outlives nobody: neither this process' end nor a signal to it.
+// QEMU ends with this process, also when a signal ends it.
 const running = new Set();
 function killAll() {
   for (const child of running) child.kill('SIGKILL');
@@ -17,7 +17,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 
-/** Passes on whole lines; what has no end of line yet is kept for the next piece or the last. */
+/** Splits text that comes in pieces into whole lines. */
 class Lines {
   #rest = '';
   #take;
@@ -38,7 +38,7 @@ class Lines {
   }
 }
 
-/** Runs QEMU to its end. `stopped` says why when it was we who ended it. */
+/** Runs QEMU to its end. `stopped` says why, when it was ended by us or did not end well. */
 function runQemu(program, args, { logFile, seconds, silentSeconds, onLine }) {
   return new Promise((resolve) => {
     const log = fs.createWriteStream(logFile);
@@ -55,21 +55,21 @@ function runQemu(program, args, { logFile, seconds, silentSeconds, onLine }) {
       seconds * 1000,
     );
     let silence;
-    const heard = () => {
+    const restartSilence = () => {
       clearTimeout(silence);
       silence = setTimeout(
         () => stop(`silent for ${silentSeconds} s: it hangs`),
         silentSeconds * 1000,
       );
     };
-    heard();
-    const words = new Lines(onLine);
+    restartSilence();
+    const lines = new Lines(onLine);
     const errors = new Lines((line) => onLine(`qemu: ${line}`));
     child.stdout.setEncoding('utf8').on('data', (text) => {
-      heard();
+      restartSilence();
       output += text;
       log.write(text);
-      words.add(text);
+      lines.add(text);
     });
     child.stderr.setEncoding('utf8').on('data', (text) => {
       log.write(text);
@@ -82,7 +82,7 @@ function runQemu(program, args, { logFile, seconds, silentSeconds, onLine }) {
       clearTimeout(end);
       clearTimeout(silence);
       running.delete(child);
-      words.end();
+      lines.end();
       errors.end();
       log.end();
       if (code !== 0) stopped ??= `qemu ended with ${signal ?? code}`;
@@ -92,37 +92,46 @@ function runQemu(program, args, { logFile, seconds, silentSeconds, onLine }) {
 }
 
 /**
- * Runs the machine until it turns itself off and prints its console, then a line for each thing
+ * Runs the machine until it turns itself off, then prints its console, and a line for each thing
  * that went wrong with it. The tests it ran and those failures are counted.
  *
- * `seconds` is the longest that it may take, `silentSeconds` the longest without a word.
+ * `logFile` has the console while the machine runs, `seconds` is the longest that it may take,
+ * `silentSeconds` the longest that it may print nothing.
  */
 export async function runMachine(name, { program, args, allowedTaint, ...limits }) {
+  const started = Date.now();
   const totals = { passed: 0, failed: 0 };
+  const lines = [];
+  console.log(`== ${name}: console in ${limits.logFile}`);
   const { output, stopped } = await runQemu(program, args, {
     ...limits,
     onLine(line) {
       const { passed, failed } = testsOf(line);
       totals.passed += passed;
       totals.failed += failed;
-      console.log(`  ${line}`);
+      lines.push(`  ${line}`);
     },
   });
+  console.log(`${lines.join('\n')}\n== ${name}: ${((Date.now() - started) / 1000).toFixed(1)} s`);
   const { failures, exit } = judgeConsole(output, { allowedTaint });
   if (stopped !== undefined) failures.unshift(stopped);
-  if (exit === '1' && totals.failed === 0) failures.push('the guest says that tests failed');
+  if (exit === '1' && totals.failed === 0)
+    failures.push('the guest ended with 1, but no test is known to have failed');
   for (const failure of failures) console.log(`not ok - ${name}: ${failure}`);
   totals.failed += failures.length;
-  if (totals.failed > 0) console.log(`console log: ${limits.logFile}`);
   return totals;
 }
 
-/** Runs `main`, which gives the sum of its machines' tests; prints it, and sets the exit code. */
+/** Runs `main`, which gives each machine's totals; prints their sum, and sets the exit code. */
 export async function runRig(main) {
-  let totals = { passed: 0, failed: 1 };
+  const totals = { passed: 0, failed: 0 };
   try {
-    totals = await main();
+    for (const { passed, failed } of await main()) {
+      totals.passed += passed;
+      totals.failed += failed;
+    }
   } catch (error) {
+    totals.failed += 1;
     console.log(`not ok - ${error.stack}`);
   }
   console.log(`${totals.passed} passed, ${totals.failed} failed`);

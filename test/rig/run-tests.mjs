@@ -1,7 +1,7 @@
 // Runs bundled tests (see bundle-tests.mjs), a process a file, and prints one line a file and
 // the sum: `TOTALS {"files":…,"passed":…,"failed":…,"skipped":…,"milliseconds":…}`. With
-// CXL_TEST_ROWS it prints one line a test as well. Plain Node 18, no
-// dependencies: emulated machines run it as it is.
+// CXL_TEST_LINES it prints one line a test as well. It needs Node 18.18 and nothing else: emulated
+// machines run it as it is.
 //
 //   node run-tests.mjs [PART-OF-A-NAME…]
 import { spawn } from 'node:child_process';
@@ -9,25 +9,26 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
-/** Lines worth showing of a file that failed: the whole of it, but for the tests that passed. */
+/** The output of a file that failed, without the tests that passed. */
 function failures(output) {
   return output
     .split('\n')
-    .filter((line) => !/^\s*(ok \d+|# Subtest|---|\.\.\.|duration_ms|1\.\.|TOTALS)/.test(line))
+    .filter((line) => !/^(ok \d+ |TOTALS )/.test(line))
     .filter((line) => line.trim() !== '')
     .join('\n');
 }
 
 /**
- * One file, by `command` (a Node and its arguments) in `cwd`. `failed` counts tests, and a
- * file that crashed, hung or declared no test counts as one.
+ * One file, by `command` (a Node and its arguments) in `cwd`, with the environment that
+ * `environment(file)` returns. `failed` counts tests; a file that crashed, did not end or has no
+ * test counts as one.
  */
-export function runFile(file, { command, cwd, env, timeout }) {
+export function runFile(file, { command, cwd, environment, timeout }) {
   return new Promise((resolve) => {
     const started = Date.now();
-    const child = spawn(command[0], [...command.slice(1), file], {
+    const child = spawn(command[0], [...command.slice(1), 'vitest-on-node.mjs', file], {
       cwd,
-      env,
+      env: environment(file),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let output = '';
@@ -79,9 +80,9 @@ export async function runFiles(files, options) {
       const seconds = (result.milliseconds / 1000).toFixed(1);
       const counts = `${result.passed} passed, ${result.failed} failed, ${result.skipped} skipped`;
       console.log(`${result.failed === 0 ? 'ok  ' : 'FAIL'} ${file}: ${counts} (${seconds} s)`);
-      if (process.env.CXL_TEST_ROWS) {
-        for (const [, row] of result.output.matchAll(/^((?:not )?ok \d+ - .*)$/gm)) {
-          console.log(`  ${row}`);
+      if (process.env.CXL_TEST_LINES) {
+        for (const [, line] of result.output.matchAll(/^((?:not )?ok \d+ - .*)$/gm)) {
+          console.log(`  ${line}`);
         }
       }
       if (result.failed > 0) console.log(failures(result.output));
@@ -101,7 +102,7 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
   const sum = await runFiles(files, {
     command: [process.execPath],
     cwd: here,
-    env: process.env,
+    environment: () => process.env,
     timeout: Number(process.env.CXL_TEST_FILE_TIMEOUT ?? 120_000),
   });
   console.log(`TOTALS ${JSON.stringify(sum)}`);

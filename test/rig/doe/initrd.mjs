@@ -29,7 +29,7 @@ function findModules(folder) {
   );
 }
 
-/** What a module needs loaded before it, from the module itself. */
+/** The modules that a module needs, as the module itself lists them. */
 function dependencies(file) {
   const text = fs.readFileSync(file).toString('latin1');
   const found = /\0depends=([^\0]*)\0/.exec(text)?.[1] ?? '';

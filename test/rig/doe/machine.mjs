@@ -10,7 +10,7 @@ function device({ file }, index) {
   ]; // biome-ignore format: an option and its value a line
 }
 
-/** QEMU and its arguments. Warnings are on the console: a quiet one would hide them. */
+/** QEMU and its arguments. The kernel's log level puts warnings on the console. */
 export function machine({ kernel, initrd, devices }) {
   const args = [
     '-M', 'q35,cxl=on,cxl-fmw.0.targets.0=cxl.1,cxl-fmw.0.size=4G',

@@ -1,14 +1,9 @@
-// What the machine is made of: programs of this host, and Debian's kernel.
+// What the machine needs: programs of this host, and Debian's kernel.
 import fs from 'node:fs';
 import path from 'node:path';
 import { unpackedPackages } from '../debian.mjs';
-import { programOf } from '../host-tools.mjs';
 
-export const hostTools = [
-  programOf('qemu-system-x86', 'qemu-system-x86_64'),
-  { package: 'busybox-static', present: () => fs.existsSync('/bin/busybox') },
-  programOf('cpio', 'cpio'),
-];
+export const programs = ['qemu-system-x86_64', '/bin/busybox', 'cpio'];
 
 /** The unpacked kernel: its release, image and modules. */
 export function fetchKernel() {

@@ -1,14 +1,14 @@
-// npm run test:rig:doe: the DOE mailboxes of emulated memory devices, and the kernel's own
-// reading of their tables to compare with. See ../README.md.
+// npm run test:rig:doe: the DOE mailboxes of emulated memory devices, whose tables the kernel has
+// read too. See ../README.md.
 import fs from 'node:fs';
 import path from 'node:path';
+import { installPrograms } from '../../../lib/build/programs.mjs';
 import { stage } from '../command.mjs';
 import { doeFolder, repository } from '../folders.mjs';
-import { installHostTools } from '../host-tools.mjs';
 import { runMachine, runRig } from '../machine.mjs';
 import { buildInitrd } from './initrd.mjs';
 import { machine } from './machine.mjs';
-import { fetchKernel, hostTools } from './packages.mjs';
+import { fetchKernel, programs } from './packages.mjs';
 import { writeTables } from './tables.mjs';
 
 function testFiles() {
@@ -32,17 +32,17 @@ function checkBuilt() {
 await runRig(async () => {
   checkBuilt();
   fs.mkdirSync(doeFolder, { recursive: true });
-  await stage('host tools', () => installHostTools(hostTools));
+  await stage('programs of this host', () => installPrograms(programs));
   const kernel = await stage('kernel', fetchKernel);
   const { folder, devices } = writeTables();
   const initrd = await stage('file system', () => buildInitrd(kernel, folder, testFiles()));
   const name = `machine with ${devices.length} devices, ${kernel.release}`;
-  return stage(name, () =>
-    runMachine(name, {
+  return [
+    await runMachine(name, {
       ...machine({ kernel: kernel.image, initrd, devices }),
       logFile: path.join(doeFolder, 'console.log'),
       seconds: 540,
       silentSeconds: 300,
     }),
-  );
+  ];
 });

@@ -1,4 +1,4 @@
-// The tables QEMU's devices serve, one file each; and the devices, in the order of their slots.
+// The tables that QEMU's devices have, a file each; and the devices, in the order of their slots.
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -55,7 +55,7 @@ export function writeTables() {
   const whole = encodeCdat(structures(), { sequence: 7 });
   const badChecksum = Buffer.from(whole);
   badChecksum.writeUInt8((badChecksum.readUInt8(5) + 1) & 0xff, 5);
-  // Its header says more than the entries have; the checksum is right.
+  // The length in its header is more than the entries have; the checksum is right.
   const cutShort = Buffer.from(whole);
   cutShort.writeUInt32LE(whole.length + 24, 0);
   cutShort.writeUInt8(0, 5);

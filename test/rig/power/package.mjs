@@ -1,5 +1,5 @@
-// What the guest runs of ours: the packed tarball with the prebuild for ppc64, and the tests
-// bundled for a bare Node 18.
+// What the guest runs of ours: the packed tarball with the prebuilt addon for ppc64, and the
+// bundled tests.
 import fs from 'node:fs';
 import path from 'node:path';
 import { installTarball, packTarball } from '../../pack/tarball.mjs';

@@ -1,18 +1,17 @@
-// What the machine is made of: programs of this host, and Debian's kernel for ppc64el.
+// What the machine needs: programs of this host, and Debian's kernel for ppc64el.
 import fs from 'node:fs';
 import path from 'node:path';
 import { unpackedPackages } from '../debian.mjs';
-import { programOf } from '../host-tools.mjs';
 
 const kbuild = '/usr/lib/linux-kbuild-6.1';
 
-export const hostTools = [
-  programOf('qemu-system-ppc', 'qemu-system-ppc64'),
-  { package: 'qemu-system-data', present: () => fs.existsSync('/usr/share/qemu/vof.bin') },
-  { package: 'linux-kbuild-6.1', present: () => fs.existsSync(`${kbuild}/scripts/mod/modpost`) },
-  programOf('g++-powerpc64le-linux-gnu', 'powerpc64le-linux-gnu-g++'),
-  programOf('make', 'make'),
-  programOf('cpio', 'cpio'),
+export const programs = [
+  'qemu-system-ppc64',
+  '/usr/share/qemu/vof.bin',
+  `${kbuild}/scripts/mod/modpost`,
+  'powerpc64le-linux-gnu-g++',
+  'make',
+  'cpio',
 ];
 
 /** The kernel, its headers and a static busybox: `root` has them, `release` is the kernel's. */

@@ -1,14 +1,14 @@
-// Are the barriers in the compiled code? Emulation on a strongly ordered machine cannot show
-// a missing one, so the ppc64 addon's own instructions are read: each function that touches a
-// device or publishes memory is walked along every path it can take.
+// Checks that the barriers are in the compiled code. Emulation on a strongly ordered machine cannot
+// show that one is missing, so the instructions of the ppc64 addon are read: every path through each
+// function that accesses a device or publishes memory is followed.
 //
 //   node test/rig/ppc64/disassembly.mjs [ADDON-WITH-SYMBOLS]
 //
-// Which instructions touch the device is no guess: the addon lists each in its section
-// cxl_fix_ups, by which a fault there is survived.
+// The addon lists the instructions that access the device in its section cxl_fix_ups, from which
+// its SIGBUS handler knows where to continue after a fault.
 import { execFileSync } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
-import { unstrippedAddon } from '../../../lib/build/prebuild.mjs';
+import { unstrippedAddon } from '../../../lib/build/prebuilds.mjs';
 
 const objdump = 'powerpc64le-linux-gnu-objdump';
 

@@ -1,7 +1,6 @@
-// `npm run test:ppc64`: the packed tarball as POWER8 code. The unit and conformance suites run
-// under Debian's Node 18 and Node 20 for ppc64el, in qemu's user mode (QEMU_CPU=power8 makes a
-// POWER9 instruction an illegal one), the simulated device preloaded where it is asked for;
-// and the barriers are looked for in the instructions.
+// `npm run test:ppc64`: the packed tarball as POWER8 code. The unit and conformance tests run under
+// Debian's Node 18 and Node 20 for ppc64el in qemu's user mode, where QEMU_CPU=power8 makes a POWER9
+// instruction illegal; and the instructions of the addon are searched for their barriers.
 //
 //   node test/rig/ppc64/run.mjs [18] [20] [PART-OF-A-FILE-NAME…]
 //
@@ -10,21 +9,18 @@
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { unstrippedAddon } from '../../../lib/build/prebuild.mjs';
-import { installTarball, packTarball, root } from '../../pack/tarball.mjs';
+import { root } from '../../../lib/build/files.mjs';
+import { unstrippedAddon } from '../../../lib/build/prebuilds.mjs';
+import { installPrograms } from '../../../lib/build/programs.mjs';
+import { installTarball, packTarball } from '../../pack/tarball.mjs';
 import { bundleTests, driverConformance, testFiles } from '../bundle-tests.mjs';
 import { run, stage } from '../command.mjs';
 import { ppc64Folder } from '../folders.mjs';
-import { installHostTools, programOf } from '../host-tools.mjs';
 import { nodeRoot, suites } from '../node-root.mjs';
 import { runFiles } from '../run-tests.mjs';
 import { checkDisassembly } from './disassembly.mjs';
 
-const hostTools = [
-  programOf('qemu-user-static', 'qemu-ppc64le-static'),
-  programOf('g++-powerpc64le-linux-gnu', 'powerpc64le-linux-gnu-g++'),
-  programOf('make', 'make'),
-];
+const programs = ['qemu-ppc64le-static', 'powerpc64le-linux-gnu-g++', 'make'];
 const app = path.join(ppc64Folder, 'app');
 const inside = 'CXL_PPC64_INSIDE';
 
@@ -34,20 +30,18 @@ const leftOut = {
     'imports a part of the command line; the package has the whole, in one file',
 };
 
-/** Begun first, so that none of them is what the other job waits for at the end. */
+/** Run first, so that none of them is the only one left at the end. */
 const longest = [
   'test/unit/cli.test.ts',
+  'test/unit/flash-cli.test.ts',
   'test/conformance/flash-processes.test.ts',
   'test/unit/doe/cli.test.ts',
 ];
 
-function longestFirst(files) {
-  return [...files].sort((a, b) => longest.includes(b) - longest.includes(a));
-}
-
 /**
- * Of test/addon and test/simulated-device, what the processor has a say in: faults, trapped accesses, C structures. The rest
- * is about threads and lifetimes, the same code everywhere, and takes many minutes in emulation.
+ * Of test/addon and test/simulated-device: what depends on the processor, which is faults, trapped
+ * accesses and C structures. The rest is about threads and lifetimes, the same code everywhere, and
+ * takes many minutes in emulation.
  */
 const ofTheProcessor = [
   'test/addon/addon-receivers.test.ts',
@@ -57,38 +51,40 @@ const ofTheProcessor = [
 ];
 
 /**
- * The suites, as vitest.config.ts has them. Conformance runs on the addon: over the mock it would
- * show nothing of the processor that the unit tests do not.
+ * The tests that run under Node `major`. The driver's conformance tests run under both on the
+ * machines (../power/run.mjs), where the driver is a PowerVM guest's; here they run once, under
+ * Node 20, with the simulated device as bare metal.
  */
-function suitesToRun() {
+function testsOf(major) {
+  const elsewhere = major === '18' ? driverConformance() : [];
+  const all = [
+    ...testFiles('test/unit'),
+    ...testFiles('test/examples'),
+    ...testFiles('test/conformance').filter((file) => !elsewhere.includes(file)),
+    ...ofTheProcessor,
+  ].filter((file) => !(file in leftOut));
+  return all.sort((a, b) => longest.includes(b) - longest.includes(a));
+}
+
+/**
+ * The environment of a file's process. Conformance runs on the addon: over the mock it would show
+ * nothing of the processor that the unit tests do not.
+ */
+function environmentOf(file) {
+  if (/^test\/(unit|examples)\//.test(file)) return {};
   const device = path.join(app, 'test/simulated-device/build/libcxlsim.so');
   // qemu's user mode has no mbind(), and not all of mmap().
-  const simulated = { CXL_TARGET: 'simulated', LD_PRELOAD: device, CXL_EMULATED: 'qemu-user' };
-  return [
-    { name: 'unit', files: [...testFiles('test/unit'), ...testFiles('test/examples')], env: {} },
-    {
-      name: 'simulated',
-      files: [...testFiles('test/conformance'), ...ofTheProcessor],
-      env: simulated,
-    },
-    {
-      name: 'simulated-guest',
-      files: driverConformance(),
-      env: { ...simulated, CXLSIM_FLAVOR: 'guest' },
-    },
-  ];
+  return { CXL_TARGET: 'simulated', LD_PRELOAD: device, CXL_EMULATED: 'qemu-user' };
 }
 
 /** The tarball installed as a user would, with the bundled tests beside it. */
 async function prepareApp() {
-  const { file } = packTarball(path.join(ppc64Folder, 'tarball'));
+  const { file } = packTarball(path.join(ppc64Folder, 'tarball'), ['ppc64']);
   fs.rmSync(app, { recursive: true, force: true });
   installTarball(app, file, ['--cpu=ppc64', '--os=linux']);
   // Tests reach some internals by path; it is the installed package's they shall reach.
   fs.symlinkSync('node_modules/node-cxl/dist', path.join(app, 'dist'));
-  const files = new Set(suitesToRun().flatMap((suite) => suite.files));
-  const bundled = [...files].filter((name) => !(name in leftOut));
-  await bundleTests(app, bundled);
+  const bundled = await bundleTests(app, [...new Set(Object.keys(suites).flatMap(testsOf))]);
   for (const folder of ['test/unit', 'test/conformance', 'test/examples']) {
     fs.cpSync(path.join(root, folder), path.join(app, folder), {
       recursive: true,
@@ -152,26 +148,21 @@ async function runSuites(majors, parts) {
       CXL_TEST_TIME_SCALE: '40',
     };
     const version = run(node, ['-p', 'process.version + " " + process.arch'], { env: base }).trim();
-    for (const { name, files, env } of suitesToRun()) {
-      const chosen = longestFirst(files)
-        .filter((file) => !(file in leftOut))
-        .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
-        .map((file) => file.replace(/\.ts$/, '.mjs'));
-      await stage(`Node ${version}, ${name}`, async () => {
-        const sum = await runFiles(chosen, {
-          command: [node],
-          cwd: app,
-          env: { ...base, ...env },
-          timeout: 1_800_000,
-          jobs: 2,
-        });
-        for (const key of Object.keys(total)) total[key] += sum[key];
-        const { passed, failed, skipped } = sum;
-        console.log(
-          `Node ${version}, ${name}: ${passed} passed, ${failed} failed, ${skipped} skipped`,
-        );
+    const chosen = testsOf(major)
+      .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
+      .map((file) => file.replace(/\.ts$/, '.mjs'));
+    await stage(`Node ${version}`, async () => {
+      const sum = await runFiles(chosen, {
+        command: [node],
+        cwd: app,
+        environment: (file) => ({ ...base, ...environmentOf(file) }),
+        timeout: 1_800_000,
+        jobs: 2,
       });
-    }
+      for (const key of Object.keys(total)) total[key] += sum[key];
+      const { passed, failed, skipped } = sum;
+      console.log(`Node ${version}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+    });
   }
   return total;
 }
@@ -197,7 +188,7 @@ async function main() {
     console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
     return failed === 0 ? 0 : 1;
   }
-  await stage('host tools', () => installHostTools(hostTools));
+  await stage('programs of this host', () => installPrograms(programs));
   await stage('Node for ppc64el', () => {
     for (const major of majors.length > 0 ? majors : Object.keys(suites)) nodeRoot(major);
   });

@@ -65,8 +65,8 @@ describe('accesses of configuration space', () => {
     bus.reads = 0;
     bus.writes = 0;
     await discoverIndex(mailbox!, 0, { force });
-    // Reads: idle, ready, three dwords, still ready, no error. Writes: three dwords, go, and
-    // three times on.
+    // Reads: idle, ready, three dwords, still ready, no error. Writes: three dwords of the request,
+    // "go", and one after each dword read.
     expect([bus.reads, bus.writes]).toEqual([7, 7]);
   });
 

@@ -56,7 +56,7 @@ describe('two processes at one mailbox', () => {
 
   it('one that dies in mid-exchange leaves the mailbox for the other', async () => {
     const [mailbox] = await doe.mailboxes(devices.default);
-    // Sends half of a request and says so; the lock ends with it.
+    // Sends half of a request and prints a line; the lock ends with the process.
     const half = start(
       `const { SysfsPci } = require('node-cxl/doe');
        const space = new SysfsPci().open(process.argv[1], 'write');
@@ -76,7 +76,7 @@ describe('two processes at one mailbox', () => {
     await new Promise((resolve) => setTimeout(resolve, 1500));
     expect(settled).toBe(false);
     half.kill('SIGKILL');
-    // The answer nobody fetched is cleared first.
+    // The answer that was not read is cleared first.
     expect(await call).toHaveLength(2);
     expect(mailbox!.phase).toBe('idle');
     expect(path.isAbsolute(app)).toBe(true);

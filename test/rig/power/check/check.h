@@ -16,20 +16,20 @@ enum register_offset {
   REGISTER_HANDLE = 0x08,
   REGISTER_STATUS = 0x10,
   REGISTER_CONTROL = 0x18,
-  PROVOKE_COMMAND = 0x1000,
-  PROVOKE_VALUE = 0x1008,
-  PROVOKE_COUNT = 0x1010,
-  PROVOKE_DONE = 0x1018,
+  INJECTION_COMMAND = 0x1000,
+  INJECTION_VALUE = 0x1008,
+  INJECTION_COUNT = 0x1010,
+  INJECTION_DONE = 0x1018,
 };
 
-enum provoke {
-  PROVOKE_INTERRUPT = 1,
-  PROVOKE_DATA_STORAGE = 2,
-  PROVOKE_AFU_ERROR = 3,
-  PROVOKE_ERROR_STATE = 4,
-  PROVOKE_SLICE_ERROR = 5,
-  PROVOKE_SLOW_ATTACH = 6,
-  PROVOKE_DETACH_ALL = 7,
+enum injection {
+  INJECT_INTERRUPT = 1,
+  INJECT_DATA_STORAGE = 2,
+  INJECT_AFU_ERROR = 3,
+  INJECT_ERROR_STATE = 4,
+  INJECT_SLICE_ERROR = 5,
+  INJECT_SLOW_ATTACH = 6,
+  INJECT_DETACH_ALL = 7,
 };
 
 struct context {
@@ -54,8 +54,8 @@ void end(struct context* context);
 uint64_t load(const struct context* context, unsigned offset);
 void store(const struct context* context, unsigned offset, uint64_t value);
 // Writes a command and waits until it is done; false when that takes over 20 s.
-bool provoke(const struct context* context, enum provoke command, uint64_t argument, uint64_t value,
-             uint64_t count);
+bool inject(const struct context* context, enum injection command, uint64_t argument,
+            uint64_t value, uint64_t count);
 
 // poll(): its revents, 0 after a time-out.
 int wait_events(int fd, int milliseconds);

@@ -78,14 +78,14 @@ void store(const struct context* context, unsigned offset, uint64_t value) {
   context->area[offset / 8] = htobe64(value);
 }
 
-bool provoke(const struct context* context, enum provoke command, uint64_t argument, uint64_t value,
-             uint64_t count) {
-  uint64_t done = load(context, PROVOKE_DONE);
-  store(context, PROVOKE_VALUE, value);
-  store(context, PROVOKE_COUNT, count);
-  store(context, PROVOKE_COMMAND, (uint64_t)command << 56 | argument);
+bool inject(const struct context* context, enum injection command, uint64_t argument,
+            uint64_t value, uint64_t count) {
+  uint64_t done = load(context, INJECTION_DONE);
+  store(context, INJECTION_VALUE, value);
+  store(context, INJECTION_COUNT, count);
+  store(context, INJECTION_COMMAND, (uint64_t)command << 56 | argument);
   for (int waited = 0; waited < 20000; waited++) {
-    if (load(context, PROVOKE_DONE) != done) return true;
+    if (load(context, INJECTION_DONE) != done) return true;
     usleep(1000);
   }
   return false;

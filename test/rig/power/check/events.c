@@ -11,13 +11,12 @@
 static void interrupts(struct context* context) {
   struct cxl_event event;
 
-  check(provoke(context, PROVOKE_INTERRUPT, 1 << 2, 0, 0), "interrupt 3 raised", 0);
+  check(inject(context, INJECT_INTERRUPT, 1 << 2, 0, 0), "interrupt 3 raised", 0);
   check(wait_events(context->fd, 5000) == POLLIN, "an interrupt is POLLIN", 0);
   check(read_event(context->fd, &event) == 16 && event.header.type == CXL_EVENT_AFU_INTERRUPT &&
             event.header.size == 16 && event.irq.irq == 3,
         "interrupt 3 read", event.irq.irq);
-  check(provoke(context, PROVOKE_INTERRUPT, 0xb, 0, 5), "interrupts 1, 2 and 4 raised five times",
-        0);
+  check(inject(context, INJECT_INTERRUPT, 0xb, 0, 5), "interrupts 1, 2 and 4 raised five times", 0);
   for (int expected = 1; expected <= 4; expected++) {
     if (expected == 3) continue;
     check(read_event(context->fd, &event) == 16 && event.irq.irq == expected,
@@ -29,11 +28,11 @@ static void interrupts(struct context* context) {
 static void order(struct context* context) {
   struct cxl_event event;
 
-  provoke(context, PROVOKE_AFU_ERROR, 0, 0x1122334455667788, 0);
-  provoke(context, PROVOKE_AFU_ERROR, 0, 0xdead, 0);
-  provoke(context, PROVOKE_DATA_STORAGE, 0, 0x1000, 0);
-  provoke(context, PROVOKE_DATA_STORAGE, 0, 0x2008, 0);
-  provoke(context, PROVOKE_INTERRUPT, 2, 0, 0);
+  inject(context, INJECT_AFU_ERROR, 0, 0x1122334455667788, 0);
+  inject(context, INJECT_AFU_ERROR, 0, 0xdead, 0);
+  inject(context, INJECT_DATA_STORAGE, 0, 0x1000, 0);
+  inject(context, INJECT_DATA_STORAGE, 0, 0x2008, 0);
+  inject(context, INJECT_INTERRUPT, 2, 0, 0);
   check(read_event(context->fd, &event) == 16 && event.irq.irq == 2, "an interrupt comes first",
         event.header.type);
   check(read_event(context->fd, &event) == 40 && event.header.type == CXL_EVENT_DATA_STORAGE &&
@@ -50,9 +49,9 @@ static void order(struct context* context) {
 static void closes_amid_faults(void) {
   for (unsigned round = 0; round < 100; round++) {
     struct context context = attached(SLAVE, 0, 0);
-    store(&context, PROVOKE_VALUE, 0x1000);
-    store(&context, PROVOKE_COUNT, 1000000);
-    store(&context, PROVOKE_COMMAND, (uint64_t)PROVOKE_DATA_STORAGE << 56);
+    store(&context, INJECTION_VALUE, 0x1000);
+    store(&context, INJECTION_COUNT, 1000000);
+    store(&context, INJECTION_COMMAND, (uint64_t)INJECT_DATA_STORAGE << 56);
     usleep(round * 200);
     end(&context);
   }
@@ -65,14 +64,14 @@ void check_events(void) {
 
   interrupts(&context);
   order(&context);
-  provoke(&context, PROVOKE_DATA_STORAGE, 0, (uint64_t)&mapped, 0);
+  inject(&context, INJECT_DATA_STORAGE, 0, (uint64_t)&mapped, 0);
   check(wait_events(context.fd, 50) == 0, "a touch of valid memory is no event", 0);
-  check(provoke(&context, PROVOKE_SLICE_ERROR, 0, 0, 0), "a slice error", 0);
+  check(inject(&context, INJECT_SLICE_ERROR, 0, 0, 0), "a slice error", 0);
   check(wait_events(context.fd, 50) == 0, "is no event", 0);
   end(&context);
 
   struct context other = attached(SLAVE, 0, 0);
-  check(provoke(&other, PROVOKE_SLOW_ATTACH, 700, 0, 0), "the next attach is to be slow", 0);
+  check(inject(&other, INJECT_SLOW_ATTACH, 700, 0, 0), "the next attach is to be slow", 0);
   double before = now();
   struct context slow = attached(SLAVE, 0, 0);
   double took = now() - before;

@@ -90,8 +90,8 @@ static void master(void) {
   void* whole = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, context.fd, 0);
   check(whole != MAP_FAILED, "a master maps the whole area", size);
   if (whole != MAP_FAILED) munmap(whole, (size_t)size);
-  check(provoke(&context, PROVOKE_INTERRUPT, 1, 0, 0),
-        "a master has its provoke block at the start of the area", 0);
+  check(inject(&context, INJECT_INTERRUPT, 1, 0, 0),
+        "a master has its injection registers at the start of the area", 0);
   end(&context);
 }
 
@@ -136,7 +136,7 @@ static void attach_in_a_child(void) {
     volatile uint64_t* area = mmap(NULL, AREA, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     struct context context = {.fd = fd, .area = area};
     struct cxl_event event;
-    good = good && provoke(&context, PROVOKE_DATA_STORAGE, 0, (uint64_t)word, 0) &&
+    good = good && inject(&context, INJECT_DATA_STORAGE, 0, (uint64_t)word, 0) &&
            read_event(fd, &event) == -EAGAIN;
     _exit(good ? 0 : 1);
   }

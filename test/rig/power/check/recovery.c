@@ -40,8 +40,8 @@ static void error_state(void) {
   uint64_t value = 0;
   uint32_t element;
 
-  provoke(&context, PROVOKE_INTERRUPT, 1, 0, 0);
-  store(&context, PROVOKE_COMMAND, (uint64_t)PROVOKE_ERROR_STATE << 56 | 1000);
+  inject(&context, INJECT_INTERRUPT, 1, 0, 0);
+  store(&context, INJECTION_COMMAND, (uint64_t)INJECT_ERROR_STATE << 56 | 1000);
   usleep(100000);
   check(load(&context, REGISTER_HANDLE) == UINT64_MAX, "a load in error state is all ones", 0);
   check(read_event(context.fd, &event) == -EIO, "a read in error state is EIO, events or not", 0);
@@ -62,8 +62,8 @@ static void error_state(void) {
   check(try_load(&context, &value) == 0, "the old mapping raises SIGBUS", (long)value);
   check(try_load(&ones, &value) == 1 && value == UINT64_MAX, "or is all ones with ERR_FF",
         (long)value);
-  store(&ones, PROVOKE_VALUE, 5);
-  check(load(&ones, PROVOKE_VALUE) == 5, "where a store sticks", 0);
+  store(&ones, INJECTION_VALUE, 5);
+  check(load(&ones, INJECTION_VALUE) == 5, "where a store sticks", 0);
   check(errno_of(ioctl(context.fd, CXL_IOCTL_GET_PROCESS_ELEMENT, &element)) == EIO,
         "an ioctl afterwards is EIO", errno);
   check(wait_events(opened, 100) & POLLERR,
@@ -80,7 +80,7 @@ static void detach_all(void) {
   struct cxl_event event;
   uint32_t element;
 
-  store(&context, PROVOKE_COMMAND, (uint64_t)PROVOKE_DETACH_ALL << 56);
+  store(&context, INJECTION_COMMAND, (uint64_t)INJECT_DETACH_ALL << 56);
   double before = now();
   int events = 0;
   while (now() - before < 10 && !((events = wait_events(context.fd, 1000)) & POLLERR)) {

@@ -7,10 +7,12 @@ hostname rig
 for module in $(cat /modules/order); do
   insmod "/modules/$module" || finish "insmod $module failed"
 done
-mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 node /node || finish "mount node failed"
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 share /share || finish "mount share failed"
+for folder in node share; do
+  mount -t 9p -o trans=virtio,version=9p2000.L,ro,cache=loose,msize=262144 $folder /$folder || finish "mount $folder failed"
+done
 
-insmod /modules/cxl_rig.ko $(cat /share/module-parameters) || finish "insmod cxl_rig failed"
+parameters=$(tr ' ' '\n' < /proc/cmdline | sed -n 's/^cxl_rig\.//p')
+insmod /modules/cxl_rig.ko $parameters || finish "insmod cxl_rig failed"
 insmod /modules/cxl.ko || finish "insmod cxl failed"
 # The driver binds while it loads; the nodes come through devtmpfs right after.
 for attempt in 1 2 3 4 5 6 7 8 9 10; do

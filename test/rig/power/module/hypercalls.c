@@ -36,7 +36,7 @@
 #define STATE_NORMAL 1
 #define STATE_DISABLED 2
 
-/* Marks an attach that has been told to come back. */
+/* Marks an attach that has been answered with "busy". */
 #define SLOW_TOKEN 0x510
 
 static const char vpd[] = "node-cxl rig: memcpy AFU";

@@ -28,8 +28,8 @@ static int divert(struct kprobe *probe, struct pt_regs *regs)
 	return 1;
 }
 
-/* Its presence keeps the probe from being optimised, which would ignore the changed address. */
-static void keep_unoptimised(struct kprobe *probe, struct pt_regs *regs, unsigned long flags)
+/* Its presence keeps the probe from being optimized, which would ignore the changed address. */
+static void keep_unoptimized(struct kprobe *probe, struct pt_regs *regs, unsigned long flags)
 {
 }
 
@@ -53,7 +53,7 @@ static int arm_stub(u32 *magic)
 	memset(probe, 0, sizeof(*probe));
 	probe->addr = (kprobe_opcode_t *)word;
 	probe->pre_handler = divert;
-	probe->post_handler = keep_unoptimised;
+	probe->post_handler = keep_unoptimized;
 	error = register_kprobe(probe);
 	if (!error)
 		armed++;

@@ -44,7 +44,7 @@
 #define CAIA2_MODULUS 4
 #define CAIA2_REMAINDER 1
 
-/* Lets detach and the provoke block in between long batches. */
+/* At most so many elements at once: detach and the injection registers wait for no more. */
 #define BATCH 64
 
 struct element {
@@ -123,7 +123,7 @@ static int compare_and_swap(struct rig_process *process, const struct element *e
 		   (element->extra == SWAP_EQUAL || element->extra == SWAP_NOT_EQUAL);
 	if (!*defined)
 		return 0;
-	/* Through the driver first; pinning would bring a page in behind its back. */
+	/* Through the driver first: pinning would bring a page in without it. */
 	error = rig_read_for_store(process, address, &old, sizeof(old));
 	if (!error && pin_user_pages_fast(address & PAGE_MASK, 1, FOLL_WRITE, &page) != 1)
 		error = rig_write(process, address, &old, sizeof(old)) ?: -EFAULT;
@@ -165,7 +165,7 @@ static int interrupt(struct rig_process *process, u64 address, unsigned int sour
 	return error;
 }
 
-/* 0, or -EINTR when the process is being detached, or -EFAULT when even the status cannot be told. */
+/* 0, or -EINTR when the process is being detached, or -EFAULT when the status cannot be written. */
 static int execute(struct rig_process *process, u64 address, const struct element *element)
 {
 	bool defined = true;

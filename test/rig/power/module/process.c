@@ -31,7 +31,7 @@
 #define MINOR_IS_MASTER(minor) (((minor) % MINORS_PER_CARD + 2) % 3 == 1)
 
 #define FAULT_TIMEOUT_MS 10000
-/* A page can go again between the driver's answer and our access; not this often. */
+/* The kernel can take a page away between the driver's answer and our access, but not this often. */
 #define MAX_RESTARTS 64
 
 /* Polls: quick while there is work, slower the longer there is none. */
@@ -79,14 +79,14 @@ static bool poll_once(struct rig_process *process)
 {
 	bool busy;
 
-	/* Idle contexts are many; they should cost little. */
-	if (!rig_provoke_pending(process) && !rig_memcpy_pending(process))
+	/* There are many idle contexts, and each poll costs time. */
+	if (!rig_injection_pending(process) && !rig_memcpy_pending(process))
 		return false;
 	/* A process that has exited has no memory to work on. */
 	if (!mmget_not_zero(process->mm))
 		return false;
 	kthread_use_mm(process->mm);
-	busy = rig_provoke_poll(process);
+	busy = rig_injection_poll(process);
 	if (!rig_halted(process))
 		busy |= rig_memcpy_poll(process);
 	kthread_unuse_mm(process->mm);

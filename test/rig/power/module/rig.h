@@ -4,7 +4,7 @@
  *
  * The machine is QEMU's pseries, which has neither. This module answers the driver's
  * hypercalls in the guest itself (intercept.c, hypercalls.c), describes the adapter in the
- * device tree (device_tree.c) and runs the memcpy AFU (process.c, memcpy_afu.c, provoke.c).
+ * device tree (device_tree.c) and runs the memcpy AFU (process.c, memcpy_afu.c, injection.c).
  */
 #ifndef CXL_RIG_H
 #define CXL_RIG_H
@@ -21,7 +21,7 @@
 #define RIG_MAX_PROCESSES 512
 /* One page of the guest: what the driver can map. */
 #define RIG_AREA 0x10000UL
-/* Interrupts of one process, the PSL's among them: the mask of the provoke block has 56 bits. */
+/* Interrupts of one process, the PSL's among them: the mask of the injection registers has 56 bits. */
 #define RIG_MAX_INTERRUPTS 57
 
 #define RIG_ADAPTER_UNIT 0x30000000ULL
@@ -157,8 +157,8 @@ bool rig_memcpy_pending(struct rig_process *process);
 /* Whether there was work. */
 bool rig_memcpy_poll(struct rig_process *process);
 
-/* provoke.c */
-bool rig_provoke_pending(struct rig_process *process);
-bool rig_provoke_poll(struct rig_process *process);
+/* injection.c */
+bool rig_injection_pending(struct rig_process *process);
+bool rig_injection_poll(struct rig_process *process);
 
 #endif

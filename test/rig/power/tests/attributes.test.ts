@@ -1,4 +1,4 @@
-/** Every attribute of the true driver, raw beside what the library makes of it. */
+/** Every attribute of the real driver: its text, and the value that the library returns for it. */
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { type Adapter, type Afu, cxl } from 'node-cxl';
 import { describe, expect, it } from 'vitest';

@@ -1,4 +1,4 @@
-/** The command-line program against the true driver, on a real file. */
+/** The command-line program against the real driver, on a real file. */
 import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';

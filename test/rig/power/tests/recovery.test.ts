@@ -1,4 +1,4 @@
-/** What only the true driver can show of an AFU that goes away and comes back. */
+/** Recovery and unbinding, as only the real driver does them. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { type Context, cxl, type ProblemState } from 'node-cxl';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -9,7 +9,7 @@ import { until } from '../../../conformance/support/work-queue';
 const slave = '/dev/cxl/afu0.0s';
 const driver = '/sys/bus/platform/drivers/cxl_of';
 const device = '30000000.coherent-platform-facility';
-// The driver looks at the state of its AFUs every three seconds.
+// The driver reads the state of its AFUs every three seconds.
 const patience = 60_000;
 const wait = { timeout: 30_000 };
 const open: Context[] = [];
@@ -54,7 +54,7 @@ describe('error state', () => {
       inject(regs, 'errorState', { argument: 500n });
       await until(() => context.linkState() === 'down', 'the error state');
       expect(await codeOf(() => cxl.open(slave))).toBe('EIO');
-      // All ones is data: until the driver has noticed, the mapping is there.
+      // All ones are data: the mapping is there until the driver has noticed.
       const seen = await codeOf(() => expect(regs.read64(0x08)).toBe(ALL_ONES_64));
       expect([undefined, 'EIO']).toContain(seen);
       expect(await waiting).toBe('EIO');
@@ -63,7 +63,7 @@ describe('error state', () => {
       open.push(again);
       await again.attach({ wed: 0n });
       expect(again.linkState()).toBe('up');
-      // What was attached before stays lost.
+      // A context that was attached before stays detached.
       expect(context.linkState()).toBe('down');
       expect(await codeOf(() => context.waitForEvent(wait))).toBe('EIO');
     },
@@ -131,7 +131,7 @@ describe('the card’s own node', () => {
     'refuses an image that is none, and the card works on',
     async () => {
       const [adapter] = await cxl.adapters();
-      // No header, so that what is taken for one tells of no image at all.
+      // No header: the bytes in its place describe no image.
       const image = new Uint8Array(4096);
       expect(await codeOf(() => adapter?.downloadImage(image, { needHeader: false }))).toBe(
         'EINVAL',
