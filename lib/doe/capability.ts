@@ -3,7 +3,7 @@ import type { ConfigSpace } from '../binding/configuration-space';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import { type ErrnoName, errnos } from '../shared/errno';
 import { type CxlError, systemError } from '../shared/errors';
-import { doeCapabilityId, offsets, readHint, registersLength } from './registers';
+import { DOE_CAPABILITY_ID, OFFSETS, REGISTERS_LENGTH, readHint } from './registers';
 
 /** Extended configuration space begins here; offset in bytes. */
 const EXTENDED_START = 0x100;
@@ -73,11 +73,11 @@ function walk(space: ConfigSpace, path: string, found: DoeCapability[]): void {
     if (header === ALL_ONES_32) {
       throw corrupt('EBADMSG', path, `the capability list reads all ones at ${hex(at)}`);
     }
-    if ((header & 0xffff) === doeCapabilityId) {
-      if (at + registersLength > SPACE_END) {
+    if ((header & 0xffff) === DOE_CAPABILITY_ID) {
+      if (at + REGISTERS_LENGTH > SPACE_END) {
         throw corrupt('EBADMSG', path, `the DOE capability at ${hex(at)} leaves the space`);
       }
-      const registers = read(space, at + offsets.capabilities, path);
+      const registers = read(space, at + OFFSETS.capabilities, path);
       const supported = (registers & 1) !== 0;
       found.push({
         offset: at,

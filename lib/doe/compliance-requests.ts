@@ -74,7 +74,7 @@ export type ComplianceRequest =
   | { readonly request: 'bit-error'; readonly opcode: number };
 
 /** The requests, each at the index that is its code. */
-export const complianceRequests = [
+export const COMPLIANCE_REQUESTS = [
   'capabilities',
   'status',
   'halt-all',
@@ -93,7 +93,7 @@ export const complianceRequests = [
   'bit-error',
 ] as const satisfies readonly ComplianceRequest['request'][];
 
-export type ComplianceRequestName = (typeof complianceRequests)[number];
+export type ComplianceRequestName = (typeof COMPLIANCE_REQUESTS)[number];
 
 const STREAMING_HEAD = [
   'protocol',
@@ -158,8 +158,8 @@ const LAYOUTS: Record<ComplianceRequestName, Layout> = {
  * @throws TypeError, RangeError for a parameter that does not fit its field
  */
 export function encodeComplianceRequest(request: ComplianceRequest): Buffer {
-  const code = complianceRequests.indexOf(request.request);
-  if (code < 0) throw valueError('request', complianceRequests.join(', '), request.request);
+  const code = COMPLIANCE_REQUESTS.indexOf(request.request);
+  if (code < 0) throw valueError('request', COMPLIANCE_REQUESTS.join(', '), request.request);
   const { bytes = [], quads = [], words = [] } = LAYOUTS[request.request];
   const given = request as unknown as Record<string, unknown>;
   const length = 4 + bytes.length + quads.length * 8 + words.length * 4;

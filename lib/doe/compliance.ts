@@ -3,9 +3,9 @@
 import { type ErrnoName, errnos } from '../shared/errno';
 import { CxlError } from '../shared/errors';
 import {
+  COMPLIANCE_REQUESTS,
   type ComplianceRequest,
   type ComplianceRequestName,
-  complianceRequests,
   encodeComplianceRequest,
 } from './compliance-requests';
 import { requireProtocol } from './discovery';
@@ -122,7 +122,7 @@ export class Compliance {
       throw error;
     }
     const answer = await this.mailbox.exchange(complianceProtocol, payload, this.#options);
-    const code = complianceRequests.indexOf(request.request);
+    const code = COMPLIANCE_REQUESTS.indexOf(request.request);
     if (answer.length < 4) {
       throw malformed(
         'compliance',
@@ -147,5 +147,5 @@ export class Compliance {
 }
 
 function named(mask: bigint): ComplianceRequestName[] {
-  return complianceRequests.filter((_, code) => ((mask >> BigInt(code)) & 1n) === 1n);
+  return COMPLIANCE_REQUESTS.filter((_, code) => ((mask >> BigInt(code)) & 1n) === 1n);
 }

@@ -14,9 +14,9 @@ import { CxlError, systemError } from '../shared/errors';
 import type { MailboxRegisters } from './registers';
 
 /** Length of the longest data object in 32-bit words, including its header of two. */
-export const maxObjectDwords = 2 ** 18;
+export const MAX_OBJECT_DWORDS = 2 ** 18;
 /** Length of the longest payload, in bytes. */
-export const MAX_PAYLOAD_BYTES = (maxObjectDwords - 2) * 4;
+export const MAX_PAYLOAD_BYTES = (MAX_OBJECT_DWORDS - 2) * 4;
 
 /** Milliseconds. PCIe 6.0 §6.30.2: a mailbox answers, and completes an abort, within a second. */
 export const RESPONSE_TIMEOUT = 1000;
@@ -125,7 +125,7 @@ export async function abort(
 async function send({ registers, protocol, payload, signal }: Transfer): Promise<void> {
   registers.send((protocol.vendorId | (protocol.type << 16)) >>> 0);
   // The field has 18 bits: the length of the longest object is written as 0.
-  registers.send((2 + payload.length / 4) % maxObjectDwords);
+  registers.send((2 + payload.length / 4) % MAX_OBJECT_DWORDS);
   for (let at = 0; at < payload.length; at += 4) {
     registers.send(payload.readUInt32LE(at));
     if (at % (DWORDS_PER_YIELD * 4) === 0) await registers.yieldToEventLoop(signal);
@@ -160,7 +160,7 @@ async function receive(transfer: Transfer): Promise<Answer> {
   }
   registers.advance();
 
-  const dwords = registers.receive() % maxObjectDwords || maxObjectDwords;
+  const dwords = registers.receive() % MAX_OBJECT_DWORDS || MAX_OBJECT_DWORDS;
   if (dwords < 2) {
     throw fail('EBADMSG', 'doe(receive)', path, 'the answer is shorter than its own header');
   }

@@ -52,9 +52,9 @@ export {
   complianceProtocol,
 } from './compliance';
 export {
+  COMPLIANCE_REQUESTS,
   type ComplianceRequest,
   type ComplianceRequestName,
-  complianceRequests,
   type MultipleWriteStreaming,
   type ProducerConsumer,
   type ProtocolOption,

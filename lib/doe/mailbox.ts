@@ -16,7 +16,7 @@ import {
   transact,
 } from './exchange';
 import { Mutex } from './mutex';
-import { MailboxRegisters, registersLength } from './registers';
+import { MailboxRegisters, REGISTERS_LENGTH } from './registers';
 
 /**
  * Milliseconds to wait for the lock. Another process holds it for one exchange: about a second,
@@ -203,7 +203,7 @@ export class DoeMailbox {
       await this.#lock(space, options.signal);
       return await use(new MailboxRegisters(space, this.offset, this.#path));
     } finally {
-      space.unlock(this.offset, registersLength);
+      space.unlock(this.offset, REGISTERS_LENGTH);
       space.close();
     }
   }
@@ -220,7 +220,7 @@ export class DoeMailbox {
   async #lock(space: ConfigSpace, signal: AbortSignal | undefined): Promise<void> {
     const deadline = performance.now() + LOCK_TIMEOUT;
     for (;;) {
-      const answer = space.lock(this.offset, registersLength);
+      const answer = space.lock(this.offset, REGISTERS_LENGTH);
       if (answer >= 0) return;
       if (answer !== -errnos.EAGAIN && answer !== -errnos.EACCES) {
         throw systemError(answer, 'fcntl(F_OFD_SETLK)', this.#path, lockHint(answer));

@@ -7,11 +7,11 @@ import { ALL_ONES_32 } from '../shared/all-ones';
 import { errnos } from '../shared/errno';
 import { systemError } from '../shared/errors';
 
-export const doeCapabilityId = 0x2e;
+export const DOE_CAPABILITY_ID = 0x2e;
 /** Bytes from the header to the end of the read mailbox. */
-export const registersLength = 0x18;
+export const REGISTERS_LENGTH = 0x18;
 
-export const offsets = {
+export const OFFSETS = {
   capabilities: 0x04,
   control: 0x08,
   status: 0x0c,
@@ -19,8 +19,8 @@ export const offsets = {
   readMailbox: 0x14,
 } as const;
 
-export const controlBits = { abort: 1, interruptEnable: 2, go: 0x8000_0000 } as const;
-export const statusBits = { busy: 1, interrupt: 2, error: 4, ready: 0x8000_0000 } as const;
+export const CONTROL_BITS = { abort: 1, interruptEnable: 2, go: 0x8000_0000 } as const;
+export const STATUS_BITS = { busy: 1, interrupt: 2, error: 4, ready: 0x8000_0000 } as const;
 
 /** Longest time, in milliseconds, that register accesses may block the event loop. */
 const MAX_BLOCKING_TIME = 2;
@@ -59,36 +59,36 @@ export class MailboxRegisters {
 
   /** @throws CxlError ENODEV when the register reads all ones: no device answers */
   status(): Status {
-    const value = this.#read(offsets.status);
+    const value = this.#read(OFFSETS.status);
     if (value === ALL_ONES_32) {
       throw systemError('ENODEV', 'read(config)', this.#path, 'the device is gone');
     }
     return {
-      busy: (value & statusBits.busy) !== 0,
-      error: (value & statusBits.error) !== 0,
-      ready: (value & statusBits.ready) !== 0,
+      busy: (value & STATUS_BITS.busy) !== 0,
+      error: (value & STATUS_BITS.error) !== 0,
+      ready: (value & STATUS_BITS.ready) !== 0,
     };
   }
 
   abort(): void {
-    this.#write(offsets.control, controlBits.abort);
+    this.#write(OFFSETS.control, CONTROL_BITS.abort);
   }
 
   go(): void {
-    this.#write(offsets.control, controlBits.go);
+    this.#write(OFFSETS.control, CONTROL_BITS.go);
   }
 
   send(dword: number): void {
-    this.#write(offsets.writeMailbox, dword);
+    this.#write(OFFSETS.writeMailbox, dword);
   }
 
   /** The current dword of the answer. advance() goes to the next one. */
   receive(): number {
-    return this.#read(offsets.readMailbox);
+    return this.#read(OFFSETS.readMailbox);
   }
 
   advance(): void {
-    this.#write(offsets.readMailbox, 0);
+    this.#write(OFFSETS.readMailbox, 0);
   }
 
   /**

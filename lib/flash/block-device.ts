@@ -3,7 +3,7 @@ import { checkInteger } from '../shared/checks';
 import { rangeError, systemError, typeError, valueError } from '../shared/errors';
 import type { Command, QueueStatistics } from './command';
 import type { Resource } from './resource';
-import { chunkBlocks, opcodes, writeSameUnmap } from './sislite';
+import { CHUNK_BLOCKS, OPCODES, WRITE_SAME_UNMAP } from './sislite';
 
 /** A part of a Memory, transferred without a copy. Offset and length in bytes. */
 export interface MemorySlice {
@@ -252,13 +252,13 @@ export class BlockDevice {
     options: TransferOptions,
   ): Promise<void> {
     const operation =
-      name === 'read' ? opcodes.read16 : name === 'write' ? opcodes.write16 : opcodes.writeSame16;
+      name === 'read' ? OPCODES.read16 : name === 'write' ? OPCODES.write16 : OPCODES.writeSame16;
     const command: Command = {
       name,
       path: this.resource.lun.path,
       handle: this.resource.handle,
       operation,
-      modifier: name === 'unmap' ? writeSameUnmap : 0,
+      modifier: name === 'unmap' ? WRITE_SAME_UNMAP : 0,
       lba,
       blocks: Number(blocks),
       hostWrite: name !== 'read',
@@ -283,7 +283,7 @@ export class BlockDevice {
     const virtual = this.resource.mode === 'virtual';
     for (let at = start; at < end; ) {
       let to = at + max;
-      const chunkEnd = (at / chunkBlocks + 1n) * chunkBlocks;
+      const chunkEnd = (at / CHUNK_BLOCKS + 1n) * CHUNK_BLOCKS;
       if (virtual && to > chunkEnd) to = chunkEnd;
       if (to > end) to = end;
       yield [at, to - at];

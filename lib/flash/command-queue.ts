@@ -15,7 +15,7 @@ import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './comma
 import { commandError, outcomeOf } from './command-status';
 import { CompletionMonitor, type MonitoredQueue } from './completion-monitor';
 import { Ring, type SlotCommand } from './ring';
-import { registers } from './sislite';
+import { REGISTERS } from './sislite';
 
 /** A submitted command. */
 interface Pending {
@@ -140,7 +140,7 @@ export class CommandQueue implements MonitoredQueue {
   /** Reads the AFU's room for commands only when the last value has been used up. */
   #hasRoom(): boolean {
     if (this.#room > 0) return true;
-    const room = this.#owner.page.read64(registers.commandRoom);
+    const room = this.#owner.page.read64(REGISTERS.commandRoom);
     if (room === ALL_ONES_64) throw systemError('EIO', 'mmio');
     this.#room = Number(room);
     if (this.#room === 0) this.statistics.roomExhausted += 1;

@@ -4,14 +4,14 @@ import type { ErrnoName } from '../shared/errno';
 import { type CxlError, systemError } from '../shared/errors';
 import { decodeSense, type Sense } from './sense';
 import {
-  afuCodes,
+  AFU_CODES,
   type CommandStatus,
-  dmaExtra,
-  fcCodes,
-  ioasa,
-  scsiCodes,
-  senseBytes,
-  statusFlags,
+  DMA_EXTRA,
+  FC_CODES,
+  IOASA,
+  SCSI_CODES,
+  SENSE_BYTES,
+  STATUS_FLAGS,
 } from './sislite';
 
 /** Why a command failed: what the AFU, the target or the link reported. */
@@ -28,29 +28,29 @@ export type CommandError = CxlError & CommandFailure;
 const TASK_SET_FULL = 0x28;
 
 const RETRIED_LINK_CODES: readonly number[] = [
-  fcCodes.abortPending,
-  fcCodes.writeAbortPending,
-  fcCodes.noLogin,
-  fcCodes.linkDown,
-  fcCodes.abortOk,
-  fcCodes.abortFailed,
-  fcCodes.residualMismatch,
-  fcCodes.targetAbort,
+  FC_CODES.abortPending,
+  FC_CODES.writeAbortPending,
+  FC_CODES.noLogin,
+  FC_CODES.linkDown,
+  FC_CODES.abortOk,
+  FC_CODES.abortFailed,
+  FC_CODES.residualMismatch,
+  FC_CODES.targetAbort,
 ];
 
 /** The IOASA at `offset`, in the byte order of the context. */
 export function readStatus(view: DataView, offset: number, little: boolean): CommandStatus {
-  const sense = new Uint8Array(view.buffer, view.byteOffset + offset + ioasa.sense, senseBytes);
+  const sense = new Uint8Array(view.buffer, view.byteOffset + offset + IOASA.sense, SENSE_BYTES);
   return {
-    flags: view.getUint8(offset + ioasa.flags),
-    afuCode: view.getUint8(offset + ioasa.afuCode),
-    scsiCode: view.getUint8(offset + ioasa.scsiCode),
-    fcCode: view.getUint8(offset + ioasa.fcCode),
-    residual: view.getUint32(offset + ioasa.residual, little),
-    port: view.getUint8(offset + ioasa.port),
-    afuExtra: view.getUint8(offset + ioasa.afuExtra),
-    scsiExtra: view.getUint8(offset + ioasa.scsiExtra),
-    fcExtra: view.getUint8(offset + ioasa.fcExtra),
+    flags: view.getUint8(offset + IOASA.flags),
+    afuCode: view.getUint8(offset + IOASA.afuCode),
+    scsiCode: view.getUint8(offset + IOASA.scsiCode),
+    fcCode: view.getUint8(offset + IOASA.fcCode),
+    residual: view.getUint32(offset + IOASA.residual, little),
+    port: view.getUint8(offset + IOASA.port),
+    afuExtra: view.getUint8(offset + IOASA.afuExtra),
+    scsiExtra: view.getUint8(offset + IOASA.scsiExtra),
+    fcExtra: view.getUint8(offset + IOASA.fcExtra),
     sense: sense.slice(),
   };
 }
@@ -63,27 +63,27 @@ export function readStatus(view: DataView, offset: number, little: boolean): Com
 export function outcomeOf(status: CommandStatus): 'done' | 'retry' | 'failed' {
   const { afuCode, scsiCode, fcCode, flags } = status;
   if (afuCode !== 0) return isTemporary(status) ? 'retry' : 'failed';
-  if (scsiCode === scsiCodes.busy || scsiCode === TASK_SET_FULL) return 'retry';
-  if (scsiCode === scsiCodes.check && (flags & statusFlags.senseValid) !== 0) {
+  if (scsiCode === SCSI_CODES.busy || scsiCode === TASK_SET_FULL) return 'retry';
+  if (scsiCode === SCSI_CODES.check && (flags & STATUS_FLAGS.senseValid) !== 0) {
     const key = decodeSense(status.sense)?.key;
     return key === 'no-sense' || key === 'recovered-error' ? 'done' : 'failed';
   }
   if (fcCode !== 0) return RETRIED_LINK_CODES.includes(fcCode) ? 'retry' : 'failed';
   if (scsiCode !== 0) return 'failed';
-  return (flags & (statusFlags.overrun | statusFlags.underrun)) !== 0 ? 'failed' : 'done';
+  return (flags & (STATUS_FLAGS.overrun | STATUS_FLAGS.underrun)) !== 0 ? 'failed' : 'done';
 }
 
 function isTemporary({ afuCode, afuExtra }: CommandStatus): boolean {
   switch (afuCode) {
-    case afuCodes.outOfDataBuffers:
+    case AFU_CODES.outOfDataBuffers:
       return true;
-    case afuCodes.noChannels:
+    case AFU_CODES.noChannels:
       // Bits 3:2 are the ports that are up, bits 1:0 those that the command may use.
       return ((afuExtra >> 2) & afuExtra & 3) !== 0;
-    case afuCodes.dataDma:
-    case afuCodes.handleDma:
-    case afuCodes.chunkDma:
-      return afuExtra === dmaExtra.pageIn;
+    case AFU_CODES.dataDma:
+    case AFU_CODES.handleDma:
+    case AFU_CODES.chunkDma:
+      return afuExtra === DMA_EXTRA.pageIn;
     default:
       return false;
   }
@@ -98,20 +98,20 @@ function explain(status: CommandStatus, sense: Sense | undefined): Explanation {
   switch (status.afuCode) {
     case 0:
       break;
-    case afuCodes.handleInvalid:
-    case afuCodes.handleOutOfBounds:
+    case AFU_CODES.handleInvalid:
+    case AFU_CODES.handleOutOfBounds:
       return { errno: 'EINVAL', hint: 'the resource handle is not open in this context' };
-    case afuCodes.chunkOutOfBounds:
+    case AFU_CODES.chunkOutOfBounds:
       return { errno: 'EINVAL', hint: 'the virtual LUN has no such block: was it made smaller?' };
-    case afuCodes.handlePermission:
-    case afuCodes.chunkPermission:
+    case AFU_CODES.handlePermission:
+    case AFU_CODES.chunkPermission:
       return { errno: 'EACCES', hint: 'the context was attached without this permission' };
-    case afuCodes.capability:
-    case afuCodes.noHostTranslation:
+    case AFU_CODES.capability:
+    case AFU_CODES.noHostTranslation:
       return { errno: 'EPERM', hint: 'the context has been detached, or the AFU was reset' };
-    case afuCodes.noChannels:
+    case AFU_CODES.noChannels:
       return { errno: 'EIO', hint: 'no port to the LUN has a link' };
-    case afuCodes.dataDma:
+    case AFU_CODES.dataDma:
       return { errno: 'EFAULT', hint: 'the AFU could not access the data buffer' };
     default:
       return { errno: 'EIO', hint: `AFU code 0x${hex(status.afuCode)}` };
@@ -123,7 +123,7 @@ function explain(status: CommandStatus, sense: Sense | undefined): Explanation {
     return { errno: 'EIO', hint: `${sense.key} ${code}${meaning}${advice}` };
   }
   if (status.fcCode !== 0) return { errno: 'EIO', hint: `link code 0x${hex(status.fcCode)}` };
-  if (status.scsiCode === scsiCodes.busy) return { errno: 'EBUSY', hint: 'the LUN stayed busy' };
+  if (status.scsiCode === SCSI_CODES.busy) return { errno: 'EBUSY', hint: 'the LUN stayed busy' };
   return { errno: 'EIO', hint: `SCSI status 0x${hex(status.scsiCode)}` };
 }
 
@@ -135,7 +135,7 @@ export function commandError(
   path: string,
 ): CommandError {
   const sense =
-    (status.flags & statusFlags.senseValid) !== 0 ? decodeSense(status.sense) : undefined;
+    (status.flags & STATUS_FLAGS.senseValid) !== 0 ? decodeSense(status.sense) : undefined;
   const { errno, hint } = explain(status, sense);
   const times = attempts === 1 ? '' : `, after ${attempts} attempts`;
   const error = systemError(errno, operation, path, hint + times);

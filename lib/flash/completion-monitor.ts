@@ -6,7 +6,7 @@
 import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, systemError } from '../shared/errors';
 import type { QueueOptions, QueueOwner } from './command';
-import { interruptStatus, registers, syncErrorInterrupt } from './sislite';
+import { interruptStatus, REGISTERS, SYNC_ERROR_INTERRUPT } from './sislite';
 
 /** What the monitor does with its queue. */
 export interface MonitoredQueue {
@@ -78,7 +78,7 @@ export class CompletionMonitor {
         const event = await context.waitForHardwareEvent({ signal: wait.signal });
         this.#queue.countInterrupt();
         this.#queue.collect();
-        if (event.type === 'afu-interrupt' && event.irq === syncErrorInterrupt) this.#syncError();
+        if (event.type === 'afu-interrupt' && event.irq === SYNC_ERROR_INTERRUPT) this.#syncError();
         this.#queue.proceed();
       }
     } catch (error) {
@@ -93,7 +93,7 @@ export class CompletionMonitor {
   #checkAdapter(): void {
     if (this.#queue.stopped) return;
     try {
-      if (this.#owner.page.read64(registers.endianControl) === ALL_ONES_64) {
+      if (this.#owner.page.read64(REGISTERS.ENDIAN_CONTROL) === ALL_ONES_64) {
         throw systemError('EIO', 'mmio');
       }
       this.#queue.collect();
@@ -105,9 +105,9 @@ export class CompletionMonitor {
 
   /** The AFU could not access a structure in memory. It does not say which command's. */
   #syncError(): void {
-    const status = this.#owner.page.read64(registers.interruptStatus);
+    const status = this.#owner.page.read64(REGISTERS.INTERRUPT_STATUS);
     if (status === ALL_ONES_64 || status === 0n) return;
-    this.#owner.page.write64(registers.interruptClear, status);
+    this.#owner.page.write64(REGISTERS.interruptClear, status);
     const names = Object.entries(interruptStatus).filter(([, bit]) => (status & bit) !== 0n);
     const hint = `AFU error: ${names.map(([name]) => name).join(', ')}`;
     this.#queue.end(systemError('EREMOTEIO', 'sislite', this.#owner.context.path, hint));

@@ -13,7 +13,7 @@ import { type Geometry, geometryOf, toSizeUnits } from './geometry';
 import type { Lun } from './lun';
 import { type OpenVirtualOptions, Resource } from './resource';
 import { retryOnEagain } from './retry';
-import { registers } from './sislite';
+import { REGISTERS } from './sislite';
 
 /** Result of recover(). */
 export interface Recovery {
@@ -183,7 +183,7 @@ export class FlashContext {
   isHealthy(): boolean {
     this.#check();
     try {
-      return this.#page.read64(registers.endianControl) !== ALL_ONES_64;
+      return this.#page.read64(REGISTERS.ENDIAN_CONTROL) !== ALL_ONES_64;
     } catch (error) {
       if (error instanceof CxlError && error.code === 'EIO') return false;
       throw error;

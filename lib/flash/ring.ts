@@ -12,14 +12,14 @@ import { readStatus } from './command-status';
 import {
   type CommandStatus,
   endianControl,
-  interruptBits,
-  ioarcb,
-  ioarcbBytes,
-  registers,
+  INTERRUPT_BITS,
+  IOARCB,
+  IOARCB_BYTES,
+  REGISTERS,
+  RESPONSE_INTERRUPT,
   requestFlags,
-  responseInterrupt,
-  syncErrorInterrupt,
-  unmapSupported,
+  SYNC_ERROR_INTERRUPT,
+  UNMAP_SUPPORTED,
 } from './sislite';
 
 const SLOT_BYTES = 128;
@@ -78,7 +78,7 @@ export class Ring {
     this.#responses = this.depth * SLOT_BYTES;
     this.#submissions = align(this.#responses + this.depth * 8, 64);
     // One entry more than commands: a full ring would look like an empty one.
-    this.#bounces = align(this.#submissions + (this.depth + 1) * ioarcbBytes, 4096);
+    this.#bounces = align(this.#submissions + (this.depth + 1) * IOARCB_BYTES, 4096);
     const size = this.#bounces + this.depth * this.bounceBytes;
     this.#memory = system.allocate(size, { alignment: ALIGNMENT });
     this.#view = new DataView(this.#memory.buffer);
@@ -92,18 +92,18 @@ export class Ring {
     this.#submission = 0;
     this.#bytes.fill(0, this.#responses, this.#submissions);
     const { address } = this.#memory;
-    page.write64(registers.endianControl, endianControl[this.#order.endian]);
-    page.write64(registers.rrqStart, address + BigInt(this.#responses));
-    page.write64(registers.rrqEnd, address + BigInt(this.#responses + (this.depth - 1) * 8));
+    page.write64(REGISTERS.ENDIAN_CONTROL, endianControl[this.#order.endian]);
+    page.write64(REGISTERS.rrqStart, address + BigInt(this.#responses));
+    page.write64(REGISTERS.rrqEnd, address + BigInt(this.#responses + (this.depth - 1) * 8));
     if (this.#squeue) {
       const start = address + BigInt(this.#submissions);
-      page.write64(registers.sqStart, start);
-      page.write64(registers.sqEnd, start + BigInt(this.depth * ioarcbBytes));
+      page.write64(REGISTERS.sqStart, start);
+      page.write64(REGISTERS.sqEnd, start + BigInt(this.depth * IOARCB_BYTES));
     }
-    const control = page.read64(registers.contextControl);
-    page.write64(registers.contextControl, BigInt(syncErrorInterrupt));
-    page.write64(registers.interruptMask, BigInt.asUintN(64, ~interruptBits));
-    return (control & unmapSupported) !== 0n;
+    const control = page.read64(REGISTERS.contextControl);
+    page.write64(REGISTERS.contextControl, BigInt(SYNC_ERROR_INTERRUPT));
+    page.write64(REGISTERS.interruptMask, BigInt.asUintN(64, ~INTERRUPT_BITS));
+    return (control & UNMAP_SUPPORTED) !== 0n;
   }
 
   /** Effective address of a slot's bounce buffer. */
@@ -123,15 +123,19 @@ export class Ring {
     this.#fill(at, command);
     const address = this.#memory.address + BigInt(at);
     if (!this.#squeue) {
-      page.write64(registers.ioarrin, address);
+      page.write64(REGISTERS.ioarrin, address);
       return;
     }
-    this.#view.setBigUint64(at + ioarcb.statusAddress, address + BigInt(ioarcbBytes), this.#little);
+    this.#view.setBigUint64(
+      at + IOARCB.statusAddress,
+      address + BigInt(IOARCB_BYTES),
+      this.#little,
+    );
     const ring = this.#submissions;
-    this.#bytes.copyWithin(ring + this.#submission * ioarcbBytes, at, at + ioarcbBytes);
+    this.#bytes.copyWithin(ring + this.#submission * IOARCB_BYTES, at, at + IOARCB_BYTES);
     this.#submission = (this.#submission + 1) % (this.depth + 1);
-    const tail = this.#memory.address + BigInt(ring + this.#submission * ioarcbBytes);
-    page.write64(registers.sqTail, tail);
+    const tail = this.#memory.address + BigInt(ring + this.#submission * IOARCB_BYTES);
+    page.write64(REGISTERS.sqTail, tail);
   }
 
   #fill(at: number, command: SlotCommand): void {
@@ -139,19 +143,19 @@ export class Ring {
     const little = this.#little;
     this.#bytes.fill(0, at, at + SLOT_BYTES);
     const write = command.hostWrite ? requestFlags.hostWrite : 0;
-    view.setUint16(at + ioarcb.contextId, command.contextId, little);
-    view.setUint16(at + ioarcb.requestFlags, requestFlags.byResourceHandle | write, little);
-    view.setUint32(at + ioarcb.resourceHandle, command.handle, little);
-    view.setUint32(at + ioarcb.dataLength, command.dataLength, little);
-    view.setBigUint64(at + ioarcb.dataAddress, command.dataAddress, little);
-    view.setUint8(at + ioarcb.interrupt, responseInterrupt);
+    view.setUint16(at + IOARCB.contextId, command.contextId, little);
+    view.setUint16(at + IOARCB.REQUEST_FLAGS, requestFlags.byResourceHandle | write, little);
+    view.setUint32(at + IOARCB.resourceHandle, command.handle, little);
+    view.setUint32(at + IOARCB.dataLength, command.dataLength, little);
+    view.setBigUint64(at + IOARCB.dataAddress, command.dataAddress, little);
+    view.setUint8(at + IOARCB.interrupt, RESPONSE_INTERRUPT);
     // In seconds: no unit is set in the request flags.
-    view.setUint16(at + ioarcb.timeout, Math.ceil(command.timeout / 1000), little);
+    view.setUint16(at + IOARCB.timeout, Math.ceil(command.timeout / 1000), little);
     // The CDB is big-endian whatever the context's order.
-    view.setUint8(at + ioarcb.cdb, command.operation);
-    view.setUint8(at + ioarcb.cdb + 1, command.modifier);
-    view.setBigUint64(at + ioarcb.cdb + 2, command.lba, false);
-    view.setUint32(at + ioarcb.cdb + 10, command.blocks, false);
+    view.setUint8(at + IOARCB.cdb, command.operation);
+    view.setUint8(at + IOARCB.cdb + 1, command.modifier);
+    view.setBigUint64(at + IOARCB.cdb + 2, command.lba, false);
+    view.setUint32(at + IOARCB.cdb + 10, command.blocks, false);
   }
 
   /** The slot of the next completed command, or -1 when there is none. */
@@ -168,12 +172,12 @@ export class Ring {
   }
 
   status(slot: number): CommandStatus {
-    return readStatus(this.#view, slot * SLOT_BYTES + ioarcbBytes, this.#little);
+    return readStatus(this.#view, slot * SLOT_BYTES + IOARCB_BYTES, this.#little);
   }
 
   /** Resets the context, which ends all its commands. Returns whether that completed in time. */
   reset(page: ProblemState): boolean {
-    const register = this.#squeue ? registers.sqContextReset : registers.ioarrin;
+    const register = this.#squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
     page.write64(register, 1n);
     const end = performance.now() + RESET_TIMEOUT;
     do {

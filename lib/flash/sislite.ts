@@ -5,9 +5,9 @@
  */
 
 /** Byte offsets in the host-transport page; all are 64 bits wide. */
-export const registers = {
-  endianControl: 0x00,
-  interruptStatus: 0x08,
+export const REGISTERS = {
+  ENDIAN_CONTROL: 0x00,
+  INTERRUPT_STATUS: 0x08,
   interruptClear: 0x10,
   interruptMask: 0x18,
   ioarrin: 0x20,
@@ -26,7 +26,7 @@ export const registers = {
 export const endianControl = { big: 0x8000_0000_0000_0080n, little: 0n } as const;
 
 /** ctx_ctrl: WRITE SAME can unmap. */
-export const unmapSupported = 1n << 63n;
+export const UNMAP_SUPPORTED = 1n << 63n;
 
 /** intr_status bits. Each means that the AFU could not access a structure of the context. */
 export const interruptStatus = {
@@ -38,19 +38,19 @@ export const interruptStatus = {
 } as const;
 
 /** Bits of intr_mask that may be 0: those interrupts are enabled. */
-export const interruptBits = 0x7ffn;
+export const INTERRUPT_BITS = 0x7ffn;
 
 /** AFU interrupts, as the driver's header recommends them. */
-export const syncErrorInterrupt = 1;
-export const responseInterrupt = 2;
+export const SYNC_ERROR_INTERRUPT = 1;
+export const RESPONSE_INTERRUPT = 2;
 
-export const ioarcbBytes = 64;
-export const ioasaBytes = 64;
+export const IOARCB_BYTES = 64;
+export const IOASA_BYTES = 64;
 
 /** Byte offsets in an IOARCB. */
-export const ioarcb = {
+export const IOARCB = {
   contextId: 0,
-  requestFlags: 2,
+  REQUEST_FLAGS: 2,
   resourceHandle: 4,
   lunId: 8,
   dataLength: 16,
@@ -76,7 +76,7 @@ export const requestFlags = {
 } as const;
 
 /** Byte offsets in an IOASA. */
-export const ioasa = {
+export const IOASA = {
   flags: 0,
   afuCode: 1,
   scsiCode: 2,
@@ -89,16 +89,16 @@ export const ioasa = {
   sense: 12,
 } as const;
 
-export const senseBytes = 20;
+export const SENSE_BYTES = 20;
 
-export const statusFlags = {
+export const STATUS_FLAGS = {
   senseValid: 0x80,
   responseCodeValid: 0x40,
   overrun: 0x20,
   underrun: 0x10,
 } as const;
 
-export const afuCodes = {
+export const AFU_CODES = {
   handleInvalid: 0x01,
   handleOutOfBounds: 0x03,
   handleDma: 0x04,
@@ -114,11 +114,11 @@ export const afuCodes = {
 } as const;
 
 /** afu_extra of the DMA codes. */
-export const dmaExtra = { pageIn: 0x0a, invalidAddress: 0x0b } as const;
+export const DMA_EXTRA = { pageIn: 0x0a, invalidAddress: 0x0b } as const;
 
-export const scsiCodes = { check: 0x02, busy: 0x08 } as const;
+export const SCSI_CODES = { check: 0x02, busy: 0x08 } as const;
 
-export const fcCodes = {
+export const FC_CODES = {
   abortPending: 0x52,
   writeAbortPending: 0x53,
   noLogin: 0x54,
@@ -132,13 +132,13 @@ export const fcCodes = {
   targetAbort: 0x5c,
 } as const;
 
-export const opcodes = { read16: 0x88, write16: 0x8a, writeSame16: 0x93 } as const;
+export const OPCODES = { read16: 0x88, write16: 0x8a, writeSame16: 0x93 } as const;
 
 /** WRITE SAME(16): unmap the blocks. */
-export const writeSameUnmap = 0x08;
+export const WRITE_SAME_UNMAP = 0x08;
 
 /** Blocks of a chunk, the unit of allocation of a virtual LUN. */
-export const chunkBlocks = 65536n;
+export const CHUNK_BLOCKS = 65536n;
 
 /** A command's IOASA: the codes of the AFU, the target and the link; 0 means no error (sislite.h). */
 export interface CommandStatus {

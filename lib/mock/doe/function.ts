@@ -2,7 +2,7 @@
 import type { NegativeErrno } from '../../binding';
 import type { ConfigSpace, Owner } from '../../binding/configuration-space';
 import { parseAddress } from '../../doe/address';
-import { registersLength } from '../../doe/registers';
+import { REGISTERS_LENGTH } from '../../doe/registers';
 import { ALL_ONES_32 } from '../../shared/all-ones';
 import { checkInteger } from '../../shared/checks';
 import { errnos } from '../../shared/errno';
@@ -84,7 +84,7 @@ export class MockFunction {
     this.mailboxes = (options.mailboxes ?? []).map(({ at, ...rest }) => {
       const mailbox = new MockMailbox(rest);
       mailbox.onGone = (how) => this.remove(how);
-      const place = checkInteger('mailbox.at', at ?? next, 0x100, 4096 - registersLength);
+      const place = checkInteger('mailbox.at', at ?? next, 0x100, 4096 - REGISTERS_LENGTH);
       if (place % 4 !== 0) throw valueError('mailbox.at', 'a multiple of 4', place);
       this.#places.set(place, mailbox);
       next = place + MAILBOX_DISTANCE;
@@ -166,7 +166,7 @@ export class MockFunction {
   #at(offset: number): { mailbox: MockMailbox; register: number } | undefined {
     for (const [place, mailbox] of this.#places) {
       const register = offset - place;
-      if (register > 0 && register < registersLength) return { mailbox, register };
+      if (register > 0 && register < REGISTERS_LENGTH) return { mailbox, register };
     }
     return undefined;
   }

@@ -1,7 +1,7 @@
 /** The device side of a DOE mailbox: its registers, what it answers, and injected faults. */
 import type { NegativeErrno } from '../../binding';
-import { maxObjectDwords, type Protocol } from '../../doe/exchange';
-import { controlBits, doeCapabilityId, offsets, statusBits } from '../../doe/registers';
+import { MAX_OBJECT_DWORDS, type Protocol } from '../../doe/exchange';
+import { CONTROL_BITS, DOE_CAPABILITY_ID, OFFSETS, STATUS_BITS } from '../../doe/registers';
 import { checkInteger } from '../../shared/checks';
 
 /** What a mailbox answers to the requests of one protocol. */
@@ -89,7 +89,7 @@ export class MockMailbox {
 
   /** The header of its extended capability; `next` is the offset of the next one, 0 for none. */
   header(next: number): number {
-    return (doeCapabilityId | (this.#version << 16) | (next << 20)) >>> 0;
+    return (DOE_CAPABILITY_ID | (this.#version << 16) | (next << 20)) >>> 0;
   }
 
   /** Leaves the mailbox with the error bit set, or with an answer that nobody has read. */
@@ -99,9 +99,9 @@ export class MockMailbox {
   }
 
   get status(): number {
-    const ready = this.#ready() ? statusBits.ready : 0;
-    const error = this.#error ? statusBits.error : 0;
-    return (ready | error | (this.faults.busy === true ? statusBits.busy : 0)) >>> 0;
+    const ready = this.#ready() ? STATUS_BITS.ready : 0;
+    const error = this.#error ? STATUS_BITS.error : 0;
+    return (ready | error | (this.faults.busy === true ? STATUS_BITS.busy : 0)) >>> 0;
   }
 
   /** Ready for the next exchange: no error, no answer, no incomplete request. */
@@ -119,9 +119,9 @@ export class MockMailbox {
   write(register: number, value: number): void {
     this.#count();
     this.log.push({ kind: 'write', register, value });
-    if (register === offsets.control) this.#control(value);
-    else if (register === offsets.writeMailbox) this.#receive(value);
-    else if (register === offsets.readMailbox) this.#advance();
+    if (register === OFFSETS.control) this.#control(value);
+    else if (register === OFFSETS.writeMailbox) this.#receive(value);
+    else if (register === OFFSETS.readMailbox) this.#advance();
   }
 
   #count(): void {
@@ -132,11 +132,11 @@ export class MockMailbox {
 
   #value(register: number): number {
     switch (register) {
-      case offsets.capabilities:
+      case OFFSETS.capabilities:
         return this.#capabilities;
-      case offsets.status:
+      case OFFSETS.status:
         return this.status;
-      case offsets.readMailbox:
+      case OFFSETS.readMailbox:
         return this.#ready() ? (this.#answer[this.#fetched] as number) : 0;
       default:
         return 0;
@@ -144,12 +144,12 @@ export class MockMailbox {
   }
 
   #control(value: number): void {
-    if ((value & controlBits.abort) !== 0) {
+    if ((value & CONTROL_BITS.abort) !== 0) {
       if (this.faults.ignoresAbort === true) return;
       this.#error = false;
       this.#request = [];
       this.#answer = [];
-    } else if ((value & controlBits.go) !== 0) {
+    } else if ((value & CONTROL_BITS.go) !== 0) {
       const object = this.#request;
       this.#request = [];
       if (this.faults.errorAt === 'go') this.#error = true;
@@ -164,7 +164,7 @@ export class MockMailbox {
 
   #process(object: number[]): void {
     const [head = 0, announced = 0] = object;
-    const length = announced % maxObjectDwords || maxObjectDwords;
+    const length = announced % MAX_OBJECT_DWORDS || MAX_OBJECT_DWORDS;
     if (object.length < 2 || length !== object.length || this.#error) return;
     const whole = Buffer.alloc(object.length * 4);
     object.forEach((dword, index) => {
@@ -186,7 +186,7 @@ export class MockMailbox {
   }
 
   #announce(payload: Buffer): number {
-    return this.faults.announce ?? (2 + payload.length / 4) % maxObjectDwords;
+    return this.faults.announce ?? (2 + payload.length / 4) % MAX_OBJECT_DWORDS;
   }
 
   #put(dwords: number[]): void {

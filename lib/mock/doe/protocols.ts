@@ -1,5 +1,5 @@
 /** Protocols of the modeled mailboxes: table access, compliance mode, SPDM. */
-import { type ComplianceRequestName, complianceRequests } from '../../doe/compliance-requests';
+import { COMPLIANCE_REQUESTS, type ComplianceRequestName } from '../../doe/compliance-requests';
 import type { MockProtocol } from './mailbox';
 
 /** Table access with one table. A function is called for each entry that is read. */
@@ -45,14 +45,14 @@ export interface MockComplianceOptions {
 
 /** Compliance mode: answers every request and carries none out. */
 export function complianceMode(options: MockComplianceOptions = {}): MockProtocol {
-  const { available = complianceRequests, enabled = available } = options;
+  const { available = COMPLIANCE_REQUESTS, enabled = available } = options;
   const status = (request: ComplianceRequestName, payload: Buffer) =>
     options.status?.(request, payload) ?? (enabled.includes(request) ? 0 : 3);
   return {
     vendorId: 0x1e98,
     type: 0,
     answer(payload) {
-      const request = complianceRequests[payload.length >= 4 ? payload.readUInt8(0) : 0xff];
+      const request = COMPLIANCE_REQUESTS[payload.length >= 4 ? payload.readUInt8(0) : 0xff];
       if (request === undefined) return undefined;
       const code = payload.readUInt8(0);
       const failure = status(request, payload);
@@ -76,7 +76,7 @@ export function complianceMode(options: MockComplianceOptions = {}): MockProtoco
 }
 
 function mask(names: readonly ComplianceRequestName[]): number {
-  return complianceRequests.reduce(
+  return COMPLIANCE_REQUESTS.reduce(
     (bits, name, code) => (names.includes(name) ? bits | (1 << code) : bits),
     0,
   );

@@ -2,7 +2,7 @@
  * Chunks: a virtual LUN is made of chunks of a LUN, each of chunkBlocks blocks. The model of
  * the block allocator in drivers/scsi/cxlflash/vlun.c.
  */
-import { chunkBlocks } from '../../flash/sislite';
+import { CHUNK_BLOCKS } from '../../flash/sislite';
 
 /** How often a chunk can be cloned: it has one owner and at most this many clones. */
 const MAX_CLONES = 255;
@@ -18,7 +18,7 @@ export class ChunkAllocator {
 
   /** `blocks` is the capacity of the LUN. A remainder smaller than a chunk stays unused. */
   constructor(blocks: bigint) {
-    this.total = Number(blocks / chunkBlocks);
+    this.total = Number(blocks / CHUNK_BLOCKS);
     this.#owners = new Uint16Array(this.total);
     this.#free = this.total;
   }
@@ -68,10 +68,10 @@ export class ChunkAllocator {
 /** How many chunks `size` blocks of 4 KiB take on a LUN with blocks of `blockSize` bytes. */
 export function chunksFor(size: bigint, blockSize: number): bigint {
   const blocks = BigInt.asUintN(64, size * 4096n) / BigInt(blockSize);
-  return (blocks + chunkBlocks - 1n) / chunkBlocks;
+  return (blocks + CHUNK_BLOCKS - 1n) / CHUNK_BLOCKS;
 }
 
 /** The last LBA of so many chunks, in blocks of 4 KiB; ALL_ONES_64 for no chunk. */
 export function lastLbaOf(chunks: bigint, blockSize: number): bigint {
-  return BigInt.asUintN(64, (chunks * chunkBlocks * BigInt(blockSize)) / 4096n - 1n);
+  return BigInt.asUintN(64, (chunks * CHUNK_BLOCKS * BigInt(blockSize)) / 4096n - 1n);
 }

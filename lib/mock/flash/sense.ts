@@ -1,5 +1,5 @@
 /** Sense data: what a LUN answers when a command failed (SPC-4). */
-import { senseBytes } from '../../flash/sislite';
+import { SENSE_BYTES } from '../../flash/sislite';
 
 export const SENSE_KEYS = {
   noSense: 0x0,
@@ -20,7 +20,7 @@ export const SENSE_CODES = {
 
 /** Sense data in fixed format (0x70). */
 export function makeSense(key: number, code: number, qualifier = 0): Uint8Array {
-  const sense = new Uint8Array(senseBytes);
+  const sense = new Uint8Array(SENSE_BYTES);
   sense[0] = 0x70;
   sense[2] = key;
   sense[7] = 10;

@@ -3,23 +3,23 @@
  * execution of commands (IOARCBs) in the memory of the process that the context is bound to.
  */
 import {
-  afuCodes,
-  chunkBlocks,
-  dmaExtra,
-  fcCodes,
-  interruptBits,
+  AFU_CODES,
+  CHUNK_BLOCKS,
+  DMA_EXTRA,
+  FC_CODES,
+  INTERRUPT_BITS,
+  IOARCB,
+  IOARCB_BYTES,
+  IOASA,
+  IOASA_BYTES,
   interruptStatus,
-  ioarcb,
-  ioarcbBytes,
-  ioasa,
-  ioasaBytes,
-  opcodes,
-  registers,
+  OPCODES,
+  REGISTERS,
   requestFlags,
-  scsiCodes,
-  statusFlags,
-  unmapSupported,
-  writeSameUnmap,
+  SCSI_CODES,
+  STATUS_FLAGS,
+  UNMAP_SUPPORTED,
+  WRITE_SAME_UNMAP,
 } from '../../flash/sislite';
 import { ALL_ONES_64 } from '../../shared/all-ones';
 import type { FlashContextRecord, ResourceEntry } from './context-record';
@@ -74,7 +74,7 @@ export class SisliteAfu implements ContextDevice {
   readonly #port: ContextPort;
   #bigEndian = false;
   #status = 0n;
-  #mask = interruptBits;
+  #mask = INTERRUPT_BITS;
   #control = 0n;
   #rrqStart = 0n;
   #rrqEnd = 0n;
@@ -94,27 +94,27 @@ export class SisliteAfu implements ContextDevice {
   read64(offset: number): bigint {
     if (this.dead) return ALL_ONES_64;
     switch (offset) {
-      case registers.endianControl:
+      case REGISTERS.ENDIAN_CONTROL:
         return this.#bigEndian ? 0x8000_0000_0000_0080n : 0n;
-      case registers.interruptStatus:
+      case REGISTERS.INTERRUPT_STATUS:
         return this.#status;
-      case registers.interruptMask:
+      case REGISTERS.interruptMask:
         return this.#mask;
-      case registers.rrqStart:
+      case REGISTERS.rrqStart:
         return this.#rrqStart;
-      case registers.rrqEnd:
+      case REGISTERS.rrqEnd:
         return this.#rrqEnd;
-      case registers.commandRoom:
+      case REGISTERS.commandRoom:
         return BigInt(this.#adapter.commandRoom - this.#queue.length);
-      case registers.contextControl:
-        return this.#control | (this.#adapter.unmap ? unmapSupported : 0n);
-      case registers.sqStart:
+      case REGISTERS.contextControl:
+        return this.#control | (this.#adapter.unmap ? UNMAP_SUPPORTED : 0n);
+      case REGISTERS.sqStart:
         return this.#sqStart;
-      case registers.sqEnd:
+      case REGISTERS.sqEnd:
         return this.#sqEnd;
-      case registers.sqHead:
+      case REGISTERS.sqHead:
         return this.#sqHead;
-      case registers.sqTail:
+      case REGISTERS.sqTail:
         return this.#sqTail;
       default:
         // Among them ioarrin and sq_ctx_reset: 0 says that a reset is complete.
@@ -125,42 +125,42 @@ export class SisliteAfu implements ContextDevice {
   write64(offset: number, value: bigint): void {
     if (this.dead) return;
     switch (offset) {
-      case registers.endianControl:
+      case REGISTERS.ENDIAN_CONTROL:
         this.#bigEndian = (value & 0x80n) !== 0n;
         break;
-      case registers.interruptClear:
+      case REGISTERS.interruptClear:
         this.#status &= ~value;
         break;
-      case registers.interruptMask:
+      case REGISTERS.interruptMask:
         this.#mask = value;
         break;
-      case registers.ioarrin:
+      case REGISTERS.ioarrin:
         if (value === 1n) this.#reset();
         else if (!this.#adapter.squeue) this.#accept(value);
         break;
-      case registers.rrqStart:
+      case REGISTERS.rrqStart:
         this.#rrqStart = value;
         break;
-      case registers.rrqEnd:
+      case REGISTERS.rrqEnd:
         this.#rrqEnd = value;
         this.#rrqNext = this.#rrqStart;
         this.#toggle = 1n;
         break;
-      case registers.contextControl:
+      case REGISTERS.contextControl:
         this.#control = value & 0xffn;
         break;
-      case registers.sqStart:
+      case REGISTERS.sqStart:
         this.#sqStart = value;
         break;
-      case registers.sqEnd:
+      case REGISTERS.sqEnd:
         this.#sqEnd = value;
         this.#sqHead = this.#sqStart;
         this.#sqTail = this.#sqStart;
         break;
-      case registers.sqTail:
+      case REGISTERS.sqTail:
         if (this.#adapter.squeue) this.#sqTail = value;
         break;
-      case registers.sqContextReset:
+      case REGISTERS.sqContextReset:
         if ((value & 1n) !== 0n) this.#reset();
         break;
       default:
@@ -199,7 +199,7 @@ export class SisliteAfu implements ContextDevice {
     if (!this.#adapter.squeue) return this.#queue.shift();
     if (this.#sqHead === this.#sqTail || this.#sqEnd === 0n) return undefined;
     const address = this.#sqHead;
-    this.#sqHead = address >= this.#sqEnd ? this.#sqStart : address + BigInt(ioarcbBytes);
+    this.#sqHead = address >= this.#sqEnd ? this.#sqStart : address + BigInt(IOARCB_BYTES);
     return address;
   }
 
@@ -211,7 +211,7 @@ export class SisliteAfu implements ContextDevice {
   }
 
   #execute(address: bigint): void {
-    const bytes = this.#port.readMemory(address, ioarcbBytes);
+    const bytes = this.#port.readMemory(address, IOARCB_BYTES);
     if (bytes === undefined || (address & 0xfn) !== 0n) {
       this.#fail(interruptStatus.commandRead);
       return;
@@ -220,40 +220,40 @@ export class SisliteAfu implements ContextDevice {
     const command = new DataView(bytes.slice().buffer);
     this.#adapter.faults.executed += 1;
     const injected = this.#adapter.faults.statuses.shift();
-    const status = new Uint8Array(ioasaBytes);
+    const status = new Uint8Array(IOASA_BYTES);
     if (injected !== undefined) status.set(this.#ordered(injected));
     else this.#encode(this.#carryOut(command), status);
 
     const little = !this.#bigEndian;
     const statusAddress = this.#adapter.squeue
-      ? command.getBigUint64(ioarcb.statusAddress, little)
-      : address + BigInt(ioarcbBytes);
+      ? command.getBigUint64(IOARCB.statusAddress, little)
+      : address + BigInt(IOARCB_BYTES);
     if (!this.#port.writeMemory(statusAddress, status)) {
       this.#fail(interruptStatus.statusWrite);
       return;
     }
     this.#respond(
       this.#adapter.squeue ? statusAddress : address,
-      command.getUint8(ioarcb.interrupt),
+      command.getUint8(IOARCB.interrupt),
     );
   }
 
   /** An injected status in the byte order of this context; it was given big-endian. */
   #ordered(status: Uint8Array): Uint8Array {
-    const ordered = status.slice(0, ioasaBytes);
+    const ordered = status.slice(0, IOASA_BYTES);
     if (!this.#bigEndian && ordered.length >= 8) ordered.subarray(4, 8).reverse();
     return ordered;
   }
 
   #encode(outcome: Outcome, status: Uint8Array): void {
     const view = new DataView(status.buffer);
-    status[ioasa.flags] = outcome.flags ?? 0;
-    status[ioasa.afuCode] = outcome.afu ?? 0;
-    status[ioasa.scsiCode] = outcome.scsi ?? 0;
-    status[ioasa.fcCode] = outcome.fc ?? 0;
-    view.setUint32(ioasa.residual, outcome.residual ?? 0, !this.#bigEndian);
-    status[ioasa.afuExtra] = outcome.afuExtra ?? 0;
-    if (outcome.sense !== undefined) status.set(outcome.sense, ioasa.sense);
+    status[IOASA.flags] = outcome.flags ?? 0;
+    status[IOASA.afuCode] = outcome.afu ?? 0;
+    status[IOASA.scsiCode] = outcome.scsi ?? 0;
+    status[IOASA.fcCode] = outcome.fc ?? 0;
+    view.setUint32(IOASA.residual, outcome.residual ?? 0, !this.#bigEndian);
+    status[IOASA.afuExtra] = outcome.afuExtra ?? 0;
+    if (outcome.sense !== undefined) status.set(outcome.sense, IOASA.sense);
   }
 
   #respond(address: bigint, interrupt: number): void {
@@ -274,34 +274,34 @@ export class SisliteAfu implements ContextDevice {
 
   #carryOut(command: DataView): Outcome {
     const little = !this.#bigEndian;
-    const flags = command.getUint16(ioarcb.requestFlags, little);
+    const flags = command.getUint16(IOARCB.REQUEST_FLAGS, little);
     const record = this.record;
     // A user context may only read and write, under its own id and by resource handle.
     if (
       record === undefined ||
       record.inError ||
-      command.getUint16(ioarcb.contextId, little) !== record.started.processElement ||
+      command.getUint16(IOARCB.contextId, little) !== record.started.processElement ||
       (flags & requestFlags.byResourceHandle) === 0 ||
       (flags & (requestFlags.afuCommand | requestFlags.taskManagement)) !== 0
     ) {
-      return { afu: afuCodes.capability };
+      return { afu: AFU_CODES.capability };
     }
-    const handle = command.getUint32(ioarcb.resourceHandle, little);
+    const handle = command.getUint32(IOARCB.resourceHandle, little);
     const entry = record.table[handle];
-    if (entry === undefined) return { afu: afuCodes.handleOutOfBounds };
-    if (entry.kind === 'free' || entry.lun === undefined) return { afu: afuCodes.handleInvalid };
+    if (entry === undefined) return { afu: AFU_CODES.handleOutOfBounds };
+    if (entry.kind === 'free' || entry.lun === undefined) return { afu: AFU_CODES.handleInvalid };
 
-    const operation = command.getUint8(ioarcb.cdb);
-    const writes = operation === opcodes.write16 || operation === opcodes.writeSame16;
-    if (operation !== opcodes.read16 && !writes) return { afu: afuCodes.capability };
-    if (operation === opcodes.writeSame16 && !this.#adapter.unmap)
-      return { afu: afuCodes.capability };
-    if ((entry.permissions & (writes ? 2 : 1)) === 0) return { afu: afuCodes.handlePermission };
+    const operation = command.getUint8(IOARCB.cdb);
+    const writes = operation === OPCODES.write16 || operation === OPCODES.writeSame16;
+    if (operation !== OPCODES.read16 && !writes) return { afu: AFU_CODES.capability };
+    if (operation === OPCODES.writeSame16 && !this.#adapter.unmap)
+      return { afu: AFU_CODES.capability };
+    if ((entry.permissions & (writes ? 2 : 1)) === 0) return { afu: AFU_CODES.handlePermission };
     if (writes !== ((flags & requestFlags.hostWrite) !== 0))
       return check(SENSE_CODES.invalidFieldInCdb);
 
-    const lba = command.getBigUint64(ioarcb.cdb + 2, false);
-    const blocks = BigInt(command.getUint32(ioarcb.cdb + 10, false));
+    const lba = command.getBigUint64(IOARCB.cdb + 2, false);
+    const blocks = BigInt(command.getUint32(IOARCB.cdb + 10, false));
     return this.#onMedium(entry, command, lba, blocks, operation, flags);
   }
 
@@ -314,28 +314,28 @@ export class SisliteAfu implements ContextDevice {
     flags: number,
   ): Outcome {
     const lun = entry.lun;
-    if (lun === undefined) return { afu: afuCodes.handleInvalid };
+    if (lun === undefined) return { afu: AFU_CODES.handleInvalid };
     const { medium } = lun;
     let place = lba;
     if (entry.kind === 'virtual') {
-      const chunk = entry.chunks[Number(lba / chunkBlocks)];
+      const chunk = entry.chunks[Number(lba / CHUNK_BLOCKS)];
       const last = blocks === 0n ? lba : lba + blocks - 1n;
       // A command is translated once, so it must not cross into the next chunk.
-      if (chunk === undefined || last / chunkBlocks !== lba / chunkBlocks) {
-        return { afu: afuCodes.chunkOutOfBounds };
+      if (chunk === undefined || last / CHUNK_BLOCKS !== lba / CHUNK_BLOCKS) {
+        return { afu: AFU_CODES.chunkOutOfBounds };
       }
-      place = BigInt(chunk) * chunkBlocks + (lba % chunkBlocks);
+      place = BigInt(chunk) * CHUNK_BLOCKS + (lba % CHUNK_BLOCKS);
     }
     const ports = entry.kind === 'virtual' ? lun.ports : entry.ports;
     const up = this.#adapter.portsUp;
     if ((ports & up) === 0) {
-      return { afu: afuCodes.noChannels, afuExtra: ((up & 3) << 2) | (ports & 3) };
+      return { afu: AFU_CODES.noChannels, afuExtra: ((up & 3) << 2) | (ports & 3) };
     }
     if (place + blocks > medium.blocks) return check(SENSE_CODES.lbaOutOfRange);
 
     const size = BigInt(medium.blockSize);
-    if (operation === opcodes.writeSame16) {
-      if ((command.getUint8(ioarcb.cdb + 1) & writeSameUnmap) === 0) {
+    if (operation === OPCODES.writeSame16) {
+      if ((command.getUint8(IOARCB.cdb + 1) & WRITE_SAME_UNMAP) === 0) {
         return check(SENSE_CODES.invalidFieldInCdb);
       }
       medium.storage.discard(place * size, blocks * size);
@@ -346,7 +346,7 @@ export class SisliteAfu implements ContextDevice {
       medium.storage,
       place * size,
       Number(blocks * size),
-      operation === opcodes.write16,
+      operation === OPCODES.write16,
       flags,
     );
   }
@@ -360,8 +360,8 @@ export class SisliteAfu implements ContextDevice {
     flags: number,
   ): Outcome {
     const little = !this.#bigEndian;
-    const address = command.getBigUint64(ioarcb.dataAddress, little);
-    const offered = command.getUint32(ioarcb.dataLength, little);
+    const address = command.getBigUint64(IOARCB.dataAddress, little);
+    const offered = command.getUint32(IOARCB.dataLength, little);
     if ((address & 0xfn) !== 0n) return badAddress();
     const moved = Math.min(offered, bytes);
     if (writing) {
@@ -374,21 +374,21 @@ export class SisliteAfu implements ContextDevice {
       if (!this.#port.writeMemory(address, data)) return badAddress();
     }
     if (offered < bytes) {
-      return { flags: statusFlags.overrun, fc: fcCodes.residual, residual: bytes - offered };
+      return { flags: STATUS_FLAGS.overrun, fc: FC_CODES.residual, residual: bytes - offered };
     }
     if (offered > bytes && (flags & requestFlags.suppressUnderrun) === 0) {
-      return { flags: statusFlags.underrun, fc: fcCodes.residual, residual: offered - bytes };
+      return { flags: STATUS_FLAGS.underrun, fc: FC_CODES.residual, residual: offered - bytes };
     }
     return {};
   }
 }
 
 function badAddress(): Outcome {
-  return { afu: afuCodes.dataDma, afuExtra: dmaExtra.invalidAddress };
+  return { afu: AFU_CODES.dataDma, afuExtra: DMA_EXTRA.invalidAddress };
 }
 
 /** CHECK CONDITION, illegal request. */
 function check(code: number): Outcome {
   const sense = makeSense(SENSE_KEYS.illegalRequest, code);
-  return { flags: statusFlags.senseValid, scsi: scsiCodes.check, sense };
+  return { flags: STATUS_FLAGS.senseValid, scsi: SCSI_CODES.check, sense };
 }

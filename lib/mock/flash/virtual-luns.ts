@@ -11,7 +11,7 @@ import type {
   VirtualInput,
 } from '../../binding/flash';
 import { flashFlags } from '../../binding/flash';
-import { chunkBlocks } from '../../flash/sislite';
+import { CHUNK_BLOCKS } from '../../flash/sislite';
 import { errnos } from '../../shared/errno';
 import type { FlashAdapterState } from './adapter-state';
 import { ChunkAllocator, chunksFor, lastLbaOf } from './chunks';
@@ -125,8 +125,8 @@ export class VirtualLuns {
     const size = BigInt(lun.medium.blockSize);
     for (const chunk of entry.chunks.splice(keep).reverse()) {
       if (entry.needsWriteSame && chunks?.references(chunk) === 1) {
-        const start = BigInt(chunk) * chunkBlocks * size;
-        lun.medium.storage.discard(start, chunkBlocks * size);
+        const start = BigInt(chunk) * CHUNK_BLOCKS * size;
+        lun.medium.storage.discard(start, CHUNK_BLOCKS * size);
       }
       chunks?.release(chunk);
     }
