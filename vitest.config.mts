@@ -57,7 +57,7 @@ export default defineConfig({
           name: 'mock-guest',
           server,
           include: driverConformance,
-          env: { CXL_TARGET: 'mock', CXL_FLAVOUR: 'guest' },
+          env: { CXL_TARGET: 'mock', CXL_FLAVOR: 'guest' },
         },
       },
       {

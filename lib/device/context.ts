@@ -10,7 +10,7 @@ import { ALL_ONES_32 } from '../shared/all-ones';
 import { checkBoolean, checkInteger, checkOptions, checkUint64 } from '../shared/checks';
 import { debug } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { Attributes } from '../sysfs/attributes';
 import { type AfuId, decodeAfuId } from './afu-id';
@@ -91,7 +91,7 @@ export class Context<Decoded = undefined> {
     this.#attached = origin.adopted;
     // A file that was opened elsewhere may never have been started.
     const present = origin.adopted
-      ? () => file.ioctlSync('GET_PROCESS_ELEMENT', {}) !== -errnos.EIO
+      ? () => file.ioctlSync('GET_PROCESS_ELEMENT', {}) !== -ERRNOS.EIO
       : undefined;
     this.#events = new EventQueue(file, origin.path, present);
   }
@@ -236,7 +236,7 @@ export class Context<Decoded = undefined> {
     this.#open();
     const answer = this.#file.ioctlSync('GET_PROCESS_ELEMENT', {});
     if (typeof answer !== 'number') return this.#events.detached ? 'down' : 'up';
-    return answer === -errnos.EIO ? 'down' : 'unknown';
+    return answer === -ERRNOS.EIO ? 'down' : 'unknown';
   }
 
   /**

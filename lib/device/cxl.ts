@@ -4,7 +4,7 @@ import type { AllocationRequest, Binding } from '../binding';
 import { operandsOf } from '../binding/operands';
 import { checkBoolean, checkInteger, checkOptions } from '../shared/checks';
 import { debug } from '../shared/debug';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { Attributes } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, classNames } from '../sysfs/layout';
@@ -142,7 +142,7 @@ export class Cxl {
   allocate(size: number, options: AllocateOptions = {}): Memory {
     const request = checkAllocation(size, options, this.pageSize);
     // Node makes no larger buffer.
-    const region = size > constants.MAX_LENGTH ? -errnos.ENOMEM : this.binding.allocate(request);
+    const region = size > constants.MAX_LENGTH ? -ERRNOS.ENOMEM : this.binding.allocate(request);
     if (typeof region === 'number') {
       throw systemError(region, 'mmap', undefined, allocationHint(region, request));
     }
@@ -180,7 +180,7 @@ export class Cxl {
   async #resolve(path: string): Promise<string> {
     const { sysfs } = this.binding;
     const target = await sysfs.realpath(path);
-    if (target === -errnos.ENOENT && SYMLINK.test(path.slice(path.lastIndexOf('/') + 1))) {
+    if (target === -ERRNOS.ENOENT && SYMLINK.test(path.slice(path.lastIndexOf('/') + 1))) {
       // There is no link made by udev: the dedicated node if it exists, else the slave node.
       for (const letter of ['d', 's']) {
         const node = await sysfs.realpath(path + letter);
@@ -205,13 +205,13 @@ export class Cxl {
 
 /** The hint for a failed allocate(). The general hints for mmap are about problem state areas. */
 function allocationHint(errno: number, request: AllocationRequest): string | undefined {
-  if (errno === -errnos.EINVAL) {
+  if (errno === -ERRNOS.EINVAL) {
     return `this machine has no NUMA node ${request.numaNode} with memory: see /sys/devices/system/node`;
   }
-  if (errno === -errnos.EOPNOTSUPP) {
+  if (errno === -ERRNOS.EOPNOTSUPP) {
     return 'this runtime allows no ArrayBuffers outside its heap, or this kernel has no huge pages';
   }
-  if (errno !== -errnos.ENOMEM) return undefined;
+  if (errno !== -ERRNOS.ENOMEM) return undefined;
   return request.hugePages === 'explicit'
     ? 'not enough huge pages left in the pool: raise /proc/sys/vm/nr_hugepages, or use transparent ones'
     : 'ask for less, or free what is no longer used';

@@ -4,7 +4,7 @@ import { ADAPTER_IMAGE_FLAGS } from '../binding/cxl-ioctls';
 import { AbortError, checkWaitOptions } from '../shared/abort';
 import { checkBoolean } from '../shared/checks';
 import { debug } from '../shared/debug';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap } from '../shared/errors';
 
 export interface ImageProgress {
@@ -55,7 +55,7 @@ export async function downloadImage(
   debug('open %s', path);
   const card = await binding.openCard(path);
   if (typeof card === 'number') {
-    const hint = card === -errnos.ENOENT ? 'only PowerVM guests have this node' : undefined;
+    const hint = card === -ERRNOS.ENOENT ? 'only PowerVM guests have this node' : undefined;
     throw systemError(card, 'open', path, hint);
   }
   try {

@@ -1,7 +1,7 @@
 /** Finds DOE capabilities in the list of extended capabilities (PCIe 6.0 §7.6). */
 import type { ConfigSpace } from '../binding/configuration-space';
 import { ALL_ONES_32 } from '../shared/all-ones';
-import { type ErrnoName, errnos } from '../shared/errno';
+import { ERRNOS, type ErrnoName } from '../shared/errno';
 import { type CxlError, systemError } from '../shared/errors';
 import { DOE_CAPABILITY_ID, OFFSETS, REGISTERS_LENGTH, readHint } from './registers';
 
@@ -110,7 +110,7 @@ function read(space: ConfigSpace, offset: number, path: string): number {
   const value = space.readDword(offset);
   if (value >= 0) return value;
   throw systemError(
-    value === -errnos.ENODATA ? 'EACCES' : value,
+    value === -ERRNOS.ENODATA ? 'EACCES' : value,
     'read(config)',
     path,
     readHint(value),

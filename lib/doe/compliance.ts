@@ -1,6 +1,6 @@
 /** Compliance mode (CXL 2.0 §14.16.4): starts test modes of a device over its mailbox. */
 
-import { type ErrnoName, errnos } from '../shared/errno';
+import { ERRNOS, type ErrnoName } from '../shared/errno';
 import { CxlError } from '../shared/errors';
 import {
   COMPLIANCE_REQUESTS,
@@ -43,7 +43,7 @@ export class ComplianceError extends CxlError {
 
   constructor(request: ComplianceRequestName, status: number, path: string) {
     const [statusName, errno] = STATUSES[status - 1] ?? (['reserved status', 'EIO'] as const);
-    super(errnos[errno], `doe(compliance ${request})`, path, `status ${status}: ${statusName}`);
+    super(ERRNOS[errno], `doe(compliance ${request})`, path, `status ${status}: ${statusName}`);
     this.request = request;
     this.status = status;
     this.statusName = statusName;

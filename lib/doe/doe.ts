@@ -1,6 +1,6 @@
 /** The DOE mailboxes of a machine. */
 import type { Owner, PciBus } from '../binding/configuration-space';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { CxlError, systemError, unwrap } from '../shared/errors';
 import { parseAddress } from './address';
 import { walkCapabilities } from './capability';
@@ -61,7 +61,7 @@ export class Doe {
     const nothing = { address: full, owner, mailboxes: [] };
     const space = this.bus.open(full, 'read');
     if (typeof space === 'number') {
-      const hint = space === -errnos.ENOENT ? 'no such PCI function' : undefined;
+      const hint = space === -ERRNOS.ENOENT ? 'no such PCI function' : undefined;
       return { ...nothing, problem: systemError(space, 'open', path, hint) };
     }
     try {

@@ -1,7 +1,7 @@
 /** Configuration space that `lspci -xxxx` recorded: readable, without a device behind it. */
 import type { NegativeErrno } from '../binding';
 import type { ConfigSpace, PciBus } from '../binding/configuration-space';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { valueError } from '../shared/errors';
 import { parseAddress } from './address';
 
@@ -77,14 +77,14 @@ export class DumpPci implements PciBus {
 
   open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno {
     const bytes = this.#functions.get(address);
-    if (bytes === undefined) return -errnos.ENOENT;
-    if (access === 'write') return -errnos.EROFS;
+    if (bytes === undefined) return -ERRNOS.ENOENT;
+    if (access === 'write') return -ERRNOS.EROFS;
     return {
       size: bytes.length,
       readDword: (offset) =>
-        offset + 4 <= bytes.length ? bytes.readUInt32LE(offset) : -errnos.ENODATA,
-      writeDword: () => -errnos.EROFS,
-      lock: () => -errnos.EROFS,
+        offset + 4 <= bytes.length ? bytes.readUInt32LE(offset) : -ERRNOS.ENODATA,
+      writeDword: () => -ERRNOS.EROFS,
+      lock: () => -ERRNOS.EROFS,
       unlock: () => 0,
       close: () => {},
     };

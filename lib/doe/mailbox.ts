@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConfigSpace, Owner, PciBus } from '../binding/configuration-space';
 import { checkInteger } from '../shared/checks';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { type CxlError, rangeError, systemError, typeError, valueError } from '../shared/errors';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
@@ -195,7 +195,7 @@ export class DoeMailbox {
     const space = this.#bus.open(this.address, 'write');
     if (typeof space === 'number') {
       const hint =
-        space === -errnos.ENOENT ? 'no such PCI function; is the device gone?' : undefined;
+        space === -ERRNOS.ENOENT ? 'no such PCI function; is the device gone?' : undefined;
       const advice = hint ?? 'only root can write configuration space';
       throw systemError(space, 'open', this.#path, advice);
     }
@@ -222,7 +222,7 @@ export class DoeMailbox {
     for (;;) {
       const answer = space.lock(this.offset, REGISTERS_LENGTH);
       if (answer >= 0) return;
-      if (answer !== -errnos.EAGAIN && answer !== -errnos.EACCES) {
+      if (answer !== -ERRNOS.EAGAIN && answer !== -ERRNOS.EACCES) {
         throw systemError(answer, 'fcntl(F_OFD_SETLK)', this.#path, lockHint(answer));
       }
       if (performance.now() >= deadline) {
@@ -240,7 +240,7 @@ export class DoeMailbox {
 }
 
 function lockHint(errno: number): string | undefined {
-  return errno === -errnos.ENOSYS ? 'the lock needs the addon, and a mailbox the lock' : undefined;
+  return errno === -ERRNOS.ENOSYS ? 'the lock needs the addon, and a mailbox the lock' : undefined;
 }
 
 function checkProtocol(protocol: Protocol): Protocol {

@@ -4,7 +4,7 @@ import { setImmediate as nextEventLoopTurn } from 'node:timers/promises';
 import type { ConfigSpace } from '../binding/configuration-space';
 import { throwIfAborted } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { systemError } from '../shared/errors';
 
 export const DOE_CAPABILITY_ID = 0x2e;
@@ -105,16 +105,16 @@ export class MailboxRegisters {
 
 /** What an error says about configuration space that cannot be read. */
 export function readHint(errno: number): string {
-  if (errno === -errnos.ENODATA) return 'only root can read extended configuration space';
-  if (errno === -errnos.EACCES || errno === -errnos.EPERM)
+  if (errno === -ERRNOS.ENODATA) return 'only root can read extended configuration space';
+  if (errno === -ERRNOS.EACCES || errno === -ERRNOS.EPERM)
     return 'only root can open configuration space';
   return 'the device is gone, or its link is down';
 }
 
 function writeHint(errno: number): string {
-  if (errno === -errnos.EPERM) {
+  if (errno === -ERRNOS.EPERM) {
     return 'the kernel forbids it: it is locked down, or the process is not root (CAP_SYS_ADMIN)';
   }
-  if (errno === -errnos.EROFS) return 'a recorded configuration space has no device behind it';
+  if (errno === -ERRNOS.EROFS) return 'a recorded configuration space has no device behind it';
   return 'the device is gone, or its link is down';
 }

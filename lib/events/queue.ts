@@ -1,6 +1,6 @@
 import type { AfuFile } from '../binding';
 import { AbortError, onAbort, type WaitOptions } from '../shared/abort';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { type CxlError, stateError, systemError } from '../shared/errors';
 import { type CxlEvent, parseEvents } from './events';
 
@@ -175,7 +175,7 @@ export class EventQueue {
       this.#pending.push(event);
     };
     this.#malformed = parseEvents(bytes, length, take, this.#path);
-    if (errno === -errnos.EIO) this.#detached = true;
+    if (errno === -ERRNOS.EIO) this.#detached = true;
     else this.#failed = errno;
     const waiter = this.#waiter;
     // There is no waiter if it was aborted while the batch was read: the events stay pending.

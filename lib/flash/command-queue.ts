@@ -9,7 +9,7 @@
 import type { Cxl } from '../device/cxl';
 import { AbortError, onAbort } from '../shared/abort';
 import { ALL_ONES_64 } from '../shared/all-ones';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { CxlError, systemError } from '../shared/errors';
 import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './command';
 import { commandError, outcomeOf } from './command-status';
@@ -342,5 +342,5 @@ export class CommandQueue implements MonitoredQueue {
 }
 
 function canceled(hint: string): CxlError {
-  return systemError(errnos.ECANCELED, 'sislite', undefined, hint);
+  return systemError(ERRNOS.ECANCELED, 'sislite', undefined, hint);
 }

@@ -2,6 +2,7 @@ import type { HostCalls } from '../binding/flash';
 import { flashFlags, provisionSubcommands } from '../binding/flash';
 import { cxl } from '../default-system';
 import { checkInteger } from '../shared/checks';
+import { ERRNOS } from '../shared/errno';
 import { type CxlError, systemError, typeError, valueError } from '../shared/errors';
 import { flashBindingOf } from './flash-binding';
 import { FlashNode } from './flash-node';
@@ -30,8 +31,6 @@ const MAX_PORTS = 4;
 const SUBCOMMAND_BYTES = 12;
 const MAX_DEBUG_BYTES = 262144;
 const PROVISION_BLOCK_BYTES = 4096;
-/** The kernel's internal errno, which has no name in user space; this driver returns it anyway. */
-const ENOTSUPP = 524;
 
 /**
  * Opens the node of a flash adapter.
@@ -116,7 +115,7 @@ export class FlashHost extends FlashNode<HostCalls> {
 
   /** @internal */
   protected override ioctlError(name: keyof HostCalls, errno: number): CxlError {
-    return errno === -ENOTSUPP
+    return errno === -ERRNOS.ENOTSUPP
       ? systemError('EOPNOTSUPP', `ioctl(${name})`, this.path)
       : super.ioctlError(name, errno);
   }

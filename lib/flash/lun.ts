@@ -2,7 +2,7 @@ import type { LunCalls, LunFile } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
 import { cxl } from '../default-system';
 import type { Cxl } from '../device/cxl';
-import { errnoName, errnos } from '../shared/errno';
+import { ERRNOS, errnoName } from '../shared/errno';
 import { type CxlError, systemError, typeError } from '../shared/errors';
 import type { AttachOptions } from './attach-options';
 import { flashBindingOf } from './flash-binding';
@@ -68,7 +68,7 @@ export async function openLun(path: string, options: OpenLunOptions = {}): Promi
 }
 
 function openHint(errno: number): string | undefined {
-  return errno === -errnos.ENOENT ? 'listLuns() lists the LUNs of flash adapters' : undefined;
+  return errno === -ERRNOS.ENOENT ? 'listLuns() lists the LUNs of flash adapters' : undefined;
 }
 
 /**

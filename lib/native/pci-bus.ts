@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { NegativeErrno } from '../binding';
 import type { ConfigSpace, Owner, PciBus, RangeLock } from '../binding/configuration-space';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { nativeRangeLock } from './range-lock';
 
 export interface SysfsOptions {
@@ -114,7 +114,7 @@ class SysfsConfigSpace implements ConfigSpace {
     try {
       const length = fs.readSync(this.#fd, this.#dword, 0, 4, offset);
       // Beyond what the user may read, the kernel returns no bytes and no error.
-      return length === 4 ? this.#dword.readUInt32LE() : -errnos.ENODATA;
+      return length === 4 ? this.#dword.readUInt32LE() : -ERRNOS.ENODATA;
     } catch (error) {
       return errnoOf(error);
     }
@@ -124,7 +124,7 @@ class SysfsConfigSpace implements ConfigSpace {
     this.#dword.writeUInt32LE(value);
     try {
       const length = fs.writeSync(this.#fd, this.#dword, 0, 4, offset);
-      return length === 4 ? 0 : -errnos.EIO;
+      return length === 4 ? 0 : -ERRNOS.EIO;
     } catch (error) {
       return errnoOf(error);
     }
@@ -148,5 +148,5 @@ class SysfsConfigSpace implements ConfigSpace {
 function errnoOf(error: unknown): NegativeErrno {
   const { errno } = error as NodeJS.ErrnoException;
   // Other systems have other errno numbers, and no sysfs to read.
-  return typeof errno === 'number' && errno < 0 ? errno : -errnos.EIO;
+  return typeof errno === 'number' && errno < 0 ? errno : -ERRNOS.EIO;
 }

@@ -1,7 +1,7 @@
 /** The lock of a byte range of a file, from the addon. */
 
 import type { RangeLock } from '../binding/configuration-space';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { nativeBinding } from '.';
 
 /** Loads the addon at the first call; answers -ENOSYS where there is none. */
@@ -10,7 +10,7 @@ export const nativeRangeLock: RangeLock = (fd, offset, length, exclusive) => {
   try {
     ({ lockRange } = nativeBinding());
   } catch {
-    return -errnos.ENOSYS;
+    return -ERRNOS.ENOSYS;
   }
   return lockRange(fd, offset, length, exclusive);
 };

@@ -3,7 +3,7 @@
  * Arm and POWER). os.constants.errno has the numbers of the platform that runs Node, and the
  * mock runs on others too.
  */
-export const errnos = {
+export const ERRNOS = {
   EPERM: 1,
   ENOENT: 2,
   ESRCH: 3,
@@ -89,10 +89,10 @@ export const errnos = {
   ENOTSUPP: 524,
 } as const;
 
-export type ErrnoName = keyof typeof errnos;
+export type ErrnoName = keyof typeof ERRNOS;
 
 const NAMES = new Map<number, string>(
-  Object.entries(errnos).map(([name, number]) => [number, name]),
+  Object.entries(ERRNOS).map(([name, number]) => [number, name]),
 );
 
 /** The name of an errno of either sign; one that is not listed above is `E` and its number. */

@@ -4,7 +4,7 @@
  * TypeError or RangeError with an ERR_ code, thrown before any system call.
  */
 import { inspect } from 'node:util';
-import { describeErrno, type ErrnoName, errnoName, errnos } from './errno';
+import { describeErrno, ERRNOS, type ErrnoName, errnoName } from './errno';
 import { hintFor } from './hints';
 
 /** A system call that failed, on either backend. */
@@ -42,7 +42,7 @@ export function systemError(
   hint?: string,
   above?: (...args: never[]) => unknown,
 ): CxlError {
-  const number = typeof errno === 'string' ? errnos[errno] : errno;
+  const number = typeof errno === 'string' ? ERRNOS[errno] : errno;
   const error = new CxlError(number, syscall, path, hint);
   Error.captureStackTrace(error, above ?? systemError);
   return error;

@@ -1,6 +1,6 @@
 import type { SysFs } from '../binding';
 import { debug } from '../shared/debug';
-import { errnoName, errnos } from '../shared/errno';
+import { ERRNOS, errnoName } from '../shared/errno';
 import { systemError } from '../shared/errors';
 
 /** Directories from a context's device up to the PCI device: slave, AFU, card, PCI. */
@@ -139,7 +139,7 @@ function parse<T>(
 }
 
 function isAbsent(errno: number): boolean {
-  return errno === -errnos.ENOENT || errno === -errnos.ENOTDIR;
+  return errno === -ERRNOS.ENOENT || errno === -ERRNOS.ENOTDIR;
 }
 
 const IN_USE = 'a context exists: close every context of this AFU first';

@@ -1,5 +1,5 @@
 import type { Binding, SysFs } from '../binding';
-import { errnos } from '../shared/errno';
+import { ERRNOS } from '../shared/errno';
 import { unwrap } from '../shared/errors';
 
 export const CLASS_DIRECTORY = '/sys/class/cxl';
@@ -7,7 +7,7 @@ export const CLASS_DIRECTORY = '/sys/class/cxl';
 /** The names in /sys/class/cxl; none when the driver is not loaded. */
 export async function classNames(binding: Binding): Promise<string[]> {
   const names = await binding.sysfs.readdir(CLASS_DIRECTORY);
-  if (names === -errnos.ENOENT) return [];
+  if (names === -ERRNOS.ENOENT) return [];
   return unwrap(names, 'scandir', CLASS_DIRECTORY);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Runs random sequences of operations over several contexts on the mock and on this target, whose
- * outcomes, errnos and events must be the same. A failing sequence is shrunk and printed with its
+ * outcomes, ERRNOS and events must be the same. A failing sequence is shrunk and printed with its
  * seed. Sequences that once failed are tests of their own below.
  *
  * CXL_SEED repeats a run; CXL_RUNS is the number of sequences.
@@ -13,10 +13,10 @@ import { type Need, target, test } from './target';
 
 const runs = Number(process.env['CXL_RUNS'] ?? 60);
 const seed = Number(process.env['CXL_SEED'] ?? Date.now() % 2 ** 31);
-const flavour = target.has.has('guest') ? 'guest' : 'bare-metal';
+const flavor = target.has.has('guest') ? 'guest' : 'bare-metal';
 
 async function agree(sequence: readonly Operation[]): Promise<void> {
-  const expected = await runSequence(await mockTarget({ flavour }), sequence);
+  const expected = await runSequence(await mockTarget({ flavor }), sequence);
   const actual = await runSequence(target, sequence, expected);
   expect(actual).toEqual(expected);
 }

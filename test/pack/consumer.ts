@@ -120,12 +120,12 @@ export async function store(records: readonly Uint8Array[], signal: AbortSignal)
 }
 
 export async function mailboxes(signal: AbortSignal): Promise<readonly CdatStructure[]> {
-  const modelled: MockDoe = createMockDoe({ functions: [memoryDevice({ driver: 'cxl_pci' })] });
-  const systems: Doe[] = [doe, modelled, mockDoeFromConfig('mock.json')];
+  const modeled: MockDoe = createMockDoe({ functions: [memoryDevice({ driver: 'cxl_pci' })] });
+  const systems: Doe[] = [doe, modeled, mockDoeFromConfig('mock.json')];
   for (const { address, owner, problem } of await systems[0]!.scan()) {
     console.log(address, owner.driver, problem?.code);
   }
-  const mailbox: DoeMailbox = await modelled.find('0d:00.0', tableAccessProtocol);
+  const mailbox: DoeMailbox = await modeled.find('0d:00.0', tableAccessProtocol);
   const protocols: DiscoveredProtocol[] = await mailbox.discover({ signal, force: true });
   const answer: Uint8Array = await mailbox.exchange(protocols[0]!, new Uint8Array(4), {
     timeout: 100,
@@ -133,7 +133,7 @@ export async function mailboxes(signal: AbortSignal): Promise<readonly CdatStruc
   // @ts-expect-error: a protocol has a vendor, too
   await mailbox.exchange({ type: 2 }, answer);
   try {
-    await new Compliance(await modelled.find('0d:00.0', complianceProtocol)).status();
+    await new Compliance(await modeled.find('0d:00.0', complianceProtocol)).status();
   } catch (error) {
     if (error instanceof ComplianceError) console.log(error.request, error.statusName);
   }

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { CxlError } from 'node-cxl';
 import { createMockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { errnoName, errnos } from '../../dist/shared/errno';
+import { ERRNOS, errnoName } from '../../dist/shared/errno';
 import { systemError, unwrap } from '../../dist/shared/errors';
 
 describe('CxlError', () => {
@@ -25,7 +25,7 @@ describe('CxlError', () => {
     expect(Object.hasOwn(systemError(28, 'open'), 'path')).toBe(false);
   });
 
-  it('has a hint for common errnos', () => {
+  it('has a hint for common ERRNOS', () => {
     expect(systemError('EACCES', 'open').message).toContain('udev');
     expect(systemError('ENODEV', 'open').message).toContain('Linux 3.18 to 6.14');
     expect(systemError('ENOENT', 'open').message).toContain('Linux 3.18 to 6.14');
@@ -73,17 +73,17 @@ describe('CxlError', () => {
     }
   });
 
-  it('numbers errnos as Linux does', () => {
+  it('numbers ERRNOS as Linux does', () => {
     if (process.platform !== 'linux') return;
     const own: Record<string, number> = constants.errno;
-    for (const [name, number] of Object.entries(errnos)) {
+    for (const [name, number] of Object.entries(ERRNOS)) {
       if (own[name] !== undefined) expect([name, own[name]]).toEqual([name, number]);
     }
   });
 });
 
 describe('unwrap', () => {
-  it('returns values and throws negative errnos', () => {
+  it('returns values and throws negative ERRNOS', () => {
     expect(unwrap(0, 'x')).toBe(0);
     expect(unwrap('text', 'x')).toBe('text');
     expect(() => unwrap(-5, 'read')).toThrow(/^EIO/);

@@ -1,7 +1,7 @@
 /** The AfuFile part of the seam: a descriptor of a modeled context. */
 import type { AfuFile, EventSink, NegativeErrno, ProblemStateMapping } from '../../binding';
 import type { AfuIoctls, StartWork } from '../../binding/cxl-ioctls';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { CxlContext, PreparedStart } from '../kernel/context';
 import { CXL_READ_MIN_SIZE } from '../kernel/event-bytes';
 import { block } from '../kernel/faults';
@@ -67,20 +67,20 @@ export class MockAfuFile implements AfuFile {
     name: Name,
     input: AfuIoctls[Name]['input'],
   ): Promise<AfuIoctls[Name]['answer'] | NegativeErrno> {
-    return this.#open ? this.#device.ioctl(name, input) : -errnos.EBADF;
+    return this.#open ? this.#device.ioctl(name, input) : -ERRNOS.EBADF;
   }
 
   ioctlSync<Name extends keyof AfuIoctls>(
     name: Name,
     input: AfuIoctls[Name]['input'],
   ): AfuIoctls[Name]['answer'] | NegativeErrno {
-    return this.#open ? this.#ioctls[name](input) : -errnos.EBADF;
+    return this.#open ? this.#ioctls[name](input) : -ERRNOS.EBADF;
   }
 
   async #startWork(work: StartWork): Promise<AfuIoctls['START_WORK']['answer'] | NegativeErrno> {
     // Its owner may have closed the descriptor meanwhile.
     const open = this.#kernel.files.get(this.#fd) === this.#file;
-    const start = open ? this.#prepare(work) : -errnos.EBADF;
+    const start = open ? this.#prepare(work) : -ERRNOS.EBADF;
     if (typeof start === 'number') return start;
     const delay = this.#attachDelay();
     await later(Math.min(delay, this.#kernel.options.attachTimeout));
@@ -106,7 +106,7 @@ export class MockAfuFile implements AfuFile {
   #finish(start: PreparedStart, delay: number): AfuIoctls['START_WORK']['answer'] | NegativeErrno {
     if (delay <= this.#kernel.options.attachTimeout) return this.#context.finishStart(start);
     this.#context.abandonStart(start);
-    return -errnos.EBUSY;
+    return -ERRNOS.EBUSY;
   }
 
   map(
@@ -114,7 +114,7 @@ export class MockAfuFile implements AfuFile {
     length: number,
     endian: 'big' | 'little',
   ): ProblemStateMapping | NegativeErrno {
-    if (!this.#open) return -errnos.EBADF;
+    if (!this.#open) return -ERRNOS.EBADF;
     const refused = this.#kernel.faults.refusal('map') || this.#context.checkMap(offset, length);
     return refused || new MockMapping(this.#context, this.#file, offset, length, endian);
   }
@@ -190,7 +190,7 @@ class EventWait {
       if (answer < 0) errno = answer;
       else length += answer;
     }
-    if (errno === -errnos.EAGAIN) errno = 0;
+    if (errno === -ERRNOS.EAGAIN) errno = 0;
     // Another reader took the event: the wait continues.
     if (length === 0 && errno === 0) return;
     this.disarm();

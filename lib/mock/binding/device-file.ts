@@ -1,6 +1,6 @@
 /** The seam's device files over the modeled kernel: what all of them have in common. */
 import type { DeviceFile, IoctlMap } from '../../binding/files';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { later } from './sysfs';
 
 /** Carries out one ioctl: its answer's fields, or -errno. */
@@ -39,7 +39,7 @@ export class MockDeviceFile<Calls extends IoctlMap<Calls>> implements DeviceFile
     name: Name,
     input: Calls[Name]['input'],
   ): Promise<Calls[Name]['answer'] | number> {
-    if (this.#closing !== undefined) return -errnos.EBADF;
+    if (this.#closing !== undefined) return -ERRNOS.EBADF;
     const before = this.#order === 'in-order' ? this.#last : Promise.resolve();
     const done = before.then(() => later()).then(() => this.#perform(name, input));
     this.#last = done.catch(() => undefined);

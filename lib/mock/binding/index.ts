@@ -8,7 +8,7 @@ import type {
   NegativeErrno,
 } from '../../binding';
 import { ADAPTER_IMAGE_FLAGS, type AdapterImage, type CardIoctls } from '../../binding/cxl-ioctls';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { CardImage } from '../kernel/card-image';
 import type { Kernel } from '../kernel/kernel';
 import { OpenFile } from '../kernel/open-file';
@@ -47,11 +47,11 @@ export class MockBinding implements Binding {
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
     const match = /^\/dev\/cxl\/afu(\d+)\.(\d+)([dms])$/.exec(found.real);
-    if (match === null) return -errnos.ENODEV;
+    if (match === null) return -ERRNOS.ENODEV;
     const refused = this.#kernel.faults.refusal('open');
     if (refused) return refused;
     const afu = this.#kernel.afu(Number(match[1]), Number(match[2]));
-    if (afu === undefined) return -errnos.ENODEV;
+    if (afu === undefined) return -ERRNOS.ENODEV;
     // The dedicated node uses the master's file operations.
     const context = afu.open(match[3] !== 's');
     if (typeof context === 'number') return context;
@@ -69,11 +69,11 @@ export class MockBinding implements Binding {
     const refused = this.#kernel.faults.refusal('adopt');
     if (refused) return refused;
     const file = this.#kernel.files.get(fd);
-    if (file === undefined) return -errnos.EBADF;
-    if (file.context === undefined) return -errnos.ENODEV;
+    if (file === undefined) return -ERRNOS.EBADF;
+    if (file.context === undefined) return -ERRNOS.ENODEV;
     // If GET_AFU_ID fails (detached, link down), the addon recognizes the file system of the file.
     const identified = typeof file.context.ioctlAfuId() !== 'number';
-    if (!identified && !file.anonymous) return -errnos.ENODEV;
+    if (!identified && !file.anonymous) return -ERRNOS.ENODEV;
     return new MockAfuFile(this.#kernel, file, fd, owned);
   }
 
@@ -83,7 +83,7 @@ export class MockBinding implements Binding {
     if (typeof found === 'number') return found;
     const match = /^\/dev\/cxl\/card(\d+)$/.exec(found.real);
     const adapter = match === null ? undefined : this.#kernel.adapters.get(Number(match[1]));
-    if (adapter === undefined) return -errnos.ENODEV;
+    if (adapter === undefined) return -ERRNOS.ENODEV;
     const refused = this.#kernel.faults.refusal('open-card');
     if (refused) return refused;
     const image = new CardImage(adapter, (replaced) => {
@@ -99,13 +99,13 @@ export class MockBinding implements Binding {
   allocate(request: AllocationRequest): MemoryRegion | NegativeErrno {
     const refused = this.#kernel.faults.refusal('allocate');
     if (refused) return refused;
-    if (request.numaNode >= NUMA_NODES) return -errnos.EINVAL;
-    if (request.hugePages === 'explicit') return -errnos.ENOMEM;
+    if (request.numaNode >= NUMA_NODES) return -ERRNOS.EINVAL;
+    if (request.hugePages === 'explicit') return -ERRNOS.ENOMEM;
     try {
       return this.#kernel.memory.allocate(request.size, request.alignment);
     } catch (error) {
       // V8 cannot make a buffer of that size.
-      if (error instanceof RangeError) return -errnos.ENOMEM;
+      if (error instanceof RangeError) return -ERRNOS.ENOMEM;
       throw error;
     }
   }

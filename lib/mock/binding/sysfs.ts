@@ -1,6 +1,6 @@
 /** The SysFs part of the seam, over the modeled kernel's tree. */
 import type { SysFs } from '../../binding';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { Kernel } from '../kernel/kernel';
 import { fileTree } from '../kernel/sysfs';
 import { resolve } from '../kernel/virtual-files';
@@ -24,7 +24,7 @@ export class MockSysFs implements SysFs {
     await later();
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
-    if (found.entry.kind !== 'directory') return -errnos.ENOTDIR;
+    if (found.entry.kind !== 'directory') return -ERRNOS.ENOTDIR;
     const prefix = found.real === '/' ? '' : found.real;
     return [...found.entry.entries.keys()]
       .filter((name) => !this.#isRemoved(`${prefix}/${name}`))
@@ -44,9 +44,9 @@ export class MockSysFs implements SysFs {
   #read(path: string, offset = 0, length?: number): Uint8Array | number {
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
-    if (this.#isRemoved(found.real)) return -errnos.ENOENT;
-    if (found.entry.kind === 'directory') return -errnos.EISDIR;
-    if (found.entry.kind === 'link' || found.entry.read === undefined) return -errnos.EACCES;
+    if (this.#isRemoved(found.real)) return -ERRNOS.ENOENT;
+    if (found.entry.kind === 'directory') return -ERRNOS.EISDIR;
+    if (found.entry.kind === 'link' || found.entry.read === undefined) return -ERRNOS.EACCES;
     const refused = this.#kernel.faults.refusal('sysfs-read');
     if (refused) return refused;
     const override = this.#kernel.attributeOverrides.get(found.real);
@@ -58,9 +58,9 @@ export class MockSysFs implements SysFs {
     await later(this.#kernel.faults.delay('sysfs-write'));
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
-    if (this.#isRemoved(found.real)) return -errnos.ENOENT;
-    if (found.entry.kind === 'directory') return -errnos.EISDIR;
-    if (found.entry.kind === 'link' || found.entry.write === undefined) return -errnos.EACCES;
+    if (this.#isRemoved(found.real)) return -ERRNOS.ENOENT;
+    if (found.entry.kind === 'directory') return -ERRNOS.EISDIR;
+    if (found.entry.kind === 'link' || found.entry.write === undefined) return -ERRNOS.EACCES;
     return this.#kernel.faults.refusal('sysfs-write') || found.entry.write(data);
   }
 

@@ -1,6 +1,6 @@
 /** Reads the JSON file of NODE_CXL_BACKEND=mock:FILE. Its errors name the place in the file. */
 import { readFileSync } from 'node:fs';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { systemError, valueError } from '../../shared/errors';
 
 /** The keys that the file may have. */
@@ -38,9 +38,9 @@ function parse(file: string): unknown {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code !== undefined && code in errnos) {
+    if (code !== undefined && code in ERRNOS) {
       const hint = 'NODE_CXL_BACKEND=mock:FILE names a JSON file that describes the mock';
-      throw systemError(code as keyof typeof errnos, 'open', file, hint);
+      throw systemError(code as keyof typeof ERRNOS, 'open', file, hint);
     }
     throw error;
   }

@@ -5,7 +5,7 @@ import { parseAddress } from '../../doe/address';
 import { REGISTERS_LENGTH } from '../../doe/registers';
 import { ALL_ONES_32 } from '../../shared/all-ones';
 import { checkInteger } from '../../shared/checks';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
 import { MockMailbox, type MockMailboxOptions } from './mailbox';
 
@@ -108,8 +108,8 @@ export class MockFunction {
   }
 
   open(access: 'read' | 'write'): ConfigSpace | NegativeErrno {
-    if (this.#state === 'unplugged') return -errnos.ENOENT;
-    if (access === 'write' && this.readable < this.size) return -errnos.EACCES;
+    if (this.#state === 'unplugged') return -ERRNOS.ENOENT;
+    if (access === 'write' && this.readable < this.size) return -ERRNOS.EACCES;
     const holder = {};
     return {
       size: this.size,
@@ -128,7 +128,7 @@ export class MockFunction {
 
   #lock(holder: object, range: string): number | NegativeErrno {
     for (const [other, ranges] of this.#locks) {
-      if (other !== holder && ranges.has(range)) return -errnos.EAGAIN;
+      if (other !== holder && ranges.has(range)) return -ERRNOS.EAGAIN;
     }
     const own = this.#locks.get(holder) ?? new Set();
     this.#locks.set(holder, own.add(range));
@@ -136,7 +136,7 @@ export class MockFunction {
   }
 
   #read(offset: number): number | NegativeErrno {
-    if (offset + 4 > this.readable) return -errnos.ENODATA;
+    if (offset + 4 > this.readable) return -ERRNOS.ENODATA;
     const gone = this.#gone();
     if (gone !== undefined) return gone;
     const override = this.#overrides.get(offset);
@@ -148,7 +148,7 @@ export class MockFunction {
   }
 
   #write(offset: number, value: number): number | NegativeErrno {
-    if (offset + 4 > this.size) return -errnos.EFBIG;
+    if (offset + 4 > this.size) return -ERRNOS.EFBIG;
     const gone = this.#gone();
     if (gone === undefined) {
       const place = this.#at(offset);
@@ -159,7 +159,7 @@ export class MockFunction {
   }
 
   #gone(): number | undefined {
-    if (this.#state === 'unplugged') return -errnos.ENODEV;
+    if (this.#state === 'unplugged') return -ERRNOS.ENODEV;
     return this.#state === 'link down' ? ALL_ONES_32 : undefined;
   }
 

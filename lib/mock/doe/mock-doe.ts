@@ -3,7 +3,7 @@ import type { NegativeErrno } from '../../binding';
 import type { ConfigSpace, Owner, PciBus } from '../../binding/configuration-space';
 import { parseAddress } from '../../doe/address';
 import { Doe } from '../../doe/doe';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
 import { MockFunction, type MockFunctionOptions } from './function';
 import { memoryDevice } from './memory-device';
@@ -30,7 +30,7 @@ class MockPci implements PciBus {
   }
 
   open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno {
-    return this.#functions.get(address)?.open(access) ?? -errnos.ENOENT;
+    return this.#functions.get(address)?.open(access) ?? -ERRNOS.ENOENT;
   }
 
   async owner(address: string): Promise<Owner> {

@@ -1,5 +1,5 @@
 /** The state of a flash adapter that its parts share, and the faults that are set for it. */
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { type GlobalLuns, LocalLun, type Medium } from './lun';
 import type { CommandFaults, SisliteAdapter } from './sislite-afu';
 
@@ -87,7 +87,7 @@ export class FlashAdapterState implements SisliteAdapter {
     while (this.#condition === 'reset') {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
-    return this.#condition === 'failed' ? -errnos.ENODEV : 0;
+    return this.#condition === 'failed' ? -ERRNOS.ENODEV : 0;
   }
 
   /** The adapter goes into error. After `milliseconds` it works again or has failed. */

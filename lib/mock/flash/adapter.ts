@@ -1,5 +1,5 @@
 /** A flash adapter: its card, and the cxlflash driver bound to it. */
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { stateError } from '../../shared/errors';
 import { adapterSetup } from '../device/card-options';
 import type { CxlAdapter } from '../kernel/adapter';
@@ -55,9 +55,9 @@ export class FlashAdapter implements FlashPlatform {
 
   start(interrupts: number, makeDevice: DeviceMaker): StartedContext | number {
     const afu = this.card.afus[0];
-    const created = afu === undefined ? -errnos.ENODEV : KernelContext.create(afu);
+    const created = afu === undefined ? -ERRNOS.ENODEV : KernelContext.create(afu);
     // cxlflash reports ENODEV whatever the reason.
-    if (typeof created === 'number') return -errnos.ENODEV;
+    if (typeof created === 'number') return -ERRNOS.ENODEV;
     this.#model.next = makeDevice;
     // cxlflash makes the mappings of a context in error read as all ones rather than fault.
     created.context.errFf = true;
@@ -67,12 +67,12 @@ export class FlashAdapter implements FlashPlatform {
       created.release();
       return errno;
     }
-    const refused = this.state.admit() ? 0 : -errnos.EAGAIN;
+    const refused = this.state.admit() ? 0 : -ERRNOS.EAGAIN;
     const fd = refused < 0 ? refused : created.getFd();
     if (fd < 0) {
       created.stop();
       created.release();
-      return refused < 0 ? refused : -errnos.ENODEV;
+      return refused < 0 ? refused : -ERRNOS.ENODEV;
     }
     this.#started.set(fd, created);
     this.#watchClose(created, fd);

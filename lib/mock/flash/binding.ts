@@ -1,7 +1,7 @@
 /** The flash part of the seam over the modeled adapters. */
 import type { DeviceFile, IoctlMap } from '../../binding/files';
 import type { FlashBinding, HostCalls, LunCalls } from '../../binding/flash';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { MockDeviceFile, type Perform } from '../binding/device-file';
 import { later } from '../binding/sysfs';
 import type { FlashAdapter } from './adapter';
@@ -24,13 +24,13 @@ export function flashBinding(caller: Caller, adapters: readonly FlashAdapter[]):
           adapter.superpipe.call(path, caller, name, input),
         );
       }
-      return -errnos.ENOENT;
+      return -ERRNOS.ENOENT;
     },
     async openHost(node) {
       await later();
       const index = /^\/dev\/cxlflash\/cxlflash(\d+)$/.exec(node)?.[1];
       const adapter = index === undefined ? undefined : adapters[Number(index)];
-      if (adapter === undefined) return -errnos.ENOENT;
+      if (adapter === undefined) return -ERRNOS.ENOENT;
       return openFile<HostCalls>((name, input) => adapter.hostCalls.call(name, input));
     },
   };

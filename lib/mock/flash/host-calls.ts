@@ -10,7 +10,7 @@ import type {
   ProvisionInput,
 } from '../../binding/flash';
 import { flashFlags, provisionSubcommands } from '../../binding/flash';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { headerIsValid } from './call-header';
 import type { LunPaths } from './lun-paths';
 import type { CheckedOptions } from './options';
@@ -34,15 +34,15 @@ export class HostCallsModel {
   }
 
   call<Name extends keyof HostCalls>(name: Name, input: HostCalls[Name]['input']) {
-    if (!headerIsValid(input)) return -errnos.EINVAL;
+    if (!headerIsValid(input)) return -ERRNOS.EINVAL;
     return name === 'LUN_PROVISION'
       ? this.#provision(input as ProvisionInput)
       : this.#debug(input as DebugInput);
   }
 
   #provision(input: ProvisionInput): ProvisionAnswer | number {
-    if (!this.#options.provisioning) return -errnos.ENOTSUPP;
-    if (input.port >= this.#luns.ports) return -errnos.EINVAL;
+    if (!this.#options.provisioning) return -ERRNOS.ENOTSUPP;
+    if (input.port >= this.#luns.ports) return -ERRNOS.EINVAL;
     const luns = this.#luns.provisioned(input.port);
     const used = [...luns.values()].reduce((sum, blocks) => sum + blocks, 0n);
     const answer = {
@@ -59,11 +59,11 @@ export class HostCallsModel {
         const size = input.size ?? 0n;
         const fits = BigInt(luns.size) < MAX_LUNS && used + size <= MAX_BLOCKS;
         // The AFU refuses; the driver reports EIO for every reason.
-        if (!fits || size === 0n) return -errnos.EIO;
+        if (!fits || size === 0n) return -ERRNOS.EIO;
         return { ...answer, ...this.#luns.create(input.port, size) };
       }
       case provisionSubcommands.delete:
-        if (!luns.has(input.lunId ?? 0n)) return -errnos.EIO;
+        if (!luns.has(input.lunId ?? 0n)) return -ERRNOS.EIO;
         this.#luns.remove(input.port, input.lunId ?? 0n);
         return answer;
       case provisionSubcommands.queryPort:
@@ -75,14 +75,14 @@ export class HostCallsModel {
           curCapPort: used,
         };
       default:
-        return -errnos.EINVAL;
+        return -ERRNOS.EINVAL;
     }
   }
 
   #debug(input: DebugInput): CallAnswer | number {
-    if (!this.#options.debugging) return -errnos.ENOTSUPP;
+    if (!this.#options.debugging) return -ERRNOS.ENOTSUPP;
     const data = input.data ?? new Uint8Array(0);
-    if (data.length > MAX_DEBUG_DATA) return -errnos.EINVAL;
+    if (data.length > MAX_DEBUG_DATA) return -ERRNOS.EINVAL;
     if (((input.flags ?? 0n) & flashFlags.hostWrite) !== 0n) this.#scratch = data.slice();
     else data.set(this.#scratch.subarray(0, data.length));
     return { returnFlags: 0n };

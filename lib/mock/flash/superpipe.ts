@@ -18,7 +18,7 @@ import type {
 } from '../../binding/flash';
 import { flashFlags } from '../../binding/flash';
 import { ALL_ONES_64 } from '../../shared/all-ones';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { FlashAdapterState } from './adapter-state';
 import { headerIsValid } from './call-header';
 import { lastLbaOf } from './chunks';
@@ -61,13 +61,13 @@ export class Superpipe {
   ): Promise<Answer<Name>> {
     if (name !== 'MANAGE_LUN') {
       // The driver checks in this order: the LUN, the adapter's state, the header.
-      if (path.local === undefined) return -errnos.EINVAL;
+      if (path.local === undefined) return -ERRNOS.EINVAL;
       const refused = await this.#state.resetDone();
       // What a program calls to clean up is carried out on a failed adapter too.
       const cleansUp = name === 'VLUN_RESIZE' || name === 'RELEASE' || name === 'DETACH';
       if (refused < 0 && !cleansUp) return refused;
     }
-    if (!headerIsValid(input)) return -errnos.EINVAL;
+    if (!headerIsValid(input)) return -ERRNOS.EINVAL;
     switch (name) {
       case 'MANAGE_LUN':
         return this.#manage(path, input as ManageInput);
@@ -90,7 +90,7 @@ export class Superpipe {
       case 'RECOVER_AFU':
         return this.#recover(path, caller, input as RecoverInput);
       default:
-        return -errnos.EINVAL;
+        return -ERRNOS.EINVAL;
     }
   }
 
@@ -102,7 +102,7 @@ export class Superpipe {
       lun.ports |= port;
       path.local = lun;
     } else if ((flags & flashFlags.disableSuperpipe) !== 0n) {
-      if (lun.global.mode !== 'none') return -errnos.EBUSY;
+      if (lun.global.mode !== 'none') return -ERRNOS.EBUSY;
       path.local = undefined;
       lun.ports &= ~port;
     }
@@ -111,12 +111,12 @@ export class Superpipe {
 
   #attach(path: LunPath, caller: Caller, input: AttachInput): AttachAnswer | number {
     const lun = path.local as LocalLun;
-    if (input.numInterrupts > MAX_INTERRUPTS) return -errnos.EINVAL;
-    if (lun.global.lastLba === 0n && !readCapacity(lun)) return -errnos.ENODEV;
+    if (input.numInterrupts > MAX_INTERRUPTS) return -ERRNOS.EINVAL;
+    if (lun.global.lastLba === 0n && !readCapacity(lun)) return -ERRNOS.ENODEV;
     const flags = input.flags ?? 0n;
     if ((flags & flashFlags.reuseContext) !== 0n) {
       const record = this.contexts.find(input.contextId ?? 0n, caller);
-      if (record === undefined || record.reaches(lun)) return -errnos.EINVAL;
+      if (record === undefined || record.reaches(lun)) return -ERRNOS.EINVAL;
       record.references += 1;
       record.luns.push({ lun, path });
       // The program has the descriptor already: -1.
@@ -198,17 +198,17 @@ export class Superpipe {
 
   #openDirect(path: LunPath, caller: Caller, input: ContextInput): OpenAnswer | number {
     const lun = path.local as LocalLun;
-    if (!lun.global.attach('physical')) return -errnos.EINVAL;
+    if (!lun.global.attach('physical')) return -ERRNOS.EINVAL;
     const record = this.contexts.find(input.contextId, caller, { lun });
     const handle = record?.checkOut(lun, 'physical');
     if (record === undefined || handle === undefined) {
       lun.global.detach();
-      return record === undefined ? -errnos.EINVAL : -errnos.EMFILE;
+      return record === undefined ? -ERRNOS.EINVAL : -ERRNOS.EMFILE;
     }
     record.place(handle).ports = 1 << path.port;
     if (!this.#state.sync()) {
       this.#releaseHandle(record, lun, BigInt(handle));
-      return -errnos.EAGAIN;
+      return -ERRNOS.EAGAIN;
     }
     return { returnFlags: 0n, rsrcHandle: BigInt(handle), lastLba: lun.global.lastLba };
   }
@@ -216,14 +216,14 @@ export class Superpipe {
   #release(path: LunPath, caller: Caller, input: HandleInput): CallAnswer | number {
     const lun = path.local as LocalLun;
     const record = this.contexts.find(input.contextId, caller, { lun, inError: true });
-    if (record === undefined) return -errnos.EINVAL;
+    if (record === undefined) return -ERRNOS.EINVAL;
     const errno = this.#releaseHandle(record, lun, input.rsrcHandle);
     return errno < 0 ? errno : { returnFlags: 0n };
   }
 
   #releaseHandle(record: FlashContextRecord, lun: LocalLun, handle: bigint): number {
     if (lun.global.mode === 'virtual') return this.#virtual.release(record, lun, handle);
-    if (record.entry(handle, lun) === undefined) return -errnos.EINVAL;
+    if (record.entry(handle, lun) === undefined) return -ERRNOS.EINVAL;
     if (!record.inError) this.#state.sync();
     record.checkIn(Number(BigInt.asUintN(32, handle)));
     lun.global.detach();
@@ -233,7 +233,7 @@ export class Superpipe {
   #detach(path: LunPath, caller: Caller, input: ContextInput): CallAnswer | number {
     const lun = path.local as LocalLun;
     const record = this.contexts.find(input.contextId, caller, { lun, inError: true });
-    if (record === undefined) return -errnos.EINVAL;
+    if (record === undefined) return -ERRNOS.EINVAL;
     this.#detachLun(record, lun);
     return { returnFlags: 0n };
   }
@@ -252,7 +252,7 @@ export class Superpipe {
     const lun = path.local as LocalLun;
     const record = this.contexts.find(input.contextId, caller, { lun });
     const entry = record?.entry(input.rsrcHandle, lun);
-    if (entry === undefined) return -errnos.EINVAL;
+    if (entry === undefined) return -ERRNOS.EINVAL;
     if (((input.hint ?? 0n) & flashFlags.hintSense) !== 0n) {
       const errno = judgeSense(lun, input.senseData ?? new Uint8Array(18));
       if (errno < 0) return errno;
@@ -266,7 +266,7 @@ export class Superpipe {
 
   #recover(path: LunPath, caller: Caller, input: RecoverInput): RecoverAnswer | number {
     const record = this.contexts.find(input.contextId, caller, { lun: path.local, inError: true });
-    if (record === undefined) return -errnos.EINVAL;
+    if (record === undefined) return -ERRNOS.EINVAL;
     if (!record.inError) {
       return { returnFlags: 0n, contextId: input.contextId, mmioSize: 0n, adapFd: 0n };
     }
@@ -294,7 +294,7 @@ function readCapacity(lun: LocalLun): boolean {
 /** What VERIFY makes of sense data: 0, or why the LUN cannot be used (process_sense()). */
 function judgeSense(lun: LocalLun, bytes: Uint8Array): number {
   const sense = parseSense(bytes);
-  if (sense === undefined) return -errnos.EINVAL;
+  if (sense === undefined) return -ERRNOS.EINVAL;
   switch (sense.key) {
     case SENSE_KEYS.noSense:
     case SENSE_KEYS.recoveredError:
@@ -303,15 +303,15 @@ function judgeSense(lun: LocalLun, bytes: Uint8Array): number {
     case SENSE_KEYS.unitAttention:
       break;
     default:
-      return -errnos.EIO;
+      return -ERRNOS.EIO;
   }
   switch (sense.code) {
     case SENSE_CODES.powerOnOrReset:
     case SENSE_CODES.parametersChanged:
-      return readCapacity(lun) ? 0 : -errnos.ENODEV;
+      return readCapacity(lun) ? 0 : -ERRNOS.ENODEV;
     case SENSE_CODES.targetConditionsChanged:
       return 0;
     default:
-      return -errnos.EIO;
+      return -ERRNOS.EIO;
   }
 }

@@ -1,6 +1,6 @@
 /** The files that flash adapters add to /sys, /dev and /proc, as far as the library reads them. */
 import type { SysFs } from '../../binding';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { later } from '../binding/sysfs';
 import {
   attribute,
@@ -90,7 +90,7 @@ export class FlashSysFs implements SysFs {
     const found = this.#find(path);
     if (found?.entry.kind !== 'file') return this.#below.read(path, offset, length);
     await later();
-    const bytes = found.entry.read?.() ?? -errnos.EACCES;
+    const bytes = found.entry.read?.() ?? -ERRNOS.EACCES;
     if (typeof bytes === 'number') return bytes;
     return bytes.slice(offset, length === undefined ? undefined : offset + length);
   }
@@ -98,7 +98,7 @@ export class FlashSysFs implements SysFs {
   readSync(path: string): Uint8Array | number {
     const found = this.#find(path);
     if (found?.entry.kind !== 'file') return this.#below.readSync(path);
-    return found.entry.read?.() ?? -errnos.EACCES;
+    return found.entry.read?.() ?? -ERRNOS.EACCES;
   }
 
   write(path: string, data: string): Promise<number> {

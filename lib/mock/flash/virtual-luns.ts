@@ -12,7 +12,7 @@ import type {
 } from '../../binding/flash';
 import { flashFlags } from '../../binding/flash';
 import { CHUNK_BLOCKS } from '../../flash/sislite';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { FlashAdapterState } from './adapter-state';
 import { ChunkAllocator, chunksFor, lastLbaOf } from './chunks';
 import type { FlashContextRecord, LunAccess, ResourceEntry } from './context-record';
@@ -35,15 +35,15 @@ export class VirtualLuns {
     if (global.mode === 'none') {
       const chunks = new ChunkAllocator(global.lastLba + 1n);
       // The LUN is smaller than a chunk.
-      if (chunks.total === 0) return -errnos.ENOMEM;
+      if (chunks.total === 0) return -ERRNOS.ENOMEM;
       global.chunks = chunks;
     }
-    if (!global.attach('virtual')) return -errnos.EINVAL;
+    if (!global.attach('virtual')) return -ERRNOS.EINVAL;
     const record = this.#contexts.find(input.contextId, caller, { lun });
     const handle = record?.checkOut(lun, 'virtual');
     if (record === undefined || handle === undefined) {
       global.detach();
-      return record === undefined ? -errnos.EINVAL : -errnos.EMFILE;
+      return record === undefined ? -ERRNOS.EINVAL : -ERRNOS.EMFILE;
     }
     const resized = this.#setSize(record, lun, BigInt(handle), input.lunSize);
     if (typeof resized === 'number') {
@@ -63,9 +63,9 @@ export class VirtualLuns {
 
   resize(path: LunPath, caller: Caller, input: ResizeInput): SizeAnswer | number {
     const lun = path.local as LocalLun;
-    if (lun.global.mode !== 'virtual') return -errnos.EINVAL;
+    if (lun.global.mode !== 'virtual') return -ERRNOS.EINVAL;
     const record = this.#contexts.find(input.contextId, caller, { lun, inError: true });
-    if (record === undefined) return -errnos.EINVAL;
+    if (record === undefined) return -ERRNOS.EINVAL;
     const lastLba = this.#setSize(record, lun, input.rsrcHandle, input.reqSize);
     return typeof lastLba === 'number' ? lastLba : { returnFlags: 0n, lastLba };
   }
@@ -90,14 +90,14 @@ export class VirtualLuns {
     size: bigint,
   ): bigint | number {
     const { global } = lun;
-    if (global.mode !== 'virtual') return -errnos.EINVAL;
+    if (global.mode !== 'virtual') return -ERRNOS.EINVAL;
     const entry = record.entry(handle, lun);
-    if (entry === undefined) return -errnos.EINVAL;
+    if (entry === undefined) return -ERRNOS.EINVAL;
     const wanted = chunksFor(size, global.blockSize);
     const have = BigInt(entry.chunks.length);
     let synced: boolean;
     if (wanted > have) {
-      if ((global.chunks?.free ?? 0) <= 0) return -errnos.ENOSPC;
+      if ((global.chunks?.free ?? 0) <= 0) return -ERRNOS.ENOSPC;
       this.#grow(global.chunks as ChunkAllocator, entry, wanted - have);
       synced = this.#state.sync();
     } else if (wanted < have) {
@@ -106,7 +106,7 @@ export class VirtualLuns {
     } else {
       synced = this.#state.sync();
     }
-    if (!synced) return -errnos.EAGAIN;
+    if (!synced) return -ERRNOS.EAGAIN;
     return lastLbaOf(BigInt(entry.chunks.length), global.blockSize);
   }
 
@@ -136,12 +136,12 @@ export class VirtualLuns {
     const lun = path.local as LocalLun;
     const { global } = lun;
     if (input.contextIdSrc === input.contextIdDst || global.mode !== 'virtual') {
-      return -errnos.EINVAL;
+      return -ERRNOS.EINVAL;
     }
     const source = this.#contexts.find(input.contextIdSrc, caller, { lun, ofParent: true });
     const target = this.#contexts.find(input.contextIdDst, caller, { lun });
     if (source === undefined || target === undefined || target.hasOpenHandles) {
-      return -errnos.EINVAL;
+      return -ERRNOS.EINVAL;
     }
     for (const [handle, entry] of source.table.entries()) {
       if (entry.kind === 'free') continue;
@@ -174,11 +174,11 @@ export class VirtualLuns {
       return errno;
     };
     for (const chunk of entry.chunks) {
-      if (!chunks?.clone(chunk)) return undo(-errnos.EIO);
+      if (!chunks?.clone(chunk)) return undo(-ERRNOS.EIO);
       done.push(chunk);
     }
     copy.chunks = [...entry.chunks];
-    return this.#state.sync() ? 0 : undo(-errnos.EAGAIN);
+    return this.#state.sync() ? 0 : undo(-ERRNOS.EAGAIN);
   }
 }
 

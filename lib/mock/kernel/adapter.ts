@@ -2,7 +2,7 @@
  * An adapter (card): its link, the interrupts that its AFUs share, and error recovery. The model
  * of struct cxl and of the error handlers in drivers/misc/cxl/pci.c and guest.c.
  */
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { type AfuSetup, CxlAfu } from './afu';
 import type { Kernel } from './kernel';
 
@@ -189,7 +189,7 @@ export class CxlAdapter {
 
   /** A write to `reset`. Without `force` it fails with EBUSY while a context is attached. */
   reset(force: boolean): number {
-    if (!force && !this.contextLock()) return -errnos.EBUSY;
+    if (!force && !this.contextLock()) return -ERRNOS.EBUSY;
     if (this.kernel.guest) {
       // In a guest the driver does not unlock the contexts: only a new probe does.
       for (const afu of this.afus) afu.detachAll();
@@ -201,7 +201,7 @@ export class CxlAdapter {
       this.kernel.log(
         `${this.name}: cxl: refusing to reset/reflash when perst_reloads_same_image is set.`,
       );
-      return -errnos.EINVAL;
+      return -ERRNOS.EINVAL;
     }
     this.enterErrorState(this.setup.resetTime);
     return 0;

@@ -1,6 +1,6 @@
 /** An AFU (slice): its mode, its limits and its contexts. The model of struct cxl_afu. */
 import { ALL_ONES_32, ALL_ONES_64 } from '../../shared/all-ones';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type {
   AfuDescriptor,
   AfuLogic,
@@ -107,9 +107,9 @@ export class CxlAfu {
 
   activate(mode: AfuMode): number {
     if (mode === 'none') return 0;
-    if (!this.modesSupported.includes(mode)) return -errnos.EINVAL;
-    if (!this.kernel.guest && !this.adapter.linkOk) return -errnos.EIO;
-    if (this.kernel.guest && mode === 'dedicated') return -errnos.EINVAL;
+    if (!this.modesSupported.includes(mode)) return -ERRNOS.EINVAL;
+    if (!this.kernel.guest && !this.adapter.linkOk) return -ERRNOS.EIO;
+    if (this.kernel.guest && mode === 'dedicated') return -ERRNOS.EINVAL;
     this.mode = mode;
     this.kernel.log(
       `${this.name}: Activating ${mode === 'directed' ? 'AFU directed' : 'dedicated process'} mode`,
@@ -131,10 +131,10 @@ export class CxlAfu {
 
   /** open() of a device node, or cxl_dev_context_init() of an in-kernel driver. */
   open(master: boolean, inKernel = false): CxlContext | number {
-    if (this.mode === 'none') return -errnos.ENODEV;
-    if (!inKernel && !this.adapter.linkOk) return -errnos.EIO;
+    if (this.mode === 'none') return -ERRNOS.ENODEV;
+    if (!inKernel && !this.adapter.linkOk) return -ERRNOS.EIO;
     const processElement = this.#freeProcessElement();
-    if (processElement < 0) return -errnos.ENOSPC;
+    if (processElement < 0) return -ERRNOS.ENOSPC;
     const context = new CxlContext(this, processElement, master);
     this.contexts.set(processElement, context);
     this.kernel.contextOpened(context);
@@ -159,7 +159,7 @@ export class CxlAfu {
   interruptsFor(asked: number | undefined): number {
     if (asked === undefined) return this.interruptsMinimum;
     const allowed = asked >= this.interruptsMinimum && asked <= this.interruptsMaximum;
-    return allowed ? asked : -errnos.EINVAL;
+    return allowed ? asked : -ERRNOS.EINVAL;
   }
 
   /** Sets how much a context may map, as it is attached. */

@@ -3,7 +3,7 @@
  * chunks, first all of it to download, then all of it again to validate. The model of
  * drivers/misc/cxl/flash.c.
  */
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { CxlAdapter } from './adapter';
 
 const BUFFER_SIZE = 4096;
@@ -33,7 +33,7 @@ export class CardImage {
     imageLength: number,
   ): number {
     const chunk = data.length + (needHeader ? IMAGE_HEADER_SIZE : 0);
-    if (Math.ceil(chunk / BUFFER_SIZE) > MAX_BUFFERS) return this.#fail(-errnos.EINVAL);
+    if (Math.ceil(chunk / BUFFER_SIZE) > MAX_BUFFERS) return this.#fail(-ERRNOS.EINVAL);
     if (this.#operation !== operation) {
       this.#operation = operation;
       this.#received = 0;
@@ -42,7 +42,7 @@ export class CardImage {
     this.#received += data.length;
     this.#chunks.push(data.slice());
     if (this.#received < imageLength) return 1;
-    if (this.#received > imageLength) return this.#fail(-errnos.EINVAL);
+    if (this.#received > imageLength) return this.#fail(-ERRNOS.EINVAL);
     return operation === 'download' ? this.#complete() : this.#validate();
   }
 
@@ -57,7 +57,7 @@ export class CardImage {
     const [downloaded, again] = [this.#downloaded, this.#chunks].map((chunks) =>
       Buffer.concat(chunks),
     ) as [Buffer, Buffer];
-    if (!downloaded.equals(again)) return this.#fail(-errnos.EINVAL);
+    if (!downloaded.equals(again)) return this.#fail(-ERRNOS.EINVAL);
     this.#operation = undefined;
     this.#replaced = true;
     this.adapter.removeAfus();

@@ -10,7 +10,7 @@ import {
   type StartWork,
 } from '../../binding/cxl-ioctls';
 import { ALL_ONES_32 } from '../../shared/all-ones';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { ContextRole } from '../models/afu-model';
 import type { CxlAfu } from './afu';
 import { CXL_READ_MIN_SIZE } from './event-bytes';
@@ -67,7 +67,7 @@ export class CxlContext {
 
   /** The check that every ioctl makes first: 0 or -EIO. */
   #checkIoctl(): number {
-    return this.status === 'CLOSED' || !this.afu.adapter.linkOk ? -errnos.EIO : 0;
+    return this.status === 'CLOSED' || !this.afu.adapter.linkOk ? -ERRNOS.EIO : 0;
   }
 
   ioctlProcessElement(): AfuIoctls['GET_PROCESS_ELEMENT']['answer'] | number {
@@ -89,17 +89,17 @@ export class CxlContext {
   prepareStart(work: StartWork): PreparedStart | number {
     const refused = this.#checkIoctl();
     if (refused) return refused;
-    if (this.status !== 'OPENED') return -errnos.EIO;
+    if (this.status !== 'OPENED') return -ERRNOS.EIO;
     const wantsTid = (work.flags & START_WORK_FLAGS.TID) !== 0n;
-    if (wantsTid && this.afu.apiVersion < 3) return -errnos.EINVAL;
+    if (wantsTid && this.afu.apiVersion < 3) return -ERRNOS.EINVAL;
     const wantsInterrupts = (work.flags & START_WORK_FLAGS.NUM_IRQS) !== 0n;
     const interrupts = this.afu.interruptsFor(wantsInterrupts ? work.numInterrupts : undefined);
     if (interrupts < 0) return interrupts;
     const taken = this.afu.adapter.takeInterrupts(interrupts);
-    if (taken < 0) return -errnos.ENOSPC;
+    if (taken < 0) return -ERRNOS.ENOSPC;
     if (!this.afu.adapter.contextGet()) {
       this.afu.adapter.releaseInterrupts(taken);
-      return -errnos.EBUSY;
+      return -ERRNOS.EBUSY;
     }
     return { work, interrupts, taken };
   }
@@ -114,7 +114,7 @@ export class CxlContext {
   finishStart(start: PreparedStart): AfuIoctls['START_WORK']['answer'] | number {
     if (this.status !== 'OPENED' || !this.afu.adapter.linkOk) {
       this.abandonStart(start);
-      return -errnos.EIO;
+      return -ERRNOS.EIO;
     }
     const { flags, workElementDescriptor, amr = 0n } = start.work;
     this.errFf = (flags & START_WORK_FLAGS.ERR_FF) !== 0n;
@@ -143,25 +143,25 @@ export class CxlContext {
 
   /** The checks of mmap(): 0, or why `length` bytes at `offset` cannot be mapped. */
   checkMap(offset: number, length: number): number {
-    if (this.status !== 'STARTED' || !this.afu.adapter.linkOk) return -errnos.EIO;
+    if (this.status !== 'STARTED' || !this.afu.adapter.linkOk) return -ERRNOS.EIO;
     const { pageSize } = this.afu.kernel;
     const end = offset + Math.ceil(length / pageSize) * pageSize;
-    if (end > this.areaSize || offset % pageSize !== 0) return -errnos.EINVAL;
+    if (end > this.areaSize || offset % pageSize !== 0) return -ERRNOS.EINVAL;
     const { problemStateSize, perProcess } = this.afu.descriptor;
     const directed = this.role !== 'dedicated';
-    if (problemStateSize === 0 || (directed && perProcess === undefined)) return -errnos.EINVAL;
+    if (problemStateSize === 0 || (directed && perProcess === undefined)) return -ERRNOS.EINVAL;
     return 0;
   }
 
   /** read() of a non-blocking file: bytes read, or -errno. */
   read(target: Uint8Array): number {
-    if (!this.afu.adapter.linkOk) return -errnos.EIO;
-    if (target.length < CXL_READ_MIN_SIZE) return -errnos.EINVAL;
+    if (!this.afu.adapter.linkOk) return -ERRNOS.EIO;
+    if (target.length < CXL_READ_MIN_SIZE) return -ERRNOS.EINVAL;
     if (this.#pending.any) {
       const copyFails = this.afu.kernel.faults.happens('copy');
       return this.#pending.take(target, this.processElement, copyFails);
     }
-    return this.status === 'CLOSED' ? -errnos.EIO : -errnos.EAGAIN;
+    return this.status === 'CLOSED' ? -ERRNOS.EIO : -ERRNOS.EAGAIN;
   }
 
   poll(): { readonly readable: boolean; readonly error: boolean } {
@@ -216,7 +216,7 @@ export class CxlContext {
   stop(): number {
     const before = this.status;
     this.status = 'CLOSED';
-    if (before !== 'STARTED') return -errnos.EBUSY;
+    if (before !== 'STARTED') return -ERRNOS.EBUSY;
     this.process?.stop();
     this.process = undefined;
     this.afu.adapter.contextPut();

@@ -2,7 +2,7 @@
  * The pending events of a context, and in which order they are read. The model of afu_read(),
  * afu_poll() and afu_driver_event_copy() in drivers/misc/cxl/file.c.
  */
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import {
   CXL_READ_MIN_SIZE,
   HEADER_SIZE,
@@ -113,7 +113,7 @@ export class PendingEvents {
       size = writeAfuError(target, processElement, this.#afuError);
       this.#afuError = undefined;
     }
-    return copyFails && size > 0 ? -errnos.EFAULT : size;
+    return copyFails && size > 0 ? -ERRNOS.EFAULT : size;
   }
 
   #takeInterrupt(): number {
@@ -136,12 +136,12 @@ export class PendingEvents {
       this.#driverEvents -= 1;
     }
     if (event === null || HEADER_SIZE + event.length > CXL_READ_MIN_SIZE) {
-      ops.eventDelivered(event, -errnos.EINVAL);
-      return -errnos.EFAULT;
+      ops.eventDelivered(event, -ERRNOS.EINVAL);
+      return -ERRNOS.EFAULT;
     }
     if (copyFails) {
-      ops.eventDelivered(event, -errnos.EFAULT);
-      return -errnos.EFAULT;
+      ops.eventDelivered(event, -ERRNOS.EFAULT);
+      return -ERRNOS.EFAULT;
     }
     const size = writeAfuDriver(target, processElement, event);
     ops.eventDelivered(event, 0);

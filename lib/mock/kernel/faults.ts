@@ -2,7 +2,7 @@
  * Fault and latency injection: which operations fail, and how long calls take. Random choices
  * come from a seeded generator, so that a run can be repeated from its seed.
  */
-import { type ErrnoName, errnos } from '../../shared/errno';
+import { ERRNOS, type ErrnoName } from '../../shared/errno';
 import { rangeError, valueError } from '../../shared/errors';
 
 /** Calls that can be made to fail with an errno. */
@@ -149,7 +149,7 @@ export class Faults {
   refusal(name: RefusableCall): number {
     if (this.#armed.length === 0) return 0;
     const spec = this.#next(name);
-    return spec === undefined ? 0 : -errnos[spec.errno ?? 'EIO'];
+    return spec === undefined ? 0 : -ERRNOS[spec.errno ?? 'EIO'];
   }
 
   /** Milliseconds this operation takes. */
@@ -197,7 +197,7 @@ function checkFault(spec: FaultSpec): void {
   const names: readonly string[] = [...REFUSABLE_CALLS, ...FAULT_CONDITIONS];
   if (!names.includes(spec?.name)) throw valueError('fault.name', names.join(', '), spec?.name);
   if (spec.errno !== undefined) {
-    if (!(spec.errno in errnos))
+    if (!(spec.errno in ERRNOS))
       throw valueError('fault.errno', "a name such as 'EIO'", spec.errno);
     if ((FAULT_CONDITIONS as readonly string[]).includes(spec.name)) {
       throw valueError('fault.errno', `absent: '${spec.name}' has its own effect`, spec.errno);

@@ -4,7 +4,7 @@
  * drivers/misc/cxl/api.c. Methods return what its functions return: a value or a negative errno.
  */
 import { checkInteger } from '../../shared/checks';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { stateError, typeError } from '../../shared/errors';
 import type { CxlAfu } from './afu';
 import type { CxlContext } from './context';
@@ -51,7 +51,7 @@ export class KernelContext {
   allocateInterrupts(count: number): number {
     const wanted = count === 0 ? this.context.afu.interruptsMinimum : count;
     const taken = this.context.afu.adapter.takeInterrupts(wanted);
-    if (taken < 0) return -errnos.ENOSPC;
+    if (taken < 0) return -ERRNOS.ENOSPC;
     this.context.assignInterrupts(wanted, taken);
     return 0;
   }
@@ -65,10 +65,10 @@ export class KernelContext {
   start(wed: bigint): number {
     if (this.context.status === 'STARTED') return 0;
     const { adapter } = this.context.afu;
-    if (!adapter.contextGet()) return -errnos.EBUSY;
+    if (!adapter.contextGet()) return -ERRNOS.EBUSY;
     if (!adapter.linkOk) {
       adapter.contextPut();
-      return -errnos.EIO;
+      return -ERRNOS.EIO;
     }
     this.context.attach(wed, 0n);
     return 0;
@@ -79,7 +79,7 @@ export class KernelContext {
     const interrupts = this.context.afu.interruptsFor(work.interrupts);
     if (interrupts < 0) return interrupts;
     const taken = this.context.afu.adapter.takeInterrupts(interrupts);
-    if (taken < 0) return -errnos.ENOSPC;
+    if (taken < 0) return -ERRNOS.ENOSPC;
     this.context.assignInterrupts(interrupts, taken);
     const started = this.start(work.wed);
     if (started < 0) this.context.releaseInterrupts();
@@ -93,7 +93,7 @@ export class KernelContext {
 
   /** cxl_release_context, for a context without a descriptor. 0, or -EBUSY: it is started. */
   release(): number {
-    if (this.context.status === 'STARTED') return -errnos.EBUSY;
+    if (this.context.status === 'STARTED') return -ERRNOS.EBUSY;
     this.context.releaseInterrupts();
     this.context.afu.free(this.context);
     return 0;
@@ -104,7 +104,7 @@ export class KernelContext {
    * frees the context.
    */
   getFd(): number {
-    if (this.#fd !== undefined) return -errnos.EEXIST;
+    if (this.#fd !== undefined) return -ERRNOS.EEXIST;
     const fd = this.context.afu.kernel.install(OpenFile.ofContext(this.context, true));
     if (fd >= 0) this.#fd = fd;
     return fd;

@@ -1,6 +1,6 @@
 /** The modeled kernel as a whole: its adapters, open files and log, and the memory of the process. */
 import { OPERANDS_SIZE } from '../../binding/operands';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import { Scheduler } from '../models/scheduler';
 import { type AdapterSetup, CxlAdapter } from './adapter';
 import { AddressSpace } from './address-space';
@@ -102,7 +102,7 @@ export class Kernel {
 
   /** Gives a file the lowest free descriptor, or -EMFILE. */
   install(file: OpenFile): number {
-    if (this.faults.happens('descriptors')) return -errnos.EMFILE;
+    if (this.faults.happens('descriptors')) return -ERRNOS.EMFILE;
     let fd = FIRST_FD;
     while (this.files.has(fd)) fd += 1;
     this.files.set(fd, file);
@@ -112,7 +112,7 @@ export class Kernel {
   /** close(2). The file stays open while it is mapped. */
   closeFd(fd: number): number {
     const file = this.files.get(fd);
-    if (file === undefined) return -errnos.EBADF;
+    if (file === undefined) return -ERRNOS.EBADF;
     this.files.delete(fd);
     file.put();
     return 0;

@@ -3,7 +3,7 @@ import { endianness } from 'node:os';
 import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { AddressSpace } from './address-space';
 
 /** What all memory of a process needs of the modeled kernel. */
@@ -147,7 +147,7 @@ class MockMemory implements MemoryRegion {
 
   free(force: boolean): number {
     if (this.#freed) return 0;
-    if (!force && this.#host.attached()) return -errnos.EBUSY;
+    if (!force && this.#host.attached()) return -ERRNOS.EBUSY;
     this.#freed = true;
     this.#pool.release(this.buffer, this.size);
     return 0;

@@ -2,7 +2,7 @@
  * The sysfs attributes of adapters and AFUs: what reading and writing them does. The model of
  * drivers/misc/cxl/sysfs.c.
  */
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 import type { ConfigRecord } from '../models/afu-model';
 import type { CxlAdapter } from './adapter';
 import type { AfuMode, CxlAfu } from './afu';
@@ -48,7 +48,7 @@ export function adapterDirectory(adapter: CxlAdapter): Directory {
         () => adapter.loadImageOnPerst,
         (text) => {
           const image = wordOf(text, ['none', 'user', 'factory'] as const);
-          if (image === undefined) return -errnos.EINVAL;
+          if (image === undefined) return -ERRNOS.EINVAL;
           adapter.loadImageOnPerst = image;
           return 0;
         },
@@ -59,7 +59,7 @@ export function adapterDirectory(adapter: CxlAdapter): Directory {
         () => Number(adapter.perstReloadsSameImage),
         (text) => {
           const value = integerOf(text);
-          if (value !== 0 && value !== 1) return -errnos.EINVAL;
+          if (value !== 0 && value !== 1) return -ERRNOS.EINVAL;
           adapter.perstReloadsSameImage = value === 1;
           return 0;
         },
@@ -67,7 +67,7 @@ export function adapterDirectory(adapter: CxlAdapter): Directory {
     ),
     reset: writeOnly((text) => {
       const value = integerOf(text);
-      if (value !== 1 && value !== -1) return -errnos.EINVAL;
+      if (value !== 1 && value !== -1) return -ERRNOS.EINVAL;
       return adapter.reset(value === -1);
     }),
   });
@@ -102,7 +102,7 @@ function afuDirectory(afu: CxlAfu): Directory {
     api_version: attribute(() => afu.apiVersion),
     api_version_compatible: attribute(() => afu.setup.apiVersionCompatible ?? 1),
     reset: writeOnly(() => {
-      if (afu.contexts.size > 0) return -errnos.EBUSY;
+      if (afu.contexts.size > 0) return -ERRNOS.EBUSY;
       afu.reset();
       return 0;
     }),
@@ -163,25 +163,25 @@ function modesSupported(afu: CxlAfu): string {
 
 function changeInterruptsMaximum(afu: CxlAfu, text: string): number {
   const value = integerOf(text);
-  if (value === undefined || value < afu.interruptsMinimum) return -errnos.EINVAL;
-  if (value > afu.adapter.userInterrupts) return -errnos.EINVAL;
+  if (value === undefined || value < afu.interruptsMinimum) return -ERRNOS.EINVAL;
+  if (value > afu.adapter.userInterrupts) return -ERRNOS.EINVAL;
   afu.interruptsMaximum = value;
   return 0;
 }
 
 function changeMode(afu: CxlAfu, text: string): number {
-  if (afu.contexts.size > 0) return -errnos.EBUSY;
+  if (afu.contexts.size > 0) return -ERRNOS.EBUSY;
   const mode = (['none', 'dedicated', 'directed'] as const).find((known) =>
     text.startsWith(MODE_NAMES[known]),
   );
-  return mode === undefined ? -errnos.EINVAL : afu.changeMode(mode);
+  return mode === undefined ? -ERRNOS.EINVAL : afu.changeMode(mode);
 }
 
 function changePrefault(afu: CxlAfu, text: string): number {
   const mode = wordOf(text, ['none', 'work_element_descriptor', 'all'] as const);
   // With PSL9 the host uses radix translation, for which the driver has no prefault.
   const radix = afu.adapter.caiaMajor === 2;
-  if (mode === undefined || (radix && mode !== 'none')) return -errnos.EINVAL;
+  if (mode === undefined || (radix && mode !== 'none')) return -ERRNOS.EINVAL;
   afu.prefault = mode;
   return 0;
 }

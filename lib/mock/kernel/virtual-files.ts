@@ -1,6 +1,6 @@
 /** A tree of directories, symbolic links and files. It is made anew for each access. */
 import path from 'node:path';
-import { errnos } from '../../shared/errno';
+import { ERRNOS } from '../../shared/errno';
 
 export interface Directory {
   readonly kind: 'directory';
@@ -70,12 +70,12 @@ export function resolve(root: Directory, wanted: string): { entry: Entry; real: 
       entry = directories[directories.length - 1]!;
       continue;
     }
-    if (entry.kind === 'file') return -errnos.ENOTDIR;
+    if (entry.kind === 'file') return -ERRNOS.ENOTDIR;
     const next = current.entries.get(name);
-    if (next === undefined) return -errnos.ENOENT;
+    if (next === undefined) return -ERRNOS.ENOENT;
     if (next.kind === 'link') {
       links += 1;
-      if (links > MAX_LINKS) return -errnos.ENOENT;
+      if (links > MAX_LINKS) return -ERRNOS.ENOENT;
       const from = `/${real.join('/')}`;
       pending = [...parts(path.posix.resolve(from, next.target)), ...pending];
       real = [];

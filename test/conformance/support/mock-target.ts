@@ -4,19 +4,19 @@ import { injectionAfu } from '../injection-afu';
 import type { Need, Target } from '../target';
 
 export interface MockTargetOptions {
-  flavour?: 'bare-metal' | 'guest';
+  flavor?: 'bare-metal' | 'guest';
 }
 
 export async function mockTarget({
-  flavour = process.env['CXL_FLAVOUR'] === 'guest' ? 'guest' : 'bare-metal',
+  flavor = process.env['CXL_FLAVOR'] === 'guest' ? 'guest' : 'bare-metal',
 }: MockTargetOptions = {}): Promise<Target> {
-  const guest = flavour === 'guest';
+  const guest = flavor === 'guest';
   const caia2 = process.env['CXL_CAIA'] === '2';
   const caiaVersion = caia2 ? '2.0' : '1.0';
   const directed = { caiaVersion, afus: [{ model: injectionAfu() }] };
   const dedicated = { caiaVersion, afus: [{ model: injectionAfu({ modes: ['dedicated'] }) }] };
   const mock = createMockCxl({
-    flavor: flavour,
+    flavor,
     cards: guest ? [directed] : [directed, dedicated],
   });
   return {
