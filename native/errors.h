@@ -28,7 +28,7 @@ inline Napi::Value ThrowStateError(Napi::Env env, const char* message) {
 }
 
 // Reports what a JavaScript function threw that a thread of ours caused to be called, as an
-// uncaught exception: nobody is there to catch it.
+// uncaught exception: there is no caller to catch it.
 inline void ReportException(Napi::Env env) {
   if (!env.IsExceptionPending()) return;
   const Napi::Error error = env.GetAndClearPendingException();

@@ -1,9 +1,8 @@
 /**
  * The flash part of the seam: the cxlflash ioctls at system-call height.
  *
- * As in lib/binding.ts nothing interprets: a refusal is `-errno`, an answer is the fields
- * the kernel wrote. Every call runs off the main thread, because attach, resize, verify and
- * recovery can wait for the adapter. The descriptor that ATTACH and RECOVER_AFU answer is
+ * A call answers `-errno`, or the fields that the kernel wrote. Every call runs on another thread,
+ * because attach, resize, verify and recovery can wait for the adapter. The descriptor that ATTACH and RECOVER_AFU answer is
  * taken over with Binding.adoptAfu().
  */
 import type { NegativeErrno } from './errno';
@@ -121,7 +120,7 @@ export interface DebugInput extends CallHeader {
   readonly data?: Uint8Array | undefined;
 }
 
-/** The superpipe ioctls, by their names in the driver's header less the DK_CXLFLASH_. */
+/** The superpipe ioctls, by their names in the driver's header without DK_CXLFLASH_. */
 export interface LunCalls {
   ATTACH: { input: AttachInput; answer: AttachAnswer };
   USER_DIRECT: { input: ContextInput; answer: OpenAnswer };
@@ -135,7 +134,7 @@ export interface LunCalls {
   VLUN_CLONE: { input: CloneInput; answer: CallAnswer };
 }
 
-/** The host ioctls, likewise less the HT_CXLFLASH_. */
+/** The host ioctls, by their names in the driver's header without HT_CXLFLASH_. */
 export interface HostCalls {
   LUN_PROVISION: { input: ProvisionInput; answer: ProvisionAnswer };
   AFU_DEBUG: { input: DebugInput; answer: CallAnswer };

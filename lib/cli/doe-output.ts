@@ -36,7 +36,7 @@ export function ownerText({ driver, kernelFeatures, kernelTables }: Owner): stri
   const parts = driver === undefined ? [] : [`driver ${driver}`];
   if (kernelFeatures.length > 0) parts.push(`kernel found ${kernelFeatures.join(' ')}`);
   if (kernelTables.length > 0) parts.push('kernel reads CDAT');
-  return parts.join(', ') || 'nobody known';
+  return parts.join(', ') || 'none known';
 }
 
 /** Absent values become null, so that every object has the same keys. */

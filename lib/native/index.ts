@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Binding } from '../binding';
 import type { RangeLock } from '../binding/configuration-space';
 
-/** What the addon has besides. */
+/** The addon: a Binding, and what only native code needs. */
 export interface NativeBinding extends Binding {
   readonly lockRange: RangeLock;
   /** Does nothing: what the benchmarks compare calls with. */

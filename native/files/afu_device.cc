@@ -14,7 +14,7 @@ namespace {
 // Past the end of any problem state area, so that nothing is ever mapped there.
 constexpr off_t kBeyondAnyArea = off_t{1} << 40;
 
-// Whether somebody has started this context already: the kernel refuses any mapping of one that
+// Whether this context is started already: the kernel refuses any mapping of one that
 // is not started with EIO, and checks the range only afterwards (cxl_context_iomap).
 bool IsStarted(int fd) {
   void* mapped = mmap(nullptr, PageSize(), PROT_READ, MAP_SHARED, fd, kBeyondAnyArea);

@@ -10,7 +10,7 @@ namespace cxl {
 
 class Device {
  public:
-  // `owned`: Close() closes the descriptor, which otherwise is somebody else's.
+  // `owned`: Close() closes the descriptor, which otherwise belongs to other code of the process.
   Device(int fd, bool owned, const IoctlTable& table) : fd_(fd), owned_(owned), table_(table) {}
   virtual ~Device() { Device::Close(); }
   Device(const Device&) = delete;

@@ -15,7 +15,8 @@ namespace cxl {
 class IoctlRequest {
  public:
   explicit IoctlRequest(const Ioctl& call) : call_(call) {}
-  // Closes the descriptor in an answer that nobody got: it would keep its context for ever.
+  // Closes the descriptor in an answer that did not reach JavaScript: it would keep its context
+  // attached until the process ends.
   ~IoctlRequest();
   IoctlRequest(const IoctlRequest&) = delete;
   IoctlRequest& operator=(const IoctlRequest&) = delete;

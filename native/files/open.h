@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opening device nodes, and taking over a descriptor that somebody else opened.
+// Opening device nodes, and adopting a descriptor that other code opened.
 #ifndef NODE_CXL_FILES_OPEN_H_
 #define NODE_CXL_FILES_OPEN_H_
 

@@ -83,7 +83,7 @@ void PassOn(int signal, siginfo_t* info, void* context, bool will_fault_again) {
     return;
   }
   if (!spent && previous.sa_handler == SIG_IGN) return;
-  // Somebody sent the signal: nothing would raise it again. It is blocked until this
+  // The signal was sent by kill() or the like: nothing would raise it again. It is blocked until this
   // handler returns, and then takes the default action.
   RestoreDefault();
   syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signal);

@@ -190,7 +190,7 @@ void EventThread::Loop() {
   struct epoll_event fired[32];
   for (;;) {
     const int count = epoll_wait(poll_, fired, 32, -1);
-    // Somebody has closed a descriptor that is not theirs: better no events than a busy loop.
+    // Other code has closed this descriptor by mistake: no events are better than a busy loop.
     if (count < 0 && errno != EINTR) return;
     for (int i = 0; i < count; ++i) {
       if (fired[i].data.u64 == kWake) return;
@@ -226,7 +226,7 @@ void EventThread::Read(EventSource* source) {
     if (count > 0) {
       source->length_ += static_cast<size_t>(count);
     } else if (count == 0) {
-      // No cxl file ends: this one would be ready for ever.
+      // No cxl file ends: this one would always be ready.
       source->error_ = -EIO;
       return;
     } else if (errno == EAGAIN) {
@@ -246,7 +246,7 @@ void EventThread::End(EventSource* source) {
     return;
   }
   if (source->length_ == 0 && source->error_ == 0) {
-    // Somebody else has read what there was.
+    // Another process or thread has read what there was.
     source->state_ = EventSource::State::kIdle;
     if (!source->wanted_) return;
     const int error = Register(source);
@@ -256,7 +256,7 @@ void EventThread::End(EventSource* source) {
     }
     source->error_ = error;
   }
-  // A detached context would be reported as ready for ever.
+  // A detached context is always ready.
   if (source->error_ != 0) Unregister(source);
   MarkReady(source, source->error_);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One thread of the environment waits on every context of which somebody wants an event. It
-// sleeps in epoll_wait without a time-out, and reads nothing while nobody waits. Each
+// One thread of the environment waits on every context that the program waits for. It
+// sleeps in epoll_wait without a time-out, and reads nothing that was not asked for. Each
 // registration is one-shot.
 #ifndef NODE_CXL_THREADS_EVENT_THREAD_H_
 #define NODE_CXL_THREADS_EVENT_THREAD_H_
@@ -41,7 +41,7 @@ class EventSource {
   friend class EventThread;
 
   enum class State {
-    kIdle,     // nobody waits
+    kIdle,     // no request
     kArmed,    // in the wait set
     kReading,  // the thread reads from it
     kReady,    // a batch is on its way to JavaScript
@@ -72,11 +72,12 @@ class EventThread {
 
   // JavaScript's thread:
 
-  // Asks for one batch. True when nobody waited before.
+  // Asks for one batch. True when there was no request before.
   bool Arm(EventSource* source);
-  // Takes the request back. True when somebody waited.
+  // Takes the request back. True when there was a request.
   bool Disarm(EventSource* source);
-  // The descriptor is about to be closed: there will be no more batch. True when somebody waited.
+  // The descriptor is about to be closed: there will be no more batch. True when there was a
+  // request.
   bool Leave(EventSource* source);
   // Calls the listeners of the sources that are ready.
   void Deliver(Napi::Env env);

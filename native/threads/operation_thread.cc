@@ -12,7 +12,7 @@ int OperationThread::Start() { return thread_.running() ? 0 : thread_.Start(Body
 
 Napi::Value OperationThread::Submit(Napi::Env env, std::unique_ptr<Operation> operation) {
   Deferred deferred(env);
-  // Nobody is left to be told.
+  // The environment is ending: no promise of it settles.
   if (deferred.promise().IsEmpty() || environment_.stopped()) return deferred.promise();
   if (!environment_.Start()) return Napi::Value();
   if (const int error = Start(); error != 0) {

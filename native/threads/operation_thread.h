@@ -20,8 +20,8 @@ class Environment;
 class Operation {
  public:
   Operation() = default;
-  // An operation that never ran, or whose answer nobody got, undoes what it holds (closes its
-  // descriptor, say).
+  // An operation that never ran, or whose answer did not reach JavaScript, undoes what it holds
+  // (closes its descriptor, say).
   virtual ~Operation() = default;
   Operation(const Operation&) = delete;
   Operation& operator=(const Operation&) = delete;
@@ -44,7 +44,7 @@ class OperationThread {
   // A promise for the operation's answer; a negative errno when there is no thread to be had.
   Napi::Value Submit(Napi::Env env, std::unique_ptr<Operation> operation);
 
-  // Without a promise: nobody waits for the answer, and the process does not stay alive for it.
+  // Without a promise, and without keeping the process alive.
   void Post(std::unique_ptr<Operation> operation);
 
   // Settles the promises of what is done.

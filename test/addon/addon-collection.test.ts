@@ -15,7 +15,7 @@ async function collectWeakly(until, turns = 100) {
 }
 `;
 
-describe('what nobody holds any more', () => {
+describe('what is no longer referenced', () => {
   it('contexts: their descriptors are closed', async () => {
     const child = await runNode(
       `${prelude}
@@ -107,7 +107,7 @@ describe('what nobody holds any more', () => {
     expect(child).toEqual(ended('EINVAL\nfalse\ntrue\n'));
   }, 120_000);
 
-  it('a context that somebody waits on stays', async () => {
+  it('a context with a pending wait stays', async () => {
     const child = await runNode(
       `${prelude}
       const start = async () => {

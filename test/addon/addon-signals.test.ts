@@ -39,7 +39,7 @@ describe('SIGBUS', () => {
     expect(child).toEqual(ended('EIO\nEIO\n0n\n'));
   }, 60_000);
 
-  it('of somebody else kills the process where it did so before', async () => {
+  it('sent from elsewhere kills the process where it did so before', async () => {
     const child = await runNode(
       `const nobody = () => {};
       process.on('SIGBUS', nobody); // instead of the simulated device
@@ -60,7 +60,7 @@ describe('SIGBUS', () => {
     });
   }, 60_000);
 
-  it('of somebody else reaches the handler that was there first, each time', async () => {
+  it('sent from elsewhere reaches the handler that was there first, each time', async () => {
     const child = await runNode(
       `import { setTimeout as wait } from 'node:timers/promises';
       let caught = 0;

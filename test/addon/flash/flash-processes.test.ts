@@ -143,7 +143,7 @@ describe('processes on the simulated flash adapter', () => {
     expect((await resource.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
   });
 
-  it('have ended when they were killed, though nobody has asked how', async () => {
+  it('have ended when they were killed, before waitpid() was called for them', async () => {
     const resource = await context.openVirtual({ blocks: 1n });
     // A stopped shell takes no notice of its children.
     const { gone, shell, answer } = await throughShell('kill -STOP $$; wait');
