@@ -49,6 +49,15 @@ function build(name, { flags }) {
   return folder;
 }
 
+/**
+ * A race between Node's own reads of files and a descriptor that had the same number later. The
+ * simulated device opens attributes by memfd_create(), which the thread sanitizer does not see: it
+ * takes both descriptors for one. Node's file reads never concern a device.
+ */
+function isReusedNumber(report) {
+  return /Location is file descriptor/.test(report) && /\buv__fs_/.test(report);
+}
+
 function run(name) {
   const kind = kinds[name];
   const folder = build(name, kind);
@@ -73,7 +82,8 @@ function run(name) {
   const reports = result.stderr
     .split(/^=+$/m)
     .filter((text) => /Sanitizer:|runtime error/.test(text))
-    .filter((text) => name !== 'thread' || /cxl::|cxl_|node_cxl/.test(text));
+    .filter((text) => name !== 'thread' || /cxl::|cxl_|node_cxl/.test(text))
+    .filter((text) => !isReusedNumber(text));
   const finished = result.status === 0 && result.stdout.endsWith('exit\n');
   const clean = finished && reports.length === 0;
   console.log(`${name}: ${result.stdout.trim().split('\n').join(', ')}`);
