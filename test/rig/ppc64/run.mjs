@@ -44,7 +44,7 @@ const longest = [
  * takes many minutes in emulation.
  */
 const ofTheProcessor = [
-  'test/addon/addon-receivers.test.ts',
+  'test/addon/receivers.test.ts',
   'test/addon/fault-guard.test.ts',
   'test/simulated-device/simulated-device.test.ts',
   'test/simulated-device/trap/trap.test.ts',
