@@ -83,8 +83,8 @@ void PassOn(int signal, siginfo_t* info, void* context, bool will_fault_again) {
     return;
   }
   if (!spent && previous.sa_handler == SIG_IGN) return;
-  // The signal was sent by kill() or the like: nothing would raise it again. It is blocked until this
-  // handler returns, and then takes the default action.
+  // The signal was sent by kill() or the like: nothing would raise it again. It is blocked until
+  // this handler returns, and then takes the default action.
   RestoreDefault();
   syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signal);
 }
