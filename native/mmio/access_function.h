@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Functions of the hot path: a bare Node-API callback without arguments, bound to its object by
-// its data pointer, so that there is no receiver to check. See operands.h.
+// Functions of the hot path: a bare Node-API callback, bound to its object by its data pointer, so
+// that there is no receiver to check. An access of one value has no arguments: see operands.h.
 #ifndef NODE_CXL_MMIO_ACCESS_FUNCTION_H_
 #define NODE_CXL_MMIO_ACCESS_FUNCTION_H_
 

@@ -87,60 +87,81 @@ NODE_CXL_ACCESS bool cxl_mmio_write64(volatile void* address, uint64_t value) {
   return fault == 0;
 }
 
+namespace {
+
+#define NODE_CXL_INLINE inline __attribute__((always_inline))
+
+// One access of a block transfer; false when it faulted.
+NODE_CXL_INLINE bool Load(const volatile uint32_t* from, uint32_t* value) {
+  uint32_t fault = 1;
+  uint32_t loaded = 0;
+  NODE_CXL_LOAD(NODE_CXL_LOAD32, NODE_CXL_NOTHING, from, loaded, fault);
+  *value = loaded;
+  return fault == 0;
+}
+NODE_CXL_INLINE bool Load(const volatile uint64_t* from, uint64_t* value) {
+  uint32_t fault = 1;
+  uint64_t loaded = 0;
+  NODE_CXL_LOAD(NODE_CXL_LOAD64, NODE_CXL_NOTHING, from, loaded, fault);
+  *value = loaded;
+  return fault == 0;
+}
+NODE_CXL_INLINE bool Store(volatile uint32_t* to, uint32_t value) {
+  uint32_t fault = 1;
+  NODE_CXL_STORE(NODE_CXL_NOTHING, NODE_CXL_STORE32, to, value, fault);
+  return fault == 0;
+}
+NODE_CXL_INLINE bool Store(volatile uint64_t* to, uint64_t value) {
+  uint32_t fault = 1;
+  NODE_CXL_STORE(NODE_CXL_NOTHING, NODE_CXL_STORE64, to, value, fault);
+  return fault == 0;
+}
+
+// Two loops each, so that none asks about the byte order at every element.
+template <bool kSwap, class Word>
+NODE_CXL_INLINE size_t LoadAll(const volatile Word* from, Word* to, size_t count) {
+  size_t done = 0;
+  for (Word value; done < count && Load(from + done, &value); ++done) {
+    to[done] = SwapIf(kSwap, value);
+  }
+  return done;
+}
+template <bool kSwap, class Word>
+NODE_CXL_INLINE size_t StoreAll(volatile Word* to, const Word* from, size_t count) {
+  size_t done = 0;
+  while (done < count && Store(to + done, SwapIf(kSwap, from[done]))) ++done;
+  return done;
+}
+
+template <class Word>
+NODE_CXL_INLINE size_t ReadBlock(const volatile void* area, Word* to, size_t count, bool swap) {
+  auto from = static_cast<const volatile Word*>(area);
+  const size_t done = swap ? LoadAll<true>(from, to, count) : LoadAll<false>(from, to, count);
+  asm volatile(NODE_CXL_BARRIER ::: "memory");
+  return done;
+}
+template <class Word>
+NODE_CXL_INLINE size_t WriteBlock(volatile void* area, const Word* from, size_t count, bool swap) {
+  auto to = static_cast<volatile Word*>(area);
+  asm volatile(NODE_CXL_BARRIER ::: "memory");
+  return swap ? StoreAll<true>(to, from, count) : StoreAll<false>(to, from, count);
+}
+
+}  // namespace
+
 NODE_CXL_ACCESS size_t cxl_mmio_read_block32(const volatile void* from, uint32_t* to, size_t count,
                                              bool swap) {
-  auto source = static_cast<const volatile uint32_t*>(from);
-  size_t done = 0;
-  for (; done < count; ++done) {
-    uint32_t fault = 1;
-    uint32_t value = 0;
-    NODE_CXL_LOAD(NODE_CXL_LOAD32, NODE_CXL_NOTHING, source + done, value, fault);
-    if (fault != 0) break;
-    to[done] = SwapIf(swap, value);
-  }
-  asm volatile(NODE_CXL_BARRIER ::: "memory");
-  return done;
+  return ReadBlock(from, to, count, swap);
 }
-
 NODE_CXL_ACCESS size_t cxl_mmio_read_block64(const volatile void* from, uint64_t* to, size_t count,
                                              bool swap) {
-  auto source = static_cast<const volatile uint64_t*>(from);
-  size_t done = 0;
-  for (; done < count; ++done) {
-    uint32_t fault = 1;
-    uint64_t value = 0;
-    NODE_CXL_LOAD(NODE_CXL_LOAD64, NODE_CXL_NOTHING, source + done, value, fault);
-    if (fault != 0) break;
-    to[done] = SwapIf(swap, value);
-  }
-  asm volatile(NODE_CXL_BARRIER ::: "memory");
-  return done;
+  return ReadBlock(from, to, count, swap);
 }
-
 NODE_CXL_ACCESS size_t cxl_mmio_write_block32(volatile void* to, const uint32_t* from, size_t count,
                                               bool swap) {
-  auto target = static_cast<volatile uint32_t*>(to);
-  asm volatile(NODE_CXL_BARRIER ::: "memory");
-  size_t done = 0;
-  for (; done < count; ++done) {
-    uint32_t fault = 1;
-    uint32_t value = SwapIf(swap, from[done]);
-    NODE_CXL_STORE(NODE_CXL_NOTHING, NODE_CXL_STORE32, target + done, value, fault);
-    if (fault != 0) break;
-  }
-  return done;
+  return WriteBlock(to, from, count, swap);
 }
-
 NODE_CXL_ACCESS size_t cxl_mmio_write_block64(volatile void* to, const uint64_t* from, size_t count,
                                               bool swap) {
-  auto target = static_cast<volatile uint64_t*>(to);
-  asm volatile(NODE_CXL_BARRIER ::: "memory");
-  size_t done = 0;
-  for (; done < count; ++done) {
-    uint32_t fault = 1;
-    uint64_t value = SwapIf(swap, from[done]);
-    NODE_CXL_STORE(NODE_CXL_NOTHING, NODE_CXL_STORE64, target + done, value, fault);
-    if (fault != 0) break;
-  }
-  return done;
+  return WriteBlock(to, from, count, swap);
 }

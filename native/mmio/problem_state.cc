@@ -18,16 +18,24 @@ bool Load(const volatile void* address, uint64_t* value) { return cxl_mmio_read6
 bool Store(volatile void* address, uint32_t value) { return cxl_mmio_write32(address, value); }
 bool Store(volatile void* address, uint64_t value) { return cxl_mmio_write64(address, value); }
 
+template <bool kToDevice>
+size_t MoveBlock(char* area, uint32_t* elements, size_t count, bool swap) {
+  return kToDevice ? cxl_mmio_write_block32(area, elements, count, swap)
+                   : cxl_mmio_read_block32(area, elements, count, swap);
+}
+template <bool kToDevice>
+size_t MoveBlock(char* area, uint64_t* elements, size_t count, bool swap) {
+  return kToDevice ? cxl_mmio_write_block64(area, elements, count, swap)
+                   : cxl_mmio_read_block64(area, elements, count, swap);
+}
+
 uint32_t& ValueOf(Operands* operands, uint32_t) { return operands->value32; }
 uint64_t& ValueOf(Operands* operands, uint64_t) { return operands->value64; }
 
 }  // namespace
 
 void ProblemState::Define(Napi::Env env) {
-  Wrap::Define(env, "ProblemState",
-               {InstanceMethod("readBlock", &ProblemState::ReadBlock),
-                InstanceMethod("writeBlock", &ProblemState::WriteBlock),
-                InstanceMethod("unmap", &ProblemState::UnmapArea)});
+  Wrap::Define(env, "ProblemState", {InstanceMethod("unmap", &ProblemState::UnmapArea)});
 }
 
 Napi::Value ProblemState::Map(Napi::Env env, AfuFile& file, int fd, int64_t offset, size_t length,
@@ -66,6 +74,8 @@ ProblemState::ProblemState(const Napi::CallbackInfo& info)
   DefineAccess(self, "read64", Read<uint64_t>, this);
   DefineAccess(self, "write32", Write<uint32_t>, this);
   DefineAccess(self, "write64", Write<uint64_t>, this);
+  DefineAccess(self, "readBlock", Block<false>, this);
+  DefineAccess(self, "writeBlock", Block<true>, this);
 }
 
 void ProblemState::Unmap() {
@@ -97,40 +107,37 @@ napi_value ProblemState::Write(napi_env env, napi_callback_info info) {
   return Answer(env, Store(place, SwapIf(self->swap_, ValueOf(self->operands_, Word()))));
 }
 
-Napi::Value ProblemState::ReadBlock(const Napi::CallbackInfo& info) { return Block(info, false); }
-Napi::Value ProblemState::WriteBlock(const Napi::CallbackInfo& info) { return Block(info, true); }
-
 // …Block(offset, array): how many elements were moved before a fault.
-Napi::Value ProblemState::Block(const Napi::CallbackInfo& info, bool to_device) {
-  const Napi::Env env = info.Env();
-  if (!info[0].IsNumber() || !info[1].IsTypedArray()) {
+template <bool kToDevice>
+napi_value ProblemState::Block(napi_env env, napi_callback_info info) {
+  size_t argument_count = 2;
+  napi_value arguments[2];
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &argument_count, arguments, nullptr, &data);
+  auto self = static_cast<ProblemState*>(data);
+  int64_t offset;
+  napi_typedarray_type type;
+  size_t count;
+  void* elements;
+  if (napi_get_value_int64(env, arguments[0], &offset) != napi_ok ||
+      napi_get_typedarray_info(env, arguments[1], &type, &count, &elements, nullptr, nullptr) !=
+          napi_ok) {
     return ThrowTypeError(env, "a block needs an offset and an array");
   }
-  const auto array = info[1].As<Napi::TypedArray>();
-  const napi_typedarray_type type = array.TypedArrayType();
   const bool wide = type == napi_biguint64_array || type == napi_bigint64_array;
   if (!wide && type != napi_uint32_array && type != napi_int32_array) {
     return ThrowTypeError(env, "a block is moved from or to 32- or 64-bit integer elements");
   }
   const size_t width = wide ? sizeof(uint64_t) : sizeof(uint32_t);
-  const size_t count = array.ElementLength();
-  const int64_t offset = info[0].As<Napi::Number>().Int64Value();
-  if (offset < 0 || static_cast<size_t>(offset) % width != 0 || count * width > length_ ||
-      static_cast<size_t>(offset) > length_ - count * width) {
-    return ThrowRangeError(env, "the block is misaligned or out of range");
+  if (offset < 0 || static_cast<size_t>(offset) % width != 0 || count * width > self->length_ ||
+      static_cast<size_t>(offset) > self->length_ - count * width) {
+    return ThrowOutOfRange(env);
   }
   size_t done = 0;
-  if (base_ != nullptr && count > 0) {
-    char* area = base_ + offset;
-    if (wide) {
-      auto data = array.As<Napi::BigUint64Array>().Data();
-      done = to_device ? cxl_mmio_write_block64(area, data, count, swap_)
-                       : cxl_mmio_read_block64(area, data, count, swap_);
-    } else {
-      auto data = array.As<Napi::Uint32Array>().Data();
-      done = to_device ? cxl_mmio_write_block32(area, data, count, swap_)
-                       : cxl_mmio_read_block32(area, data, count, swap_);
-    }
+  if (self->base_ != nullptr && count > 0) {
+    char* area = self->base_ + offset;
+    done = wide ? MoveBlock<kToDevice>(area, static_cast<uint64_t*>(elements), count, self->swap_)
+                : MoveBlock<kToDevice>(area, static_cast<uint32_t*>(elements), count, self->swap_);
   }
   return Napi::Number::New(env, static_cast<double>(done));
 }

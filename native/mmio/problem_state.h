@@ -36,10 +36,8 @@ class ProblemState : public Wrap<ProblemState> {
   static napi_value Read(napi_env env, napi_callback_info info);
   template <class Word>
   static napi_value Write(napi_env env, napi_callback_info info);
-
-  Napi::Value ReadBlock(const Napi::CallbackInfo& info);
-  Napi::Value WriteBlock(const Napi::CallbackInfo& info);
-  Napi::Value Block(const Napi::CallbackInfo& info, bool to_device);
+  template <bool kToDevice>
+  static napi_value Block(napi_env env, napi_callback_info info);
   Napi::Value UnmapArea(const Napi::CallbackInfo& info);
 
   Operands* const operands_;

@@ -112,7 +112,7 @@ describe('objects of the addon', () => {
 
   it('bind their accesses: the receiver is not looked at', () => {
     const other = file.map(4096, 4096, 'big') as ProblemStateMapping;
-    expect(accessesOf(mapping)).toEqual(['read32', 'read64', 'write32', 'write64']);
+    expect(accessesOf(mapping)).toHaveLength(6);
     expect(accessesOf(memory)).toHaveLength(8);
     offset[0] = 8;
     for (const receiver of [other, undefined, {}]) {
@@ -152,6 +152,8 @@ describe('objects of the addon', () => {
       () => calls['mapping']!['readBlock']?.(0, new Uint8Array(8)),
       () => calls['mapping']!['readBlock']?.(0, new Float64Array(8)),
       () => calls['mapping']!['writeBlock']?.(0, {}),
+      () => calls['mapping']!['writeBlock']?.(),
+      () => calls['mapping']!['readBlock']?.('0', new Uint32Array(1)),
       () => calls['memory']!['free']?.(),
       () => calls['addon']!['addressOf']?.({}),
       () => calls['addon']!['addressOf']?.(new ArrayBuffer(8)),
