@@ -61,13 +61,17 @@ class Wrap : public Napi::ObjectWrap<T> {
 
  protected:
   explicit Wrap(const Napi::CallbackInfo& info) : Napi::ObjectWrap<T>(info) {
+    // Empty: the object could not be wrapped, since the environment is ending.
+    if (this->IsEmpty()) return;
     const napi_type_tag tag = TagOf(Index());
     this->Value().TypeTag(&tag);
   }
 
-  // What New() was given; nullptr with an exception pending when JavaScript called.
+  // What New() was given; nullptr when JavaScript called, with an exception pending, or when the
+  // object could not be wrapped.
   template <class Init>
-  static Init* InitOf(const Napi::CallbackInfo& info) {
+  Init* InitOf(const Napi::CallbackInfo& info) {
+    if (this->IsEmpty()) return nullptr;
     const napi_type_tag tag = TagOf(kInitTags + Index());
     if (info[0].IsExternal()) {
       auto external = info[0].As<Napi::External<Init>>();
