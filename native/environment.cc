@@ -14,7 +14,8 @@ bool Environment::Start() {
   if (wake_) return true;
   // One queued call is enough, however many things there are to hand over.
   auto wake = WakeFunction::New(env_, "node-cxl", 1, 1, this);
-  if (env_.IsExceptionPending()) return false;
+  // While the environment is ending there is neither a function nor an exception.
+  if (static_cast<napi_threadsafe_function>(wake) == nullptr) return false;
   wake.Unref(env_);
   wake_ = wake;
   // Cleanup hooks run last in, first out: the threads must end before the function that they call.

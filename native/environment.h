@@ -37,7 +37,8 @@ class Environment {
 
   // All of these on JavaScript's thread, but for Wake().
 
-  // Prepares for Wake(). False with an exception pending.
+  // Prepares for Wake(). False when that cannot be, with an exception pending unless the
+  // environment is ending.
   bool Start();
   // As ref() and unref() of a libuv handle, counted: the process stays alive meanwhile.
   void Ref();

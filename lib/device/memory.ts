@@ -1,7 +1,7 @@
 import type { MemoryRegion } from '../binding';
 import type { Operands } from '../binding/operands';
 import { checkBoolean, checkInteger, checkOptions, checkUint64 } from '../shared/checks';
-import { type Endian, resolveEndian } from '../shared/endian';
+import { type Endian, HOST_IS_LITTLE_ENDIAN, resolveEndian } from '../shared/endian';
 import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
 
 export interface AllocateOptions {
@@ -195,7 +195,7 @@ export class Memory {
 }
 
 function swapFor(endian: 'big' | 'little'): number {
-  return endian === resolveEndian('endian', 'host') ? 0 : 1;
+  return (endian === 'little') === HOST_IS_LITTLE_ENDIAN ? 0 : 1;
 }
 
 function refuseTransfer(): never {

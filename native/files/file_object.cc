@@ -39,29 +39,20 @@ const Ioctl* FindCall(const Napi::CallbackInfo& info, const IoctlTable& table) {
 class IoctlOperation : public Operation {
  public:
   IoctlOperation(Napi::Env env, FileObject& file, const Ioctl& call)
-      : env_(env),
-        file_(file),
-        device_(*file.device_),
-        thread_(file.environment_.pool().Choose()),
-        request_(call) {
+      : env_(env), file_(file), device_(*file.device_), request_(call) {
     if (file.under_way_++ == 0) file.self_.Ref();
   }
-  ~IoctlOperation() override {
-    if (submitted_ && device_.table().concurrent) file_.environment_.pool().Finished(thread_);
-    file_.Finished(env_);
-  }
+  ~IoctlOperation() override { file_.Finished(env_); }
 
   bool Fill(Napi::Object input) { return request_.Fill(input); }
 
   static Napi::Value Submit(std::unique_ptr<IoctlOperation> operation) {
     Environment& environment = operation->file_.environment_;
     const Napi::Env env = operation->env_;
-    operation->submitted_ = true;
-    if (!operation->device_.table().concurrent) {
-      return environment.control().Submit(env, std::move(operation));
+    if (operation->device_.table().concurrent) {
+      return environment.pool().Submit(env, std::move(operation));
     }
-    const unsigned thread = operation->thread_;
-    return environment.pool().Submit(env, thread, std::move(operation));
+    return environment.control().Submit(env, std::move(operation));
   }
 
   void Run() override { request_.Run(device_); }
@@ -71,9 +62,7 @@ class IoctlOperation : public Operation {
   const Napi::Env env_;
   FileObject& file_;
   Device& device_;
-  const unsigned thread_;
   IoctlRequest request_;
-  bool submitted_ = false;
 };
 
 void FileObject::Open(std::unique_ptr<Device> device) {

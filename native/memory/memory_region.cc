@@ -23,16 +23,6 @@ void StoreWord(void* address, uint16_t value) { cxl_memory_store16_release(addre
 void StoreWord(void* address, uint32_t value) { cxl_memory_store32_release(address, value); }
 void StoreWord(void* address, uint64_t value) { cxl_memory_store64_release(address, value); }
 
-// A byte and a halfword use the place of a word.
-template <class Word>
-auto& ValueOf(Operands* operands) {
-  if constexpr (sizeof(Word) == sizeof(uint64_t)) {
-    return operands->value64;
-  } else {
-    return operands->value32;
-  }
-}
-
 }  // namespace
 
 void RegionPages::BytesReleased(napi_env, void*, void* data) {
@@ -162,7 +152,7 @@ napi_value MemoryRegion::Load(napi_env env, napi_callback_info info) {
   const char* place = self->Place(env, sizeof(Word));
   if (place != nullptr) {
     const bool swap = self->operands_->swap != 0;
-    ValueOf<Word>(self->operands_) = SwapIf(swap, LoadWord(place, Word()));
+    self->operands_->Value<Word>() = SwapIf(swap, LoadWord(place, Word()));
   }
   return nullptr;
 }
@@ -173,7 +163,7 @@ napi_value MemoryRegion::Store(napi_env env, napi_callback_info info) {
   char* place = self->Place(env, sizeof(Word));
   if (place != nullptr) {
     const bool swap = self->operands_->swap != 0;
-    StoreWord(place, SwapIf(swap, static_cast<Word>(ValueOf<Word>(self->operands_))));
+    StoreWord(place, SwapIf(swap, static_cast<Word>(self->operands_->Value<Word>())));
   }
   return nullptr;
 }

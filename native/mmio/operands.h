@@ -21,6 +21,16 @@ struct Operands {
   // Of memory alone: its byte order is not the host's.
   uint32_t swap;
 
+  // A byte and a halfword use the place of a word.
+  template <class Word>
+  auto& Value() {
+    if constexpr (sizeof(Word) == sizeof(uint64_t)) {
+      return value64;
+    } else {
+      return value32;
+    }
+  }
+
   // The place of an access of `width` bytes within `size` bytes at `base`; nullptr when it is
   // misaligned or out of range. JavaScript has checked before; this keeps a mistake there from
   // becoming a wild access.

@@ -29,9 +29,6 @@ size_t MoveBlock(char* area, uint64_t* elements, size_t count, bool swap) {
                    : cxl_mmio_read_block64(area, elements, count, swap);
 }
 
-uint32_t& ValueOf(Operands* operands, uint32_t) { return operands->value32; }
-uint64_t& ValueOf(Operands* operands, uint64_t) { return operands->value64; }
-
 }  // namespace
 
 void ProblemState::Define(Napi::Env env) {
@@ -94,7 +91,7 @@ napi_value ProblemState::Read(napi_env env, napi_callback_info info) {
   if (place == nullptr) return ThrowOutOfRange(env);
   Word value;
   if (!Load(place, &value)) return Answer(env, false);
-  ValueOf(self->operands_, Word()) = SwapIf(self->swap_, value);
+  self->operands_->Value<Word>() = SwapIf(self->swap_, value);
   return Answer(env, true);
 }
 
@@ -104,7 +101,7 @@ napi_value ProblemState::Write(napi_env env, napi_callback_info info) {
   if (self->base_ == nullptr) return Answer(env, false);
   char* place = self->operands_->Place(self->base_, self->length_, sizeof(Word));
   if (place == nullptr) return ThrowOutOfRange(env);
-  return Answer(env, Store(place, SwapIf(self->swap_, ValueOf(self->operands_, Word()))));
+  return Answer(env, Store(place, SwapIf(self->swap_, self->operands_->Value<Word>())));
 }
 
 // …Block(offset, array): how many elements were moved before a fault.

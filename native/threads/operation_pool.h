@@ -21,16 +21,14 @@ class OperationPool {
       : threads_{OperationThread(environment), OperationThread(environment),
                  OperationThread(environment)} {}
 
-  // The thread with the fewest operations under way, which Finished() is told of each.
-  unsigned Choose() const {
-    return static_cast<unsigned>(std::min_element(load_, load_ + kCount) - load_);
+  // As OperationThread's, on the thread with the fewest operations under way.
+  Napi::Value Submit(Napi::Env env, std::unique_ptr<Operation> operation) {
+    const auto less_busy = [](const OperationThread& one, const OperationThread& other) {
+      return one.load() < other.load();
+    };
+    return std::min_element(threads_, threads_ + kCount, less_busy)
+        ->Submit(env, std::move(operation));
   }
-  Napi::Value Submit(Napi::Env env, unsigned thread, std::unique_ptr<Operation> operation) {
-    ++load_[thread];
-    return threads_[thread].Submit(env, std::move(operation));
-  }
-  // The operation no longer exists, whether it ran or not.
-  void Finished(unsigned thread) { --load_[thread]; }
 
   void Deliver(Napi::Env env) {
     for (OperationThread& thread : threads_) thread.Deliver(env);
@@ -43,7 +41,6 @@ class OperationPool {
   static constexpr unsigned kCount = 3;
 
   OperationThread threads_[kCount];
-  unsigned load_[kCount] = {};
 };
 
 }  // namespace cxl

@@ -21,6 +21,7 @@ Napi::Value OperationThread::Submit(Napi::Env env, std::unique_ptr<Operation> op
   }
   operation->deferred_ = deferred;
   environment_.Ref();
+  ++load_;
   Push(std::move(operation));
   return deferred.promise();
 }
@@ -74,6 +75,7 @@ void OperationThread::Deliver(Napi::Env env) {
     }
     operation.reset();
     environment_.Unref();
+    --load_;
   }
 }
 

@@ -47,6 +47,9 @@ class OperationThread {
   // Without a promise, and without keeping the process alive.
   void Post(std::unique_ptr<Operation> operation);
 
+  // Operations with a promise that is not settled yet.
+  unsigned load() const { return load_; }
+
   // Settles the promises of what is done.
   void Deliver(Napi::Env env);
 
@@ -62,6 +65,7 @@ class OperationThread {
   void Loop();
 
   Environment& environment_;
+  unsigned load_ = 0;  // JavaScript's thread
   Thread thread_;
   Mutex mutex_;
   Condition changed_;

@@ -87,6 +87,6 @@ describe('an idle process with 100 open contexts', () => {
     expect(made).toEqual([]);
     // Of each thread the one call it sleeps in, and no second.
     const threads = traced?.calls.map(threadOf);
-    expect(new Set(threads).size).toBe(threads?.length);
+    expect(new Set(threads).size, traced?.calls.join('\n')).toBe(threads?.length);
   }
 });

@@ -13,7 +13,7 @@ export class MockDeviceFile<Calls extends IoctlMap<Calls>> implements DeviceFile
   readonly #perform: Perform<Calls>;
   readonly #close: () => Promise<number> | number;
   readonly #order: 'in-order' | 'concurrent';
-  #fd: number;
+  readonly #fd: number;
   readonly #underWay = new Set<Promise<unknown>>();
   #last: Promise<unknown> = Promise.resolve();
   #closing: Promise<number> | undefined;

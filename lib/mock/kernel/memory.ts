@@ -1,8 +1,8 @@
 /** Memory that a program allocates, at addresses of the modeled address space. */
-import { endianness } from 'node:os';
 import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
+import { HOST_IS_LITTLE_ENDIAN } from '../../shared/endian';
 import { ERRNOS } from '../../shared/errno';
 import type { AddressSpace } from './address-space';
 
@@ -142,7 +142,7 @@ class MockMemory implements MemoryRegion {
 
   get #littleEndian(): boolean {
     const swap = this.#operands.swap[0] !== 0;
-    return swap !== (endianness() === 'LE');
+    return swap !== HOST_IS_LITTLE_ENDIAN;
   }
 
   free(force: boolean): number {
