@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The block device is compared with this program: the same ioctls and commands in C, with the
-// response ring polled. Usage: flash-loop NODE DEPTH SECONDS. Prints commands per second.
+// The block device is compared with this program: the same ioctls and commands in C. Completions
+// are noticed as the block device notices them: by polling the response ring, or by interrupts
+// (poll() and read() of the adapter's descriptor). Prints commands per second.
+// Usage: flash-loop NODE DEPTH SECONDS poll|interrupt
 
 #define _GNU_SOURCE
 #include <endian.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +23,8 @@
 
 #define BLOCK 4096
 #define MAX_DEPTH 1024
+#define RESPONSE_INTERRUPT 2
+#define SYNC_ERROR_INTERRUPT 1
 
 struct slot {
   struct sisl_ioarcb command;
@@ -50,6 +55,16 @@ static double now(void) {
   return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
+/** Sleeps until the adapter raises an interrupt, and reads what is pending. */
+static void wait_for_interrupt(int adapter) {
+  static uint8_t events[4096];
+  struct pollfd wait = {.fd = adapter, .events = POLLIN};
+  if (poll(&wait, 1, -1) != 1 || read(adapter, events, sizeof events) < 0) {
+    perror("wait");
+    exit(1);
+  }
+}
+
 static int tail;
 
 static void issue(int number, uint64_t lba) {
@@ -65,9 +80,10 @@ static void issue(int number, uint64_t lba) {
 }
 
 int main(int count, char** words) {
-  if (count != 4) return 2;
+  if (count != 5) return 2;
   depth = atoi(words[2]);
   double seconds = atof(words[3]);
+  int by_interrupts = strcmp(words[4], "interrupt") == 0;
   struct cxlflash_manage_lun manage = {.hdr.flags = CXLFLASH_ENABLE_SUPERPIPE};
   struct cxlflash_attach attach = {.hdr.flags = O_RDWR, .num_interrupts = 4};
   struct cxlflash_udirect direct = {0};
@@ -87,6 +103,7 @@ int main(int count, char** words) {
                                             .res_hndl = (uint32_t)direct.rsrc_handle,
                                             .data_len = BLOCK,
                                             .data_ea = (uintptr_t)data[i],
+                                            .msi = RESPONSE_INTERRUPT,
                                             .cdb[0] = SCSI_READ_16,
                                             .ioasa = (uintptr_t)&slots[i].status};
   }
@@ -95,6 +112,7 @@ int main(int count, char** words) {
   store(SISL_RRQ_END, (uintptr_t)&responses[depth - 1]);
   store(SISL_SQ_START, (uintptr_t)&ring[0]);
   store(SISL_SQ_END, (uintptr_t)&ring[depth]);
+  store(SISL_CTX_CTRL, SYNC_ERROR_INTERRUPT);
 
   uint64_t lba = 0, done = 0, toggle = 1;
   int next = 0;
@@ -103,8 +121,11 @@ int main(int count, char** words) {
   while (done % 64 || now() < end) {
     uint64_t entry = responses[next];
     if ((entry & SISL_RESP_HANDLE_T_BIT) != toggle) {
-      // The device may need this processor.
-      sched_yield();
+      // Without an interrupt: the device may need this processor.
+      if (by_interrupts)
+        wait_for_interrupt(adapter);
+      else
+        sched_yield();
       continue;
     }
     __sync_synchronize();
