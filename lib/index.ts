@@ -6,14 +6,24 @@
 
 export type { BlockArray } from './binding';
 export { cxl } from './default-system';
-export { Adapter, type LoadImageOnPerst } from './device/adapter';
+export { Adapter, type LoadImageOnPerst, type ResetOptions } from './device/adapter';
 export { Afu, type AfuMode, type ContextKind, type PrefaultMode } from './device/afu';
 export type { AfuId } from './device/afu-id';
-export { type AttachOptions, Context, type MapOptions } from './device/context';
+export {
+  type AttachOptions,
+  type AttachSyncOptions,
+  Context,
+  type MapOptions,
+} from './device/context';
 export { type AdoptOptions, Cxl } from './device/cxl';
 export type { Holdable } from './device/held-memory';
 export type { ImageDownloadOptions, ImageProgress } from './device/image-download';
-export { type AccessOptions, type AllocateOptions, Memory } from './device/memory';
+export {
+  type AccessOptions,
+  type AllocateOptions,
+  type FreeOptions,
+  Memory,
+} from './device/memory';
 export { ProblemState } from './device/problem-state';
 export type {
   AfuDriverEvent,

@@ -1,5 +1,5 @@
 import type { Binding } from '../binding';
-import { checkBoolean, checkOptions } from '../shared/checks';
+import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
 import { valueError } from '../shared/errors';
 import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
@@ -10,6 +10,12 @@ import { downloadImage, type ImageDownloadOptions } from './image-download';
 const PERST_CHOICES = ['none', 'user', 'factory'] as const;
 /** Which image the card loads when it is reset (PERST); 'none': it keeps the one it has. */
 export type LoadImageOnPerst = (typeof PERST_CHOICES)[number];
+
+export interface ResetOptions {
+  /** Reset even while contexts are attached; the driver detaches them. Default false. */
+  force?: boolean | undefined;
+}
+const RESET_OPTIONS: OptionNames<ResetOptions> = { force: true };
 
 /**
  * A CAPI card: the attributes of /sys/class/cxl/cardN.
@@ -114,13 +120,11 @@ export class Adapter {
   /**
    * Resets the card.
    *
-   * @param options.force reset even while contexts are attached; the driver detaches them.
-   *   Default false
    * @throws EBUSY while a context is attached, unless forced; EINVAL on bare metal while
    *   perst_reloads_same_image is 1
    */
-  async reset(options: { force?: boolean } = {}): Promise<void> {
-    const { force = false } = checkOptions(options);
+  async reset(options: ResetOptions = {}): Promise<void> {
+    const { force = false } = checkOptions(options, RESET_OPTIONS);
     await this.#attributes.write('reset', checkBoolean('options.force', force) ? '-1' : '1');
   }
 

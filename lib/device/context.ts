@@ -5,9 +5,15 @@ import type { CxlEvent } from '../events/events';
 import { EventIterator } from '../events/iterator';
 import { EventQueue } from '../events/queue';
 import { type HardwareEvent, takeHardwareEvent, takeInterrupt } from '../events/selectors';
-import { checkWaitOptions, type WaitOptions } from '../shared/abort';
+import { checkWaitOptions, WAIT_OPTIONS, type WaitOptions } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
-import { checkBoolean, checkInteger, checkOptions, checkUint64 } from '../shared/checks';
+import {
+  checkBoolean,
+  checkInteger,
+  checkOptions,
+  checkUint64,
+  type OptionNames,
+} from '../shared/checks';
 import { debug } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
@@ -21,30 +27,46 @@ export interface AttachOptions {
   /** Work element descriptor: 64 bits handed to the AFU, which defines them; often an address. */
   wed: bigint;
   /** AFU interrupts to allocate, irqs_min to irqs_max. Default: irqs_min. */
-  interrupts?: number;
+  interrupts?: number | undefined;
   /** Authority mask register: which storage keys the AFU may use. Default: the process's own. */
-  amr?: bigint;
+  amr?: bigint | undefined;
   /**
    * CXL_START_WORK_ERR_FF: once the context is detached by an error, its mapping reads as all
    * ones instead of faulting. Default false.
    */
-  errFf?: boolean;
+  errFf?: boolean | undefined;
   /**
    * The memory whose addresses the AFU is given, by `wed` or by what `wed` points to. None of it
    * is garbage-collected before the context is closed, even if the program keeps no reference to
    * it or to the context. Default: none. Context.hold() adds more later.
    */
-  holds?: readonly Holdable[];
+  holds?: readonly Holdable[] | undefined;
 }
+
+const ATTACH_OPTIONS: OptionNames<AttachOptions> = {
+  wed: true,
+  interrupts: true,
+  amr: true,
+  errFf: true,
+  holds: true,
+};
+
+export interface AttachSyncOptions extends AttachOptions {
+  /** POWER9: whether the AFU can wake the thread that makes the call. Default false. */
+  tid?: boolean | undefined;
+}
+const ATTACH_SYNC_OPTIONS: OptionNames<AttachSyncOptions> = { ...ATTACH_OPTIONS, tid: true };
 
 export interface MapOptions {
   /** Byte order of the AFU's registers. Default `big`, as most AFUs are. */
-  endian?: Endian;
+  endian?: Endian | undefined;
   /** Bytes from the start of the area; a multiple of the page size. Default 0. */
-  offset?: number;
+  offset?: number | undefined;
   /** Bytes. Default: to the end of the area, whose size is read from sysfs. */
-  length?: number;
+  length?: number | undefined;
 }
+
+const MAP_OPTIONS: OptionNames<MapOptions> = { endian: true, offset: true, length: true };
 
 /** GET_PROCESS_ELEMENT's value while there is none. */
 const NO_PROCESS_ELEMENT = ALL_ONES_32;
@@ -144,7 +166,7 @@ export class Context<Decoded = undefined> {
    *   not respond. Source: afu_ioctl_start_work.
    */
   async attach(options: AttachOptions): Promise<void> {
-    const work = this.#checkAttach(options);
+    const work = this.#checkAttach(options, ATTACH_OPTIONS);
     const release = this.#held.addAll(this, this.#file, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = await this.#file.ioctl('START_WORK', work);
@@ -164,8 +186,8 @@ export class Context<Decoded = undefined> {
    * @returns with the `tid` option the thread's id, to be passed to the AFU; 0 on POWER8
    * @throws as attach(); ENODEV or EINVAL where the kernel or processor cannot wake threads
    */
-  attachSync(options: AttachOptions & { tid?: boolean }): { tid: number | undefined } {
-    const checked = this.#checkAttach(options);
+  attachSync(options: AttachSyncOptions): { tid: number | undefined } {
+    const checked = this.#checkAttach(options, ATTACH_SYNC_OPTIONS);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
     const work = tid ? { ...checked, flags: checked.flags | START_WORK_FLAGS.TID } : checked;
     const release = this.#held.addAll(this, this.#file, options.holds ?? []);
@@ -193,7 +215,7 @@ export class Context<Decoded = undefined> {
    */
   mapProblemState(options: MapOptions = {}): ProblemState {
     this.#open();
-    checkOptions(options);
+    checkOptions(options, MAP_OPTIONS);
     const endian = resolveEndian('options.endian', options.endian ?? 'big');
     const offset = checkInteger('options.offset', options.offset ?? 0, 0, Number.MAX_SAFE_INTEGER);
     if (offset % this.#binding.pageSize !== 0) {
@@ -261,7 +283,7 @@ export class Context<Decoded = undefined> {
    * that were pending.
    */
   events(options: Pick<WaitOptions, 'signal'> = {}): EventIterator<CxlEvent<Decoded>> {
-    checkWaitOptions(options);
+    checkWaitOptions(options, { signal: true });
     return new EventIterator(
       this.#events,
       () => this.#claim(),
@@ -276,7 +298,7 @@ export class Context<Decoded = undefined> {
    *   attach (there are no events yet) or while another call waits for events
    */
   async waitForEvent(options: WaitOptions = {}): Promise<CxlEvent<Decoded>> {
-    checkWaitOptions(options);
+    checkWaitOptions(options, WAIT_OPTIONS);
     return this.#once(() => this.#next(options, 'waitForEvent'));
   }
 
@@ -291,7 +313,7 @@ export class Context<Decoded = undefined> {
   async waitForInterrupt(irq: number, options: WaitOptions = {}): Promise<void> {
     // A wait for an interrupt that the context does not have would never end.
     checkInteger('irq', irq, 1, this.#interrupts ?? 0xffff);
-    checkWaitOptions(options);
+    checkWaitOptions(options, WAIT_OPTIONS);
     return this.#once(async () => {
       await this.#events.wait(
         (pending) => takeInterrupt(pending, irq, this.path),
@@ -362,12 +384,9 @@ export class Context<Decoded = undefined> {
     return { ...event, decoded: this.#decoder(event.data, event.processElement) };
   }
 
-  #checkAttach(options: AttachOptions): StartWork {
+  #checkAttach(options: AttachOptions, names: OptionNames<AttachOptions>): StartWork {
     this.#open();
-    if (typeof options !== 'object' || options === null) {
-      throw typeError('options', 'an object with a wed', options);
-    }
-    const { wed, interrupts, amr, errFf, holds } = options;
+    const { wed, interrupts, amr, errFf, holds } = checkOptions(options, names);
     checkUint64('options.wed', wed);
     if (interrupts !== undefined) checkInteger('options.interrupts', interrupts, 0, 0x7fff);
     if (amr !== undefined) checkUint64('options.amr', amr);

@@ -2,7 +2,7 @@ import { constants } from 'node:buffer';
 import { types } from 'node:util';
 import type { AllocationRequest, Binding } from '../binding';
 import { operandsOf } from '../binding/operands';
-import { checkBoolean, checkInteger, checkOptions } from '../shared/checks';
+import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
 import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap, valueError } from '../shared/errors';
@@ -21,13 +21,14 @@ export interface AdoptOptions {
    * when the worker ends, Node closes every descriptor number that node:fs opened there and did
    * not close (trackUnmanagedFds), even if the number has been reused for another file.
    */
-  owned?: boolean;
+  owned?: boolean | undefined;
   /**
    * Bytes of the problem state area. Needed to map it when sysfs has no attribute for it, as for
    * the descriptors of cxlflash, whose attach ioctl returns it as mmio_size.
    */
-  mmioSize?: number;
+  mmioSize?: number | undefined;
 }
+const ADOPT_OPTIONS: OptionNames<AdoptOptions> = { owned: true, mmioSize: true };
 
 const DEVICE_DIRECTORY = '/dev/cxl';
 const NODE = /^afu(\d+)\.(\d+)([dms])$/;
@@ -115,7 +116,7 @@ export class Cxl {
    */
   adopt(fd: number, options: AdoptOptions = {}): Context {
     checkInteger('fd', fd, 0, 2 ** 31 - 1);
-    const { owned = false, mmioSize } = checkOptions(options);
+    const { owned = false, mmioSize } = checkOptions(options, ADOPT_OPTIONS);
     checkBoolean('options.owned', owned);
     if (mmioSize !== undefined) {
       checkInteger('options.mmioSize', mmioSize, 1, Number.MAX_SAFE_INTEGER);

@@ -2,7 +2,7 @@ import { types } from 'node:util';
 import type { Binding } from '../binding';
 import { ADAPTER_IMAGE_FLAGS } from '../binding/cxl-ioctls';
 import { AbortError, checkWaitOptions } from '../shared/abort';
-import { checkBoolean } from '../shared/checks';
+import { checkBoolean, type OptionNames } from '../shared/checks';
 import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap } from '../shared/errors';
@@ -18,12 +18,17 @@ export interface ImageProgress {
 
 export interface ImageDownloadOptions {
   /** Whether the image lacks the adapter image header, so that the driver adds one. Default false. */
-  needHeader?: boolean;
+  needHeader?: boolean | undefined;
   /** Called after each chunk. If it throws, the download ends as by an abort. */
-  onProgress?: (progress: ImageProgress) => void;
+  onProgress?: ((progress: ImageProgress) => void) | undefined;
   /** Checked between chunks. After an abort the adapter is reset and has no complete image. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
+const DOWNLOAD_OPTIONS: OptionNames<ImageDownloadOptions> = {
+  needHeader: true,
+  onProgress: true,
+  signal: true,
+};
 
 /** Bytes: the driver takes 256 buffers of 4096 bytes in one call, its header included. */
 const CHUNK_SIZE = 1024 * 1024;
@@ -44,7 +49,7 @@ export async function downloadImage(
   if (!types.isUint8Array(image)) throw typeError('image', 'a Buffer or Uint8Array', image);
   if (image.length === 0) throw typeError('image', 'at least one byte', image);
   // Every check comes first: a failure after the first chunk leaves the adapter without an image.
-  const { signal, needHeader = false, onProgress } = checkWaitOptions(options);
+  const { signal, needHeader = false, onProgress } = checkWaitOptions(options, DOWNLOAD_OPTIONS);
   checkBoolean('options.needHeader', needHeader);
   if (onProgress !== undefined && typeof onProgress !== 'function') {
     throw typeError('options.onProgress', 'a function', onProgress);

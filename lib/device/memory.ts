@@ -1,31 +1,59 @@
 import type { MemoryRegion } from '../binding';
 import type { Operands } from '../binding/operands';
-import { checkBoolean, checkInteger, checkOptions, checkUint64 } from '../shared/checks';
+import {
+  checkBoolean,
+  checkInteger,
+  checkOptions,
+  checkUint64,
+  type OptionNames,
+} from '../shared/checks';
 import { type Endian, HOST_IS_LITTLE_ENDIAN, resolveEndian } from '../shared/endian';
 import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
 
 export interface AllocateOptions {
   /** Bytes, a power of two up to 1 GiB. Default: the system's page size. */
-  alignment?: number;
+  alignment?: number | undefined;
   /**
    * `transparent` asks the kernel to back the memory with huge pages where it can;
    * `explicit` takes them from the hugetlb pool (ENOMEM when it is empty). Default `none`.
    */
-  hugePages?: 'none' | 'transparent' | 'explicit';
+  hugePages?: 'none' | 'transparent' | 'explicit' | undefined;
   /** NUMA node to bind the pages to. Default: the kernel's choice. */
-  numaNode?: number;
+  numaNode?: number | undefined;
   /** Byte order of load and store unless a call names one. Default `host`. */
-  endian?: Endian;
+  endian?: Endian | undefined;
 }
+
+const ALLOCATE_OPTIONS: OptionNames<AllocateOptions> = {
+  alignment: true,
+  hugePages: true,
+  numaNode: true,
+  endian: true,
+};
 
 export interface AccessOptions {
   /** Byte order of this access. */
-  endian?: Endian;
+  endian?: Endian | undefined;
 }
+
+const ACCESS_OPTIONS: OptionNames<AccessOptions> = { endian: true };
+
+export interface FreeOptions {
+  /**
+   * Free it even while a context of this process is attached: the caller vouches that no AFU
+   * reaches these pages any more. Default false.
+   */
+  force?: boolean | undefined;
+}
+const FREE_OPTIONS: OptionNames<FreeOptions> = { force: true };
 
 /** @internal */
 export function checkAllocation(size: unknown, options: AllocateOptions, pageSize: number) {
-  const { alignment = pageSize, hugePages = 'none', numaNode = -1 } = checkOptions(options);
+  const {
+    alignment = pageSize,
+    hugePages = 'none',
+    numaNode = -1,
+  } = checkOptions(options, ALLOCATE_OPTIONS);
   checkInteger('size', size, 1, 2 ** 40);
   checkInteger('options.alignment', alignment, 1, 2 ** 30);
   if ((alignment & (alignment - 1)) !== 0) {
@@ -151,11 +179,10 @@ export class Memory {
   /**
    * Gives the pages back and detaches `buffer`. Idempotent.
    *
-   * @throws EBUSY while a context of this process is attached, unless `force`: with it, the
-   *   caller vouches that no AFU reaches these pages any more.
+   * @throws EBUSY while a context of this process is attached, unless `force`
    */
-  free(options: { force?: boolean } = {}): void {
-    const { force = false } = checkOptions(options);
+  free(options: FreeOptions = {}): void {
+    const { force = false } = checkOptions(options, FREE_OPTIONS);
     checkBoolean('options.force', force);
     if (this.#freed) return;
     const errno = this.#region.free(force);
@@ -187,7 +214,7 @@ export class Memory {
     if (!(offset >= 0 && offset <= this.size - width && offset % width === 0)) {
       throw rangeError('offset', `a multiple of ${width} from 0 to ${this.size - width}`, offset);
     }
-    const endian = options?.endian;
+    const endian = options === undefined ? undefined : checkOptions(options, ACCESS_OPTIONS).endian;
     this.#operands.swap[0] =
       endian === undefined ? this.#swap : swapFor(resolveEndian('options.endian', endian));
     this.#operands.offset[0] = offset;

@@ -1,12 +1,15 @@
-import { checkInteger, checkOptions } from './checks';
+import { checkInteger, checkOptions, type OptionNames } from './checks';
 import { typeError } from './errors';
 
 export interface WaitOptions {
   /** An abort rejects the wait with an AbortError. Events that were read stay pending. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   /** Milliseconds, 0 to 2^31 - 1, after which the wait rejects with ETIMEDOUT. Default: no limit. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
+
+/** @internal */
+export const WAIT_OPTIONS: OptionNames<WaitOptions> = { signal: true, timeout: true };
 
 /** What an aborted operation rejects with; `name` and `code` are those of Node's own AbortError. */
 export class AbortError extends Error {
@@ -18,9 +21,15 @@ export class AbortError extends Error {
   }
 }
 
-/** Throws unless the options are valid; returns them. */
-export function checkWaitOptions<T extends WaitOptions>(options: T): T {
-  const { signal, timeout } = checkOptions(options);
+/**
+ * Throws unless the options have known names only and `signal` and `timeout` are valid; returns
+ * them. A function with more options than these two checks the others itself.
+ */
+export function checkWaitOptions<T extends WaitOptions>(
+  options: T,
+  names: OptionNames<NoInfer<T>>,
+): T {
+  const { signal, timeout } = checkOptions<WaitOptions>(options, names as OptionNames<WaitOptions>);
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw typeError('options.signal', 'an AbortSignal', signal);
   }

@@ -2,7 +2,7 @@
  * Checks of arguments and options. Each throws a TypeError or RangeError that names the
  * argument, and returns the value otherwise.
  */
-import { rangeError, typeError } from './errors';
+import { rangeError, typeError, unknownOption } from './errors';
 
 /** A number that is an integer from `min` to `max`. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
@@ -27,8 +27,26 @@ export function checkBoolean(name: string, value: unknown): boolean {
   return value;
 }
 
-/** An object of options. null is refused: it has no properties, so defaults cannot apply. */
-export function checkOptions<T>(value: T): T {
-  if (typeof value !== 'object' || value === null) throw typeError('options', 'an object', value);
+/**
+ * The names of the options of type T. The compiler accepts neither a missing nor an additional
+ * name, so the list cannot differ from the type.
+ */
+export type OptionNames<T> = { readonly [Name in keyof T]-?: true };
+
+/**
+ * An object of options with known names only. null is refused: it has no properties, so defaults
+ * cannot apply. So is a name that is not an option: a misspelled one would have no effect.
+ *
+ * @param names the options there are, as a constant of the module that declares their type
+ * @param name how errors name the object
+ */
+export function checkOptions<T>(value: T, names: OptionNames<NoInfer<T>>, name = 'options'): T {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw typeError(name, 'an object', value);
+  }
+  // Inherited properties too: those of an AbortSignal, passed in place of { signal }, are.
+  for (const option in value) {
+    if (!Object.hasOwn(names, option)) throw unknownOption(name, option, Object.keys(names));
+  }
   return value;
 }

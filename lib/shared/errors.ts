@@ -6,6 +6,7 @@
 import { inspect } from 'node:util';
 import { describeErrno, ERRNOS, type ErrnoName, errnoName } from './errno';
 import { hintFor } from './hints';
+import { nearest } from './nearest';
 
 /** A system call that failed, on either backend. */
 export class CxlError extends Error {
@@ -85,6 +86,19 @@ export function valueError(name: string, expected: string, actual: unknown) {
     new TypeError(`${name} must be ${expected}; got ${shown}`),
     'ERR_INVALID_ARG_VALUE',
     valueError,
+  );
+}
+
+/** An option that does not exist; `options` is how the object is called, `known` what it can have. */
+export function unknownOption(options: string, name: string, known: readonly string[]) {
+  const meant = nearest(name, known);
+  const advice = meant === undefined ? '' : `; did you mean ${meant}?`;
+  return withCode(
+    new TypeError(
+      `${options}.${name} is not an option${advice} (options: ${known.join(', ') || 'none'})`,
+    ),
+    'ERR_INVALID_ARG_VALUE',
+    unknownOption,
   );
 }
 

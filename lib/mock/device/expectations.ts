@@ -1,5 +1,11 @@
 /** Waits for what a program does to a context. */
-import { AbortError, checkWaitOptions, onAbort, type WaitOptions } from '../../shared/abort';
+import {
+  AbortError,
+  checkWaitOptions,
+  onAbort,
+  WAIT_OPTIONS,
+  type WaitOptions,
+} from '../../shared/abort';
 import { systemError } from '../../shared/errors';
 import type { CxlContext } from '../kernel/context';
 import type { ContextChange, Kernel } from '../kernel/kernel';
@@ -11,7 +17,7 @@ export function expectChange(
   matches: (context: CxlContext) => boolean,
   options: WaitOptions,
 ): Promise<CxlContext> {
-  const { timeout, signal } = checkWaitOptions(options);
+  const { timeout, signal } = checkWaitOptions(options, WAIT_OPTIONS);
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {
       reject(new AbortError(signal));
