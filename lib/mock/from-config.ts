@@ -5,9 +5,16 @@ import { createMockDoe, type MockDoe } from './doe/mock-doe';
 import { MockCxl } from './mock-cxl';
 
 /**
+ * The seed where the file has none: each process is a run of its own, and the LUNs that one command
+ * has listed must have the same world-wide ids for the next.
+ */
+const DEFAULT_SEED = 1;
+
+/**
  * The cxl system that a file describes: the options of createMockCxl(), with AFU models by name
  * (`"model": "memcpy"` or `"echo"`). What the file has under `doe` is for mockDoeFromConfig().
- * Without a file: a card with a memcpy AFU, one with an echo AFU, and a flash adapter.
+ * Without a file: a card with a memcpy AFU, one with an echo AFU, and a flash adapter. The default
+ * of `seed` is 1, so that every run has the same world-wide ids and the same random faults.
  *
  * @param file path of the file; it and the paths of LUN files in it are relative to the working
  *   directory
@@ -15,7 +22,8 @@ import { MockCxl } from './mock-cxl';
  *   not JSON, or has an unknown option or model; what createMockCxl() throws
  */
 export function mockFromConfig(file?: string): MockCxl {
-  return new MockCxl(file === undefined ? { flash: [{}] } : readMockOptions(file));
+  const options = file === undefined ? { flash: [{}] } : readMockOptions(file);
+  return new MockCxl({ seed: DEFAULT_SEED, ...options });
 }
 
 /**

@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createMockCxl, echoAfu, mockFromConfig } from 'node-cxl/mock';
+import { listLuns } from 'node-cxl/flash';
+import { createMockCxl, echoAfu, type MockCxl, mockFromConfig } from 'node-cxl/mock';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeOf, thrownCode } from './mock-support';
 
@@ -43,6 +44,21 @@ describe('a mock from a configuration file', () => {
     const [echo, memcpy] = await mock.afus();
     expect([await echo!.apiVersion(), await memcpy!.apiVersion()]).toEqual([2, 3]);
     expect(await (await memcpy!.configurationRecords())[0]?.device()).toBe(0x4350);
+  });
+
+  it('has the same WWIDs in every run, unless its seed is another', async () => {
+    const wwids = async (mock: MockCxl) =>
+      (await listLuns({ system: mock })).map(({ wwid }) => wwid);
+    const luns = [{ blocks: 1000 }, { blocks: 1000 }];
+    const seeded = (seed?: number) => mockFromConfig(file({ seed, cards: [], flash: [{ luns }] }));
+    const first = await wwids(seeded());
+    expect(new Set(first).size).toBe(2);
+    expect(first[0]).toMatch(/^naa\.6005076[0-9a-f]{25}$/);
+    expect(await wwids(seeded())).toEqual(first);
+    expect(await wwids(mockFromConfig())).toEqual(await wwids(mockFromConfig()));
+    const other = await wwids(seeded(2));
+    expect(other).not.toEqual(first);
+    expect(await wwids(createMockCxl({ seed: 2, cards: [], flash: [{ luns }] }))).toEqual(other);
   });
 
   it('can inject faults', async () => {

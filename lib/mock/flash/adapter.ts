@@ -33,6 +33,7 @@ export class FlashAdapter implements FlashPlatform {
     global: GlobalLuns,
     options: CheckedOptions,
     nextLetter: () => number,
+    nextWwid: () => string,
   ) {
     this.#kernel = kernel;
     this.host = host;
@@ -48,7 +49,7 @@ export class FlashAdapter implements FlashPlatform {
       return () => this.#cardCondition();
     });
     this.superpipe = new Superpipe(this.state, this);
-    this.luns = new LunPaths(options, this.state.media, nextLetter);
+    this.luns = new LunPaths(options, this.state.media, nextLetter, nextWwid);
     this.hostCalls = new HostCallsModel(options, this.luns);
     this.#model.onDetach = () => this.#detached();
   }

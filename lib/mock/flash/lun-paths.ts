@@ -1,5 +1,4 @@
 /** The LUNs of a flash adapter and the paths to them, each with its device nodes. */
-import { randomBytes } from 'node:crypto';
 import { type LunPath, Medium } from './lun';
 import type { CheckedOptions, FlashLunOptions } from './options';
 import { FileStorage, MemoryStorage } from './storage';
@@ -13,16 +12,19 @@ export class LunPaths {
   readonly paths: { readonly path: LunPath; readonly letter: number }[] = [];
   readonly #media: Medium[];
   readonly #nextLetter: () => number;
+  readonly #nextWwid: () => string;
 
   /** Adds the medium of each LUN to `media`. */
   constructor(
     { ports, luns }: Pick<CheckedOptions, 'ports' | 'luns'>,
     media: Medium[],
     nextLetter: () => number,
+    nextWwid: () => string,
   ) {
     this.ports = ports;
     this.#media = media;
     this.#nextLetter = nextLetter;
+    this.#nextWwid = nextWwid;
     for (const [index, lun] of luns.entries()) this.#addLun(lun, index);
   }
 
@@ -33,7 +35,7 @@ export class LunPaths {
     const storage = lun.file === undefined ? new MemoryStorage() : new FileStorage(lun.file, bytes);
     const medium = new Medium(storage, blockSize, blocks);
     this.#media.push(medium);
-    const wwid = lun.wwid ?? `6005076${randomBytes(13).toString('hex').slice(0, 25)}`;
+    const wwid = lun.wwid ?? this.#nextWwid();
     const ports = lun.ports ?? [...new Array(this.ports).keys()];
     for (const port of ports) {
       const path: LunPath = { port, target, lun: 0, wwid, medium, local: undefined };

@@ -1,4 +1,5 @@
 /** The flash adapters of a mock, and the device side of each for tests. */
+import { createHash } from 'node:crypto';
 import type { Binding } from '../../binding';
 import { Cxl } from '../../device/cxl';
 import type { Kernel } from '../kernel/kernel';
@@ -46,6 +47,7 @@ export class MockFlash {
   readonly #global = new GlobalLuns();
   readonly #mounts: string[] = [];
   #letters = 0;
+  #wwids = 0;
   #processes = process.pid;
 
   /** @internal MockCxl makes it. */
@@ -71,9 +73,17 @@ export class MockFlash {
       this.#global,
       checkOptions(options),
       () => this.#letters++,
+      () => this.#nextWwid(),
     );
     this.#adapters.push(adapter);
     return deviceSide(adapter);
+  }
+
+  /** A world-wide id (NAA 6, IBM's company id): the same in every run with the same seed. */
+  #nextWwid(): string {
+    this.#wwids += 1;
+    const text = `${this.#kernel.faults.seed} ${this.#wwids}`;
+    return `6005076${createHash('sha256').update(text).digest('hex').slice(0, 25)}`;
   }
 
   get adapters(): readonly MockFlashAdapter[] {

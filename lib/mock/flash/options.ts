@@ -7,7 +7,7 @@ export interface FlashLunOptions {
   readonly blocks: number | bigint;
   /** Bytes, 512 or 4096. Default 4096. */
   readonly blockSize?: 512 | 4096;
-  /** 32 hexadecimal digits. Default: random. */
+  /** 32 hexadecimal digits. Default: made from the seed of the mock. */
   readonly wwid?: string;
   /** File that keeps the LUN's data; created when absent. Default: data is kept in memory. */
   readonly file?: string;
