@@ -33,6 +33,7 @@ export type {
   DataStorageEvent,
   UnknownEvent,
 } from './events/events';
+export { formatEvent } from './events/format';
 export type { EventIterator } from './events/iterator';
 export type { FaultError } from './events/selectors';
 export { AbortError, type WaitOptions } from './shared/abort';

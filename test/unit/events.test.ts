@@ -1,5 +1,6 @@
 /** Decoding of the kernel's event bytes: struct cxl_event, native-endian. */
 import fc from 'fast-check';
+import { formatEvent } from 'node-cxl';
 import { describe, expect, it } from 'vitest';
 import { type CxlEvent, parseEvents } from '../../dist/events/events';
 
@@ -70,5 +71,52 @@ describe('parseEvents', () => {
         if (error !== undefined) expect(error.code).toBe('EBADMSG');
       }),
     );
+  });
+});
+
+describe('formatEvent', () => {
+  const processElement = 5;
+
+  it('is one line about an event of each type', () => {
+    const lines = [
+      formatEvent({ type: 'afu-interrupt', processElement, flags: 0, irq: 3 }),
+      formatEvent({
+        type: 'data-storage',
+        processElement,
+        flags: 0,
+        address: 0x40n,
+        dsisr: 1n << 30n,
+      }),
+      formatEvent({ type: 'afu-error', processElement, flags: 0, error: 0xfeedn }),
+      formatEvent({
+        type: 'afu-driver',
+        processElement,
+        data: Uint8Array.of(1, 0xab),
+        decoded: undefined,
+      }),
+      formatEvent({ type: 'unknown', processElement, rawType: 99, data: Uint8Array.of(7) }),
+    ];
+    expect(lines).toEqual([
+      'AFU interrupt 3 (process element 5)',
+      'data storage fault at 0x40, DSISR 0x40000000 (process element 5)',
+      'AFU error 0xfeed (process element 5)',
+      'AFU-driver event of 2 bytes: 01ab (process element 5)',
+      'event of unknown type 99 with 1 byte: 07 (process element 5)',
+    ]);
+  });
+
+  it('prints at most 32 bytes of data, of the event alone', () => {
+    const data = new Uint8Array(4096).fill(0x11).subarray(8, 4096);
+    const line = formatEvent({ type: 'unknown', processElement, rawType: 9, data });
+    expect(line).toBe(
+      `event of unknown type 9 with 4088 bytes: ${'11'.repeat(32)}… (process element 5)`,
+    );
+    const empty = {
+      type: 'afu-driver',
+      processElement,
+      data: new Uint8Array(0),
+      decoded: 7,
+    } as const;
+    expect(formatEvent(empty)).toBe('AFU-driver event of 0 bytes (process element 5)');
   });
 });

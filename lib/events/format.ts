@@ -1,0 +1,40 @@
+import type { CxlEvent } from './events';
+
+/** Bytes of an event's data that are printed. */
+const MAX_BYTES = 32;
+
+/**
+ * One line about an event, for people: `AFU interrupt 1 (process element 5)`. Its wording may
+ * change; programs read the event's properties. As cxl_fprint_event() of libcxl, with the process
+ * element.
+ */
+export function formatEvent(event: CxlEvent<unknown>): string {
+  return `${describe(event)} (process element ${event.processElement})`;
+}
+
+function describe(event: CxlEvent<unknown>): string {
+  switch (event.type) {
+    case 'afu-interrupt':
+      return `AFU interrupt ${event.irq}`;
+    case 'data-storage':
+      return `data storage fault at ${hex(event.address)}, DSISR ${hex(event.dsisr)}`;
+    case 'afu-error':
+      return `AFU error ${hex(event.error)}`;
+    case 'afu-driver':
+      return `AFU-driver event of ${bytes(event.data)}`;
+    case 'unknown':
+      return `event of unknown type ${event.rawType} with ${bytes(event.data)}`;
+  }
+}
+
+function hex(value: bigint): string {
+  return `0x${value.toString(16)}`;
+}
+
+function bytes(data: Uint8Array): string {
+  const count = `${data.length} byte${data.length === 1 ? '' : 's'}`;
+  if (data.length === 0) return count;
+  const { buffer, byteOffset, length } = data;
+  const shown = Buffer.from(buffer, byteOffset, Math.min(length, MAX_BYTES)).toString('hex');
+  return `${count}: ${shown}${length > MAX_BYTES ? '…' : ''}`;
+}
