@@ -2,6 +2,8 @@
  * The Coherent Device Attribute Table (CDAT 1.03), decoded: a memory device or a switch describes
  * its address ranges, their latency and their bandwidth.
  */
+import { checkBytes, checkString } from '../shared/checks';
+import { valueError } from '../shared/errors';
 import { malformed } from './malformed';
 
 export const CDAT_HEADER_LENGTH = 16;
@@ -115,25 +117,34 @@ const EFI_TYPES = ['conventional', 'specific purpose', 'reserved memory'] as con
 /** Length in bytes of each type; an SSLBIS has 16, and 8 for each entry. */
 const STRUCTURE_LENGTHS: Readonly<Record<number, number>> = { 0: 24, 1: 24, 2: 20, 3: 8, 4: 24 };
 
-export function decodeCdatHeader(bytes: Buffer): CdatHeader {
+/** The header of a table. @throws ERR_INVALID_ARG_VALUE where there are fewer than 16 bytes */
+export function decodeCdatHeader(bytes: Uint8Array): CdatHeader {
+  const header = asBuffer('bytes', bytes);
+  if (header.length < CDAT_HEADER_LENGTH) {
+    throw valueError('bytes', `at least the ${CDAT_HEADER_LENGTH} bytes of a header`, bytes);
+  }
   return {
-    length: bytes.readUInt32LE(0),
-    revision: bytes.readUInt8(4),
-    checksum: bytes.readUInt8(5),
-    sequence: bytes.readUInt32LE(12),
+    length: header.readUInt32LE(0),
+    revision: header.readUInt8(4),
+    checksum: header.readUInt8(5),
+    sequence: header.readUInt32LE(12),
   };
 }
 
 /** Whether the checksum is right: the sum of all bytes is 0 modulo 256. */
 export function cdatChecksumValid(table: Uint8Array): boolean {
+  checkBytes('table', table);
   return (table.reduce((sum, byte) => sum + byte, 0) & 0xff) === 0;
 }
 
 /**
  * Every structure of a table.
+ * @param path the mailbox or file that the table is from, for errors
  * @throws CxlError EBADMSG where a structure exceeds the table or has not the length of its type
  */
-export function decodeCdatStructures(table: Buffer, path: string): CdatStructure[] {
+export function decodeCdatStructures(bytes: Uint8Array, path: string): CdatStructure[] {
+  const table = asBuffer('bytes', bytes);
+  checkString('path', path);
   const structures: CdatStructure[] = [];
   for (let at = CDAT_HEADER_LENGTH; at < table.length; ) {
     if (at + 4 > table.length)
@@ -157,6 +168,11 @@ export function decodeCdatStructures(table: Buffer, path: string): CdatStructure
     at += length;
   }
   return structures;
+}
+
+function asBuffer(name: string, bytes: Uint8Array): Buffer {
+  const { buffer, byteOffset, length } = checkBytes(name, bytes);
+  return Buffer.from(buffer, byteOffset, length);
 }
 
 function decode(type: number, bytes: Buffer): CdatStructure {

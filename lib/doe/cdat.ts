@@ -1,4 +1,5 @@
 /** Reads a device's CDAT over its mailbox, one entry an exchange (CXL 3.0 §8.1.11). */
+import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
 import { type CxlError, systemError } from '../shared/errors';
 import {
   CDAT_HEADER_LENGTH,
@@ -10,8 +11,9 @@ import {
 } from './cdat-structures';
 import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
-import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
+import { checkExchange, checkMailbox, EXCHANGE_OPTIONS, type ExchangeOptions } from './options';
 
 export const tableAccessProtocol: Protocol = { vendorId: 0x1e98, type: 2 };
 
@@ -26,6 +28,8 @@ export interface CdatOptions extends Omit<ExchangeOptions, 'maxLength'> {
   /** Refuse a table whose checksum is wrong. Default true. */
   readonly verify?: boolean | undefined;
 }
+const { maxLength: _, ...OTHER_OPTIONS } = EXCHANGE_OPTIONS;
+const CDAT_OPTIONS: OptionNames<CdatOptions> = { ...OTHER_OPTIONS, verify: true };
 
 export interface CdatTable {
   readonly header: CdatHeader;
@@ -43,10 +47,11 @@ export interface CdatTable {
  *   throws
  */
 export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): Promise<CdatTable> {
-  await requireProtocol(mailbox, tableAccessProtocol, options);
-  const bytes = await readCdatBytes(mailbox, options);
+  const { verify, exchange } = checkCdatOptions(options);
+  await requireProtocol(checkMailbox(mailbox), tableAccessProtocol, exchange);
+  const bytes = await readBytes(mailbox, exchange);
   const checksumValid = cdatChecksumValid(bytes);
-  if (!checksumValid && options.verify !== false) {
+  if (!checksumValid && verify) {
     throw malformed(
       'cdat',
       mailbox.name,
@@ -66,6 +71,16 @@ export async function readCdatBytes(
   mailbox: DoeMailbox,
   options: CdatOptions = {},
 ): Promise<Buffer> {
+  return readBytes(checkMailbox(mailbox), checkCdatOptions(options).exchange);
+}
+
+function checkCdatOptions(options: CdatOptions): { verify: boolean; exchange: ExchangeOptions } {
+  const { verify, ...exchange } = checkOptions(options, CDAT_OPTIONS);
+  checkExchange(exchange);
+  return { verify: checkBoolean('options.verify', verify ?? true), exchange };
+}
+
+async function readBytes(mailbox: DoeMailbox, options: ExchangeOptions): Promise<Buffer> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const first = await readEntry(mailbox, 0, options);
     if (first.entry.length !== CDAT_HEADER_LENGTH) {
@@ -98,7 +113,11 @@ interface Entry {
   readonly entry: Buffer;
 }
 
-async function readChain(mailbox: DoeMailbox, first: Entry, options: CdatOptions): Promise<Buffer> {
+async function readChain(
+  mailbox: DoeMailbox,
+  first: Entry,
+  options: ExchangeOptions,
+): Promise<Buffer> {
   const { length } = decodeCdatHeader(first.entry);
   const parts = [first.entry];
   const seen = new Set([0]);
@@ -129,7 +148,7 @@ async function readChain(mailbox: DoeMailbox, first: Entry, options: CdatOptions
 async function readEntry(
   mailbox: DoeMailbox,
   handle: number,
-  { verify: _, ...options }: CdatOptions,
+  options: ExchangeOptions,
 ): Promise<Entry> {
   const request = Buffer.alloc(4);
   request.writeUInt16LE(handle, 2);

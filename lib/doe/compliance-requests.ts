@@ -1,6 +1,6 @@
 /** The requests of compliance mode and their bytes (CXL 2.0 §14.16.4, tables 275 to 308). */
 import { checkInteger, checkUint64 } from '../shared/checks';
-import { valueError } from '../shared/errors';
+import { typeError, valueError } from '../shared/errors';
 
 /** Which protocol of the link a test is for. */
 export interface ProtocolOption {
@@ -158,6 +158,9 @@ const LAYOUTS: Record<ComplianceRequestName, Layout> = {
  * @throws TypeError, RangeError for a parameter that does not fit its field
  */
 export function encodeComplianceRequest(request: ComplianceRequest): Buffer {
+  if (typeof request !== 'object' || request === null) {
+    throw typeError('request', 'an object { request, … }', request);
+  }
   const code = COMPLIANCE_REQUESTS.indexOf(request.request);
   if (code < 0) throw valueError('request', COMPLIANCE_REQUESTS.join(', '), request.request);
   const { bytes = [], quads = [], words = [] } = LAYOUTS[request.request];

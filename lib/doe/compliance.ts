@@ -10,8 +10,9 @@ import {
 } from './compliance-requests';
 import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
-import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
+import { checkExchange, checkMailbox, type ExchangeOptions } from './options';
 
 export const complianceProtocol: Protocol = { vendorId: 0x1e98, type: 0 };
 
@@ -74,9 +75,11 @@ export class Compliance {
   readonly #options: ExchangeOptions;
   #offered: Promise<void> | undefined;
 
+  /** @param options of every exchange; an abort of its signal ends the call in progress and later ones */
   constructor(mailbox: DoeMailbox, options: ExchangeOptions = {}) {
-    this.mailbox = mailbox;
-    this.#options = options;
+    checkExchange(options);
+    this.mailbox = checkMailbox(mailbox);
+    this.#options = { ...options };
   }
 
   /** @throws ComplianceError, CxlError EOPNOTSUPP, EBADMSG, and what exchange() throws */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { choosePciBus } from '../backend';
+import { checkString } from '../shared/checks';
 import { Doe } from './doe';
 import { DumpPci } from './dump';
 
@@ -15,5 +16,5 @@ export const doe = new Doe(choosePciBus);
  * @throws what fs.readFileSync() throws; ERR_INVALID_ARG_VALUE when it is no such dump
  */
 export function doeFromDump(file: string): Doe {
-  return new Doe(new DumpPci(readFileSync(file, 'latin1')));
+  return new Doe(new DumpPci(readFileSync(checkString('file', file), 'latin1')));
 }

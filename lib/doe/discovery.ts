@@ -2,8 +2,9 @@
 import { checkInteger } from '../shared/checks';
 import { systemError } from '../shared/errors';
 import { type Protocol, protocolName } from './exchange';
-import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
+import { checkExchange, checkMailbox, checkProtocol, type ExchangeOptions } from './options';
 
 export const discoveryProtocol: Protocol = { vendorId: 0x0001, type: 0 };
 
@@ -23,7 +24,8 @@ const PROTOCOL_NAMES: Record<string, string> = {
 };
 
 /** The specification's name of a protocol, or undefined. */
-export function wellKnownName({ vendorId, type }: Protocol): string | undefined {
+export function wellKnownName(protocol: Protocol): string | undefined {
+  const { vendorId, type } = checkProtocol(protocol);
   return PROTOCOL_NAMES[`${vendorId}:${type}`];
 }
 
@@ -38,7 +40,9 @@ export async function discoverIndex(
   index: number,
   options: ExchangeOptions = {},
 ): Promise<Protocol & { nextIndex: number }> {
+  checkMailbox(mailbox);
   checkInteger('index', index, 0, 0xff);
+  checkExchange(options);
   // From version 2 of the capability on, the request names the version of discovery.
   const version = mailbox.version >= 2 ? 2 : 0;
   const request = Buffer.alloc(4);

@@ -1,12 +1,20 @@
 /** The DOE mailboxes of a machine. */
 import type { Owner, PciBus } from '../binding/configuration-space';
+import { throwIfAborted } from '../shared/abort';
 import { ERRNOS } from '../shared/errno';
-import { CxlError, systemError, unwrap } from '../shared/errors';
+import { CxlError, systemError, typeError, unwrap } from '../shared/errors';
 import { parseAddress } from './address';
 import { walkCapabilities } from './capability';
 import { sameProtocol } from './discovery';
 import type { Protocol } from './exchange';
-import { DoeMailbox, type ExchangeOptions, MailboxState } from './mailbox';
+import { DoeMailbox, MailboxState } from './mailbox';
+import {
+  checkExchange,
+  checkProtocol,
+  checkScan,
+  type ExchangeOptions,
+  type ScanOptions,
+} from './options';
 
 /** What a scan found out about one PCI function. */
 export interface FunctionScan {
@@ -28,6 +36,9 @@ export class Doe {
 
   /** @param bus the bus, or a function that makes it at the first use */
   constructor(bus: PciBus | (() => PciBus)) {
+    if (typeof bus !== 'function' && typeof (bus as PciBus | null)?.functions !== 'function') {
+      throw typeError('bus', 'a PciBus, or a function that makes one', bus);
+    }
     this.#makeBus = typeof bus === 'function' ? bus : () => bus;
   }
 
@@ -42,22 +53,31 @@ export class Doe {
     return unwrap(await this.bus.functions(), 'readdir', this.bus.path(''));
   }
 
-  /** Every PCI function with its mailboxes. What cannot be read is in each `problem`, not thrown. */
-  async scan(): Promise<FunctionScan[]> {
+  /**
+   * Every PCI function with its mailboxes. What cannot be read is in each `problem`, not thrown.
+   * @throws AbortError; and what functions() throws
+   */
+  async scan(options: ScanOptions = {}): Promise<FunctionScan[]> {
+    throwIfAborted(checkScan(options));
     const scans: FunctionScan[] = [];
-    for (const address of await this.functions()) scans.push(await this.scanFunction(address));
+    for (const address of await this.functions()) {
+      scans.push(await this.scanFunction(address, options));
+    }
     return scans;
   }
 
   /**
    * One PCI function with its mailboxes. What cannot be read is in `problem`, not thrown.
    * @param address such as `0000:0d:00.0`, or `0d:00.0` in domain 0
-   * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+   * @throws AbortError; ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
    */
-  async scanFunction(address: string): Promise<FunctionScan> {
+  async scanFunction(address: string, options: ScanOptions = {}): Promise<FunctionScan> {
     const full = parseAddress(address);
+    const signal = checkScan(options);
+    throwIfAborted(signal);
     const path = this.bus.path(full);
     const owner = await this.bus.owner(full);
+    throwIfAborted(signal);
     const nothing = { address: full, owner, mailboxes: [] };
     const space = this.bus.open(full, 'read');
     if (typeof space === 'number') {
@@ -82,15 +102,15 @@ export class Doe {
    * Every mailbox of the function at `address`, or of all functions.
    * @throws CxlError ENOENT, EACCES, ENODATA (no extended configuration space), EBADMSG (a corrupt
    *   capability list), ENODEV. Without an address it throws only when no mailbox was found;
-   *   scan() reports every function.
+   *   scan() reports every function. AbortError
    */
-  async mailboxes(address?: string): Promise<DoeMailbox[]> {
+  async mailboxes(address?: string, options: ScanOptions = {}): Promise<DoeMailbox[]> {
     if (address !== undefined) {
-      const { mailboxes, problem } = await this.scanFunction(address);
+      const { mailboxes, problem } = await this.scanFunction(address, options);
       if (problem !== undefined) throw problem;
       return [...mailboxes];
     }
-    const scans = await this.scan();
+    const scans = await this.scan(options);
     const found = scans.flatMap(({ mailboxes }) => mailboxes);
     const problem = scans.find((scan) => scan.problem !== undefined)?.problem;
     if (found.length === 0 && problem !== undefined) throw problem;
@@ -106,7 +126,10 @@ export class Doe {
     protocol: Protocol,
     options: ExchangeOptions = {},
   ): Promise<DoeMailbox> {
-    for (const mailbox of await this.mailboxes(address)) {
+    checkProtocol(protocol);
+    const { signal } = checkExchange(options);
+    // Without an address mailboxes() would search all functions.
+    for (const mailbox of await this.mailboxes(parseAddress(address), { signal })) {
       const offered = await mailbox.discover(options);
       if (offered.some((each) => sameProtocol(each, protocol))) return mailbox;
     }

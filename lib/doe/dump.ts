@@ -1,6 +1,7 @@
 /** Configuration space that `lspci -xxxx` recorded: readable, without a device behind it. */
 import type { NegativeErrno } from '../binding';
 import type { ConfigSpace, PciBus } from '../binding/configuration-space';
+import { checkBytes, checkString } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { valueError } from '../shared/errors';
 import { parseAddress } from './address';
@@ -13,6 +14,7 @@ const DATA_LINE = /^([0-9a-f]{2,3}):((?: [0-9a-f]{2}){1,16})\s*$/i;
  * @throws TypeError ERR_INVALID_ARG_VALUE for text that is no such dump
  */
 export function parseLspciDump(text: string): Map<string, Buffer> {
+  checkString('text', text);
   const functions = new Map<string, Buffer>();
   let bytes: number[] | undefined;
   let address = '';
@@ -48,7 +50,8 @@ export function parseLspciDump(text: string): Map<string, Buffer> {
 
 /** A function's configuration space in the form of `lspci -xxxx`. */
 export function formatLspciDump(address: string, bytes: Uint8Array, title = ''): string {
-  const lines = [`${address} ${title}`];
+  const lines = [`${parseAddress(address)} ${checkString('title', title)}`];
+  checkBytes('bytes', bytes);
   for (let at = 0; at < bytes.length; at += 16) {
     const data = Buffer.from(bytes.subarray(at, at + 16))
       .toString('hex')

@@ -6,8 +6,7 @@
  * aborting → idle, or → dead when the mailbox does not become idle within a second.
  */
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { throwIfAborted } from '../shared/abort';
+import { sleep, throwIfAborted } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import type { ErrnoName } from '../shared/errno';
 import { CxlError, systemError } from '../shared/errors';
@@ -113,7 +112,7 @@ export async function abort(
       if (performance.now() >= deadline) {
         throw fail('EIO', 'doe(abort)', path, 'the mailbox was not idle 1 s after an abort');
       }
-      await sleep(pause);
+      await sleep(pause, undefined);
     }
   } catch (error) {
     setPhase('dead', error as CxlError);
@@ -143,7 +142,7 @@ async function answerReady({ registers, timeout, signal, path }: Transfer): Prom
       const hint = `no answer in ${timeout} ms: a device ignores requests of protocols it does not know; discover() lists those it knows`;
       throw fail('ETIMEDOUT', 'doe(wait)', path, hint);
     }
-    await sleep(pause, undefined, signal === undefined ? {} : { signal });
+    await sleep(pause, signal);
   }
 }
 
@@ -207,6 +206,7 @@ function fail(code: ErrnoName, step: string, path: string, hint: string): CxlErr
   return systemError(code, step, path, hint, fail);
 }
 
+/** Such as `1e98:02`: vendor and type in hexadecimal. */
 export function protocolName({ vendorId, type }: Protocol): string {
   return `${vendorId.toString(16).padStart(4, '0')}:${type.toString(16).padStart(2, '0')}`;
 }

@@ -74,5 +74,6 @@ export {
   type Protocol,
   protocolName,
 } from './exchange';
-export { DoeMailbox, type ExchangeOptions } from './mailbox';
+export { DoeMailbox } from './mailbox';
+export type { ExchangeOptions, ResetMailboxOptions, ScanOptions } from './options';
 export { type SpdmVersion, securedSpdmProtocol, spdmProtocol, spdmVersions } from './spdm';

@@ -1,21 +1,21 @@
 /** One DOE mailbox: a DOE capability of a PCI function, as a program uses it. */
 import { performance } from 'node:perf_hooks';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConfigSpace, Owner, PciBus } from '../binding/configuration-space';
-import { checkInteger } from '../shared/checks';
+import { checkSignal, sleep, throwIfAborted } from '../shared/abort';
+import { checkBoolean, checkBytes, checkOptions } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
-import { type CxlError, rangeError, systemError, typeError, valueError } from '../shared/errors';
+import { type CxlError, rangeError, systemError } from '../shared/errors';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
-import {
-  abort,
-  MAX_PAYLOAD_BYTES,
-  type Phase,
-  type Protocol,
-  RESPONSE_TIMEOUT,
-  transact,
-} from './exchange';
+import { abort, MAX_PAYLOAD_BYTES, type Phase, type Protocol, transact } from './exchange';
 import { Mutex } from './mutex';
+import {
+  checkExchange,
+  checkProtocol,
+  type ExchangeOptions,
+  RESET_OPTIONS,
+  type ResetMailboxOptions,
+} from './options';
 import { MailboxRegisters, REGISTERS_LENGTH } from './registers';
 
 /**
@@ -25,20 +25,6 @@ import { MailboxRegisters, REGISTERS_LENGTH } from './registers';
 const LOCK_TIMEOUT = 10_000;
 /** Longest pause between two attempts to take the lock, in milliseconds. */
 const MAX_LOCK_INTERVAL = 8;
-
-export interface ExchangeOptions {
-  /** Aborts the exchange: the call rejects with an AbortError and the mailbox is left idle. */
-  readonly signal?: AbortSignal | undefined;
-  /** Milliseconds the device may take to answer, 1 to 2^31 - 1. Default 1000 (PCIe 6.0 §6.30.2). */
-  readonly timeout?: number | undefined;
-  /** Use the mailbox although a driver is bound to the device. Default false. */
-  readonly force?: boolean | undefined;
-  /**
-   * Longest payload of an answer in bytes, 0 to 2^20 - 8; a longer one is refused (EOVERFLOW).
-   * Default: all that a data object can have.
-   */
-  readonly maxLength?: number | undefined;
-}
 
 /** State of one DOE capability, shared by all DoeMailbox objects for it. */
 export class MailboxState {
@@ -110,7 +96,7 @@ export class DoeMailbox {
   ): Promise<Buffer> {
     const wanted = checkProtocol(protocol);
     const request = checkPayload(payload);
-    const { signal, timeout, maxLength } = checkOptions(options);
+    const { signal, timeout, maxLength } = checkExchange(options);
     const release = await this.#state.mutex.lock(signal);
     try {
       const answer = await this.#locked(options, (registers) =>
@@ -149,12 +135,16 @@ export class DoeMailbox {
    * @throws CxlError EBUSY (another process or a driver is using the mailbox, or a driver is bound
    *   and `force` is not set), EIO (it does not become idle); AbortError
    */
-  async reset(options: Pick<ExchangeOptions, 'signal' | 'force'> = {}): Promise<void> {
-    const release = await this.#state.mutex.lock(options.signal);
+  async reset(options: ResetMailboxOptions = {}): Promise<void> {
+    const { signal, force } = checkOptions(options, RESET_OPTIONS);
+    checkSignal(signal);
+    if (force !== undefined) checkBoolean('options.force', force);
+    const release = await this.#state.mutex.lock(signal);
     const { dead } = this.#state;
     this.#state.dead = undefined;
     try {
       await this.#locked(options, async (registers) => {
+        throwIfAborted(signal);
         // A dead mailbox is busy with our own exchange.
         if (dead === undefined && registers.status().busy) throw this.#busy();
         await abort({ registers, path: this.#path, setPhase: this.#setPhase });
@@ -230,11 +220,7 @@ export class DoeMailbox {
         throw systemError('ETIMEDOUT', 'fcntl(F_OFD_SETLK)', this.#path, hint);
       }
       // A random pause, so that two waiting processes do not stay in step.
-      await sleep(
-        1 + Math.random() * (MAX_LOCK_INTERVAL - 1),
-        undefined,
-        signal === undefined ? {} : { signal },
-      );
+      await sleep(1 + Math.random() * (MAX_LOCK_INTERVAL - 1), signal);
     }
   }
 }
@@ -243,19 +229,9 @@ function lockHint(errno: number): string | undefined {
   return errno === -ERRNOS.ENOSYS ? 'the lock needs the addon, and a mailbox the lock' : undefined;
 }
 
-function checkProtocol(protocol: Protocol): Protocol {
-  if (typeof protocol !== 'object' || protocol === null) {
-    throw typeError('protocol', 'an object { vendorId, type }', protocol);
-  }
-  return {
-    vendorId: checkInteger('protocol.vendorId', protocol.vendorId, 0, 0xffff),
-    type: checkInteger('protocol.type', protocol.type, 0, 0xff),
-  };
-}
-
 /** A copy: the caller may change its buffer while the call waits for the mutex. */
 function checkPayload(payload: Uint8Array): Buffer {
-  if (!(payload instanceof Uint8Array)) throw typeError('payload', 'a Uint8Array', payload);
+  checkBytes('payload', payload);
   if (payload.length > MAX_PAYLOAD_BYTES) {
     throw rangeError('payload', `at most ${MAX_PAYLOAD_BYTES} bytes`, `${payload.length} bytes`);
   }
@@ -263,20 +239,4 @@ function checkPayload(payload: Uint8Array): Buffer {
     throw rangeError('payload', 'a whole number of dwords', `${payload.length} bytes`);
   }
   return Buffer.from(payload);
-}
-
-function checkOptions({ signal, timeout, maxLength }: ExchangeOptions) {
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw valueError('options.signal', 'an AbortSignal', signal);
-  }
-  return {
-    signal,
-    timeout: checkInteger('options.timeout', timeout ?? RESPONSE_TIMEOUT, 1, 2 ** 31 - 1),
-    maxLength: checkInteger(
-      'options.maxLength',
-      maxLength ?? MAX_PAYLOAD_BYTES,
-      0,
-      MAX_PAYLOAD_BYTES,
-    ),
-  };
 }

@@ -5,8 +5,9 @@
 import { systemError } from '../shared/errors';
 import { requireProtocol } from './discovery';
 import type { Protocol } from './exchange';
-import type { DoeMailbox, ExchangeOptions } from './mailbox';
+import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
+import { checkExchange, checkMailbox, type ExchangeOptions } from './options';
 
 export const spdmProtocol: Protocol = { vendorId: 0x0001, type: 1 };
 export const securedSpdmProtocol: Protocol = { vendorId: 0x0001, type: 2 };
@@ -32,7 +33,8 @@ export async function spdmVersions(
   mailbox: DoeMailbox,
   options: ExchangeOptions = {},
 ): Promise<SpdmVersion[]> {
-  await requireProtocol(mailbox, spdmProtocol, options);
+  checkExchange(options);
+  await requireProtocol(checkMailbox(mailbox), spdmProtocol, options);
   // GET_VERSION itself always has version 1.0.
   const answer = await mailbox.exchange(spdmProtocol, Buffer.of(0x10, GET_VERSION, 0, 0), options);
   const code = answer.length >= 4 ? answer.readUInt8(1) : undefined;

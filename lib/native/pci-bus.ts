@@ -2,17 +2,19 @@ import fs from 'node:fs';
 import path from 'node:path';
 import type { NegativeErrno } from '../binding';
 import type { ConfigSpace, Owner, PciBus, RangeLock } from '../binding/configuration-space';
+import { checkFunction, checkOptions, checkString, type OptionNames } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { nativeRangeLock } from './range-lock';
 
 export interface SysfsOptions {
   /** Folder of the PCI functions. Default /sys/bus/pci/devices. */
-  readonly devices?: string;
+  readonly devices?: string | undefined;
   /** Folder of the kernel's Compute Express Link devices. Default /sys/bus/cxl/devices. */
-  readonly cxlDevices?: string;
+  readonly cxlDevices?: string | undefined;
   /** Default: the addon's. */
-  readonly lock?: RangeLock;
+  readonly lock?: RangeLock | undefined;
 }
+const SYSFS_OPTIONS: OptionNames<SysfsOptions> = { devices: true, cxlDevices: true, lock: true };
 
 /** The PCI functions of this machine, through sysfs. */
 export class SysfsPci implements PciBus {
@@ -22,9 +24,13 @@ export class SysfsPci implements PciBus {
   readonly #lock: RangeLock;
 
   constructor(options: SysfsOptions = {}) {
-    this.#devices = options.devices ?? '/sys/bus/pci/devices';
-    this.#cxlDevices = options.cxlDevices ?? '/sys/bus/cxl/devices';
-    this.#lock = options.lock ?? nativeRangeLock;
+    checkOptions(options, SYSFS_OPTIONS);
+    this.#devices = checkString('options.devices', options.devices ?? '/sys/bus/pci/devices');
+    this.#cxlDevices = checkString(
+      'options.cxlDevices',
+      options.cxlDevices ?? '/sys/bus/cxl/devices',
+    );
+    this.#lock = checkFunction('options.lock', options.lock ?? nativeRangeLock);
   }
 
   path(address: string): string {

@@ -11,7 +11,11 @@ export interface WaitOptions {
 /** @internal */
 export const WAIT_OPTIONS: OptionNames<WaitOptions> = { signal: true, timeout: true };
 
-/** What an aborted operation rejects with; `name` and `code` are those of Node's own AbortError. */
+/**
+ * What every aborted operation of this package rejects with; `name` and `code` are those of Node's
+ * own AbortError, and `cause` is the reason that the signal was given. All entry points export this
+ * one class.
+ */
 export class AbortError extends Error {
   override readonly name = 'AbortError';
   readonly code = 'ABORT_ERR';
@@ -30,11 +34,17 @@ export function checkWaitOptions<T extends WaitOptions>(
   names: OptionNames<NoInfer<T>>,
 ): T {
   const { signal, timeout } = checkOptions<WaitOptions>(options, names as OptionNames<WaitOptions>);
+  checkSignal(signal);
+  if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
+  return options;
+}
+
+/** @internal Throws unless `options.signal` is absent or an AbortSignal; returns it. */
+export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw typeError('options.signal', 'an AbortSignal', signal);
   }
-  if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
-  return options;
+  return signal;
 }
 
 /** @internal Throws the AbortError of a signal that has been aborted. */
@@ -73,4 +83,24 @@ function listen(signal: AbortSignal): SharedListener {
   listeners.set(signal, shared);
   signal.addEventListener('abort', listener, { once: true });
   return shared;
+}
+
+/** @internal Resolves after so many milliseconds; rejects with the AbortError of the signal. */
+export function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) {
+      reject(new AbortError(signal));
+      return;
+    }
+    let unlisten: (() => void) | undefined;
+    const timer = setTimeout(() => {
+      unlisten?.();
+      resolve();
+    }, milliseconds);
+    if (signal === undefined) return;
+    unlisten = onAbort(signal, () => {
+      clearTimeout(timer);
+      reject(new AbortError(signal));
+    });
+  });
 }

@@ -2,7 +2,8 @@
  * Checks of arguments and options. Each throws a TypeError or RangeError that names the
  * argument, and returns the value otherwise.
  */
-import { rangeError, typeError, unknownOption } from './errors';
+import { types } from 'node:util';
+import { rangeError, typeError, unknownOption, valueError } from './errors';
 
 /** A number that is an integer from `min` to `max`. */
 export function checkInteger(name: string, value: unknown, min: number, max: number): number {
@@ -25,6 +26,41 @@ export function checkUint64(name: string, value: unknown): bigint {
 export function checkBoolean(name: string, value: unknown): boolean {
   if (typeof value !== 'boolean') throw typeError(name, 'a boolean', value);
   return value;
+}
+
+/** A string. */
+export function checkString(name: string, value: unknown): string {
+  if (typeof value !== 'string') throw typeError(name, 'a string', value);
+  return value;
+}
+
+export function checkFunction<T>(name: string, value: T): T {
+  if (typeof value !== 'function') throw typeError(name, 'a function', value);
+  return value;
+}
+
+/** An array; its elements are the caller's to check. */
+export function checkArray<T>(name: string, value: readonly T[]): readonly T[] {
+  if (!Array.isArray(value)) throw typeError(name, 'an array', value);
+  return value;
+}
+
+/** A Buffer or Uint8Array. */
+export function checkBytes(name: string, value: unknown): Uint8Array {
+  if (!types.isUint8Array(value)) throw typeError(name, 'a Buffer or Uint8Array', value);
+  return value;
+}
+
+/** One of some values. */
+export function checkOneOf<T extends string | number>(
+  name: string,
+  value: unknown,
+  choices: readonly T[],
+): T {
+  if ((choices as readonly unknown[]).includes(value)) return value as T;
+  const shown = choices.map((choice) => (typeof choice === 'string' ? `'${choice}'` : choice));
+  const last = shown.length > 1 ? ` or ${shown.pop()}` : '';
+  throw valueError(name, `${shown.join(', ')}${last}`, value);
 }
 
 /**

@@ -124,7 +124,7 @@ describe('arguments are refused before the device is touched', () => {
     await expect(exchange({ timeout: 0 })).rejects.toMatchObject(refusal);
     await expect(exchange({ maxLength: -4 })).rejects.toMatchObject(refusal);
     await expect(exchange({ signal: {} as never })).rejects.toMatchObject({
-      code: 'ERR_INVALID_ARG_VALUE',
+      code: 'ERR_INVALID_ARG_TYPE',
     });
     expect(device.log).toEqual([]);
   });
