@@ -19,6 +19,7 @@ import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
 import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { Attributes } from '../sysfs/attributes';
+import type { Afu } from './afu';
 import { type AfuId, decodeAfuId } from './afu-id';
 import { checkHoldable, HeldMemory, type Holdable } from './held-memory';
 import { ProblemState } from './problem-state';
@@ -68,6 +69,9 @@ export interface MapOptions {
 
 const MAP_OPTIONS: OptionNames<MapOptions> = { endian: true, offset: true, length: true };
 
+/** Of an AFU's device node: card, slice, and the kind of context. */
+export const NODE_NAME = /^afu(\d+)\.(\d+)([dms])$/;
+
 /** GET_PROCESS_ELEMENT's value while there is none. */
 const NO_PROCESS_ELEMENT = ALL_ONES_32;
 
@@ -80,6 +84,8 @@ export interface ContextOrigin {
   readonly mmioSize?: number | undefined;
   /** Whether the descriptor was opened elsewhere, and may have been attached there. */
   readonly adopted: boolean;
+  /** The AFU with this number and slice. */
+  readonly findAfu: (adapter: number, slice: number) => Promise<Afu>;
 }
 
 /**
@@ -121,6 +127,29 @@ export class Context<Decoded = undefined> {
   /** The file descriptor; -1 once closed. The context owns it: do not close it. */
   get fd(): number {
     return this.#closing === undefined ? this.#file.fd : -1;
+  }
+
+  /**
+   * The name of its device node, such as 'afu0.0s', also for an adopted descriptor: by the AFU
+   * that GET_AFU_ID returned. Undefined where the driver had no such ioctl, as OpenCAPI flash, or
+   * the adopted context had been detached.
+   */
+  get name(): string | undefined {
+    const { sysfsPath } = this.#origin;
+    return sysfsPath?.slice(sysfsPath.lastIndexOf('/') + 1);
+  }
+
+  /**
+   * The AFU that this is a context of, and so its attributes. Also once the context is detached
+   * or closed.
+   *
+   * @throws where `name` is undefined, as afuId()
+   */
+  async afu(): Promise<Afu> {
+    const numbers = this.name === undefined ? null : NODE_NAME.exec(this.name);
+    if (numbers !== null) return this.#origin.findAfu(Number(numbers[1]), Number(numbers[2]));
+    const { adapterNumber, slice } = this.afuId();
+    return this.#origin.findAfu(adapterNumber, slice);
   }
 
   /** True once close() has been called. */

@@ -11,7 +11,7 @@ import { CLASS_DIRECTORY, classNames } from '../sysfs/layout';
 import { Adapter } from './adapter';
 import { Afu, CONTEXT_SUFFIXES } from './afu';
 import { decodeAfuId } from './afu-id';
-import { Context, type ContextOrigin } from './context';
+import { Context, NODE_NAME } from './context';
 import { type AllocateOptions, checkAllocation, Memory } from './memory';
 
 export interface AdoptOptions {
@@ -31,7 +31,6 @@ export interface AdoptOptions {
 const ADOPT_OPTIONS: OptionNames<AdoptOptions> = { owned: true, mmioSize: true };
 
 const DEVICE_DIRECTORY = '/dev/cxl';
-const NODE = /^afu(\d+)\.(\d+)([dms])$/;
 const SYMLINK = /^afu\d+\.\d+$/;
 /** The version of the driver's interface that this library uses; EPROTO if the driver dropped it. */
 const API_VERSION = 1;
@@ -101,10 +100,16 @@ export class Cxl {
     const node = await this.#resolve(path.includes('/') ? path : `${DEVICE_DIRECTORY}/${path}`);
     const name = node.slice(node.lastIndexOf('/') + 1);
     const sysfsPath = `${CLASS_DIRECTORY}/${name}`;
-    await this.#checkVersion(sysfsPath);
+    const attributes = new Attributes(this.binding.sysfs, sysfsPath);
+    checkVersion(await attributes.number('api_version_compatible'), 'open', sysfsPath);
     debug('open %s', node);
     const file = unwrap(await this.binding.openAfu(node), 'open', node);
-    return new Context(this.binding, file, { path: node, sysfsPath, adopted: false });
+    return new Context(this.binding, file, {
+      path: node,
+      sysfsPath,
+      adopted: false,
+      findAfu: this.#findAfu,
+    });
   }
 
   /**
@@ -112,7 +117,9 @@ export class Cxl {
    * or by a parent process. Its flags are not changed; the context counts as attached.
    *
    * @throws EBADF; ENODEV when it is not a cxl descriptor (GET_AFU_ID fails and the file is not
-   *   of the driver's anonymous file system), or the context of a device node was detached
+   *   of the driver's anonymous file system), or the context of a device node was detached; EPROTO
+   *   when the driver has a newer interface than this library. The descriptor then stays open, and
+   *   the caller's
    */
   adopt(fd: number, options: AdoptOptions = {}): Context {
     checkInteger('fd', fd, 0, 2 ** 31 - 1);
@@ -121,14 +128,22 @@ export class Cxl {
     if (mmioSize !== undefined) {
       checkInteger('options.mmioSize', mmioSize, 1, Number.MAX_SAFE_INTEGER);
     }
-    const file = unwrap(this.binding.adoptAfu(fd, owned), 'adopt', `fd ${fd}`);
-    const id = file.ioctlSync('GET_AFU_ID', {});
-    const origin: ContextOrigin = { path: `fd ${fd}`, mmioSize, adopted: true };
-    if (typeof id === 'number') return new Context(this.binding, file, origin);
-    const { adapterNumber, slice, mode, slave } = decodeAfuId(id);
-    const kind = mode === 'dedicated_process' ? 'dedicated' : slave ? 'slave' : 'master';
-    const sysfsPath = `${CLASS_DIRECTORY}/afu${adapterNumber}.${slice}${CONTEXT_SUFFIXES[kind]}`;
-    return new Context(this.binding, file, { ...origin, sysfsPath });
+    const path = `fd ${fd}`;
+    // Not owned until it is known to be accepted: the collector would close it.
+    const asked = unwrap(this.binding.adoptAfu(fd, false), 'adopt', path);
+    const id = asked.ioctlSync('GET_AFU_ID', {});
+    let sysfsPath: string | undefined;
+    if (typeof id !== 'number') {
+      const { adapterNumber, slice, mode, slave } = decodeAfuId(id);
+      const kind = mode === 'dedicated_process' ? 'dedicated' : slave ? 'slave' : 'master';
+      const afu = `${CLASS_DIRECTORY}/afu${adapterNumber}.${slice}`;
+      sysfsPath = afu + CONTEXT_SUFFIXES[kind];
+      const attributes = new Attributes(this.binding.sysfs, afu);
+      checkVersion(attributes.numberSync('api_version_compatible'), 'adopt', sysfsPath);
+    }
+    const file = owned ? unwrap(this.binding.adoptAfu(fd, true), 'adopt', path) : asked;
+    const origin = { path, sysfsPath, mmioSize, adopted: true, findAfu: this.#findAfu };
+    return new Context(this.binding, file, origin);
   }
 
   /**
@@ -189,18 +204,20 @@ export class Cxl {
       }
     }
     const node = unwrap(target, 'open', path);
-    if (!NODE.test(node.slice(node.lastIndexOf('/') + 1))) {
+    if (!NODE_NAME.test(node.slice(node.lastIndexOf('/') + 1))) {
       throw valueError('path', 'a node of an AFU, such as /dev/cxl/afu0.0s', path);
     }
     return node;
   }
 
-  async #checkVersion(sysfsPath: string): Promise<void> {
-    const attributes = new Attributes(this.binding.sysfs, sysfsPath);
-    const compatible = await attributes.number('api_version_compatible');
-    if (compatible !== undefined && compatible > API_VERSION) {
-      throw systemError('EPROTO', 'open', sysfsPath);
-    }
+  readonly #findAfu = (adapter: number, slice: number): Promise<Afu> =>
+    Afu.at(this, this.binding, adapter, slice);
+}
+
+/** `compatible`: the oldest version of the interface that the driver supports. */
+function checkVersion(compatible: number | undefined, syscall: string, path: string): void {
+  if (compatible !== undefined && compatible > API_VERSION) {
+    throw systemError('EPROTO', syscall, path);
   }
 }
 

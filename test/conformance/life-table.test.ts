@@ -235,6 +235,47 @@ describe('GET_AFU_ID', () => {
   });
 });
 
+describe('name and afu()', () => {
+  test('lead from a context to its AFU and the attributes', ['master'], async () => {
+    for (const letter of ['s', 'm']) {
+      const context = await opened(`/dev/cxl/${afu}${letter}`);
+      expect(context.name).toBe(`${afu}${letter}`);
+      const its = await context.afu();
+      expect(its.name).toBe(afu);
+      const [one] = (await system.afus()).filter(({ name }) => name === afu);
+      expect(await its.attributes()).toEqual(await one?.attributes());
+      expect(its.pciPath).toBe(one?.pciPath);
+    }
+  });
+
+  test('of a dedicated context', ['dedicated'], async () => {
+    const context = await opened(`/dev/cxl/${target.dedicatedAfu}d`);
+    expect(context.name).toBe(`${target.dedicatedAfu}d`);
+    const adopted = system.adopt(context.fd);
+    expect(adopted.name).toBe(context.name);
+    expect((await adopted.afu()).name).toBe(target.dedicatedAfu);
+    await adopted.close();
+  });
+
+  test('of an adopted descriptor, too', [], async () => {
+    const { context } = await started();
+    const adopted = system.adopt(context.fd);
+    expect(adopted.name).toBe(`${afu}s`);
+    expect((await adopted.afu()).name).toBe(afu);
+    await adopted.close();
+    // They are the names of what it was.
+    expect(adopted.name).toBe(`${afu}s`);
+    expect((await adopted.afu()).name).toBe(afu);
+  });
+
+  test('remain when the context is detached', ['injection'], async () => {
+    const { context, regs } = await started();
+    inject(regs, 'detachAll');
+    expect(await codeOf(() => context.waitForEvent({ timeout: 15_000 }))).toBe('EIO');
+    expect((await context.afu()).name).toBe(afu);
+  });
+});
+
 describe('mmap', () => {
   test('EIO: before attach', [], async () => {
     const context = await opened();

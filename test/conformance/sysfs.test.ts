@@ -255,6 +255,33 @@ describe('absent and invalid attributes', () => {
     },
   );
 
+  test(
+    'EPROTO: adopt() of a descriptor of such a driver, which stays open and the caller’s',
+    ['device-side'],
+    async () => {
+      const one = await afu();
+      const context = await one.open('slave');
+      try {
+        for (const owned of [false, true]) {
+          await overridden(`${one.path}/api_version_compatible`, '2\n', async () => {
+            const error = await failure(() => system.adopt(context.fd, { owned }));
+            expect(error.code).toBe('EPROTO');
+            expect(error.syscall).toBe('adopt');
+          });
+        }
+        // The collector must not close it either.
+        (globalThis as { gc?: () => void }).gc?.();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        expect(context.afuId().adapterNumber).toBe(one.adapterNumber);
+        const adopted = system.adopt(context.fd);
+        expect(adopted.name).toBe(`${one.name}s`);
+        await adopted.close();
+      } finally {
+        await context.close();
+      }
+    },
+  );
+
   test('mapProblemState() fails when the size is invalid', ['device-side'], async () => {
     const one = await afu();
     const context = await one.open('slave');

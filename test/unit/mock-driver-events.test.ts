@@ -237,10 +237,24 @@ describe('a descriptor from an in-kernel driver', () => {
       slice: 0,
       mode: 'afu_directed',
     });
+    expect(context.name).toBe('afu0.0s');
+    expect((await context.afu()).name).toBe('afu0.0');
     const registers = context.mapProblemState();
     expect(registers.read64(8)).toBe(0n);
     await context.close();
     expect(kernel.status).toBe('CLOSED');
+  });
+
+  it('has no name when the driver does not identify it, and afu() says why', async () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    mock.inject({ name: 'afu-id', errno: 'ENOTTY' });
+    const context = mock.adopt(kernel.getFd(), { owned: true });
+    expect(context.name).toBeUndefined();
+    mock.inject({ name: 'afu-id', errno: 'ENOTTY' });
+    expect(await codeOf(context.afu())).toBe('ENOTTY');
+    expect((await context.afu()).name).toBe('afu0.0');
+    await context.close();
   });
 
   it('stays open when the program that adopted it does not own it', async () => {
