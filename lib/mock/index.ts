@@ -16,6 +16,9 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
   return new MockCxl(options);
 }
 
+export type { AccessName, Call, CallName } from '../observe/call';
+export type { CallDetail, CallLog, CallLogOptions } from '../observe/call-log';
+export type { CallPattern } from '../observe/pattern';
 export type { MockOptions } from './config/options';
 export type { MockAfuOptions, MockCardOptions } from './device/card-options';
 export type { MockAfu } from './device/mock-afu';

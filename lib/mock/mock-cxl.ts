@@ -1,5 +1,7 @@
 /** MockCxl: a Cxl of modeled cards, with the device side of them for tests. */
 import { Cxl } from '../device/cxl';
+import { CallLog } from '../observe/call-log';
+import { ObservedBinding } from '../observe/observed-binding';
 import { rangeError, unwrap } from '../shared/errors';
 import { MockBinding } from './binding';
 import { defaultCards, kernelOptions, type MockOptions } from './config/options';
@@ -29,6 +31,8 @@ export class MockCxl extends Cxl {
   readonly #cards: MockCard[];
   /** The flash adapters: those of options.flash, and those added since. */
   readonly flash: MockFlash;
+  /** What the program called. Calls of flash.process() are not among them. */
+  readonly calls: CallLog;
 
   /** @internal Use createMockCxl(). */
   constructor(options: MockOptions = {}) {
@@ -38,7 +42,10 @@ export class MockCxl extends Cxl {
     const binding = new MockBinding(kernel, (number) => {
       cards.find((card) => card.number === number)?.rebind();
     });
-    super(() => binding);
+    const calls = new CallLog(options.calls);
+    // Made at first use: MockFlash adds its part to the binding below.
+    super(() => new ObservedBinding(binding, calls.observer));
+    this.calls = calls;
     this.#kernel = kernel;
     this.#cards = cards;
     this.flash = new MockFlash(kernel, binding, options.flash ?? []);

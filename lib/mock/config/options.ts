@@ -1,4 +1,5 @@
 /** Options of a whole mock: their defaults and their checks. */
+import type { CallLogOptions } from '../../observe/call-log';
 import { valueError } from '../../shared/errors';
 import { checkMilliseconds, type MockCardOptions } from '../device/card-options';
 import type { FlashAdapterOptions } from '../flash/options';
@@ -25,6 +26,8 @@ export interface MockOptions extends FaultOptions {
   readonly attachTimeout?: number;
   /** Whether there are links /dev/cxl/afuX.Y, which many udev rules make. Default false. */
   readonly udevLinks?: boolean;
+  /** Which calls MockCxl.calls has. Default: all but accesses to registers and memory. */
+  readonly calls?: CallLogOptions;
 }
 
 /** The cards of a mock when options.cards is absent. */

@@ -1,0 +1,85 @@
+/** Patterns that calls are compared with. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Call, CallName } from './call';
+import { formatValue } from './format';
+
+/** A value that a field must have, a RegExp that matches its text, or a function that accepts it. */
+export type Expected = unknown;
+
+/**
+ * What a call must be like. A field that is absent may have any value; of the objects `input` and
+ * `answer` only the properties given are compared. A RegExp matches text, a function is called with
+ * the value and accepts it by returning true.
+ *
+ * @example
+ * { name: 'write64', path: /afu0\.0s$/, input: { offset: 0x10, value: (value) => value > 0n } }
+ */
+export interface CallPattern {
+  readonly name?: CallName | RegExp;
+  readonly path?: string | RegExp;
+  readonly fd?: number;
+  readonly input?: Readonly<Record<string, Expected>>;
+  readonly answer?: Expected;
+  /** `null`: the call must have succeeded. */
+  readonly error?: string | null;
+}
+
+const FIELDS = ['name', 'path', 'fd', 'input', 'answer', 'error'] as const;
+
+/** In what a call differs from a pattern: nothing when it matches. */
+export function differences(call: Call, pattern: CallPattern): string[] {
+  const found: string[] = [];
+  for (const field of FIELDS) {
+    const expected = pattern[field];
+    if (expected === undefined) continue;
+    const actual = call[field];
+    if (field === 'error' && expected === null) {
+      if (actual !== undefined) found.push(`error: expected none, got ${actual}`);
+    } else {
+      compare(field, actual, expected, found);
+    }
+  }
+  return found;
+}
+
+function compare(name: string, actual: unknown, expected: Expected, found: string[]): void {
+  if (isPlainObject(expected) && isPlainObject(actual)) {
+    for (const [key, value] of Object.entries(expected)) {
+      compare(`${name}.${key}`, actual[key], value, found);
+    }
+    return;
+  }
+  if (accepts(expected, actual)) return;
+  const key = name.slice(name.lastIndexOf('.') + 1);
+  found.push(`${name}: expected ${formatValue(expected, key)}, got ${formatValue(actual, key)}`);
+}
+
+function accepts(expected: Expected, actual: unknown): boolean {
+  if (typeof expected === 'function') return expected(actual) === true;
+  if (expected instanceof RegExp) return typeof actual === 'string' && expected.test(actual);
+  return isDeepStrictEqual(actual, expected);
+}
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** A pattern as text, for the message of an assertion. */
+export function formatPattern(pattern: CallPattern): string {
+  const { path, fd, name, input, answer, error } = pattern;
+  const parts = [
+    ...(path === undefined ? [] : [formatName(path)]),
+    ...(fd === undefined ? [] : [`(${fd})`]),
+    name === undefined ? 'any call' : formatName(name),
+    ...(input === undefined ? [] : [formatValue(input)]),
+    ...(answer === undefined ? [] : [`= ${formatValue(answer)}`]),
+    ...(error === undefined ? [] : [`= ${error ?? 'success'}`]),
+  ];
+  return parts.join(' ');
+}
+
+function formatName(name: string | RegExp): string {
+  return typeof name === 'string' ? name : String(name);
+}
