@@ -104,6 +104,10 @@ function explain(status: CommandStatus, sense: Sense | undefined): Explanation {
     case AFU_CODES.chunkOutOfBounds:
       return { errno: 'EINVAL', hint: 'the virtual LUN has no such block: was it made smaller?' };
     case AFU_CODES.handlePermission:
+      return {
+        errno: 'EACCES',
+        hint: 'the resource is not open, or its context was attached without this permission',
+      };
     case AFU_CODES.chunkPermission:
       return { errno: 'EACCES', hint: 'the context was attached without this permission' };
     case AFU_CODES.capability:

@@ -39,10 +39,14 @@ export class FlashAfuModel implements AfuModel {
     this.next = undefined;
     // Opened through /dev/cxl: cxlflash does not know of it, and the AFU does nothing for it.
     if (make === undefined) return { mmioRead: () => 0n, mmioWrite: () => undefined };
+    const access = (address: bigint, length: number, direction: 'read' | 'write') =>
+      process.isMapped(address, length)
+        ? process.access(address, length, direction)
+        : process.access(firstUnmapped(process, address, length), 1, direction);
     const device = make({
-      readMemory: (address, length) => process.access(address, length, 'read'),
+      readMemory: (address, length) => access(address, length, 'read'),
       writeMemory(address, bytes) {
-        const target = process.access(address, bytes.length, 'write');
+        const target = access(address, bytes.length, 'write');
         target?.set(bytes);
         return target !== undefined;
       },
@@ -61,4 +65,16 @@ export class FlashAfuModel implements AfuModel {
       detach: () => this.onDetach(),
     };
   }
+}
+
+/** The first address of a range that cannot be translated, which a data storage event reports. */
+function firstUnmapped(process: AfuProcess, address: bigint, length: number): bigint {
+  let mapped = 0;
+  let beyond = length;
+  while (beyond - mapped > 1) {
+    const middle = mapped + Math.floor((beyond - mapped) / 2);
+    if (process.isMapped(address, middle)) mapped = middle;
+    else beyond = middle;
+  }
+  return address + BigInt(mapped);
 }

@@ -46,8 +46,9 @@ export class FlashContextRecord {
   /** The adapter was reset, and RECOVER_AFU has not been called since. */
   inError = false;
 
+  /** Entries that the table can have. */
+  readonly tableSize: number;
   readonly #address: bigint;
-  readonly #tableSize: number;
 
   constructor(
     started: StartedContext,
@@ -63,7 +64,7 @@ export class FlashContextRecord {
     this.processId = processId;
     this.permissions = permissions;
     this.interrupts = interrupts;
-    this.#tableSize = tableSize;
+    this.tableSize = tableSize;
   }
 
   #encode(processElement: number): bigint {
@@ -90,7 +91,7 @@ export class FlashContextRecord {
   checkOut(lun: LocalLun, kind: 'virtual' | 'physical'): number | undefined {
     let handle = this.table.findIndex((entry) => entry.kind === 'free');
     if (handle < 0) {
-      if (this.table.length >= this.#tableSize) return undefined;
+      if (this.table.length >= this.tableSize) return undefined;
       handle = this.table.length;
       this.table.push(freeEntry());
     }

@@ -5,9 +5,12 @@
 
 /** What the AFU can do to the process that a context is bound to. */
 export interface ContextPort {
-  /** Bytes at an effective address; undefined when they cannot be translated. */
+  /**
+   * Bytes at an effective address; undefined when they cannot be translated. The process then gets
+   * a data storage event with the first address that cannot.
+   */
   readMemory(address: bigint, length: number): Uint8Array | undefined;
-  /** False when the address cannot be translated. */
+  /** False when the address cannot be translated, with an event as above. */
   writeMemory(address: bigint, bytes: Uint8Array): boolean;
   /** Raises AFU interrupt `number`, from 1. */
   interrupt(number: number): void;

@@ -23,6 +23,7 @@ import {
 } from '../../flash/sislite';
 import { ALL_ONES_64 } from '../../shared/all-ones';
 import type { FlashContextRecord, ResourceEntry } from './context-record';
+import type { LocalLun, Medium } from './lun';
 import type { ContextDevice, ContextPort } from './platform';
 import { makeSense, SENSE_CODES, SENSE_KEYS } from './sense';
 import type { Storage } from './storage';
@@ -60,6 +61,9 @@ interface Outcome {
   afuExtra?: number;
   sense?: Uint8Array;
 }
+
+/** Blocks that a WRITE SAME with data can write. */
+const MAX_WRITE_SAME = 65536n;
 
 /** Commands that a step carries out at most. */
 const COMMANDS_PER_STEP = 16;
@@ -287,34 +291,34 @@ export class SisliteAfu implements ContextDevice {
       return { afu: AFU_CODES.capability };
     }
     const handle = command.getUint32(IOARCB.resourceHandle, little);
-    const entry = record.table[handle];
-    if (entry === undefined) return { afu: AFU_CODES.handleOutOfBounds };
-    if (entry.kind === 'free' || entry.lun === undefined) return { afu: AFU_CODES.handleInvalid };
-
+    if (handle >= record.tableSize) return { afu: AFU_CODES.handleOutOfBounds };
     const operation = command.getUint8(IOARCB.cdb);
     const writes = operation === OPCODES.write16 || operation === OPCODES.writeSame16;
     if (operation !== OPCODES.read16 && !writes) return { afu: AFU_CODES.capability };
     if (operation === OPCODES.writeSame16 && !this.#adapter.unmap)
       return { afu: AFU_CODES.capability };
-    if ((entry.permissions & (writes ? 2 : 1)) === 0) return { afu: AFU_CODES.handlePermission };
-    if (writes !== ((flags & requestFlags.hostWrite) !== 0))
-      return check(SENSE_CODES.invalidFieldInCdb);
+    // An entry that is not open has no permission.
+    const entry = record.table[handle];
+    if (entry?.lun === undefined || (entry.permissions & (writes ? 2 : 1)) === 0) {
+      return { afu: AFU_CODES.handlePermission };
+    }
+    // The link aborts a command whose data go the other way than its flag says.
+    if (writes !== ((flags & requestFlags.hostWrite) !== 0)) return { fc: FC_CODES.abortOk };
 
     const lba = command.getBigUint64(IOARCB.cdb + 2, false);
     const blocks = BigInt(command.getUint32(IOARCB.cdb + 10, false));
-    return this.#onMedium(entry, command, lba, blocks, operation, flags);
+    return this.#onMedium(entry, entry.lun, command, lba, blocks, operation, flags);
   }
 
   #onMedium(
     entry: ResourceEntry,
+    lun: LocalLun,
     command: DataView,
     lba: bigint,
     blocks: bigint,
     operation: number,
     flags: number,
   ): Outcome {
-    const lun = entry.lun;
-    if (lun === undefined) return { afu: AFU_CODES.handleInvalid };
     const { medium } = lun;
     let place = lba;
     if (entry.kind === 'virtual') {
@@ -332,15 +336,10 @@ export class SisliteAfu implements ContextDevice {
       return { afu: AFU_CODES.noChannels, afuExtra: ((up & 3) << 2) | (ports & 3) };
     }
     if (place + blocks > medium.blocks) return check(SENSE_CODES.lbaOutOfRange);
+    if (blocks === 0n) return {};
 
     const size = BigInt(medium.blockSize);
-    if (operation === OPCODES.writeSame16) {
-      if ((command.getUint8(IOARCB.cdb + 1) & WRITE_SAME_UNMAP) === 0) {
-        return check(SENSE_CODES.invalidFieldInCdb);
-      }
-      medium.storage.discard(place * size, blocks * size);
-      return {};
-    }
+    if (operation === OPCODES.writeSame16) return this.#writeSame(command, medium, place, blocks);
     return this.#transfer(
       command,
       medium.storage,
@@ -349,6 +348,23 @@ export class SisliteAfu implements ContextDevice {
       operation === OPCODES.write16,
       flags,
     );
+  }
+
+  /** WRITE SAME: unmaps blocks, or writes one block of data to each of them. */
+  #writeSame(command: DataView, medium: Medium, first: bigint, blocks: bigint): Outcome {
+    const { storage, blockSize } = medium;
+    const size = BigInt(blockSize);
+    if ((command.getUint8(IOARCB.cdb + 1) & WRITE_SAME_UNMAP) !== 0) {
+      storage.discard(first * size, blocks * size);
+      return {};
+    }
+    const little = !this.#bigEndian;
+    const short = command.getUint32(IOARCB.dataLength, little) < blockSize;
+    if (short || blocks > MAX_WRITE_SAME) return check(SENSE_CODES.invalidFieldInCdb);
+    const data = this.#port.readMemory(command.getBigUint64(IOARCB.dataAddress, little), blockSize);
+    if (data === undefined) return badAddress();
+    for (let block = first; block < first + blocks; block += 1n) storage.write(block * size, data);
+    return {};
   }
 
   #transfer(
@@ -362,16 +378,17 @@ export class SisliteAfu implements ContextDevice {
     const little = !this.#bigEndian;
     const address = command.getBigUint64(IOARCB.dataAddress, little);
     const offered = command.getUint32(IOARCB.dataLength, little);
-    if ((address & 0xfn) !== 0n) return badAddress();
     const moved = Math.min(offered, bytes);
     if (writing) {
+      // The target refuses a write whose data are fewer than its CDB says.
+      if (offered < bytes) return check(SENSE_CODES.invalidFieldInCdb);
       const data = this.#port.readMemory(address, moved);
       if (data === undefined) return badAddress();
       storage.write(at, data);
     } else {
       const data = new Uint8Array(moved);
       storage.read(at, data);
-      if (!this.#port.writeMemory(address, data)) return badAddress();
+      if (moved > 0 && !this.#port.writeMemory(address, data)) return badAddress();
     }
     if (offered < bytes) {
       return { flags: STATUS_FLAGS.overrun, fc: FC_CODES.residual, residual: bytes - offered };

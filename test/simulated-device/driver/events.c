@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../afu/memory.h"
@@ -67,14 +69,27 @@ bool event_pending(struct context* context) {
          context->pending_error;
 }
 
+// Takes the count out of the descriptor. Never waits, although the descriptor may block: a reader
+// in event_read() may have taken it.
+static void drain(struct context* context) {
+  uint64_t count;
+  struct iovec place = {&count, sizeof count};
+  struct pollfd wanted = {.fd = context->event_fd, .events = POLLIN};
+  context->readable = false;
+  if (preadv2(context->event_fd, &place, 1, -1, RWF_NOWAIT) >= 0 || errno == EAGAIN) return;
+  // An emulator may not have RWF_NOWAIT.
+  if (NEXT(poll)(&wanted, 1, 0) == 1) {
+    (void)!NEXT(read)(context->event_fd, &count, sizeof count);
+  }
+}
+
 void event_signal(struct context* context) {
   bool readable = event_pending(context) || context->status == CLOSED;
   if (readable == context->readable || context->event_fd < 0) return;
-  uint64_t count = 1;
   if (readable) {
     wake(context);
-  } else if (NEXT(read)(context->event_fd, &count, sizeof count) == sizeof count) {
-    context->readable = false;
+  } else {
+    drain(context);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <endian.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../afu/memory.h"
 #include "../afu/registers.h"
@@ -17,6 +18,9 @@
 // Every condition of intr_mask, masked.
 #define ALL_MASKED 0x7ffull
 #define WRITE_SAME_UNMAP 0x08
+// Blocks that a WRITE SAME with data can write.
+#define MAX_WRITE_SAME 65536
+#define MAX_BLOCK_SIZE 4096
 
 enum { ILLEGAL_REQUEST = 0x05 };
 enum { LBA_OUT_OF_RANGE = 0x21, INVALID_FIELD_IN_CDB = 0x24 };
@@ -63,21 +67,46 @@ static void check_condition(struct sisl_ioasa* status, uint8_t key, uint8_t code
   status->sense_data[12] = code;
 }
 
+// The process gets a data storage event with the first address that cannot be translated, of which
+// `done` bytes could be. Those end with a page.
+static void report_fault(struct flash_context* context, uint64_t address, size_t done, bool store) {
+  uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+  uint64_t first = done ? (address + done + page - 1) & ~(page - 1) : address;
+  event_fault(context_of(context), first, store);
+}
+
+// Between the AFU and the program's memory. False when an address cannot be translated.
+static bool fetch(struct flash_context* context, void* target, uint64_t address, size_t size) {
+  size_t done = memory_load(target, address, size);
+  if (done < size) report_fault(context, address, done, false);
+  return done == size;
+}
+
+static bool put(struct flash_context* context, uint64_t address, const void* source, size_t size) {
+  size_t done = memory_store(address, source, size);
+  if (done < size) report_fault(context, address, done, true);
+  return done == size;
+}
+
 static void bad_address(struct sisl_ioasa* status) {
   status->rc.afu_rc = SISL_AFU_RC_DATA_DMA_ERR;
   status->afu_extra = SISL_AFU_DMA_ERR_INVALID_EA;
 }
 
-static void transfer(const struct sisl_ioarcb* command, const struct flash_lun* lun, uint64_t byte,
-                     uint64_t bytes, bool writing, struct sisl_ioasa* status) {
+static void transfer(struct flash_context* context, const struct sisl_ioarcb* command,
+                     const struct flash_lun* lun, uint64_t byte, uint64_t bytes,
+                     struct sisl_ioasa* status) {
+  bool writing = command->cdb[0] == SCSI_WRITE_16;
   uint64_t moved = command->data_len < bytes ? command->data_len : bytes;
-  if (command->data_ea & 15) {
-    bad_address(status);
+  if (writing && moved < bytes) {
+    // The target refuses a write whose data are fewer than its CDB says.
+    check_condition(status, ILLEGAL_REQUEST, INVALID_FIELD_IN_CDB);
     return;
   }
   size_t done = writing ? lun_write(lun, byte, command->data_ea, moved)
                         : lun_read(lun, byte, command->data_ea, moved);
   if (done < moved) {
+    report_fault(context, command->data_ea, done, !writing);
     bad_address(status);
   } else if (command->data_len < bytes) {
     *status = (struct sisl_ioasa){.rc = {.flags = SISL_RC_FLAGS_OVERRUN, .fc_rc = SISL_FC_RC_RESID},
@@ -89,8 +118,31 @@ static void transfer(const struct sisl_ioarcb* command, const struct flash_lun* 
   }
 }
 
-static void on_medium(const struct sisl_ioarcb* command, struct handle* handle, uint64_t lba,
-                      uint64_t blocks, struct sisl_ioasa* status) {
+// Unmaps blocks, or writes one block of data to each of them.
+static void write_same(struct flash_context* context, const struct sisl_ioarcb* command,
+                       const struct flash_lun* lun, uint64_t byte, uint64_t blocks,
+                       struct sisl_ioasa* status) {
+  uint8_t data[MAX_BLOCK_SIZE];
+  if (command->cdb[1] & WRITE_SAME_UNMAP) {
+    lun_discard(lun, byte, blocks * lun->block_size);
+    return;
+  }
+  if (command->data_len < lun->block_size || blocks > MAX_WRITE_SAME) {
+    check_condition(status, ILLEGAL_REQUEST, INVALID_FIELD_IN_CDB);
+    return;
+  }
+  if (!fetch(context, data, command->data_ea, lun->block_size)) {
+    bad_address(status);
+    return;
+  }
+  for (uint64_t block = 0; block < blocks; block++) {
+    lun_write(lun, byte + block * lun->block_size, (uintptr_t)data, lun->block_size);
+  }
+}
+
+static void on_medium(struct flash_context* context, const struct sisl_ioarcb* command,
+                      struct handle* handle, uint64_t lba, uint64_t blocks,
+                      struct sisl_ioasa* status) {
   struct flash_lun* lun = &flash->luns[handle->lun];
   uint64_t place = lba;
   if (handle->kind == HANDLE_VIRTUAL) {
@@ -113,14 +165,12 @@ static void on_medium(const struct sisl_ioarcb* command, struct handle* handle, 
     check_condition(status, ILLEGAL_REQUEST, LBA_OUT_OF_RANGE);
     return;
   }
-  uint64_t byte = place * lun->block_size, bytes = (uint64_t)blocks * lun->block_size;
-  uint8_t operation = command->cdb[0];
-  if (operation != SCSI_WRITE_SAME_16) {
-    transfer(command, lun, byte, bytes, operation == SCSI_WRITE_16, status);
-  } else if (command->cdb[1] & WRITE_SAME_UNMAP) {
-    lun_discard(lun, byte, bytes);
+  uint64_t byte = place * lun->block_size;
+  if (!blocks) return;
+  if (command->cdb[0] == SCSI_WRITE_SAME_16) {
+    write_same(context, command, lun, byte, blocks, status);
   } else {
-    check_condition(status, ILLEGAL_REQUEST, INVALID_FIELD_IN_CDB);
+    transfer(context, command, lun, byte, blocks * lun->block_size, status);
   }
 }
 
@@ -144,23 +194,23 @@ static void execute_command(struct flash_context* context, const struct sisl_ioa
   uint32_t blocks;
   memcpy(&lba, command->cdb + 2, sizeof lba);
   memcpy(&blocks, command->cdb + 10, sizeof blocks);
-  if (handle->kind == HANDLE_FREE) {
-    status->rc.afu_rc = SISL_AFU_RC_RHT_INVALID;
-  } else if (operation != SCSI_READ_16 && !writes) {
+  if (operation != SCSI_READ_16 && !writes) {
     status->rc.afu_rc = SISL_AFU_RC_CAP_VIOLATION;
-  } else if (!(handle->permissions & (writes ? 2u : 1u))) {
+  } else if (handle->kind == HANDLE_FREE || !(handle->permissions & (writes ? 2u : 1u))) {
+    // An entry that is not open has no permission.
     status->rc.afu_rc = SISL_AFU_RC_RHT_RW_PERM;
   } else if (writes != ((command->req_flags & SISL_REQ_FLAGS_HOST_WRITE) != 0)) {
-    check_condition(status, ILLEGAL_REQUEST, INVALID_FIELD_IN_CDB);
+    // The link aborts a command whose data go the other way than its flag says.
+    status->rc.fc_rc = SISL_FC_RC_ABORTOK;
   } else {
-    on_medium(command, handle, be64toh(lba), be32toh(blocks), status);
+    on_medium(context, command, handle, be64toh(lba), be32toh(blocks), status);
   }
 }
 
 static void respond(struct flash_context* context, uint64_t address, uint8_t interrupt, bool big) {
   uint64_t entry = address | context->toggle;
   entry = big ? htobe64(entry) : htole64(entry);
-  if (!context->rrq_end || memory_store(context->rrq_next, &entry, sizeof entry) < sizeof entry) {
+  if (!context->rrq_end || !put(context, context->rrq_next, &entry, sizeof entry)) {
     sislite_fail(context, SISL_ISTATUS_PERM_ERR_RRQ_WRITE);
     return;
   }
@@ -177,7 +227,7 @@ static void execute(struct flash_context* context, uint64_t address) {
   struct sisl_ioarcb command;
   struct sisl_ioasa status = {0};
   bool big = big_endian(context);
-  if ((address & 15) || memory_load(&command, address, sizeof command) < sizeof command) {
+  if ((address & 15) || !fetch(context, &command, address, sizeof command)) {
     sislite_fail(context, SISL_ISTATUS_PERM_ERR_RCB_READ);
     return;
   }
@@ -193,7 +243,7 @@ static void execute(struct flash_context* context, uint64_t address) {
   }
   status.resid = big ? htobe32(status.resid) : htole32(status.resid);
   uint64_t place = context->squeue ? command.ioasa : address + sizeof command;
-  if (memory_store(place, &status, sizeof status) < sizeof status) {
+  if (!put(context, place, &status, sizeof status)) {
     sislite_fail(context, SISL_ISTATUS_PERM_ERR_SA_WRITE);
     return;
   }

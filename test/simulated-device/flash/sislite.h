@@ -78,7 +78,6 @@ enum {
   SISL_RC_FLAGS_UNDERRUN = 0x10
 };
 enum {
-  SISL_AFU_RC_RHT_INVALID = 0x01,
   SISL_AFU_RC_RHT_OUT_OF_BOUNDS = 0x03,
   SISL_AFU_RC_RHT_RW_PERM = 0x05,
   SISL_AFU_RC_LXT_OUT_OF_BOUNDS = 0x13,
@@ -88,7 +87,7 @@ enum {
 };
 enum { SISL_AFU_DMA_ERR_INVALID_EA = 0x0b };
 enum { SISL_SCSI_RC_CHECK = 0x02 };
-enum { SISL_FC_RC_RESID = 0x5a };
+enum { SISL_FC_RC_ABORTOK = 0x58, SISL_FC_RC_RESID = 0x5a };
 
 struct sisl_ioasa {
   struct {

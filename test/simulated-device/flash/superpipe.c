@@ -59,7 +59,8 @@ static void detach_lun(struct flash_context* context, struct flash_lun* lun) {
 // A started context of the AFU and a descriptor for it.
 static int start(struct flash_context* context) {
   struct context* started;
-  int error = context_open(&this_process.afu, false, true, &started);
+  // cxl_get_fd() makes a descriptor that blocks.
+  int error = context_open(&this_process.afu, false, false, &started);
   if (error) return -ENODEV;
   struct cxl_ioctl_start_work work = {.flags = CXL_START_WORK_NUM_IRQS | CXL_START_WORK_ERR_FF,
                                       .num_interrupts = (int16_t)context->interrupts};

@@ -164,9 +164,29 @@ static void killed_with_the_lock(void) {
   close((int)mine.adap_fd);
 }
 
+static void wake_up(int number) { (void)number; }
+
+static void descriptor(void) {
+  struct cxlflash_attach mine = attach();
+  int fd = (int)mine.adap_fd;
+  uint8_t event[CXL_READ_MIN_SIZE];
+  int flags = fcntl(fd, F_GETFL);
+  check((flags & O_ACCMODE) == O_RDWR && !(flags & O_NONBLOCK) && fcntl(fd, F_GETFD) == FD_CLOEXEC,
+        "the descriptor of ATTACH is O_RDWR, blocks, and is close-on-exec");
+  // Without SA_RESTART: the signal ends the read.
+  struct sigaction action = {.sa_handler = wake_up}, old;
+  sigaction(SIGALRM, &action, &old);
+  ualarm(20000, 20000);
+  check(REFUSAL(read(fd, event, sizeof event)) == EINTR, "a read of it waits for an event");
+  ualarm(0, 0);
+  sigaction(SIGALRM, &old, NULL);
+  close(fd);
+}
+
 void flash_rules(void) {
   command("flash-mode sq\n");
   lun = open("/dev/sg90", O_RDWR);
+  descriptor();
   forked();
   killed_with_the_lock();
   close(lun);
