@@ -63,6 +63,10 @@ Napi::Object MakeFlash(Napi::Env env) {
   flash.DefineProperties({
       Napi::PropertyDescriptor::Function(env, flash, "openLun", OpenLun, napi_enumerable),
       Napi::PropertyDescriptor::Function(env, flash, "openHost", OpenHost, napi_enumerable),
+      Napi::PropertyDescriptor::Function(env, flash, "takeDescriptor", TakeDescriptor,
+                                         napi_enumerable),
+      Napi::PropertyDescriptor::Function(env, flash, "closeDescriptor", CloseDescriptor,
+                                         napi_enumerable),
       Napi::PropertyDescriptor::Accessor<ProcessId>("processId", napi_enumerable),
       Napi::PropertyDescriptor::Accessor<ParentProcessId>("parentProcessId", napi_enumerable),
   });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "environment.h"
 
+#include <unistd.h>
+
 namespace cxl {
 
 Environment::Environment(Napi::Env env)
@@ -44,6 +46,8 @@ void Environment::Stop(Environment* self) {
   self->pool_.Stop();
   for (Closable* closable : self->open_) closable->CloseNow();
   self->open_.clear();
+  for (const int fd : self->held_) close(fd);
+  self->held_.clear();
   if (self->wake_) self->wake_->Release();
 }
 

@@ -49,6 +49,12 @@ class Environment {
   void Add(Closable* closable) { open_.insert(closable); }
   void Remove(Closable* closable) { open_.erase(closable); }
 
+  // A descriptor in the answer of an ioctl is closed with the environment until JavaScript has
+  // taken it over: an answer that was on its way when a worker was terminated never arrives.
+  void Hold(int fd) { held_.insert(fd); }
+  // False when it is not held.
+  bool Release(int fd) { return held_.erase(fd) > 0; }
+
   // The environment is ending, and its threads have ended.
   bool stopped() const { return stopped_; }
 
@@ -73,6 +79,7 @@ class Environment {
   unsigned references_ = 0;
   bool stopped_ = false;
   std::set<Closable*> open_;
+  std::set<int> held_;
   OperandBuffer operands_;
   EventThread events_;
   OperationThread control_;

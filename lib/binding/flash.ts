@@ -152,6 +152,13 @@ export interface FlashBinding {
   openLun(path: string): Promise<LunFile | NegativeErrno>;
   /** Opens /dev/cxlflash/cxlflashN. */
   openHost(path: string): Promise<HostFile | NegativeErrno>;
+  /**
+   * The descriptor that an ATTACH or RECOVER_AFU answered is the caller's to close from now on. Before
+   * that, and before adoptAfu() with `owned`, it is closed when the worker that asked for it ends.
+   */
+  takeDescriptor(fd: number): void;
+  /** Closes such a descriptor that nobody has taken, on another thread. 0 or -errno. */
+  closeDescriptor(fd: number): Promise<number>;
   /** Id of the process that calls: tokens belong to one. */
   readonly processId: number;
   /** Id of the process that started it. */

@@ -3,7 +3,8 @@ import { flashFlags } from '../binding/flash';
 import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
 import { ALL_ONES_64 } from '../shared/all-ones';
-import { CxlError, stateError, systemError, typeError } from '../shared/errors';
+import { CxlError, stateError, typeError } from '../shared/errors';
+import { type Adopted, adopt, adoptAttached } from './adoption';
 import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-options';
 import { type CloneToken, sourceContextId } from './clone-token';
 import type { QueueOptions, QueueStatistics } from './command';
@@ -49,12 +50,12 @@ export class FlashContext {
     access: 'read' | 'write' | 'read-write',
     options: QueueOptions,
     answer: AttachAnswer,
+    { context, page }: Adopted,
   ) {
     this.access = access;
     this.#options = options;
     this.#processId = flashBindingOf(lun.system).processId;
     this.#id = answer.contextId;
-    const { context, page } = adopt(lun, answer.adapFd, answer.mmioSize, answer.returnFlags);
     this.#context = context;
     this.#page = page;
     this.#luns.set(lun, geometryOf(answer));
@@ -65,10 +66,11 @@ export class FlashContext {
     const { access, interrupts, queue } = checkAttachOptions(options);
     const flags = ACCESS_FLAGS[access];
     const { answer } = await retryOnEagain(() =>
-      lun.call('ATTACH', { flags, numInterrupts: BigInt(interrupts) }),
+      lun.request('ATTACH', { flags, numInterrupts: BigInt(interrupts) }),
     );
     const squeue = (answer.returnFlags & flashFlags.contextSqCmdMode) !== 0n;
-    return new FlashContext(lun, access, { ...queue, squeue }, answer);
+    const adopted = await adoptAttached(lun, answer);
+    return new FlashContext(lun, access, { ...queue, squeue }, answer, adopted);
   }
 
   /** The driver's context id: opaque, valid only in this process. Changes at a recovery. */
@@ -213,12 +215,12 @@ export class FlashContext {
     let reset = false;
     try {
       const { answer, retries } = await retryOnEagain(() =>
-        lun.call('RECOVER_AFU', { contextId: previousId }),
+        lun.request('RECOVER_AFU', { contextId: previousId }),
       );
       reset = (answer.returnFlags & flashFlags.contextReset) !== 0n;
       if (reset) {
         const old = this.#context;
-        const fresh = adopt(lun, answer.adapFd, answer.mmioSize, answer.returnFlags);
+        const fresh = await adopt(lun, answer, async () => undefined);
         this.#id = answer.contextId;
         this.#context = fresh.context;
         this.#page = fresh.page;
@@ -388,14 +390,4 @@ export class FlashContext {
 
 function isGone(error: unknown): boolean {
   return error instanceof CxlError && error.code === 'ENODEV';
-}
-
-function adopt(lun: Lun, adapFd: bigint, mmioSize: bigint, returnFlags: bigint) {
-  const fd = Number(BigInt.asIntN(32, adapFd));
-  if (fd < 0) throw systemError('EBADF', 'ioctl(ATTACH)', lun.path, 'no descriptor was returned');
-  // Without the flag the driver closes the descriptor itself, at the last DETACH.
-  const owned = (returnFlags & flashFlags.appCloseAdapFd) !== 0n;
-  const context = lun.system.adopt(fd, { owned, mmioSize: Number(mmioSize) });
-  const page = context.mapProblemState({ endian: 'big', length: Number(mmioSize) });
-  return { context, page };
 }

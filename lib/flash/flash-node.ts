@@ -18,11 +18,20 @@ export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> {
   }
 
   /**
-   * One ioctl with the driver's fields, for what the other methods do not cover.
+   * One ioctl with the driver's fields, for what the other methods do not cover. A descriptor in the
+   * answer (ATTACH, RECOVER_AFU) is the caller's to adopt or to close.
    *
    * @throws CxlError with the driver's errno; ERR_INVALID_STATE after close()
    */
   async call<Name extends keyof Ioctls & string>(
+    name: Name,
+    input: Ioctls[Name]['input'],
+  ): Promise<Ioctls[Name]['answer']> {
+    return this.request(name, input);
+  }
+
+  /** @internal As call(); a descriptor in the answer is not taken yet. */
+  async request<Name extends keyof Ioctls & string>(
     name: Name,
     input: Ioctls[Name]['input'],
   ): Promise<Ioctls[Name]['answer']> {

@@ -4,6 +4,7 @@ import { cxl } from '../default-system';
 import type { Cxl } from '../device/cxl';
 import { ERRNOS, errnoName } from '../shared/errno';
 import { type CxlError, systemError, typeError } from '../shared/errors';
+import { descriptorOf } from './adoption';
 import type { AttachOptions } from './attach-options';
 import { flashBindingOf } from './flash-binding';
 import { FlashContext } from './flash-context';
@@ -83,6 +84,15 @@ export class Lun extends FlashNode<LunCalls> {
   constructor(system: Cxl, file: LunFile, path: string) {
     super(file, path);
     this.system = system;
+  }
+
+  override async call<Name extends keyof LunCalls>(
+    name: Name,
+    input: LunCalls[Name]['input'],
+  ): Promise<LunCalls[Name]['answer']> {
+    const answer = await this.request(name, input);
+    if ('adapFd' in answer) flashBindingOf(this.system).takeDescriptor(descriptorOf(answer));
+    return answer;
   }
 
   /** The LUN's world-wide id (NAA 6, 16 bytes), from sysfs. @throws CxlError ENODATA it has none */

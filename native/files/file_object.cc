@@ -7,21 +7,11 @@
 #include <utility>
 
 #include "../errors.h"
+#include "close_operation.h"
 #include "ioctl_request.h"
 
 namespace cxl {
 namespace {
-
-class CloseOperation : public Operation {
- public:
-  explicit CloseOperation(std::unique_ptr<Device> device) : device_(std::move(device)) {}
-  void Run() override { result_ = device_->Close(); }
-  Napi::Value Answer(Napi::Env env) override { return Napi::Number::New(env, result_); }
-
- private:
-  std::unique_ptr<Device> device_;
-  int result_ = 0;
-};
 
 // nullptr with an exception pending.
 const Ioctl* FindCall(const Napi::CallbackInfo& info, const IoctlTable& table) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "../abi/cxlflash.h"
+#include "../environment.h"
 #include "../errors.h"
 
 namespace cxl {
@@ -30,10 +31,15 @@ bool IsBytes(Napi::Value value) {
 }  // namespace
 
 IoctlRequest::~IoctlRequest() {
-  if (result_ < 0 || answered_ || call_.descriptor == 0) return;
+  if (const int fd = TakeDescriptor(); fd >= 0) close(fd);
+}
+
+int IoctlRequest::TakeDescriptor() {
+  if (result_ < 0 || taken_ || call_.descriptor == 0) return -1;
   const auto flags = Get<uint64_t>(output_ + offsetof(cxlflash_header, return_flags));
-  if ((flags & CXLFLASH_APP_CLOSE_ADAP_FD) == 0) return;
-  close(static_cast<int>(Get<uint64_t>(output_ + call_.descriptor)));
+  if ((flags & CXLFLASH_APP_CLOSE_ADAP_FD) == 0) return -1;
+  taken_ = true;
+  return static_cast<int>(Get<uint64_t>(output_ + call_.descriptor));
 }
 
 bool IoctlRequest::Fill(Napi::Object input) {
@@ -132,7 +138,7 @@ Napi::Value IoctlRequest::Answer(Napi::Env env) {
     if (source.ByteLength() == data_.size()) memcpy(source.Data(), data_.data(), data_.size());
   }
   if (env.IsExceptionPending()) return Napi::Value();
-  answered_ = true;
+  if (const int fd = TakeDescriptor(); fd >= 0) Environment::Of(env).Hold(fd);
   return answer;
 }
 

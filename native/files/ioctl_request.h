@@ -15,8 +15,8 @@ namespace cxl {
 class IoctlRequest {
  public:
   explicit IoctlRequest(const Ioctl& call) : call_(call) {}
-  // Closes the descriptor in an answer that did not reach JavaScript: it would keep its context
-  // attached until the process ends.
+  // Closes the descriptor in an answer that was not made: it would keep its context attached until
+  // the process ends. In one that was made, the environment holds it.
   ~IoctlRequest();
   IoctlRequest(const IoctlRequest&) = delete;
   IoctlRequest& operator=(const IoctlRequest&) = delete;
@@ -32,6 +32,8 @@ class IoctlRequest {
   bool ReadField(Napi::Value value, const IoctlField& field);
   bool ReadData(Napi::Value value);
   Napi::Value WriteField(Napi::Env env, const IoctlField& field) const;
+  // The descriptor that the call answered, once; -1 when there is none.
+  int TakeDescriptor();
 
   const Ioctl& call_;
   alignas(8) uint8_t input_[kLargestIoctl] = {};
@@ -39,7 +41,7 @@ class IoctlRequest {
   std::vector<uint8_t> data_;
   Napi::Reference<Napi::Uint8Array> data_source_;
   int result_ = -1;
-  bool answered_ = false;
+  bool taken_ = false;
 };
 
 }  // namespace cxl

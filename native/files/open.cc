@@ -15,6 +15,7 @@
 #include "../environment.h"
 #include "../errors.h"
 #include "afu_file.h"
+#include "close_operation.h"
 #include "device_file.h"
 #include "open_file.h"
 
@@ -126,7 +127,26 @@ Napi::Value AdoptAfu(const Napi::CallbackInfo& info) {
   const int fd = info[0].As<Napi::Number>().Int32Value();
   const int error = CheckDescriptor(fd);
   if (error != 0) return Napi::Number::New(env, error);
-  return MakeAfuFile(env, fd, info[1].As<Napi::Boolean>().Value(), true);
+  const bool owned = info[1].As<Napi::Boolean>().Value();
+  // The device closes it now, also when no object can be made.
+  if (owned) Environment::Of(env).Release(fd);
+  return MakeAfuFile(env, fd, owned, true);
+}
+
+Napi::Value TakeDescriptor(const Napi::CallbackInfo& info) {
+  if (!info[0].IsNumber()) return ThrowTypeError(info.Env(), "a descriptor is a number");
+  Environment::Of(info.Env()).Release(info[0].As<Napi::Number>().Int32Value());
+  return info.Env().Undefined();
+}
+
+Napi::Value CloseDescriptor(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!info[0].IsNumber()) return ThrowTypeError(env, "a descriptor is a number");
+  const int fd = info[0].As<Napi::Number>().Int32Value();
+  Environment& environment = Environment::Of(env);
+  if (!environment.Release(fd)) return Resolved(Napi::Number::New(env, -EBADF));
+  auto device = std::make_unique<Device>(fd, true, kAfuIoctls);
+  return environment.control().Submit(env, std::make_unique<CloseOperation>(std::move(device)));
 }
 
 }  // namespace cxl

@@ -4,6 +4,7 @@ import type { FlashBinding, HostCalls, LunCalls } from '../../binding/flash';
 import { ERRNOS } from '../../shared/errno';
 import { MockDeviceFile, type Perform } from '../binding/device-file';
 import { later } from '../binding/sysfs';
+import type { Kernel } from '../kernel/kernel';
 import type { FlashAdapter } from './adapter';
 import type { Caller } from './platform';
 
@@ -11,8 +12,18 @@ import type { Caller } from './platform';
 const FIRST_FD = 1 << 20;
 
 /** The flash adapters as a process sees them. `adapters` may grow. */
-export function flashBinding(caller: Caller, adapters: readonly FlashAdapter[]): FlashBinding {
+export function flashBinding(
+  kernel: Kernel,
+  caller: Caller,
+  adapters: readonly FlashAdapter[],
+): FlashBinding {
   return {
+    // A mock belongs to one thread: nothing of it outlives the thread.
+    takeDescriptor: () => undefined,
+    async closeDescriptor(fd) {
+      await later();
+      return kernel.closeFd(fd);
+    },
     processId: caller.processId,
     parentProcessId: caller.parentId,
     async openLun(node) {

@@ -55,7 +55,7 @@ export class MockFlash {
     this.#kernel = kernel;
     const caller = { processId: process.pid, parentId: process.ppid };
     this.#binding = Object.assign(binding, {
-      flash: flashBinding(caller, this.#adapters),
+      flash: flashBinding(kernel, caller, this.#adapters),
       sysfs: new FlashSysFs(binding.sysfs, () => flashFiles(this.#adapters, this.#mounts)),
     });
     for (const options of adapters) this.add(options);
@@ -101,7 +101,8 @@ export class MockFlash {
    */
   process(parentId: number = process.pid): Cxl {
     this.#processes += 1;
-    const flash = flashBinding({ processId: this.#processes, parentId }, this.#adapters);
+    const caller = { processId: this.#processes, parentId };
+    const flash = flashBinding(this.#kernel, caller, this.#adapters);
     const shared = this.#binding;
     const binding: Binding = {
       kind: shared.kind,
