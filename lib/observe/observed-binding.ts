@@ -112,6 +112,10 @@ function observeFlash(flash: FlashBinding, observer: Observer): FlashBinding {
   return {
     processId: flash.processId,
     parentProcessId: flash.parentProcessId,
+    takeDescriptor: (fd) => flash.takeDescriptor(fd),
+    closeDescriptor(fd) {
+      return observed(observer, 'close', { fd }, {}, () => flash.closeDescriptor(fd));
+    },
     async openLun(path) {
       const open = () => flash.openLun(path);
       const file = await observed(observer, 'open', { path }, {}, open, describeFile);
