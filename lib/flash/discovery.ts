@@ -1,6 +1,6 @@
 /** Lists the LUNs of flash adapters from sysfs, without opening them. */
 import type { SysFs } from '../binding';
-import { cxl } from '../default-system';
+import { currentSystem } from '../default-system';
 import type { Cxl } from '../device/cxl';
 
 export interface LunInfo {
@@ -33,7 +33,7 @@ const SCSI_DEVICES = '/sys/class/scsi_device';
  * @param options.system default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names
  */
 export async function listLuns(options: { system?: Cxl } = {}): Promise<LunInfo[]> {
-  const { sysfs } = (options.system ?? cxl).binding;
+  const { sysfs } = (options.system ?? currentSystem()).binding;
   const names = await sysfs.readdir(SCSI_DEVICES);
   if (typeof names === 'number') return [];
   const flashHosts = new Map<number, boolean>();

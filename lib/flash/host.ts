@@ -1,6 +1,6 @@
 import type { HostCalls } from '../binding/flash';
 import { flashFlags, provisionSubcommands } from '../binding/flash';
-import { cxl } from '../default-system';
+import { currentSystem } from '../default-system';
 import { checkInteger } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, systemError, typeError, valueError } from '../shared/errors';
@@ -43,7 +43,7 @@ export async function openFlashHost(
   options: OpenLunOptions = {},
 ): Promise<FlashHost> {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
-  const file = await flashBindingOf(options.system ?? cxl).openHost(path);
+  const file = await flashBindingOf(options.system ?? currentSystem()).openHost(path);
   if (typeof file === 'number') throw systemError(file, 'open', path);
   return new FlashHost(file, path);
 }

@@ -1,6 +1,6 @@
 import type { LunCalls, LunFile } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
-import { cxl } from '../default-system';
+import { currentSystem } from '../default-system';
 import type { Cxl } from '../device/cxl';
 import { ERRNOS, errnoName } from '../shared/errno';
 import { type CxlError, systemError, typeError } from '../shared/errors';
@@ -62,7 +62,7 @@ const HINTS: Record<string, string> = {
  */
 export async function openLun(path: string, options: OpenLunOptions = {}): Promise<Lun> {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
-  const system = options.system ?? cxl;
+  const system = options.system ?? currentSystem();
   const file = await flashBindingOf(system).openLun(path);
   if (typeof file === 'number') throw systemError(file, 'open', path, openHint(file));
   return new Lun(system, file, path);

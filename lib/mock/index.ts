@@ -16,6 +16,7 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
   return new MockCxl(options);
 }
 
+export { type GlobalSystem, setGlobalSystem, withSystem } from '../default-system';
 export type { AccessName, Call, CallName } from '../observe/call';
 export type { CallDetail, CallLog, CallLogOptions } from '../observe/call-log';
 export type { CallPattern } from '../observe/pattern';
@@ -53,7 +54,7 @@ export type {
   SlowCall,
 } from './kernel/faults';
 export type { KernelContext, KernelStartWork } from './kernel/kernel-context';
-export { type MockCounters, MockCxl } from './mock-cxl';
+export { type MockCounters, MockCxl, mockOf } from './mock-cxl';
 export type {
   AfuDescriptor,
   AfuLogic,

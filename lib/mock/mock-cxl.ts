@@ -1,8 +1,9 @@
 /** MockCxl: a Cxl of modeled cards, with the device side of them for tests. */
+import type { Binding } from '../binding';
 import { Cxl } from '../device/cxl';
 import { CallLog } from '../observe/call-log';
 import { ObservedBinding } from '../observe/observed-binding';
-import { rangeError, unwrap } from '../shared/errors';
+import { rangeError, stateError, unwrap } from '../shared/errors';
 import { MockBinding } from './binding';
 import { defaultCards, kernelOptions, type MockOptions } from './config/options';
 import { adapterSetup } from './device/card-options';
@@ -25,6 +26,26 @@ export interface MockCounters {
   readonly contexts: number;
 }
 
+/** The mock of each backend that belongs to one. */
+const mocks = new WeakMap<Binding, MockCxl>();
+
+/**
+ * The mock behind a system, for its device side: `mockOf(cxl)` where NODE_CXL_BACKEND is `mock` or
+ * `mock:FILE.json`, or setGlobalSystem() has put a mock in the place of `cxl`.
+ *
+ * @throws ERR_INVALID_STATE the system is no mock
+ * @example
+ * import { cxl } from 'node-cxl';
+ * import { mockOf } from 'node-cxl/mock';
+ *
+ * if (cxl.backend === 'mock') mockOf(cxl).card(0).linkDown();
+ */
+export function mockOf(system: Cxl): MockCxl {
+  const mock = mocks.get(system.binding);
+  if (mock === undefined) throw stateError('this system is not a mock');
+  return mock;
+}
+
 /** A Cxl of modeled cards, and what a test does to them. */
 export class MockCxl extends Cxl {
   readonly #kernel: Kernel;
@@ -44,7 +65,11 @@ export class MockCxl extends Cxl {
     });
     const calls = new CallLog(options.calls);
     // Made at first use: MockFlash adds its part to the binding below.
-    super(() => new ObservedBinding(binding, calls.observer));
+    super(() => {
+      const observed = new ObservedBinding(binding, calls.observer);
+      mocks.set(observed, this);
+      return observed;
+    });
     this.calls = calls;
     this.#kernel = kernel;
     this.#cards = cards;
