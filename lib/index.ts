@@ -14,8 +14,9 @@ export {
   type AttachSyncOptions,
   Context,
   type MapOptions,
+  type StartOptions,
 } from './device/context';
-export { type AdoptOptions, Cxl } from './device/cxl';
+export { type AdoptOptions, Cxl, type OpenOptions } from './device/cxl';
 export type { Holdable } from './device/held-memory';
 export type { ImageDownloadOptions, ImageProgress } from './device/image-download';
 export {

@@ -1,6 +1,5 @@
 import type { Binding } from '../binding';
-import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
-import { valueError } from '../shared/errors';
+import { checkBoolean, checkOneOf, checkOptions, type OptionNames } from '../shared/checks';
 import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
 import type { Afu } from './afu';
@@ -85,11 +84,8 @@ export class Adapter {
   }
 
   /** @throws ENOENT where the attribute is absent; EACCES unless root. */
-  setLoadImageOnPerst(image: LoadImageOnPerst): Promise<void> {
-    if (!PERST_CHOICES.includes(image)) {
-      return Promise.reject(valueError('image', "'none', 'user' or 'factory'", image));
-    }
-    return this.#attributes.write('load_image_on_perst', image);
+  async setLoadImageOnPerst(image: LoadImageOnPerst): Promise<void> {
+    await this.#attributes.write('load_image_on_perst', checkOneOf('image', image, PERST_CHOICES));
   }
 
   /**

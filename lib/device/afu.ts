@@ -1,11 +1,11 @@
 import type { Binding } from '../binding';
-import { checkInteger } from '../shared/checks';
-import { unwrap, valueError } from '../shared/errors';
+import { checkInteger, checkOneOf } from '../shared/checks';
+import { unwrap } from '../shared/errors';
 import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { ConfigurationRecord } from '../sysfs/configuration-record';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
 import type { Context } from './context';
-import type { Cxl } from './cxl';
+import type { Cxl, OpenOptions } from './cxl';
 
 const MODES = ['dedicated_process', 'afu_directed', 'none'] as const;
 /** An AFU's programming model. */
@@ -15,8 +15,9 @@ const PREFAULT_MODES = ['none', 'work_element_descriptor', 'all'] as const;
 /** Which pages the driver faults in when a context is attached. */
 export type PrefaultMode = (typeof PREFAULT_MODES)[number];
 
+const KINDS = ['master', 'slave', 'dedicated'] as const;
 /** Which of an AFU's device nodes a context is opened by: afuX.Ym, afuX.Ys or afuX.Yd. */
-export type ContextKind = 'master' | 'slave' | 'dedicated';
+export type ContextKind = (typeof KINDS)[number];
 
 /** The letter at the end of a node's name. */
 export const CONTEXT_SUFFIXES: Readonly<Record<ContextKind, string>> = {
@@ -111,10 +112,7 @@ export class Afu {
 
   /** @throws EBUSY while any context exists; EACCES unless root */
   async setMode(mode: AfuMode): Promise<void> {
-    if (!MODES.includes(mode)) {
-      throw valueError('mode', "'dedicated_process', 'afu_directed' or 'none'", mode);
-    }
-    await this.#attributes.write('mode', mode);
+    await this.#attributes.write('mode', checkOneOf('mode', mode, MODES));
   }
 
   /** The programming models that setMode() takes. */
@@ -129,10 +127,7 @@ export class Afu {
 
   /** @throws EINVAL with a radix MMU; EACCES unless root */
   async setPrefaultMode(mode: PrefaultMode): Promise<void> {
-    if (!PREFAULT_MODES.includes(mode)) {
-      throw valueError('mode', "'none', 'work_element_descriptor' or 'all'", mode);
-    }
-    await this.#attributes.write('prefault_mode', mode);
+    await this.#attributes.write('prefault_mode', checkOneOf('mode', mode, PREFAULT_MODES));
   }
 
   /** Bytes of the whole problem state area, which the master context maps; undefined without a master node. */
@@ -183,9 +178,7 @@ export class Afu {
   async contextKinds(): Promise<ContextKind[]> {
     const names = await this.#binding.sysfs.readdir(CLASS_DIRECTORY);
     const present = new Set(unwrap(names, 'scandir', CLASS_DIRECTORY));
-    return (['master', 'slave', 'dedicated'] as const).filter((kind) =>
-      present.has(this.name + CONTEXT_SUFFIXES[kind]),
-    );
+    return KINDS.filter((kind) => present.has(this.name + CONTEXT_SUFFIXES[kind]));
   }
 
   /** Every attribute. */
@@ -209,12 +202,9 @@ export class Afu {
    * Opens a context of this kind; by default a dedicated one if the AFU is in dedicated mode,
    * else a slave. Errors as Cxl.open().
    */
-  async open(kind?: ContextKind): Promise<Context> {
-    if (kind === undefined) return this.#system.open(`/dev/cxl/${this.name}`);
-    if (!Object.hasOwn(CONTEXT_SUFFIXES, kind)) {
-      throw valueError('kind', "'master', 'slave' or 'dedicated'", kind);
-    }
-    return this.#system.open(`/dev/cxl/${this.name}${CONTEXT_SUFFIXES[kind]}`);
+  async open(kind?: ContextKind, options: OpenOptions = {}): Promise<Context> {
+    const letter = kind === undefined ? '' : CONTEXT_SUFFIXES[checkOneOf('kind', kind, KINDS)];
+    return this.#system.open(`/dev/cxl/${this.name}${letter}`, options);
   }
 
   /**

@@ -5,7 +5,14 @@ import type { CxlEvent } from '../events/events';
 import { EventIterator } from '../events/iterator';
 import { EventQueue } from '../events/queue';
 import { type HardwareEvent, takeHardwareEvent, takeInterrupt } from '../events/selectors';
-import { checkWaitOptions, WAIT_OPTIONS, type WaitOptions } from '../shared/abort';
+import {
+  abortable,
+  checkSignal,
+  checkWaitOptions,
+  throwIfAborted,
+  WAIT_OPTIONS,
+  type WaitOptions,
+} from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import {
   checkBoolean,
@@ -24,7 +31,8 @@ import { type AfuId, decodeAfuId } from './afu-id';
 import { checkHoldable, HeldMemory, type Holdable } from './held-memory';
 import { ProblemState } from './problem-state';
 
-export interface AttachOptions {
+/** What an AFU is started with. */
+export interface StartOptions {
   /** Work element descriptor: 64 bits handed to the AFU, which defines them; often an address. */
   wed: bigint;
   /** AFU interrupts to allocate, irqs_min to irqs_max. Default: irqs_min. */
@@ -44,7 +52,7 @@ export interface AttachOptions {
   holds?: readonly Holdable[] | undefined;
 }
 
-const ATTACH_OPTIONS: OptionNames<AttachOptions> = {
+const START_OPTIONS: OptionNames<StartOptions> = {
   wed: true,
   interrupts: true,
   amr: true,
@@ -52,11 +60,20 @@ const ATTACH_OPTIONS: OptionNames<AttachOptions> = {
   holds: true,
 };
 
-export interface AttachSyncOptions extends AttachOptions {
+export interface AttachOptions extends StartOptions {
+  /**
+   * An abort rejects with an AbortError. One that comes while the START_WORK ioctl is in progress
+   * also closes the context, as the driver stops a context in no other way.
+   */
+  signal?: AbortSignal | undefined;
+}
+const ATTACH_OPTIONS: OptionNames<AttachOptions> = { ...START_OPTIONS, signal: true };
+
+export interface AttachSyncOptions extends StartOptions {
   /** POWER9: whether the AFU can wake the thread that makes the call. Default false. */
   tid?: boolean | undefined;
 }
-const ATTACH_SYNC_OPTIONS: OptionNames<AttachSyncOptions> = { ...ATTACH_OPTIONS, tid: true };
+const ATTACH_SYNC_OPTIONS: OptionNames<AttachSyncOptions> = { ...START_OPTIONS, tid: true };
 
 export interface MapOptions {
   /** Byte order of the AFU's registers. Default `big`, as most AFUs are. */
@@ -190,15 +207,17 @@ export class Context<Decoded = undefined> {
    * Attaches this process's address space to the AFU and starts it on the work element
    * descriptor. The START_WORK ioctl runs on a thread of the addon, as it can take seconds.
    *
-   * @throws EIO when attached before or detached; EINVAL interrupts outside irqs_min to
+   * @throws AbortError; EIO when attached before or detached; EINVAL interrupts outside irqs_min to
    *   irqs_max; ENOSPC not enough interrupts left; EBUSY adapter being reset, or the AFU does
    *   not respond. Source: afu_ioctl_start_work.
    */
   async attach(options: AttachOptions): Promise<void> {
     const work = this.#checkAttach(options, ATTACH_OPTIONS);
+    const signal = checkSignal(options.signal);
+    throwIfAborted(signal);
     const release = this.#held.addAll(this, this.#file, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
-    const answer = await this.#file.ioctl('START_WORK', work);
+    const answer = await this.#startWork(work, signal);
     if (typeof answer === 'number') {
       release();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
@@ -413,7 +432,7 @@ export class Context<Decoded = undefined> {
     return { ...event, decoded: this.#decoder(event.data, event.processElement) };
   }
 
-  #checkAttach(options: AttachOptions, names: OptionNames<AttachOptions>): StartWork {
+  #checkAttach(options: StartOptions, names: OptionNames<StartOptions>): StartWork {
     this.#open();
     const { wed, interrupts, amr, errFf, holds } = checkOptions(options, names);
     checkUint64('options.wed', wed);
@@ -429,6 +448,17 @@ export class Context<Decoded = undefined> {
       (interrupts === undefined ? 0n : START_WORK_FLAGS.NUM_IRQS) |
       (errFf === true ? START_WORK_FLAGS.ERR_FF : 0n);
     return { flags, workElementDescriptor: wed, amr, numInterrupts: interrupts };
+  }
+
+  async #startWork(work: StartWork, signal: AbortSignal | undefined) {
+    try {
+      const running = this.#file.ioctl('START_WORK', work);
+      return await abortable(running, signal, async () => {});
+    } catch (error) {
+      // Only an abort rejects. What is held is let go once the file is closed, after the ioctl.
+      this.close().catch((failed) => debug('close %s: %o', this.path, failed));
+      throw error;
+    }
   }
 
   #areaSize(): number {

@@ -2,6 +2,7 @@ import { constants } from 'node:buffer';
 import { types } from 'node:util';
 import type { AllocationRequest, Binding } from '../binding';
 import { operandsOf } from '../binding/operands';
+import { abortable, checkSignal, throwIfAborted } from '../shared/abort';
 import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
 import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
@@ -29,6 +30,15 @@ export interface AdoptOptions {
   mmioSize?: number | undefined;
 }
 const ADOPT_OPTIONS: OptionNames<AdoptOptions> = { owned: true, mmioSize: true };
+
+export interface OpenOptions {
+  /**
+   * An abort rejects with an AbortError at once. A device node that is being opened at that time is
+   * closed as soon as it is open.
+   */
+  signal?: AbortSignal | undefined;
+}
+const OPEN_OPTIONS: OptionNames<OpenOptions> = { signal: true };
 
 const DEVICE_DIRECTORY = '/dev/cxl';
 const SYMLINK = /^afu\d+\.\d+$/;
@@ -90,18 +100,26 @@ export class Cxl {
    * @param path a device node, such as /dev/cxl/afu0.0s, or its name, afu0.0s. Without the letter,
    *   afu0.0: the target of the symbolic link that a udev rule may have made, else the dedicated
    *   node, else the slave node.
-   * @throws ENOENT no such node; EACCES; ENOSPC every process element is taken; EIO the link is
+   * @throws AbortError; ENOENT no such node; EACCES; ENOSPC every process element is taken; EIO the link is
    *   down; ENODEV no such AFU, or no mode active; EPROTO the driver is too new;
    *   ERR_INVALID_ARG_VALUE when the path is not that of an AFU. Source: afu_open in file.c.
    */
-  async open(path: string): Promise<Context> {
+  async open(path: string, options: OpenOptions = {}): Promise<Context> {
     if (typeof path !== 'string') throw typeError('path', 'a string', path);
     if (path.includes('\0')) throw valueError('path', 'without null bytes', path);
+    const signal = checkSignal(checkOptions(options, OPEN_OPTIONS).signal);
+    throwIfAborted(signal);
+    // Awaited, so that the stack of an error names the caller.
+    return await abortable(this.#openNode(path, signal), signal, (context) => context.close());
+  }
+
+  async #openNode(path: string, signal: AbortSignal | undefined): Promise<Context> {
     const node = await this.#resolve(path.includes('/') ? path : `${DEVICE_DIRECTORY}/${path}`);
     const name = node.slice(node.lastIndexOf('/') + 1);
     const sysfsPath = `${CLASS_DIRECTORY}/${name}`;
     const attributes = new Attributes(this.binding.sysfs, sysfsPath);
     checkVersion(await attributes.number('api_version_compatible'), 'open', sysfsPath);
+    throwIfAborted(signal);
     debug('open %s', node);
     const file = unwrap(await this.binding.openAfu(node), 'open', node);
     return new Context(this.binding, file, {

@@ -1,8 +1,7 @@
-import { types } from 'node:util';
 import type { Binding } from '../binding';
 import { ADAPTER_IMAGE_FLAGS } from '../binding/cxl-ioctls';
-import { AbortError, checkWaitOptions } from '../shared/abort';
-import { checkBoolean, type OptionNames } from '../shared/checks';
+import { checkWaitOptions, throwIfAborted } from '../shared/abort';
+import { checkBoolean, checkBytes, checkFunction, type OptionNames } from '../shared/checks';
 import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap } from '../shared/errors';
@@ -21,7 +20,10 @@ export interface ImageDownloadOptions {
   needHeader?: boolean | undefined;
   /** Called after each chunk. If it throws, the download ends as by an abort. */
   onProgress?: ((progress: ImageProgress) => void) | undefined;
-  /** Checked between chunks. After an abort the adapter is reset and has no complete image. */
+  /**
+   * Checked between chunks of 1 MiB: an abort rejects with an AbortError once the chunk in progress
+   * is sent and the node is closed. The adapter is then reset and has no complete image.
+   */
   signal?: AbortSignal | undefined;
 }
 const DOWNLOAD_OPTIONS: OptionNames<ImageDownloadOptions> = {
@@ -46,15 +48,13 @@ export async function downloadImage(
   image: Uint8Array,
   options: ImageDownloadOptions,
 ): Promise<void> {
-  if (!types.isUint8Array(image)) throw typeError('image', 'a Buffer or Uint8Array', image);
+  checkBytes('image', image);
   if (image.length === 0) throw typeError('image', 'at least one byte', image);
   // Every check comes first: a failure after the first chunk leaves the adapter without an image.
   const { signal, needHeader = false, onProgress } = checkWaitOptions(options, DOWNLOAD_OPTIONS);
   checkBoolean('options.needHeader', needHeader);
-  if (onProgress !== undefined && typeof onProgress !== 'function') {
-    throw typeError('options.onProgress', 'a function', onProgress);
-  }
-  if (signal?.aborted) throw new AbortError(signal);
+  if (onProgress !== undefined) checkFunction('options.onProgress', onProgress);
+  throwIfAborted(signal);
   // A copy, since the caller may change its bytes, and both phases must send the same.
   const bytes = image.slice();
   debug('open %s', path);
@@ -70,7 +70,7 @@ export async function downloadImage(
       let sent = 0;
       let more = 1;
       while (sent < bytes.length) {
-        if (signal?.aborted) throw new AbortError(signal);
+        throwIfAborted(signal);
         const headed = sent === 0 && needHeader;
         const chunk = bytes.subarray(sent, sent + (headed ? CHUNK_SIZE - HEADER_SIZE : CHUNK_SIZE));
         debug('%s %s: %d bytes at %d', syscall, path, chunk.length, sent);

@@ -1,4 +1,5 @@
 import { checkInteger, checkOptions, type OptionNames } from './checks';
+import { debug } from './debug';
 import { typeError } from './errors';
 
 export interface WaitOptions {
@@ -83,6 +84,38 @@ function listen(signal: AbortSignal): SharedListener {
   listeners.set(signal, shared);
   signal.addEventListener('abort', listener, { once: true });
   return shared;
+}
+
+/**
+ * @internal What `running`, a call that has begun and cannot be stopped, resolves with. At an abort
+ * it rejects at once, and `undo` gets the result when there is one: nobody else will.
+ */
+export function abortable<T>(
+  running: Promise<T>,
+  signal: AbortSignal | undefined,
+  undo: (result: T) => Promise<unknown>,
+): Promise<T> {
+  if (signal === undefined) return running;
+  return new Promise((resolve, reject) => {
+    let aborted = signal.aborted;
+    const abort = () => {
+      aborted = true;
+      reject(new AbortError(signal));
+    };
+    const unlisten = onAbort(signal, abort);
+    if (aborted) abort();
+    running.then(
+      (result) => {
+        unlisten();
+        if (!aborted) resolve(result);
+        else undo(result).catch((error) => debug('undoing an aborted call: %o', error));
+      },
+      (error) => {
+        unlisten();
+        reject(error);
+      },
+    );
+  });
 }
 
 /** @internal Resolves after so many milliseconds; rejects with the AbortError of the signal. */

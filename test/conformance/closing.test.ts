@@ -1,7 +1,8 @@
 /** close() leaves nothing open; adopted descriptors; invalid arguments of open() and attach(). */
 import { closeSync, openSync, readdirSync } from 'node:fs';
+import { AbortError, Context } from 'node-cxl';
 import { describe, expect } from 'vitest';
-import { codeOf } from './support/errors';
+import { codeOf, failure } from './support/errors';
 import { inject, interrupts } from './support/injection';
 import { startJob } from './support/work-queue';
 import { target, test } from './target';
@@ -77,6 +78,72 @@ describe('close() leaves nothing open', () => {
     await context[Symbol.asyncDispose]();
     expect(context.closed).toBe(true);
   });
+});
+
+describe('an abort', () => {
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  test('before open() or attach() begins nothing', ['device-side'], async () => {
+    const before = await device.usage();
+    const signal = AbortSignal.abort('no');
+    const error = await failure(() => system.open(slave, { signal }));
+    expect(error).toBeInstanceOf(AbortError);
+    expect(error.cause).toBe('no');
+    const context = await system.open(slave);
+    expect(await failure(() => context.attach({ wed: 0n, signal }))).toBeInstanceOf(AbortError);
+    await context.attach({ wed: 0n, signal: undefined });
+    await context.close();
+    expect(await device.usage()).toEqual(before);
+  });
+
+  test('at any step of open() leaves nothing open', ['device-side'], async () => {
+    const before = await device.usage();
+    let aborted = 0;
+    for (let turns = 0, opened = false; !opened; turns += 1) {
+      const controller = new AbortController();
+      const opening = system.open(slave, { signal: controller.signal }).catch((error) => error);
+      for (let n = 0; n < turns; n += 1) await turn();
+      controller.abort();
+      const outcome: unknown = await opening;
+      if (outcome instanceof Context) {
+        opened = true;
+        await outcome.close();
+      } else {
+        aborted += 1;
+        expect(outcome).toBeInstanceOf(AbortError);
+      }
+    }
+    expect(aborted).toBeGreaterThan(0);
+    // What was being opened is closed in the background.
+    const deadline = Date.now() + 10_000;
+    while ((await device.usage()).files > before.files && Date.now() < deadline) await turn();
+    expect(await device.usage()).toEqual(before);
+  });
+
+  test(
+    'while START_WORK is in progress ends attach() at once, and closes the context',
+    ['injection', 'master', 'device-side'],
+    async () => {
+      const master = await startJob(system, `/dev/cxl/${afu}m`);
+      const before = await device.usage();
+      const armed = master.regs.read64(0x1018);
+      inject(master.regs, 'slowAttach', { argument: 500n });
+      while (master.regs.read64(0x1018) === armed) await turn();
+      const context = await system.open(slave);
+      const controller = new AbortController();
+      setTimeout(() => controller.abort(), 50);
+      const begin = Date.now();
+      const held = new Uint8Array(64);
+      const options = { wed: 0n, holds: [held], signal: controller.signal };
+      expect(await failure(() => context.attach(options))).toBeInstanceOf(AbortError);
+      expect(Date.now() - begin).toBeLessThan(400);
+      expect([context.closed, context.attached, context.fd]).toEqual([true, false, -1]);
+      // Resolves when the background close has.
+      await context.close();
+      expect(await device.usage()).toEqual(before);
+      await master.end();
+    },
+  );
 });
 
 describe('adopt', () => {

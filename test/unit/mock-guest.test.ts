@@ -1,3 +1,4 @@
+import { AbortError } from 'node-cxl';
 import { createMockCxl, type MockCxl, type MockOptions, memcpyAfu } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import type { DeviceFile } from '../../lib/binding';
@@ -203,6 +204,35 @@ describe('/dev/cxl/cardN of a guest', () => {
     expect(mock.counters.files).toBe(0);
     const context = await attached(mock);
     await context.close();
+  });
+
+  it('is reset and closed by an abort at any step of a download, and is usable afterwards', async () => {
+    const mock = guest();
+    const image = new Uint8Array(2.5 * 1024 * 1024);
+    const steps = 6;
+    for (let step = 0; step <= steps; step += 1) {
+      const [card] = await mock.adapters();
+      const controller = new AbortController();
+      let done = 0;
+      if (step === 0) setImmediate(() => controller.abort());
+      const downloading = card!.downloadImage(image, {
+        signal: controller.signal,
+        onProgress: () => {
+          done += 1;
+          if (done === step) controller.abort();
+        },
+      });
+      // After the last step nothing is left to abort.
+      if (step === steps) expect(await downloading).toBe(undefined);
+      else {
+        await expect(downloading).rejects.toBeInstanceOf(AbortError);
+        expect(done).toBe(step);
+      }
+      expect(mock.counters.files).toBe(0);
+      await until(() => mock.card(0).bound && mock.card(0).link === 'ok');
+      const context = await attached(mock);
+      await context.close();
+    }
   });
 
   it('refuses a chunk over 1 MiB with its header, and resets the card', async () => {
