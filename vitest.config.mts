@@ -6,6 +6,7 @@ const simulatedDevice = path.resolve('test/simulated-device/build/libcxlsim.so')
 /** What concerns the cxl driver alone, whose backends differ; not flash, not mailboxes. */
 const driverConformance = [
   'closing',
+  'driver-rules',
   'events',
   'life-table',
   'memcpy',
@@ -14,6 +15,9 @@ const driverConformance = [
   'problem-state',
   'sysfs',
 ].map((name) => `test/conformance/${name}.test.ts`);
+
+/** What a card of CAIA 2 does in a way of its own. */
+const ofCaia2 = ['driver-rules', 'memcpy'].map((name) => `test/conformance/${name}.test.ts`);
 
 // Tests import the package by its name, as its users do, and so run what was built.
 const server = { deps: { external: [/\/dist\//] } };
@@ -65,7 +69,7 @@ export default defineConfig({
         test: {
           name: 'mock-caia-2',
           server,
-          include: ['test/conformance/memcpy.test.ts'],
+          include: ofCaia2,
           env: { CXL_TARGET: 'mock', CXL_CAIA: '2' },
         },
       },
@@ -73,7 +77,7 @@ export default defineConfig({
         test: {
           name: 'simulated-caia-2',
           server,
-          include: ['test/conformance/memcpy.test.ts'],
+          include: ofCaia2,
           pool: 'forks',
           env: { CXL_TARGET: 'simulated', CXLSIM_CAIA: '2', LD_PRELOAD: simulatedDevice },
         },

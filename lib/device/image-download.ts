@@ -5,6 +5,7 @@ import { checkBoolean, checkBytes, checkFunction, type OptionNames } from '../sh
 import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap } from '../shared/errors';
+import { Mutex } from '../shared/mutex';
 
 export interface ImageProgress {
   /** The whole image is sent twice: once to be downloaded, once to be validated. */
@@ -37,6 +38,17 @@ const CHUNK_SIZE = 1024 * 1024;
 /** CXL_AI_HEADER_SIZE of the driver. */
 const HEADER_SIZE = 128;
 
+/** One download at a time, whatever the card: the driver has one semaphore. */
+const mutexes = new WeakMap<Binding, Mutex>();
+
+function mutexOf(binding: Binding): Mutex {
+  const known = mutexes.get(binding);
+  if (known !== undefined) return known;
+  const mutex = new Mutex();
+  mutexes.set(binding, mutex);
+  return mutex;
+}
+
 /**
  * Sends an image in chunks by DOWNLOAD_IMAGE, then again by VALIDATE_IMAGE. The first chunk is
  * shorter by the header where the driver adds one.
@@ -57,6 +69,22 @@ export async function downloadImage(
   throwIfAborted(signal);
   // A copy, since the caller may change its bytes, and both phases must send the same.
   const bytes = image.slice();
+  // The driver's open() waits until another descriptor is closed, which has to be done by the same
+  // thread of the addon.
+  const unlock = await mutexOf(binding).lock(signal);
+  try {
+    await transfer(binding, path, bytes, { ...options, needHeader });
+  } finally {
+    unlock();
+  }
+}
+
+async function transfer(
+  binding: Binding,
+  path: string,
+  bytes: Uint8Array,
+  { signal, needHeader, onProgress }: ImageDownloadOptions,
+): Promise<void> {
   debug('open %s', path);
   const card = await binding.openCard(path);
   if (typeof card === 'number') {

@@ -5,10 +5,10 @@ import { checkSignal, sleep, throwIfAborted } from '../shared/abort';
 import { checkBoolean, checkBytes, checkOptions } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, rangeError, systemError } from '../shared/errors';
+import { Mutex } from '../shared/mutex';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
 import { abort, MAX_PAYLOAD_BYTES, type Phase, type Protocol, transact } from './exchange';
-import { Mutex } from './mutex';
 import {
   checkExchange,
   checkProtocol,

@@ -50,6 +50,7 @@ export function mockOf(system: Cxl): MockCxl {
 export class MockCxl extends Cxl {
   readonly #kernel: Kernel;
   readonly #cards: MockCard[];
+  readonly #binding: MockBinding;
   /** The flash adapters: those of options.flash, and those added since. */
   readonly flash: MockFlash;
   /** What the program called. Calls of flash.process() are not among them. */
@@ -73,6 +74,7 @@ export class MockCxl extends Cxl {
     this.calls = calls;
     this.#kernel = kernel;
     this.#cards = cards;
+    this.#binding = binding;
     this.flash = new MockFlash(kernel, binding, options.flash ?? []);
   }
 
@@ -129,6 +131,17 @@ export class MockCxl extends Cxl {
   setAttribute(path: string, text: string | undefined): void {
     const found = unwrap(resolve(fileTree(this.#kernel), path), 'open', path);
     this.#kernel.attributeOverrides.set(found.real, text);
+  }
+
+  /**
+   * Writes a text to a sysfs attribute, as `echo` does for an administrator: it takes effect, or is
+   * refused, as in the driver.
+   *
+   * @param path such as '/sys/class/cxl/card0/reset'; symbolic links are followed
+   * @throws the errno of the write, such as EINVAL, EBUSY or EIO; ENOENT; EACCES: not writable
+   */
+  async writeAttribute(path: string, text: string): Promise<void> {
+    unwrap(await this.#binding.sysfs.write(path, text), 'write', path);
   }
 
   /** Undoes every setAttribute(). */

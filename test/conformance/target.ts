@@ -44,6 +44,10 @@ export interface DeviceSide {
   injectEventBytes(afu: string, processElement: number, bytes: Uint8Array): Promise<void>;
   /** Replaces the text of an attribute, or removes it (undefined). Returns a function that restores it. */
   overrideAttribute(path: string, text: string | undefined): Promise<() => Promise<void>>;
+  /** Writes a text to an attribute, as an administrator does. Returns the code of the error. */
+  writeAttribute(path: string, text: string): Promise<string | undefined>;
+  /** Disables an AFU, or enables it again, as an in-kernel driver does for a moment. Not in a guest. */
+  setEnabled(afu: string, enabled: boolean): Promise<void>;
   /** What is open on the device, to detect leaks. */
   usage(): Promise<{ files: number; attached: number; mappings: number }>;
 }

@@ -155,6 +155,20 @@ describe('the simulated device, from Node', () => {
     expect(out.trim().split('\n')).toEqual(['true true', 'EIO']);
   });
 
+  // guest.c, cxl_guest_init_afu
+  it('has no AFU of one process in a guest, but the card', () => {
+    const out = inNode(
+      `const { cxl } = require('node-cxl');
+      (async () => {
+        console.log((await cxl.adapters()).map((one) => one.name).join());
+        console.log((await cxl.afus()).map((one) => one.name).join());
+        await cxl.open('/dev/cxl/afu0.0s').catch((error) => console.log(error.code));
+      })();`,
+      { CXLSIM_FLAVOR: 'guest', CXLSIM_PROCESSES: '1' },
+    );
+    expect(out.trim().split('\n')).toEqual(['card0,card1', 'afu1.0', 'ENOENT']);
+  });
+
   it('is preloaded in the tests themselves', () => {
     expect(JSON.parse(readFileSync('/dev/cxl-sim', 'utf8')).openContexts).toBe(0);
   });

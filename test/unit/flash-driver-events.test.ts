@@ -14,7 +14,7 @@ function driver(context: KernelContext) {
       const word = queue.shift();
       return word === undefined ? null : Uint8Array.of(word >> 8, word & 0xff);
     },
-    eventDelivered: (_, result) => delivered.push(result),
+    eventDelivered: (_context, _event, result) => delivered.push(result),
   });
   return {
     delivered,

@@ -20,7 +20,7 @@ function driver(context: KernelContext) {
       fetched += 1;
       return queue.shift() ?? null;
     },
-    eventDelivered: (event, result) => deliveries.push([event?.length ?? null, result]),
+    eventDelivered: (_, event, result) => deliveries.push([event?.length ?? null, result]),
   });
   return {
     queue,
@@ -65,6 +65,43 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(readEvent(context).answer).toBe(10);
     expect(readEvent(context).answer).toBe(EAGAIN);
     expect(own.fetched).toBe(2);
+  });
+
+  it('name their context: one object of operations serves many', () => {
+    const mock = oneCard();
+    const [a, b] = [inKernel(mock), inKernel(mock)];
+    /** An AFU driver with the events of all its contexts. */
+    const operations = {
+      events: new Map<KernelContext, number[]>([
+        [a, [10, 11]],
+        [b, [20]],
+      ]),
+      delivered: [] as [KernelContext, number | undefined, number][],
+      fetchEvent(context: KernelContext) {
+        const next = this.events.get(context)?.shift();
+        return next === undefined ? null : Uint8Array.of(next);
+      },
+      eventDelivered(context: KernelContext, event: Uint8Array | null, result: number) {
+        this.delivered.push([context, event?.[0], result]);
+      },
+    };
+    for (const context of [a, b]) context.setDriverOps(operations);
+    a.eventsPending(2);
+    b.eventsPending(2);
+    expect([b, a, a].map((context) => [...readEvent(context).data])).toEqual([[20], [10], [11]]);
+    expect(readEvent(b).answer).toBe(EFAULT);
+    expect(operations.delivered).toEqual([
+      [b, 20, 0],
+      [a, 10, 0],
+      [a, 11, 0],
+      [b, undefined, EINVAL],
+    ]);
+    expect(operations.delivered.map(([context]) => context === a)).toEqual([
+      false,
+      true,
+      true,
+      false,
+    ]);
   });
 
   it('add up when announced several times', () => {
@@ -278,8 +315,41 @@ describe('the in-kernel API', () => {
     expect(context.release()).toBe(EBUSY);
     expect(context.stop()).toBe(0);
     expect(context.stop()).toBe(EBUSY);
+    context.freeInterrupts();
     expect(context.release()).toBe(0);
     expect(mock.counters.contexts).toBe(0);
+    expect(mock.card(0).freeInterrupts).toBe(2037);
+  });
+
+  it('keeps the number of interrupts, and those pending, when they are freed', () => {
+    const mock = oneCard();
+    const context = inKernel(mock);
+    context.context.process!.raiseInterrupt(2);
+    context.context.process!.raiseInterrupt(3);
+    expect(context.stop()).toBe(0);
+    context.freeInterrupts();
+    expect(mock.card(0).freeInterrupts).toBe(2037);
+    expect(context.context.interrupts).toBe(4);
+    expect([readEvent(context).irq, readEvent(context).irq]).toEqual([2, 3]);
+    // A second time there is nothing to give back.
+    context.freeInterrupts();
+    expect(mock.card(0).freeInterrupts).toBe(2037);
+  });
+
+  it('does not free interrupts with the context: they are lost until the next probe', async () => {
+    const mock = oneCard();
+    const released = mock.card(0).afu(0).createKernelContext();
+    expect(released.allocateInterrupts(5)).toBe(0);
+    expect(released.release()).toBe(0);
+    expect(mock.card(0).freeInterrupts).toBe(2032);
+    const stopped = mock.card(0).afu(0).createKernelContext();
+    expect(stopped.startWork({ wed: 0n, interrupts: 7 })).toBe(0);
+    const program = mock.adopt(stopped.getFd(), { owned: true });
+    expect(stopped.stop()).toBe(0);
+    await program.close();
+    expect(mock.counters.contexts).toBe(0);
+    expect(mock.card(0).freeInterrupts).toBe(2025);
+    mock.card(0).rebind();
     expect(mock.card(0).freeInterrupts).toBe(2037);
   });
 

@@ -1,6 +1,6 @@
-import { createMockCxl, type FaultSpec, type MockCxl } from 'node-cxl/mock';
+import { createMockCxl, type FaultSpec, type MockCxl, memcpyAfu } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { attached, codeOf, oneCard, slave, sleep, thrownCode } from './mock-support';
+import { attached, codeOf, oneCard, slave, sleep, thrownCode, until } from './mock-support';
 
 describe('an injected fault', () => {
   it('happens at the next operation, once, with EIO by default', async () => {
@@ -192,6 +192,99 @@ describe('random faults', () => {
   });
 });
 
+describe('a process element that the accelerator does not give up', () => {
+  /** Attached, with work that the AFU does not begin before the queue is published. */
+  async function copying(mock: MockCxl) {
+    const context = await mock.open(slave);
+    const queue = mock.allocate(4096, { endian: 'big' });
+    const [source, target] = [mock.allocate(128), mock.allocate(128)];
+    new Uint8Array(source.buffer).fill(7);
+    await context.attach({ wed: queue.address | 32n, interrupts: 4, holds: [] });
+    const publish = () => {
+      queue.store16(2, 128);
+      queue.store64(16, source.address);
+      queue.store64(24, target.address);
+      mock.memoryBarrier();
+      queue.store8(0, 0x80);
+    };
+    return { context, publish, copied: () => target.load8(127) === 7 };
+  }
+
+  it('goes on with its work: the driver closes the context and only warns', async () => {
+    const mock = oneCard();
+    const afu = mock.card(0).afu(0);
+    const { context, publish, copied } = await copying(mock);
+    mock.inject({ name: 'detach' });
+    await context.close();
+    expect(mock.counters.contexts).toBe(0);
+    expect(mock.card(0).freeInterrupts).toBe(2037);
+    expect(afu.keptElements).toEqual([0]);
+    expect(mock.log.at(-1)).toContain('keeps process element 0');
+    publish();
+    await until(copied);
+  });
+
+  it('ends at a reset of the AFU, or when another context gets its place', async () => {
+    const mock = oneCard();
+    const afu = mock.card(0).afu(0);
+    mock.inject({ name: 'detach', times: 2 });
+    await (await copying(mock)).context.close();
+    const { publish, copied, context } = await copying(mock);
+    expect(afu.keptElements).toEqual([]);
+    await context.close();
+    expect(afu.keptElements).toEqual([0]);
+    await (await mock.afus())[0]!.reset();
+    expect(afu.keptElements).toEqual([]);
+    publish();
+    await sleep(20);
+    expect(copied()).toBe(false);
+  });
+
+  it('is none while the link is down, and none of a dedicated process', async () => {
+    const model = memcpyAfu({ modes: ['dedicated'] });
+    const mock = createMockCxl({ cards: [{}, { afus: [{ model }] }] });
+    mock.inject({ name: 'detach', times: 10 });
+    const dedicated = await attached(mock, '/dev/cxl/afu1.0d');
+    await dedicated.close();
+    expect(mock.card(1).afu(0).keptElements).toEqual([]);
+    const context = await attached(mock);
+    mock.card(0).freeze();
+    mock.card(0).notice();
+    mock.card(0).recover();
+    expect(mock.card(0).afu(0).keptElements).toEqual([]);
+    await context.close();
+  });
+});
+
+describe('a disabled AFU', () => {
+  it('maps nothing (EBUSY) and does no work until it is enabled', async () => {
+    const mock = oneCard();
+    const afu = mock.card(0).afu(0);
+    const context = await attached(mock);
+    afu.disable();
+    expect(thrownCode(() => context.mapProblemState())).toBe('EBUSY');
+    afu.enable();
+    context.mapProblemState().unmap();
+    await context.close();
+    expect(thrownCode(() => oneCard({ flavor: 'guest' }).card(0).afu(0).disable())).toBe(
+      'ERR_INVALID_STATE',
+    );
+  });
+
+  it('is checked for a dedicated process by the driver of POWER9 only', async () => {
+    const codes = await Promise.all(
+      ['1.0', '2.0'].map(async (caiaVersion) => {
+        const model = memcpyAfu({ modes: ['dedicated'] });
+        const mock = createMockCxl({ cards: [{ caiaVersion, afus: [{ model }] }] });
+        const context = await attached(mock, '/dev/cxl/afu0.0d');
+        mock.card(0).afu(0).disable();
+        return thrownCode(() => context.mapProblemState());
+      }),
+    );
+    expect(codes).toEqual([undefined, 'EBUSY']);
+  });
+});
+
 describe('latency', () => {
   it('makes calls slow', async () => {
     const mock = oneCard({ latency: { open: 15, 'start-work': 15, 'sysfs-read': 15, close: 15 } });
@@ -207,14 +300,55 @@ describe('latency', () => {
     expect(await slow(() => context.close())).toBe(true);
   });
 
-  it('makes each register access slow, within the range given', async () => {
-    const mock = oneCard({ seed: 1, latency: { mmio: [4, 8] } });
-    const context = await attached(mock);
-    const registers = context.mapProblemState();
-    const before = performance.now();
-    for (let count = 0; count < 5; count++) registers.read64(8);
-    expect(performance.now() - before).toBeGreaterThan(15);
+  it('blocks the event loop in no call', async () => {
+    const slowly = 60;
+    const mock = createMockCxl({
+      flavor: 'guest',
+      cards: [{}],
+      latency: {
+        open: slowly,
+        'open-card': slowly,
+        'start-work': slowly,
+        close: slowly,
+        'sysfs-read': slowly,
+        'sysfs-write': slowly,
+        'image-transfer': slowly,
+      },
+    });
+    let longest = 0;
+    let last = performance.now();
+    const ticker = setInterval(() => {
+      const now = performance.now();
+      longest = Math.max(longest, now - last);
+      last = now;
+    }, 1);
+    const [afu] = await mock.afus();
+    await afu!.setIrqsMax(8);
+    const context = await mock.open(slave);
+    await context.attach({ wed: 0n });
     await context.close();
+    const synchronous = await mock.open(slave);
+    synchronous.attachSync({ wed: 0n });
+    synchronous.mapProblemState().read64(8);
+    await synchronous.close();
+    await (await mock.adapters())[0]!.downloadImage(new Uint8Array(16));
+    clearInterval(ticker);
+    expect(longest).toBeLessThan(slowly - 10);
+  });
+
+  it('of a synchronous attach is not spent, but fails it when it is too long', async () => {
+    const mock = oneCard({ attachTimeout: 20 });
+    const context = await mock.open(slave);
+    mock.card(0).afu(0).delayNextAttach(60_000);
+    const before = performance.now();
+    expect(thrownCode(() => context.attachSync({ wed: 0n }))).toBe('EBUSY');
+    context.attachSync({ wed: 0n });
+    expect(performance.now() - before).toBeLessThan(1000);
+    await context.close();
+  });
+
+  it('of register accesses does not exist: it could only block', () => {
+    expect(thrownCode(() => oneCard({ latency: { mmio: 1 } as never }))).toMatch(/^ERR_/);
   });
 });
 

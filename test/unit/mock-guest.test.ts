@@ -3,7 +3,7 @@ import { createMockCxl, type MockCxl, type MockOptions, memcpyAfu } from 'node-c
 import { describe, expect, it } from 'vitest';
 import type { DeviceFile } from '../../lib/binding';
 import type { CardIoctls } from '../../lib/binding/cxl-ioctls';
-import { attached, codeOf, oneCard, slave, thrownCode, until } from './mock-support';
+import { attached, codeOf, oneCard, slave, sleep, thrownCode, until } from './mock-support';
 
 /** As the emulated POWER machine has it: eight processes, 64 KiB each. */
 function guest(options: MockOptions = {}): MockCxl {
@@ -16,11 +16,11 @@ function guest(options: MockOptions = {}): MockCxl {
   });
 }
 
-function openCard(mock: MockCxl): Promise<DeviceFile<CardIoctls>> {
+function openCard(mock: MockCxl, number = 0): Promise<DeviceFile<CardIoctls>> {
   const { binding } = mock as unknown as {
     binding: { openCard(path: string): Promise<DeviceFile<CardIoctls>> };
   };
-  return binding.openCard('/dev/cxl/card0');
+  return binding.openCard(`/dev/cxl/card${number}`);
 }
 
 /** Sends one chunk: what the driver answers. */
@@ -93,11 +93,67 @@ describe('a PowerVM guest', () => {
     const [afu] = await guest().afus();
     expect(await afu!.modesSupported()).toEqual(['afu_directed']);
     expect(await codeOf(afu!.setMode('dedicated_process'))).toBe('EINVAL');
-    const single = createMockCxl({
+  });
+
+  // guest.c, cxl_guest_init_afu
+  it('has no AFU of one process: the driver removes it, and keeps the others and the card', async () => {
+    const mock = createMockCxl({
       flavor: 'guest',
-      cards: [{ afus: [{ model: memcpyAfu({ processes: 1 }) }] }],
+      cards: [
+        { afus: [{ model: memcpyAfu({ processes: 1 }) }, { model: memcpyAfu() }] },
+        { afus: [{ model: memcpyAfu({ processes: 1 }) }] },
+      ],
     });
-    expect(single.card(0).afu(0).mode).toBe('none');
+    expect((await mock.adapters()).map((one) => one.name)).toEqual(['card0', 'card1']);
+    expect((await mock.afus()).map((one) => one.name)).toEqual(['afu0.1']);
+    expect(await codeOf(mock.open(slave))).toBe('ENOENT');
+    expect(thrownCode(() => mock.card(0).afu(0).mode)).toBe('ERR_INVALID_STATE');
+    expect(mock.card(0).afu(1).mode).toBe('directed');
+    expect(mock.log).toContain('AFU 0 failed to initialise: -22');
+    mock.card(0).linkDown();
+    mock.card(0).recover();
+    await (await attached(mock, '/dev/cxl/afu0.1s')).close();
+  });
+
+  // flash.c, device_open
+  it('opens one card’s node at a time, whichever it is, and resets it at each close', async () => {
+    const mock = guest({ cards: [{}, {}] });
+    const first = await openCard(mock);
+    const opened: string[] = [];
+    const second = openCard(mock, 1).then((card) => {
+      opened.push('second');
+      return card;
+    });
+    const third = openCard(mock).then((card) => {
+      opened.push('third');
+      return card;
+    });
+    await sleep(20);
+    expect(opened).toEqual([]);
+    await first.close();
+    expect(await (await second).close()).toBe(0);
+    expect(await (await third).close()).toBe(0);
+    expect(opened).toEqual(['second', 'third']);
+  });
+
+  it('has no node any more for an open that waited while its card was unplugged', async () => {
+    const mock = guest({ cards: [{}, {}] });
+    const first = await openCard(mock);
+    const waiting = openCard(mock, 1);
+    await sleep(5);
+    mock.card(1).unplug();
+    await first.close();
+    expect(await waiting).toBe(-19);
+    expect(await (await openCard(mock)).close()).toBe(0);
+  });
+
+  it('has no tunneled operations, whatever the card can do', async () => {
+    const card = { caiaVersion: '2.0', tunneledOps: true };
+    const mock = createMockCxl({ flavor: 'guest', cards: [card] });
+    expect(await (await mock.adapters())[0]!.tunneledOpsSupported()).toBe(false);
+    const bareMetal = createMockCxl({ cards: [card, { caiaVersion: '1.0', tunneledOps: true }] });
+    const shown = (await bareMetal.adapters()).map((one) => one.tunneledOpsSupported());
+    expect(await Promise.all(shown)).toEqual([true, false]);
   });
 });
 

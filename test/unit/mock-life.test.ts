@@ -132,7 +132,7 @@ describe('START_WORK', () => {
     mock.card(0).afu(0).delayNextAttach(10);
     const before = performance.now();
     await context.attach({ wed: 0n });
-    expect(performance.now() - before).toBeGreaterThan(5);
+    expect(performance.now() - before).toBeLessThan(1000);
     await context.close();
   });
 
@@ -145,13 +145,13 @@ describe('START_WORK', () => {
     await context.close();
   });
 
-  it('blocks the thread when it is synchronous', async () => {
+  it('does not block the thread when it is synchronous', async () => {
     const mock = oneCard();
     const context = await mock.open(slave);
-    mock.card(0).afu(0).delayNextAttach(10);
+    mock.card(0).afu(0).delayNextAttach(4000);
     const before = performance.now();
     expect(context.attachSync({ wed: 0n })).toEqual({ tid: undefined });
-    expect(performance.now() - before).toBeGreaterThan(5);
+    expect(performance.now() - before).toBeLessThan(1000);
     await context.close();
   });
 

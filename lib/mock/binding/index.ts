@@ -82,11 +82,17 @@ export class MockBinding implements Binding {
     const found = resolve(fileTree(this.#kernel), path);
     if (typeof found === 'number') return found;
     const match = /^\/dev\/cxl\/card(\d+)$/.exec(found.real);
-    const adapter = match === null ? undefined : this.#kernel.adapters.get(Number(match[1]));
-    if (adapter === undefined) return -ERRNOS.ENODEV;
+    if (match === null) return -ERRNOS.ENODEV;
     const refused = this.#kernel.faults.refusal('open-card');
     if (refused) return refused;
-    const image = new CardImage(adapter, (replaced) => {
+    const up = await this.#kernel.imageSemaphore.lock(undefined);
+    // Looked up after the wait: the card may be gone, or have been probed anew.
+    const adapter = this.#kernel.adapters.get(Number(match[1]));
+    if (adapter === undefined || !adapter.bound) {
+      up();
+      return -ERRNOS.ENODEV;
+    }
+    const image = new CardImage(adapter, up, (replaced) => {
       if (replaced) this.#onImage(adapter.number);
     });
     const file = OpenFile.ofCard(image);

@@ -37,7 +37,6 @@ export class MockSysFs implements SysFs {
   }
 
   readSync(path: string): Uint8Array | number {
-    this.#kernel.faults.pause('sysfs-read');
     return this.#read(path);
   }
 

@@ -11,7 +11,10 @@ export interface MockAfuOptions {
   readonly model?: AfuModel;
   /** Mode after probing. Default: directed where the model supports it, else dedicated. */
   readonly mode?: AfuMode;
-  /** irqs_max after probing. Default: all AFU interrupts of the card. */
+  /**
+   * irqs_max after probing, and in a guest the highest that it can be set to. Default: all AFU
+   * interrupts of the card.
+   */
   readonly interruptsMaximum?: number;
   /** The driver's API version: 1, 2 or 3. Default 3. */
   readonly apiVersion?: 1 | 2 | 3;
@@ -39,7 +42,7 @@ export interface MockCardOptions {
   readonly perstReloadsSameImage?: boolean;
   /** Default true. */
   readonly timebaseSynced?: boolean;
-  /** Default false. */
+  /** Only on bare metal of POWER9; elsewhere the driver never has them. Default true. */
   readonly tunneledOps?: boolean;
   /** AFU interrupts that all contexts of the card share, 0 to 65535. Default 2037. */
   readonly interrupts?: number;
@@ -73,7 +76,7 @@ export function adapterSetup(card: MockCardOptions, slot: number): AdapterSetup 
     loadImageOnPerst: card.loadImageOnPerst ?? 'none',
     perstReloadsSameImage: card.perstReloadsSameImage ?? false,
     timebaseSynced: card.timebaseSynced ?? true,
-    tunneledOps: card.tunneledOps ?? false,
+    tunneledOps: card.tunneledOps ?? true,
     interrupts: checkInteger('card.interrupts', card.interrupts ?? 2037, 0, 0xffff),
     pciAddress,
     vendor: checkInteger('card.vendor', card.vendor ?? 0x1014, 0, 0xffff),

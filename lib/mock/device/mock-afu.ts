@@ -74,6 +74,35 @@ export class MockAfu {
     this.#afu.detachAll();
   }
 
+  /**
+   * Disables the AFU, as it is for a moment while an in-kernel driver resets it by cxl_afu_reset():
+   * until enable() its processes stand still, and a mapping of a problem state area is EBUSY.
+   *
+   * @throws ERR_INVALID_STATE in a guest, whose driver does not know of it
+   */
+  disable(): void {
+    this.#setEnabled(false);
+  }
+
+  /** Undoes disable(). */
+  enable(): void {
+    this.#setEnabled(true);
+  }
+
+  #setEnabled(enabled: boolean): void {
+    if (this.#kernel.guest) throw stateError('in a guest an AFU is always enabled');
+    this.#afu.enabled = enabled;
+    this.#kernel.scheduler.wake();
+  }
+
+  /**
+   * Indexes of the process elements that the AFU did not give up as their contexts were detached
+   * (fault 'detach'). They run until the AFU is reset, or a context gets the same index.
+   */
+  get keptElements(): number[] {
+    return this.#afu.keptElements;
+  }
+
   /** Makes the next START_WORK take so many milliseconds. */
   delayNextAttach(milliseconds: number): void {
     this.#afu.port.delayNextAttach(milliseconds);

@@ -20,7 +20,7 @@ export class MockCard {
     this.#setup = setup;
     this.#adapter = this.#probe();
     this.#afus = setup.afus.map(
-      (_, slice) => new MockAfu(kernel, `slice ${slice}`, () => this.#adapter.afus[slice]),
+      (_, slice) => new MockAfu(kernel, `slice ${slice}`, () => this.#adapter.afu(slice)),
     );
   }
 

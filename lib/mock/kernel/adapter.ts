@@ -38,6 +38,7 @@ export class CxlAdapter {
   readonly kernel: Kernel;
   readonly number: number;
   readonly setup: AdapterSetup;
+  /** The AFUs that the driver could set up. A slice whose AFU it could not has none here. */
   afus: CxlAfu[];
   link: Link = 'ok';
   /** Whether the driver is bound: the adapter is in sysfs and has device nodes. */
@@ -62,11 +63,14 @@ export class CxlAdapter {
     this.#freeInterrupts = setup.interrupts;
     this.loadImageOnPerst = setup.loadImageOnPerst;
     this.perstReloadsSameImage = setup.perstReloadsSameImage;
-    this.afus = setup.afus.map((afu, slice) => new CxlAfu(this, slice, afu));
-    for (const afu of this.afus) {
-      if (afu.setup.mode === undefined) afu.selectBestMode();
-      else afu.activate(afu.setup.mode);
-    }
+    this.afus = setup.afus
+      .map((afu, slice) => new CxlAfu(this, slice, afu))
+      .filter((afu) => afu.probe() === 0);
+  }
+
+  /** The AFU of a slice, from 0. */
+  afu(slice: number): CxlAfu | undefined {
+    return this.afus.find((afu) => afu.slice === slice);
   }
 
   get name(): string {
@@ -81,7 +85,12 @@ export class CxlAdapter {
     return this.link === 'ok';
   }
 
-  /** The highest value that irqs_max of an AFU may have. */
+  /** Whether tunneled operations work. The driver sets them up on bare metal of POWER9 alone. */
+  get tunneledOps(): boolean {
+    return this.setup.tunneledOps && this.caiaMajor === 2 && !this.kernel.guest;
+  }
+
+  /** AFU interrupts of the card. On bare metal that is the highest irqs_max of each AFU. */
   get userInterrupts(): number {
     return this.setup.interrupts;
   }
@@ -148,7 +157,7 @@ export class CxlAdapter {
     }
     for (const afu of this.afus) {
       afu.detachAll();
-      if (!this.kernel.guest) afu.mode = 'none';
+      if (!this.kernel.guest) afu.deactivate();
     }
     if (!this.kernel.guest) this.contextLock();
   }
@@ -211,21 +220,22 @@ export class CxlAdapter {
   unbind(): void {
     if (!this.bound) return;
     this.bound = false;
-    for (const afu of this.afus) {
-      afu.detachAll();
-      afu.mode = 'none';
-    }
+    this.#detachAfus();
     this.freeWhenUnused();
   }
 
   /** Removes the AFUs of the old image. The adapter keeps its number while they have contexts. */
   removeAfus(): void {
-    for (const afu of this.afus) {
-      afu.detachAll();
-      afu.mode = 'none';
-    }
+    this.#detachAfus();
     this.#removed.push(...this.afus);
     this.afus = [];
+  }
+
+  #detachAfus(): void {
+    for (const afu of this.afus) {
+      afu.detachAll();
+      afu.deactivate();
+    }
   }
 
   /** Takes the card out of its slot: the link is gone, then the driver unbinds it. */

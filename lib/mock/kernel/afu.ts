@@ -12,6 +12,7 @@ import type {
 import type { CxlAdapter } from './adapter';
 import { CxlContext } from './context';
 import type { Kernel } from './kernel';
+import type { ProcessElement } from './process-element';
 
 /** What an MMIO load reads when no device answers. */
 export const ALL_ONES = { 4: BigInt(ALL_ONES_32), 8: ALL_ONES_64 } as const;
@@ -24,7 +25,10 @@ export interface AfuSetup {
   readonly model: AfuModel;
   /** Mode after probing. Default: directed where the model supports it, else dedicated. */
   readonly mode?: AfuMode;
-  /** irqs_max after probing. Default: all AFU interrupts of the adapter. */
+  /**
+   * irqs_max after probing. In a guest it is the limit of irqs_max too, which the hypervisor sets
+   * for each AFU (ibm,max-ints-per-process). Default: all AFU interrupts of the adapter.
+   */
   readonly interruptsMaximum?: number;
   /** The driver's API version: 1, 2 or 3. Default 3. */
   readonly apiVersion?: number;
@@ -41,10 +45,17 @@ export class CxlAfu {
   mode: AfuMode = 'none';
   prefault: PrefaultMode = 'none';
   interruptsMaximum: number;
+  /**
+   * Whether the AFU is enabled. On bare metal an attach enables it, a reset or another mode
+   * disables it (native.c, afu_control). In a guest it always is.
+   */
+  enabled: boolean;
   /** Bytes of a per-process area as sysfs has it. In a guest 0 until the first attach. */
   perProcessSize: number;
   /** By process element. */
   readonly contexts = new Map<number, CxlContext>();
+  /** Process elements that the accelerator kept when their contexts were detached, by index. */
+  readonly #kept = new Map<number, ProcessElement>();
   #attachDelay = 0;
 
   constructor(adapter: CxlAdapter, slice: number, setup: AfuSetup) {
@@ -53,6 +64,7 @@ export class CxlAfu {
     this.setup = setup;
     this.descriptor = setup.model.descriptor;
     this.interruptsMaximum = setup.interruptsMaximum ?? adapter.userInterrupts;
+    this.enabled = adapter.kernel.guest;
     this.perProcessSize = adapter.kernel.guest ? 0 : (this.descriptor.perProcess?.size ?? 0);
     this.port = {
       name: this.name,
@@ -83,6 +95,13 @@ export class CxlAfu {
     return this.descriptor.interruptsMinimum;
   }
 
+  /** The highest value that can be written to irqs_max (sysfs.c, irqs_max_store). */
+  get interruptsLimit(): number {
+    const { guest } = this.kernel;
+    const limit = guest ? this.setup.interruptsMaximum : undefined;
+    return limit ?? this.adapter.userInterrupts;
+  }
+
   get modesSupported(): readonly AfuMode[] {
     if (!this.kernel.guest) return this.descriptor.modes;
     // The hypervisor does not say which modes there are. The driver derives the mode from the
@@ -98,6 +117,21 @@ export class CxlAfu {
 
   get processElements(): number {
     return this.mode === 'dedicated' ? 1 : this.descriptor.processes;
+  }
+
+  /**
+   * Activates the AFU's first mode. -errno: the driver cannot, and removes the AFU. In a guest that
+   * is an AFU of one process (guest.c, cxl_guest_init_afu).
+   */
+  probe(): number {
+    if (this.kernel.guest && this.modesSupported.includes('dedicated')) {
+      this.log('Dedicated mode not supported');
+      this.adapter.kernel.log(`AFU ${this.slice} failed to initialise: ${-ERRNOS.EINVAL}`);
+      return -ERRNOS.EINVAL;
+    }
+    if (this.setup.mode === undefined) this.selectBestMode();
+    else this.activate(this.setup.mode);
+    return 0;
   }
 
   selectBestMode(): void {
@@ -117,16 +151,51 @@ export class CxlAfu {
     return 0;
   }
 
+  /** Leaves the mode, which disables the AFU. */
+  deactivate(): void {
+    this.mode = 'none';
+    this.#disable();
+  }
+
   /** A write to `mode`. When the mode cannot be activated, the AFU has none. */
   changeMode(mode: AfuMode): number {
-    this.mode = 'none';
+    this.deactivate();
     this.reset();
     return this.activate(mode);
   }
 
-  /** Resets the AFU: its logic starts anew. Callers make sure that it has no context. */
-  reset(): void {
+  /**
+   * Resets the AFU: its logic starts anew. Callers make sure that it has no context. 0, or -EIO: on
+   * bare metal the link is down (native.c, afu_control).
+   */
+  reset(): number {
+    this.#disable();
+    if (!this.kernel.guest && !this.adapter.linkOk) return -ERRNOS.EIO;
     this.logic = this.setup.model.powerOn(this.port);
+    return 0;
+  }
+
+  #disable(): void {
+    for (const process of this.#kept.values()) process.stop();
+    this.#kept.clear();
+    if (!this.kernel.guest) this.enabled = false;
+  }
+
+  /** The accelerator does not give up a process element: it runs until the AFU is disabled. */
+  keep(process: ProcessElement): void {
+    this.#kept.set(process.index, process);
+  }
+
+  /** Process elements that run although their contexts were detached. */
+  get keptElements(): number[] {
+    return [...this.#kept.keys()];
+  }
+
+  /** A process element is added in place of one that was kept. The first one enables the AFU. */
+  added(process: ProcessElement): void {
+    this.#kept.get(process.index)?.stop();
+    this.#kept.delete(process.index);
+    this.enabled = true;
   }
 
   /** open() of a device node, or cxl_dev_context_init() of an in-kernel driver. */

@@ -13,6 +13,7 @@ const IMAGE_HEADER_SIZE = 128;
 export class CardImage {
   readonly adapter: CxlAdapter;
   readonly #onClosed: (replaced: boolean) => void;
+  readonly #up: () => void;
   /** Bytes received in the operation under way. */
   #received = 0;
   #operation: 'download' | 'validate' | undefined;
@@ -20,8 +21,10 @@ export class CardImage {
   #chunks: Uint8Array[] = [];
   #replaced = false;
 
-  constructor(adapter: CxlAdapter, onClosed: (replaced: boolean) => void) {
+  /** `up` releases the semaphore of the open file (Kernel.imageSemaphore). */
+  constructor(adapter: CxlAdapter, up: () => void, onClosed: (replaced: boolean) => void) {
     this.adapter = adapter;
+    this.#up = up;
     this.#onClosed = onClosed;
   }
 
@@ -72,6 +75,7 @@ export class CardImage {
 
   /** The close resets the adapter, unless its image was replaced. */
   close(): void {
+    this.#up();
     if (!this.#replaced) this.#reset();
     this.#onClosed(this.#replaced);
   }

@@ -15,6 +15,7 @@ import type { ContextRole } from '../models/afu-model';
 import type { CxlAfu } from './afu';
 import { CXL_READ_MIN_SIZE } from './event-bytes';
 import { type AfuDriverOps, PendingEvents } from './events';
+import type { KernelContext } from './kernel-context';
 import { ProcessElement } from './process-element';
 
 export type ContextStatus = 'OPENED' | 'STARTED' | 'CLOSED';
@@ -136,6 +137,7 @@ export class CxlContext {
   attach(wed: bigint, amr: bigint): void {
     this.afu.assignArea(this);
     this.process = new ProcessElement(this, wed, amr);
+    this.afu.added(this.process);
     this.status = 'STARTED';
     this.afu.kernel.contextAttached(this);
     this.process.start();
@@ -150,7 +152,9 @@ export class CxlContext {
     const { problemStateSize, perProcess } = this.afu.descriptor;
     const directed = this.role !== 'dedicated';
     if (problemStateSize === 0 || (directed && perProcess === undefined)) return -ERRNOS.EINVAL;
-    return 0;
+    // With PSL8 the driver does not check a dedicated AFU.
+    const checked = directed || this.afu.adapter.caiaMajor === 2;
+    return checked && !this.afu.enabled ? -ERRNOS.EBUSY : 0;
   }
 
   /** read() of a non-blocking file: bytes read, or -errno. */
@@ -203,8 +207,8 @@ export class CxlContext {
     this.#wake();
   }
 
-  setDriverOps(ops: AfuDriverOps): void {
-    this.#pending.setDriverOps(ops);
+  setDriverOps(ops: AfuDriverOps, context: KernelContext): void {
+    this.#pending.setDriverOps(ops, context);
   }
 
   driverEventsPending(count: number): void {
@@ -217,11 +221,29 @@ export class CxlContext {
     const before = this.status;
     this.status = 'CLOSED';
     if (before !== 'STARTED') return -ERRNOS.EBUSY;
-    this.process?.stop();
+    this.#removeProcess(this.process!);
     this.process = undefined;
     this.afu.adapter.contextPut();
     this.afu.kernel.contextDetached(this);
     return 0;
+  }
+
+  /**
+   * Removes the process element. If the accelerator does not give it up, the driver only warns: the
+   * context is CLOSED and its interrupts are released, but the AFU goes on with its work
+   * (context.c, __detach_context).
+   */
+  #removeProcess(process: ProcessElement): void {
+    const { kernel, adapter } = this.afu;
+    // The end of a dedicated process is a reset of the AFU, whose failure the driver ignores.
+    const directed = this.role !== 'dedicated';
+    if (directed && adapter.linkOk && kernel.faults.happens('detach')) {
+      kernel.log(`WARNING: ${this.afu.name} keeps process element ${this.processElement}`);
+      this.afu.keep(process);
+      return;
+    }
+    process.stop();
+    if (!directed && !kernel.guest) this.afu.enabled = false;
   }
 
   /** Detaches, and wakes poll() if the context was attached. */
@@ -231,10 +253,16 @@ export class CxlContext {
     this.#wake();
   }
 
+  /** afu_release_irqs */
   releaseInterrupts(): void {
+    this.freeInterrupts();
+    this.#pending.setInterruptCount(0);
+  }
+
+  /** cxl_free_afu_irqs: the context keeps its number of interrupts, and those that are pending. */
+  freeInterrupts(): void {
     this.afu.adapter.releaseInterrupts(this.#takenInterrupts);
     this.#takenInterrupts = 0;
-    this.#pending.setInterruptCount(0);
   }
 
   /** What an access to a mapping reaches now: the device, the ERR_FF page, or SIGBUS. */

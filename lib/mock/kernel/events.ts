@@ -11,16 +11,19 @@ import {
   writeAfuInterrupt,
   writeDataStorage,
 } from './event-bytes';
+import type { KernelContext } from './kernel-context';
 
 /**
- * Callbacks that an in-kernel AFU driver sets on a context (struct cxl_afu_driver_ops). The driver
- * calls them in read(), in the kernel with a spinlock held: they must not wait.
+ * Operations of an in-kernel AFU driver (struct cxl_afu_driver_ops). One object can serve many
+ * contexts: each call says which one it is for, by the object that createKernelContext() returned.
+ * The driver calls them in read(); fetchEvent() in the kernel with a spinlock held, so it must not
+ * wait.
  */
 export interface AfuDriverOps {
-  /** The data of the next event, at most 4088 bytes. With null the read fails with EFAULT. */
-  fetchEvent(): Uint8Array | null;
+  /** The data of the context's next event, at most 4088 bytes. With null the read fails with EFAULT. */
+  fetchEvent(context: KernelContext): Uint8Array | null;
   /** The result of the delivery: 0, -EINVAL (null or too large) or -EFAULT (copy failed). */
-  eventDelivered(event: Uint8Array | null, result: number): void;
+  eventDelivered(context: KernelContext, event: Uint8Array | null, result: number): void;
 }
 
 export class PendingEvents {
@@ -33,7 +36,7 @@ export class PendingEvents {
   /** Events given as bytes, for events that this driver does not have. */
   readonly #raw: Uint8Array[] = [];
   #driverEvents = 0;
-  #driverOps: AfuDriverOps | undefined;
+  #driver: { readonly ops: AfuDriverOps; readonly context: KernelContext } | undefined;
 
   /** Sets how many interrupts the context has; 0 when they are released. */
   setInterruptCount(count: number): void {
@@ -67,9 +70,9 @@ export class PendingEvents {
     this.#raw.push(bytes.slice());
   }
 
-  setDriverOps(ops: AfuDriverOps): void {
+  setDriverOps(ops: AfuDriverOps, context: KernelContext): void {
     this.#driverEvents = 0;
-    this.#driverOps = ops;
+    this.#driver = { ops, context };
   }
 
   addDriverEvents(count: number): void {
@@ -88,7 +91,7 @@ export class PendingEvents {
   }
 
   get #driverPending(): boolean {
-    return this.#driverOps !== undefined && this.#driverEvents > 0;
+    return this.#driver !== undefined && this.#driverEvents > 0;
   }
 
   /**
@@ -127,24 +130,24 @@ export class PendingEvents {
   }
 
   #takeDriverEvent(target: Uint8Array, processElement: number, copyFails: boolean): number {
-    const ops = this.#driverOps!;
+    const { ops, context } = this.#driver!;
     let event: Uint8Array | null;
     try {
-      event = ops.fetchEvent();
+      event = ops.fetchEvent(context);
     } finally {
       // Counted even if the callback throws.
       this.#driverEvents -= 1;
     }
     if (event === null || HEADER_SIZE + event.length > CXL_READ_MIN_SIZE) {
-      ops.eventDelivered(event, -ERRNOS.EINVAL);
+      ops.eventDelivered(context, event, -ERRNOS.EINVAL);
       return -ERRNOS.EFAULT;
     }
     if (copyFails) {
-      ops.eventDelivered(event, -ERRNOS.EFAULT);
+      ops.eventDelivered(context, event, -ERRNOS.EFAULT);
       return -ERRNOS.EFAULT;
     }
     const size = writeAfuDriver(target, processElement, event);
-    ops.eventDelivered(event, 0);
+    ops.eventDelivered(context, event, 0);
     return size;
   }
 }

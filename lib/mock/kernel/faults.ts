@@ -36,6 +36,11 @@ export const FAULT_CONDITIONS = [
   'unplug',
   /** An AFU's access to memory cannot be translated. Counted per access. */
   'translation',
+  /**
+   * The accelerator does not give up a process element as its context is detached: the driver goes
+   * on, and so does the AFU (MockAfu.keptElements). Counted per detach from an AFU-directed AFU.
+   */
+  'detach',
   /** An AFU interrupt is lost. Counted per interrupt. */
   'lost-interrupt',
   /** An event cannot be copied to the reader: it is lost, and the read fails with EFAULT. */
@@ -44,7 +49,11 @@ export const FAULT_CONDITIONS = [
   'descriptors',
 ] as const;
 
-/** Calls that can be made slow. Others never block in the kernel. */
+/**
+ * Calls that can be made slow. They take their time without blocking the event loop, so it counts
+ * for asynchronous calls alone; of synchronous ones, attachSync() still fails with EBUSY where
+ * attach() would.
+ */
 export const SLOW_CALLS = [
   'open',
   'open-card',
@@ -53,8 +62,6 @@ export const SLOW_CALLS = [
   'sysfs-read',
   'sysfs-write',
   'image-transfer',
-  /** Each MMIO access. It blocks the thread, as an access to a slow card does. */
-  'mmio',
 ] as const;
 
 export type RefusableCall = (typeof REFUSABLE_CALLS)[number];
@@ -92,13 +99,6 @@ interface Armed {
   readonly spec: FaultSpec;
   left: number;
   toSkip: number;
-}
-
-const neverNotified = new Int32Array(new SharedArrayBuffer(4));
-
-/** Blocks the thread, as a system call that takes so long does. */
-export function block(milliseconds: number): void {
-  if (milliseconds > 0) Atomics.wait(neverNotified, 0, 0, milliseconds);
 }
 
 /** The faults and latencies in effect. */
@@ -159,11 +159,6 @@ export class Faults {
     if (typeof latency === 'number') return latency;
     const [minimum, maximum] = latency;
     return minimum + (maximum - minimum) * this.#random();
-  }
-
-  /** Blocks the thread for as long as this operation takes. */
-  pause(name: SlowCall): void {
-    block(this.delay(name));
   }
 
   /** Counts an operation. The fault that happens at it, if one does. */

@@ -56,9 +56,12 @@ export class KernelContext {
     return 0;
   }
 
-  /** cxl_free_afu_irqs. */
+  /**
+   * cxl_free_afu_irqs: the card has them back. As in the driver, the context's number of interrupts
+   * stays, so that an interrupt which is pending is still delivered by its number.
+   */
   freeInterrupts(): void {
-    this.context.releaseInterrupts();
+    this.context.freeInterrupts();
   }
 
   /** cxl_start_context. 0 (also when it is started already); -EBUSY locked for a reset; -EIO. */
@@ -91,10 +94,13 @@ export class KernelContext {
     return this.context.stop();
   }
 
-  /** cxl_release_context, for a context without a descriptor. 0, or -EBUSY: it is started. */
+  /**
+   * cxl_release_context, for a context without a descriptor. 0, or -EBUSY: it is started. It frees
+   * no interrupts: those not given back by freeInterrupts() are lost until the driver is bound
+   * again.
+   */
   release(): number {
     if (this.context.status === 'STARTED') return -ERRNOS.EBUSY;
-    this.context.releaseInterrupts();
     this.context.afu.free(this.context);
     return 0;
   }
@@ -124,7 +130,7 @@ export class KernelContext {
     if (this.context.afu.apiVersion < 2) {
       throw stateError('API version 1 of the driver has no AFU-driver events');
     }
-    this.context.setDriverOps(ops);
+    this.context.setDriverOps(ops, this);
   }
 
   /** cxl_context_events_pending: so many more events can be fetched. Wakes poll(). */

@@ -1,6 +1,7 @@
 /** The modeled kernel as a whole: its adapters, open files and log, and the memory of the process. */
 import { OPERANDS_SIZE } from '../../binding/operands';
 import { ERRNOS } from '../../shared/errno';
+import { Mutex } from '../../shared/mutex';
 import { Scheduler } from '../models/scheduler';
 import { type AdapterSetup, CxlAdapter } from './adapter';
 import { AddressSpace } from './address-space';
@@ -41,6 +42,11 @@ export class Kernel {
   /** Binding.operands. */
   readonly operands = new SharedArrayBuffer(OPERANDS_SIZE);
   readonly scheduler = new Scheduler();
+  /**
+   * One /dev/cxl/cardN is open at a time, of all cards: the open() of another waits for the close,
+   * even with O_NONBLOCK (flash.c, device_open).
+   */
+  readonly imageSemaphore = new Mutex();
   readonly faults: Faults;
   readonly adapters = new Map<number, CxlAdapter>();
   readonly files = new Map<number, OpenFile>();
@@ -97,7 +103,7 @@ export class Kernel {
 
   afu(card: number, slice: number): CxlAfu | undefined {
     const adapter = this.adapters.get(card);
-    return adapter?.bound ? adapter.afus[slice] : undefined;
+    return adapter?.bound ? adapter.afu(slice) : undefined;
   }
 
   /** Gives a file the lowest free descriptor, or -EMFILE. */

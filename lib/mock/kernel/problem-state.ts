@@ -122,7 +122,6 @@ export class MockMapping implements ProblemStateMapping {
     if (faults.happens('link-down')) adapter.linkDown();
     if (faults.happens('detach-all')) this.#context.afu.detachAll();
     if (faults.happens('unplug')) adapter.unplug();
-    faults.pause('mmio');
     if (faults.happens('mmio')) return undefined;
     const place = this.#context.touch();
     return place === 'sigbus' ? undefined : place;

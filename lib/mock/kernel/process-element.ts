@@ -64,7 +64,8 @@ export class ProcessElement implements AfuProcess, Runner {
   }
 
   step(): boolean {
-    if (!this.#attached || !this.#context.afu.adapter.linkOk) return false;
+    const { adapter, enabled } = this.#context.afu;
+    if (!this.#attached || !adapter.linkOk || !enabled) return false;
     return this.#logic?.step?.() ?? false;
   }
 

@@ -42,7 +42,7 @@ export function adapterDirectory(adapter: CxlAdapter): Directory {
     base_image: bareMetal(attribute(() => setup.baseImage)),
     image_loaded: bareMetal(attribute(() => setup.imageLoaded)),
     psl_timebase_synced: attribute(() => Number(kernel.guest || setup.timebaseSynced)),
-    tunneled_ops_supported: attribute(() => Number(setup.tunneledOps)),
+    tunneled_ops_supported: attribute(() => Number(adapter.tunneledOps)),
     load_image_on_perst: bareMetal(
       attribute(
         () => adapter.loadImageOnPerst,
@@ -102,9 +102,7 @@ function afuDirectory(afu: CxlAfu): Directory {
     api_version: attribute(() => afu.apiVersion),
     api_version_compatible: attribute(() => afu.setup.apiVersionCompatible ?? 1),
     reset: writeOnly(() => {
-      if (afu.contexts.size > 0) return -ERRNOS.EBUSY;
-      afu.reset();
-      return 0;
+      return afu.contexts.size > 0 ? -ERRNOS.EBUSY : afu.reset();
     }),
     afu_err_buff: errorBuffer && binary(() => errorBufferOf(afu, errorBuffer)),
   });
@@ -164,7 +162,7 @@ function modesSupported(afu: CxlAfu): string {
 function changeInterruptsMaximum(afu: CxlAfu, text: string): number {
   const value = integerOf(text);
   if (value === undefined || value < afu.interruptsMinimum) return -ERRNOS.EINVAL;
-  if (value > afu.adapter.userInterrupts) return -ERRNOS.EINVAL;
+  if (value > afu.interruptsLimit) return -ERRNOS.EINVAL;
   afu.interruptsMaximum = value;
   return 0;
 }
@@ -191,14 +189,17 @@ function wordOf<T extends string>(text: string, words: readonly T[]): T | undefi
   return words.find((word) => text.startsWith(word));
 }
 
-/** An integer as sscanf's %i reads it: decimal, 0x, or octal with 0; what follows is ignored. */
+/**
+ * An integer as %i of the kernel's sscanf reads it (lib/vsprintf.c): decimal, hexadecimal with 0x, or
+ * octal with 0; a minus, but no plus. What follows is ignored, and only the low 32 bits count.
+ */
 function integerOf(text: string): number | undefined {
-  const match = /^\s*([-+]?)(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)/i.exec(text);
+  const match = /^\s*(-?)(0x[0-9a-f]+|0[0-7]*|[1-9]\d*)/i.exec(text);
   if (match === null) return undefined;
   const digits = match[2]!;
-  const base = /^0x/i.test(digits) ? 16 : digits.startsWith('0') ? 8 : 10;
-  const value = Number.parseInt(digits, base);
-  return match[1] === '-' ? -value : value;
+  const octal = digits.length > 1 && digits.startsWith('0') && !/^0x/i.test(digits);
+  const value = BigInt(octal ? `0o${digits.slice(1)}` : digits.toLowerCase());
+  return Number(BigInt.asIntN(32, match[1] === '-' ? -value : value));
 }
 
 export function hex(value: number, digits: number): string {

@@ -13,7 +13,9 @@ export async function mockTarget({
   const guest = flavor === 'guest';
   const caia2 = process.env['CXL_CAIA'] === '2';
   const caiaVersion = caia2 ? '2.0' : '1.0';
-  const directed = { caiaVersion, afus: [{ model: injectionAfu() }] };
+  // In a guest the hypervisor limits the interrupts of each AFU.
+  const limit = guest ? { interruptsMaximum: 1024 } : {};
+  const directed = { caiaVersion, afus: [{ model: injectionAfu(), ...limit }] };
   const dedicated = { caiaVersion, afus: [{ model: injectionAfu({ modes: ['dedicated'] }) }] };
   const mock = createMockCxl({
     flavor,
@@ -42,6 +44,16 @@ export async function mockTarget({
       overrideAttribute: async (path, text) => {
         mock.setAttribute(path, text);
         return async () => mock.restoreAttributes();
+      },
+      writeAttribute: (path, text) =>
+        mock.writeAttribute(path, text).then(
+          () => undefined,
+          (error) => error.code,
+        ),
+      setEnabled: async (afu, enabled) => {
+        const found = mock.cards.flatMap((card) => card.afus).find(({ name }) => name === afu)!;
+        if (enabled) found.enable();
+        else found.disable();
       },
       usage: async () => {
         const { files, contexts, mappings } = mock.counters;

@@ -21,6 +21,8 @@ const NO_DEVICE = {
   linkUp: noDeviceSide,
   injectEventBytes: noDeviceSide,
   overrideAttribute: noDeviceSide,
+  writeAttribute: noDeviceSide,
+  setEnabled: noDeviceSide,
   usage: noDeviceSide,
 };
 

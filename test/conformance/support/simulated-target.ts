@@ -64,6 +64,15 @@ export async function simulatedTarget(): Promise<Target> {
         override(path, text);
         return async () => command(`set-attr ${path} normal`);
       },
+      writeAttribute: async (path, text) => {
+        try {
+          writeFileSync(path, text);
+          return undefined;
+        } catch (error) {
+          return (error as NodeJS.ErrnoException).code;
+        }
+      },
+      setEnabled: async (afu, enabled) => command(`${enabled ? 'enable' : 'disable'} ${afu}`),
       usage: async () => {
         const { cards, openContexts: files, mappings } = status();
         return { files, attached: cards.reduce((sum, card) => sum + card.attached, 0), mappings };

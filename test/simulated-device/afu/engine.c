@@ -29,7 +29,7 @@ static bool run_afu(struct afu* afu, bool* attached) {
     struct context* context = afu->contexts[pe];
     if (!context || context->status != STARTED || context->foreign) continue;
     *attached = true;
-    if (!afu->card->link_up) continue;
+    if (!afu->card->link_up || !afu->enabled) continue;
     worked |= injection_step(context);
     // The command may have detached the context or taken the link down.
     if (afu->contexts[pe] != context || context->status != STARTED || !afu->card->link_up) {

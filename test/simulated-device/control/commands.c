@@ -88,6 +88,16 @@ static int detach_all_contexts(char** arguments) {
   return 0;
 }
 
+static int set_enabled(struct afu* afu, bool enabled) {
+  // In a guest the AFU is always enabled.
+  if (!afu || options.guest) return -EINVAL;
+  afu->enabled = enabled;
+  return 0;
+}
+
+static int disable(char** arguments) { return set_enabled(parse_afu(arguments[0]), false); }
+static int enable(char** arguments) { return set_enabled(parse_afu(arguments[0]), true); }
+
 static int slow_attach(char** arguments) {
   struct afu* afu = parse_afu(arguments[0]);
   return afu && parse_number(arguments[1], &afu->slow_attach_ms) ? 0 : -EINVAL;
@@ -214,6 +224,8 @@ static const struct command {
     {"lock", lock, 1, 1, 0},
     {"unlock", unlock, 1, 1, 0},
     {"detach-all", detach_all_contexts, 1, 1, 0},
+    {"disable", disable, 1, 1, 0},
+    {"enable", enable, 1, 1, 0},
     {"slow-attach", slow_attach, 2, 2, 0},
     {"slow-close", slow_close, 1, 1, 0},
     {"interrupt", interrupt, 3, 3, 0},

@@ -29,9 +29,12 @@ struct mapping {
 static struct mapping* mappings;
 static unsigned count;
 static int empty_fd = -1;  // an empty file: an access to its mapping is a SIGBUS
-static int ones_fd = -1;   // one page of all ones, the same one at every offset
+static int ones_fd = -1;   // all ones
 
 #define ONES_SIZE 65536
+// How much of a mapping has the page of its context at every page. The rest has it at every
+// ONES_SIZE bytes only: a process may have 65530 mappings, and each page is one.
+#define PAGED_SIZE (1 << 20)
 
 static size_t round_up(size_t length) {
   size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -59,13 +62,13 @@ void area_forked(struct afu* afu) {
   NEXT(munmap)(inherited, afu->ps_size);
 }
 
-static int open_ones(void) {
-  if (ones_fd >= 0) return ones_fd;
+static int open_ones(int* fd) {
+  if (*fd >= 0) return *fd;
   static uint8_t ones[ONES_SIZE];
   memset(ones, 0xff, sizeof ones);
-  ones_fd = memfd_create("cxlsim-ones", MFD_CLOEXEC);
-  if (ones_fd >= 0 && NEXT(write)(ones_fd, ones, sizeof ones) != sizeof ones) abort();
-  return ones_fd;
+  *fd = memfd_create("cxlsim-ones", MFD_CLOEXEC);
+  if (*fd >= 0 && NEXT(write)(*fd, ones, sizeof ones) != sizeof ones) abort();
+  return *fd;
 }
 
 static int open_empty(void) {
@@ -95,17 +98,22 @@ static void back_mapping(struct mapping* mapping, enum backing backing) {
   } else if (backing == BACKING_FAULT) {
     remap(mapping, mapping->start, mapping->length, mapping->flags, open_empty(), 0);
   } else {
-    for (size_t done = 0; done < mapping->length; done += ONES_SIZE) {
+    bool page = backing == BACKING_PAGE;
+    size_t small = page ? (size_t)sysconf(_SC_PAGESIZE) : ONES_SIZE;
+    int fd = open_ones(page ? &mapping->context->page_fd : &ones_fd);
+    for (size_t done = 0; done < mapping->length;) {
       size_t left = mapping->length - done;
-      // Private: a store changes this mapping only.
-      remap(mapping, mapping->start + done, left < ONES_SIZE ? left : ONES_SIZE, MAP_PRIVATE,
-            open_ones(), 0);
+      size_t step = done < PAGED_SIZE ? small : ONES_SIZE;
+      if (step > left) step = left;
+      // All ones without a link are private: a store changes this mapping only.
+      remap(mapping, mapping->start + done, step, page ? mapping->flags : MAP_PRIVATE, fd, 0);
+      done += step;
     }
   }
 }
 
 void area_back(struct context* context, enum backing backing) {
-  if (backing == BACKING_FAULT && context->err_ff) backing = BACKING_ONES;
+  if (backing == BACKING_FAULT && context->err_ff) backing = BACKING_PAGE;
   for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
     if (mapping->context == context) back_mapping(mapping, backing);
   }
@@ -122,7 +130,9 @@ static int check_map(struct context* context, int access, size_t length, int pro
   uint64_t size = context_area_size(context);
   uint64_t start = (uint64_t)offset, rounded = round_up(length);
   if (start > size || rounded > size - start) return EINVAL;
-  return 0;
+  // With PSL8 the driver does not check a dedicated AFU.
+  bool checked = context->afu->mode == MODE_DIRECTED || options.caia == 2;
+  return checked && !context->afu->enabled ? EBUSY : 0;
 }
 
 void* area_map(struct context* context, int access, void* address, size_t length, int protection,

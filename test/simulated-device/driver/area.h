@@ -21,9 +21,9 @@ bool area_any(void);
 void area_forget(void* address, size_t length);
 unsigned area_count(void);
 
-// What is behind the mappings of a context from now on: its registers, nothing (SIGBUS), or all
-// ones.
-enum backing { BACKING_DEVICE, BACKING_FAULT, BACKING_ONES };
+// What is behind the mappings of a context from now on: its registers, nothing (SIGBUS), all ones,
+// or the one page of ordinary memory, of ones at first, that a context with ERR_FF has.
+enum backing { BACKING_DEVICE, BACKING_FAULT, BACKING_ONES, BACKING_PAGE };
 void area_back(struct context* context, enum backing backing);
 
 // The mapping of trapped registers at an address; false when there is none.

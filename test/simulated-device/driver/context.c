@@ -16,6 +16,10 @@
 // In a guest the hypervisor assigns the numbers of process elements.
 #define GUEST_ELEMENT_BASE 32
 
+// How long the driver waits for an attach: CXL_TIMEOUT, and in a guest CXL_HCALL_TIMEOUT.
+#define ATTACH_TIMEOUT_MS 5000
+#define GUEST_ATTACH_TIMEOUT_MS 60000
+
 static int allocate_element(struct afu* afu) {
   for (int pe = 0; pe < afu->num_procs; pe++) {
     if (!afu->contexts[pe] && !(afu->claims && afu->claims[pe].pid)) return pe;
@@ -37,6 +41,7 @@ int context_open(struct afu* afu, bool master, bool nonblocking, struct context*
     return -errno;
   }
   context->afu = afu;
+  context->page_fd = -1;
   context->pe = pe;
   context->external_pe = options.guest ? -1 : pe;
   context->master = master;
@@ -113,19 +118,21 @@ int context_start(struct context* context, struct cxl_ioctl_start_work* work) {
   card->contexts++;
 
   uint64_t slow = afu->slow_attach_ms;
+  uint64_t limit = options.guest ? GUEST_ATTACH_TIMEOUT_MS : ATTACH_TIMEOUT_MS;
   afu->slow_attach_ms = 0;
   if (slow) {
     context->attaching = true;
     device_unlock();
-    sleep_ms(slow);
+    sleep_ms(slow < limit ? slow : limit);
     device_lock();
     context->attaching = false;
     device_wake();
   }
-  if (context->status != OPENED || !card->link_up || !card->present) {
+  bool gone = context->status != OPENED || !card->link_up || !card->present;
+  if (gone || slow > limit) {
     card->irqs_free += needed;
     if (card->contexts > 0) card->contexts--;
-    return -EIO;
+    return gone ? -EIO : -EBUSY;
   }
 
   context->irq_count = work->num_interrupts;
@@ -137,6 +144,7 @@ int context_start(struct context* context, struct cxl_ioctl_start_work* work) {
   if (work->flags & CXL_START_WORK_TID) work->tid = thread_id();
   if (afu->claims) afu->claims[context->pe].interrupts = needed;
   context->status = STARTED;
+  afu->enabled = true;
   counters.attaches++;
   memcpy_afu_attach(context);
   engine_wake();
@@ -178,5 +186,6 @@ void context_put(struct context* context) {
     afu->open_contexts--;
   }
   event_discard(context);
+  if (context->page_fd >= 0) NEXT(close)(context->page_fd);
   free(context);
 }

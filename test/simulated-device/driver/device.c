@@ -26,6 +26,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static bool started;
 
 #define RESET_MS 50  // duration of a reset
+#define GUEST_INTERRUPTS 1024
 
 void device_lock(void) { pthread_mutex_lock(&lock); }
 void device_unlock(void) { pthread_mutex_unlock(&lock); }
@@ -78,6 +79,13 @@ static void read_options(void) {
   options.irqs_min = number_option("CXLSIM_IRQS_MIN", 4, 0, 16);
 }
 
+// In a guest an AFU of one process is taken for a dedicated one, which the driver cannot activate
+// there: it removes the AFU.
+static void add_afus(struct card* card) {
+  card->without_afus = options.guest && card->afu->processes == 1;
+  if (!card->without_afus) mode_activate(card->afu, card->afu->best_mode);
+}
+
 static void create_card(int number) {
   struct card* card = &cards[number];
   struct afu* afu = &afus[number];
@@ -85,7 +93,6 @@ static void create_card(int number) {
       .number = number,
       .present = true,
       .link_up = true,
-      .user_irqs = options.interrupts,
       .irqs_free = options.interrupts,
       .user_image_loaded = true,
       .perst_loads_image = true,
@@ -93,6 +100,9 @@ static void create_card(int number) {
       .afu = afu,
   };
   bool directed = number == 0 || options.guest;
+  // In a guest the hypervisor limits the interrupts of each AFU.
+  int interrupts = options.guest && options.interrupts > GUEST_INTERRUPTS ? GUEST_INTERRUPTS
+                                                                          : options.interrupts;
   *afu = (struct afu){
       .card = card,
       .best_mode = directed ? MODE_DIRECTED : MODE_DEDICATED,
@@ -103,7 +113,9 @@ static void create_card(int number) {
                    : options.guest ? 4
                                    : 1,
       .irqs_min = options.irqs_min,
-      .irqs_max = options.interrupts,
+      .irqs_max = interrupts,
+      .irqs_limit = interrupts,
+      .enabled = options.guest,
       .ps_size = directed ? 64 << 20 : 1 << 20,
       .pp_size = directed ? 64 << 10 : 0,
       .pp_offset = directed ? 32 << 20 : 0,
@@ -112,7 +124,7 @@ static void create_card(int number) {
   afu->shown_pp_size = options.guest ? 0 : afu->pp_size;
   afu->contexts = calloc(512, sizeof *afu->contexts);
   if (!afu->contexts || area_create(afu)) abort();
-  mode_activate(afu, afu->best_mode);
+  add_afus(card);
 }
 
 void device_start(void) {
@@ -143,6 +155,7 @@ int mode_activate(struct afu* afu, int mode) {
 void mode_deactivate(struct afu* afu) {
   afu->mode = MODE_NONE;
   afu->num_procs = 0;
+  afu->enabled = options.guest;
   tree_changed();
 }
 
@@ -215,13 +228,12 @@ void card_unplug(struct card* card) {
 void card_plug(struct card* card) {
   if (card->present) return;
   card->present = true;
-  card->without_afus = false;
   card->link_up = true;
   card->notice_at = card->recovery_at = 0;
   card->contexts = 0;
   if (card->perst_loads_image) card->user_image_loaded = card->perst_select_user;
   card->perst_same_image = false;
-  mode_activate(card->afu, card->afu->best_mode);
+  add_afus(card);
   tree_changed();
 }
 
@@ -280,7 +292,8 @@ int card_reset(struct card* card, int value) {
 
 int afu_reset(struct afu* afu) {
   if (afu->open_contexts) return -EBUSY;
-  if (!afu->card->link_up) return -EIO;
+  if (!options.guest) afu->enabled = false;
+  if (!options.guest && !afu->card->link_up) return -EIO;
   memset(afu->area, 0, 0x4000);
   return 0;
 }

@@ -25,7 +25,6 @@ struct card {
   bool without_afus;  // between the validation of a new image and the reset of the adapter
   bool link_up;
   int contexts;  // attached ones; -1 while the adapter is locked for a reset
-  int user_irqs;
   int irqs_free;
   bool user_image_loaded;
   bool perst_loads_image;
@@ -53,6 +52,8 @@ struct afu {
   int num_procs;  // of the current mode
   int irqs_min;
   int irqs_max;
+  int irqs_limit;  // the highest irqs_max
+  bool enabled;    // an attach enables the AFU; in a guest it always is
   int prefault_mode;
   uint64_t ps_size;
   uint64_t pp_size;
@@ -85,6 +86,7 @@ struct context {
   enum status status;
   bool attaching;
   bool err_ff;
+  int page_fd;  // with err_ff: the page behind every page of the mappings after a detach; -1
   uint16_t tid;
   unsigned descriptors;  // 1 until the file is released
   unsigned mappings;

@@ -150,7 +150,6 @@ static void prepare_this_process(void) {
   this_process.card = (struct card){.number = CARDS,
                                     .present = true,
                                     .link_up = true,
-                                    .user_irqs = INTERRUPTS,
                                     .irqs_free = INTERRUPTS,
                                     .afu = &this_process.afu};
   this_process.afu = (struct afu){.card = &this_process.card,

@@ -2,6 +2,7 @@
 
 #include "attributes.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +34,9 @@ SHOW(psl_revision) { return text(out, size, "1"); }
 SHOW(base_image) { return text(out, size, "0"); }
 SHOW(image_loaded) { return text(out, size, card->user_image_loaded ? "user" : "factory"); }
 SHOW(psl_timebase_synced) { return text(out, size, "1"); }
-SHOW(tunneled_ops_supported) { return text(out, size, options.caia == 2 ? "1" : "0"); }
+SHOW(tunneled_ops_supported) {
+  return text(out, size, options.caia == 2 && !options.guest ? "1" : "0");
+}
 SHOW(load_image_on_perst) {
   if (!card->perst_loads_image) return text(out, size, "none");
   return text(out, size, card->perst_select_user ? "user" : "factory");
@@ -100,7 +103,24 @@ static bool starts(const char* value, const char* word) {
   return strncmp(value, word, strlen(word)) == 0;
 }
 
-static bool parse(const char* value, int* out) { return sscanf(value, "%i", out) == 1; }
+// %i of the kernel's sscanf, which unlike that of the C library takes no plus sign, and of a number
+// that is too large the low 32 bits.
+static bool parse(const char* value, int* out) {
+  while (isspace((unsigned char)*value)) value++;
+  bool negative = *value == '-';
+  if (negative) value++;
+  if (!isdigit((unsigned char)*value)) return false;
+  uint64_t number = 0;
+  int base = value[0] != '0' ? 10 : (value[1] | 0x20) != 'x' ? 8 : isxdigit(value[2]) ? 16 : 8;
+  if (base == 16) value += 2;
+  for (; isxdigit((unsigned char)*value); value++) {
+    int digit = isdigit((unsigned char)*value) ? *value - '0' : (*value | 0x20) - 'a' + 10;
+    if (digit >= base) break;
+    number = number * (uint64_t)base + (uint64_t)digit;
+  }
+  *out = (int)(uint32_t)(negative ? -number : number);
+  return true;
+}
 
 STORE(load_image_on_perst) {
   if (starts(value, "none")) {
@@ -127,7 +147,7 @@ STORE(card_reset) {
 STORE(irqs_max) {
   int number;
   if (!parse(value, &number)) return -EINVAL;
-  if (number < card->afu->irqs_min || number > card->user_irqs) return -EINVAL;
+  if (number < card->afu->irqs_min || number > card->afu->irqs_limit) return -EINVAL;
   card->afu->irqs_max = number;
   return 0;
 }

@@ -1,4 +1,4 @@
-import { AbortError, onAbort, throwIfAborted } from '../shared/abort';
+import { AbortError, onAbort, throwIfAborted } from './abort';
 
 /** Mutual exclusion of asynchronous callers: first come, first served. */
 export class Mutex {
