@@ -122,7 +122,7 @@ check('install, scripts blocked', () => {
 
 check('node-cxl list --mock', () => {
   const { stdout } = run([program, 'list', '--mock', '--json']);
-  must(JSON.parse(stdout).adapters[0].afus[0].identity === '1014:4350', stdout);
+  must(JSON.parse(stdout).adapters[0].afus[0].deviceId === '0x4350', stdout);
 });
 
 check('required and imported: one instance', () => {
