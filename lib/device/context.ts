@@ -1,3 +1,4 @@
+import { type InspectOptions, inspect } from 'node:util';
 import type { AfuFile, Binding } from '../binding';
 import { START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
@@ -25,6 +26,7 @@ import { debug } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
 import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { Attributes } from '../sysfs/attributes';
 import type { Afu } from './afu';
 import { type AfuId, decodeAfuId } from './afu-id';
@@ -399,6 +401,23 @@ export class Context<Decoded = undefined> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      path: this.path,
+      state: this.#state(),
+      fd: this.fd,
+      mappings: this.#mappings.size,
+    });
+  }
+
+  /** As far as the library knows: linkState() asks the driver. */
+  #state(): 'opened' | 'attached' | 'detached' | 'closed' {
+    if (this.closed) return 'closed';
+    if (this.#events.detached) return 'detached';
+    return this.#attached ? 'attached' : 'opened';
   }
 
   async #close(): Promise<void> {

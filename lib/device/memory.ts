@@ -1,3 +1,4 @@
+import { type InspectOptions, inspect } from 'node:util';
 import * as workerThreads from 'node:worker_threads';
 import type { MemoryRegion } from '../binding';
 import type { Operands } from '../binding/operands';
@@ -10,6 +11,7 @@ import {
 } from '../shared/checks';
 import { type Endian, HOST_IS_LITTLE_ENDIAN, resolveEndian } from '../shared/endian';
 import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
+import { hexadecimal, shown } from '../shared/inspection';
 import { MEMORY_HOLDERS, type MemoryHolder, MemoryHolders } from './holders';
 
 export interface AllocateOptions {
@@ -247,6 +249,15 @@ export class Memory {
    */
   [Symbol.dispose](): void {
     this.#holders.dispose();
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      address: hexadecimal(this.address),
+      size: this.size,
+      freed: this.freed,
+    });
   }
 
   #alive(): void {
