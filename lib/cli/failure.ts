@@ -24,7 +24,8 @@ export class UsageError extends Error {
 /** The exit code for an error that is not an abort. */
 export function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError || error instanceof CommanderError) return EXIT_CODES.usage;
-  const { code } = (error ?? {}) as { code?: string };
+  const { code, exitCode } = (error ?? {}) as { code?: string; exitCode?: number };
+  if (exitCode !== undefined) return exitCode;
   if (code === 'EACCES' || code === 'EPERM') return EXIT_CODES.permission;
   if (code === 'ERR_CXL_NO_NATIVE') return EXIT_CODES.noDevice;
   if (error instanceof CxlError) {

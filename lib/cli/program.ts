@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { duration, integerFrom, registerWrite, unsignedBigInt } from './arguments';
 import { completionCommands } from './completion';
 import { info, list } from './devices';
+import { type DoctorOptions, doctor } from './doctor';
 import { doeCommand } from './doe';
 import { flashCommand } from './flash';
 import { type ImageOptions, image } from './image';
@@ -58,6 +59,11 @@ export function newProgram(session: Session, version: string, json = false): Com
     .description('every attribute of a card (card0) or AFU (afu0.0), or of all of them')
     .argument('[name]', 'a card or an AFU; default: all')
     .action((name: string | undefined, options: Format) => info(system, name, options));
+  common(program.command('doctor'))
+    .description('check driver, nodes, permissions and devices, and say what to do')
+    .option('--user <user>', 'check the permissions of this user; default: who runs the command')
+    .option('--root <folder>', 'check the system below this folder, such as that of a container')
+    .action((options: DoctorOptions) => doctor(session, options));
   common(program.command('reset'))
     .description('reset a card or an AFU')
     .argument('<name>', 'a card (card0) or an AFU (afu0.0)')
