@@ -11,15 +11,15 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
   });
 
   it('are listed once for each port, with both nodes', () => {
-    expect(luns.map((lun) => lun.port).sort()).toEqual([0, 0, 0, 0, 1, 1]);
-    expect(new Set(luns.map((lun) => lun.wwid)).size).toBe(4);
+    expect(luns.map((lun) => lun.port).sort()).toEqual([0, 0, 0, 0, 0, 1, 1, 1]);
+    expect(new Set(luns.map((lun) => lun.wwid)).size).toBe(5);
     for (const lun of luns) {
       expect(lun.block).toMatch(/^\/dev\/sd[a-z]+$/);
       expect(lun.generic).toMatch(/^\/dev\/sg\d+$/);
       expect(lun.wwid).toMatch(/^naa\.6[0-9a-f]{31}$/);
       expect([lun.vendor, lun.model]).toEqual(['IBM', 'FlashSystem']);
     }
-    expect(new Set(luns.flatMap((lun) => [lun.block, lun.generic])).size).toBe(12);
+    expect(new Set(luns.flatMap((lun) => [lun.block, lun.generic])).size).toBe(16);
   });
 
   it('are in legacy mode until superpipe is enabled on a path, and again afterwards', async () => {

@@ -16,7 +16,7 @@ describe('the host ioctls', () => {
 
   it('provision, count and delete LUNs', async () => {
     const before = await host.queryPort(1);
-    expect(before.luns).toBe(2n);
+    expect(before.luns).toBe(3n);
     const made = await host.createLun(1, 1000);
     expect(made.wwid.length).toBe(16);
     expect(await host.queryPort(1)).toEqual({

@@ -175,25 +175,6 @@ for (const mode of COMMAND_MODES) {
         expect((await rest.resize(LUN_BLOCKS[0])).blocks).toBe(LUN_BLOCKS[0]);
       });
 
-      it('overwrites blocks only when the last process releases them', async () => {
-        const context = await attach();
-        const resource = await context.openVirtual({ blocks: 1n, writeSame: true });
-        await resource.blockDevice().write(9, block(7));
-        await child.attach();
-        await child.cloneFrom(context.cloneToken());
-        await resource.release();
-        expect(await child.read(resource.handle, 9)).toEqual([7]);
-        await child.close();
-        // The last user: it is overwritten.
-        const device = await context.openVirtual({ blocks: LUN_BLOCKS[0], writeSame: true });
-        await device.blockDevice().write(9, block(8));
-        await device.release();
-        const after = (await context.openVirtual({ blocks: LUN_BLOCKS[0] })).blockDevice();
-        for (let at = 0n; at < CHUNKS; at += 1n) {
-          expect((await after.read(at * CHUNK + 9n, 1))[0]).toBe(0);
-        }
-      });
-
       it('gives the permissions that both parent and child have', async () => {
         const context = await attach({ access: 'read' });
         const { handle } = await context.openVirtual({ blocks: 1n });

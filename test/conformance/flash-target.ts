@@ -1,7 +1,8 @@
 /**
  * The flash adapters that the conformance tests run on. Only this file knows how the backends
- * differ. Both have four LUNs: two of 262144 and 131072 blocks that are connected to two ports, and
- * two of 1000 blocks and of 262144 blocks of 512 bytes that are connected to the first port only.
+ * differ. Both have five LUNs: of 262144 and 131072 blocks, connected to two ports; of 1000 blocks
+ * and of 262144 blocks of 512 bytes, connected to the first port only; and of 320 chunks, connected
+ * to two ports.
  */
 import { type Cxl, cxl } from 'node-cxl';
 import { type AttachOptions, type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
@@ -19,8 +20,8 @@ import { command } from './support/simulated-target';
 
 export type CommandMode = 'ioarrin' | 'sq';
 
-export const LUN_BLOCKS = [262144n, 131072n, 1000n, 262144n] as const;
 export const CHUNK = 65536n;
+export const LUN_BLOCKS = [262144n, 131072n, 1000n, 262144n, 320n * CHUNK] as const;
 
 export interface FlashTarget {
   readonly system: Cxl;
@@ -84,12 +85,13 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
 }
 
 function mock(commandMode: CommandMode): Cxl {
-  const [first, second, third, fourth] = LUN_BLOCKS;
+  const [first, second, third, fourth, fifth] = LUN_BLOCKS;
   const luns: FlashLunOptions[] = [
     { blocks: first },
     { blocks: second },
     { blocks: third, ports: [0] },
     { blocks: fourth, blockSize: 512, ports: [0] },
+    { blocks: fifth },
   ];
   return createMockCxl({ cards: [], flash: [{ commandMode, luns }] });
 }

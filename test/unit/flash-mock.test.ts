@@ -7,8 +7,6 @@ import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/
 import { describe, expect, it } from 'vitest';
 import { codeOf } from '../conformance/flash-target';
 
-const CHUNK = 65536n;
-
 function machine(options: FlashAdapterOptions = {}, pageSize: 4096 | 65536 = 65536): MockCxl {
   return createMockCxl({ cards: [], flash: [options], pageSize });
 }
@@ -98,18 +96,6 @@ describe('a flash adapter of the mock', () => {
     const device = (await context.openDirect()).blockDevice();
     expect(device.unmapSupported).toBe(false);
     expect(await codeOf(device.unmap(0, 1))).toBe('EOPNOTSUPP');
-  });
-
-  it('overwrites the freed blocks of a virtual LUN made with writeSame', async () => {
-    const context = await (await lunOf(machine({ luns: [{ blocks: CHUNK }] }))).attach();
-    for (const writeSame of [false, true]) {
-      const resource = await context.openVirtual({ blocks: 1, writeSame });
-      await resource.blockDevice().write(5, new Uint8Array(4096).fill(7));
-      await resource.release();
-      const next = await context.openVirtual({ blocks: 1 });
-      expect((await next.blockDevice().read(5, 1))[0]).toBe(writeSame ? 0 : 7);
-      await next.release();
-    }
   });
 });
 

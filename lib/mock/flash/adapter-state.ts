@@ -15,6 +15,15 @@ export interface AdapterTraits {
 /** normal: works; reset: a reset is under way; failed: a reset did not succeed. */
 export type AdapterCondition = 'normal' | 'reset' | 'failed';
 
+/** What the card of an adapter does and shows in an error. */
+export interface CardErrors {
+  /** Starts a reset, and returns what tells the card's condition from then on. */
+  reset(milliseconds: number): () => AdapterCondition;
+  /** The link is in error, and the driver does not know. */
+  freeze(): void;
+  readsAllOnes(): boolean;
+}
+
 /** How often the driver checks whether a reset is over, in milliseconds. */
 const RESET_POLL_INTERVAL = 2;
 
@@ -28,6 +37,8 @@ export class FlashAdapterState implements SisliteAdapter {
   portsUp: number;
   /** How many of the next AFU syncs time out. */
   slowSyncs = 0;
+  /** Milliseconds that the reset takes which the driver starts when the next AFU sync gets stuck. */
+  stuckSync: number | undefined;
   /** How many of the next contexts are closed before the AFU is told their capabilities. */
   closedContexts = 0;
   /** The reset under way, or the next one, does not succeed. */
@@ -35,22 +46,17 @@ export class FlashAdapterState implements SisliteAdapter {
 
   readonly #global: GlobalLuns;
   readonly #local = new Map<string, LocalLun>();
-  readonly #onReset: (milliseconds: number) => () => AdapterCondition;
+  readonly #card: CardErrors;
   #condition: AdapterCondition = 'normal';
   #waiting: (() => void)[] = [];
 
-  /** `onReset` starts a reset of the card, and returns what tells its condition from then on. */
-  constructor(
-    traits: AdapterTraits,
-    global: GlobalLuns,
-    onReset: (milliseconds: number) => () => AdapterCondition,
-  ) {
+  constructor(traits: AdapterTraits, global: GlobalLuns, card: CardErrors) {
     this.squeue = traits.squeue;
     this.commandRoom = traits.commandRoom;
     this.unmap = traits.unmap;
     this.tableSize = traits.tableSize;
     this.#global = global;
-    this.#onReset = onReset;
+    this.#card = card;
     this.portsUp = (1 << traits.ports) - 1;
   }
 
@@ -68,9 +74,24 @@ export class FlashAdapterState implements SisliteAdapter {
     return lun;
   }
 
-  /** Tells the AFU of a changed resource handle table. False when that times out. */
+  /** Whether registers of the AFU read as all ones: during a reset, and before it is noticed. */
+  get readsAllOnes(): boolean {
+    return this.#condition === 'reset' || this.#card.readsAllOnes();
+  }
+
+  /**
+   * Tells the AFU of a changed resource handle table. False when that times out. When the driver's
+   * own context cannot be reset then either, the driver resets the AFU (send_afu_cmd()).
+   */
   sync(): boolean {
-    if (this.#condition !== 'normal' || this.slowSyncs === 0) return true;
+    if (this.#condition !== 'normal') return true;
+    if (this.stuckSync !== undefined) {
+      const milliseconds = this.stuckSync;
+      this.stuckSync = undefined;
+      this.reset(milliseconds);
+      return false;
+    }
+    if (this.slowSyncs === 0) return true;
     this.slowSyncs -= 1;
     return false;
   }
@@ -92,7 +113,17 @@ export class FlashAdapterState implements SisliteAdapter {
 
   /** The adapter goes into error. After `milliseconds` it works again or has failed. */
   reset(milliseconds: number): void {
-    if (this.#condition === 'normal') this.resetUntil(this.#onReset(milliseconds));
+    if (this.#condition === 'normal') this.resetUntil(this.#card.reset(milliseconds));
+  }
+
+  /**
+   * The link breaks, so that registers read as all ones. The driver notices after `delay`
+   * milliseconds; the reset that follows takes `milliseconds`.
+   */
+  breakLink(delay: number, milliseconds: number): void {
+    if (this.#condition !== 'normal') return;
+    this.#card.freeze();
+    setTimeout(() => this.reset(milliseconds), delay).unref();
   }
 
   /** A reset is under way until `cardCondition` says otherwise. */

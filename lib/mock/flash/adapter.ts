@@ -43,10 +43,14 @@ export class FlashAdapter implements FlashPlatform {
       adapterSetup({ afus: [{ model: this.#model }], device: 0x0600 }, slot),
     );
     const tableSize = kernel.pageSize / 16;
-    this.state = new FlashAdapterState({ ...options, tableSize }, global, (milliseconds) => {
-      this.superpipe.contexts.markAllInError();
-      this.card.enterErrorState(milliseconds);
-      return () => this.#cardCondition();
+    this.state = new FlashAdapterState({ ...options, tableSize }, global, {
+      reset: (milliseconds) => {
+        this.#markAllInError();
+        this.card.enterErrorState(milliseconds);
+        return () => this.#cardCondition();
+      },
+      freeze: () => this.card.freeze(),
+      readsAllOnes: () => !this.card.linkOk,
     });
     this.superpipe = new Superpipe(this.state, this);
     this.luns = new LunPaths(options, this.state.media, nextLetter, nextWwid);
@@ -60,8 +64,15 @@ export class FlashAdapter implements FlashPlatform {
     // cxlflash reports ENODEV whatever the reason.
     if (typeof created === 'number') return -ERRNOS.ENODEV;
     this.#model.next = makeDevice;
-    // cxlflash makes the mappings of a context in error read as all ones rather than fault.
-    created.context.errFf = true;
+    let started: StartedContext | undefined;
+    created.context.mappingOps = {
+      // After the last DETACH, and for the descriptor that a recovery has replaced.
+      mmap: () => (this.superpipe.contexts.withStarted(started) === undefined ? -ERRNOS.EIO : 0),
+      fault: () => {
+        const record = this.superpipe.contexts.withStarted(started);
+        return record === undefined ? 'sigbus' : record.inError ? 'ones' : undefined;
+      },
+    };
     const errno = created.startWork({ wed: 0n, interrupts });
     this.#model.next = undefined;
     if (errno < 0) {
@@ -77,7 +88,8 @@ export class FlashAdapter implements FlashPlatform {
     }
     this.#started.set(fd, created);
     this.#watchClose(created, fd);
-    return { processElement: created.processElement, fd };
+    started = { processElement: created.processElement, fd };
+    return started;
   }
 
   #watchClose(created: KernelContext, fd: number): void {
@@ -106,8 +118,16 @@ export class FlashAdapter implements FlashPlatform {
    */
   #detached(): void {
     if (this.card.linkOk || this.state.condition !== 'normal') return;
-    this.superpipe.contexts.markAllInError();
+    this.#markAllInError();
     this.state.resetUntil(() => this.#cardCondition());
+  }
+
+  /** Takes the pages of all mappings away: a load finds all ones from now on. */
+  #markAllInError(): void {
+    for (const record of this.superpipe.contexts.markAllInError()) {
+      const created = this.#started.get(record.started.fd);
+      if (created !== undefined) created.context.unmappings += 1;
+    }
   }
 
   #cardCondition(): AdapterCondition {

@@ -1,5 +1,5 @@
 /**
- * Chunks: a virtual LUN is made of chunks of a LUN, each of chunkBlocks blocks. The model of
+ * Chunks: a virtual LUN is made of chunks of a LUN, each of CHUNK_BLOCKS blocks. The model of
  * the block allocator in drivers/scsi/cxlflash/vlun.c.
  */
 import { CHUNK_BLOCKS } from '../../flash/sislite';
@@ -7,13 +7,16 @@ import { CHUNK_BLOCKS } from '../../flash/sislite';
 /** How often a chunk can be cloned: it has one owner and at most this many clones. */
 const MAX_CLONES = 255;
 
+/** Chunks of a word of the driver's bit map. */
+const WORD_CHUNKS = 64;
+
 /** Which chunks of a LUN are in use, and by how many virtual LUNs. */
 export class ChunkAllocator {
   readonly total: number;
   /** Owners of each chunk: 0 free, 1 one virtual LUN, more when cloned. */
   readonly #owners: Uint16Array;
-  /** Where the search for a free chunk begins. */
-  #next = 0;
+  /** The first chunk of the word of the driver's bit map where the search for a free one begins. */
+  #word = 0;
   #free: number;
 
   /** `blocks` is the capacity of the LUN. A remainder smaller than a chunk stays unused. */
@@ -28,20 +31,20 @@ export class ChunkAllocator {
   }
 
   /**
-   * A chunk number, or -1 when none is free. The search begins after the chunk allocated last,
-   * so a chunk that was just freed is not reused at once.
+   * A chunk number, or -1 when none is free: the lowest free one of the current word and those
+   * after it, else of those before it. So a chunk that was just freed is mostly the next one
+   * allocated, with its old data (ba_alloc()).
    */
   allocate(): number {
-    for (let i = 0; i < this.total; i += 1) {
-      const chunk = (this.#next + i) % this.total;
-      if (this.#owners[chunk] === 0) {
-        this.#owners[chunk] = 1;
-        this.#free -= 1;
-        this.#next = (chunk + 1) % this.total;
-        return chunk;
-      }
-    }
-    return -1;
+    let chunk = this.#owners.indexOf(0, this.#word);
+    if (chunk < 0) chunk = this.#owners.indexOf(0);
+    if (chunk < 0) return -1;
+    this.#owners[chunk] = 1;
+    this.#free -= 1;
+    // The word stays the current one until its last chunk is allocated.
+    const inWord = chunk % WORD_CHUNKS;
+    this.#word = chunk - inWord + (inWord === WORD_CHUNKS - 1 ? WORD_CHUNKS : 0);
+    return chunk;
   }
 
   /** False when the chunk is free, or has MAX_CLONES clones already. */

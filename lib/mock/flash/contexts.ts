@@ -1,7 +1,7 @@
 /** The contexts of a flash adapter: the driver's record of each, and its part of the AFU. */
 import type { FlashContextRecord } from './context-record';
 import type { LocalLun } from './lun';
-import type { Caller } from './platform';
+import type { Caller, StartedContext } from './platform';
 import type { SisliteAfu } from './sislite-afu';
 
 export interface FindOptions {
@@ -32,6 +32,11 @@ export class FlashContexts {
     return [...this.#afus.keys()].find(({ started }) => started.fd === fd);
   }
 
+  /** The record that has this context now. */
+  withStarted(started: StartedContext | undefined): FlashContextRecord | undefined {
+    return [...this.#afus.keys()].find((record) => record.started === started);
+  }
+
   /** The context with that id, whichever process has it. */
   withId(id: bigint, inError = false): FlashContextRecord | undefined {
     return [...this.#afus.keys()].find(
@@ -47,12 +52,18 @@ export class FlashContexts {
     return lun === undefined || record.reaches(lun) ? record : undefined;
   }
 
-  /** A reset of the adapter detaches every context from the AFU until it is recovered. */
-  markAllInError(): void {
+  /**
+   * A reset of the adapter detaches every context from the AFU until it is recovered. Those that
+   * were not in error before.
+   */
+  markAllInError(): FlashContextRecord[] {
+    const marked: FlashContextRecord[] = [];
     for (const [record, afu] of this.#afus) {
+      if (!record.inError) marked.push(record);
       record.inError = true;
       afu.dead = true;
       afu.record = undefined;
     }
+    return marked;
   }
 }

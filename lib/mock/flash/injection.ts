@@ -43,6 +43,16 @@ export const INJECTION_COMMANDS = {
   unreadable: 0x16,
   /** The next `count` contexts are closed before the AFU is told their capabilities. */
   closedContext: 0x17,
+  /**
+   * Registers read as all ones, and the driver notices after `argument` milliseconds only. The
+   * reset that follows takes `value` milliseconds.
+   */
+  breakLink: 0x18,
+  /**
+   * The next AFU sync gets stuck, so that the driver resets the AFU by itself, which takes
+   * `argument` milliseconds.
+   */
+  stuckSync: 0x19,
 } as const;
 
 export class InjectionRegisters {
@@ -121,6 +131,12 @@ export class InjectionRegisters {
         break;
       case INJECTION_COMMANDS.closedContext:
         this.#state.closedContexts = times;
+        break;
+      case INJECTION_COMMANDS.breakLink:
+        this.#state.breakLink(argument, Number(this.#value));
+        break;
+      case INJECTION_COMMANDS.stuckSync:
+        this.#state.stuckSync = argument;
         break;
       default:
         break;

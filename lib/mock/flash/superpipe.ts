@@ -35,6 +35,8 @@ const MAX_INTERRUPTS = 4n;
 /** Bytes a command can transfer: the SCSI host's max_sectors. */
 const MAX_TRANSFER = 16777216n;
 const HOST_PAGE_SIZE = 65536n;
+/** How long RECOVER_AFU waits, in milliseconds, after it has read all ones (cxlflash_afu_recover()). */
+const NOTICE_TIME = 1000;
 
 type Answer<Name extends keyof LunCalls> = LunCalls[Name]['answer'] | number;
 
@@ -264,11 +266,24 @@ export class Superpipe {
     return { returnFlags: 0n, lastLba };
   }
 
-  #recover(path: LunPath, caller: Caller, input: RecoverInput): RecoverAnswer | number {
-    const record = this.contexts.find(input.contextId, caller, { lun: path.local, inError: true });
-    if (record === undefined) return -ERRNOS.EINVAL;
-    if (!record.inError) {
-      return { returnFlags: 0n, contextId: input.contextId, mmioSize: 0n, adapFd: 0n };
+  async #recover(
+    path: LunPath,
+    caller: Caller,
+    input: RecoverInput,
+  ): Promise<RecoverAnswer | number> {
+    let record: FlashContextRecord | undefined;
+    for (;;) {
+      const { local: lun } = path;
+      record = this.contexts.find(input.contextId, caller, { lun, inError: true });
+      if (record === undefined) return -ERRNOS.EINVAL;
+      if (record.inError) break;
+      if (!this.#state.readsAllOnes) {
+        return { returnFlags: 0n, contextId: input.contextId, mmioSize: 0n, adapFd: 0n };
+      }
+      // An error that nobody has noticed: the driver gives its handler a second to begin the reset.
+      await new Promise((resolve) => setTimeout(resolve, NOTICE_TIME));
+      const refused = await this.#state.resetDone();
+      if (refused < 0) return refused;
     }
     const context = this.#startContext(record.interrupts);
     if (typeof context === 'number') return context;

@@ -116,18 +116,23 @@ export class VirtualLuns {
     for (let i = 0; i < granted; i += 1) entry.chunks.push(chunks.allocate());
   }
 
+  /**
+   * With NEED_WRITE_SAME, 6.1 hands write_same16() the number of each freed chunk as a block
+   * address: the 65536 blocks from that block on are zeroed, whoever has them, and the freed chunk
+   * keeps its data (shrink_lxt()).
+   */
   #shrink(
     chunks: ChunkAllocator | undefined,
     lun: LocalLun,
     entry: ResourceEntry,
     keep: number,
   ): void {
-    const size = BigInt(lun.medium.blockSize);
+    const { storage, blockSize } = lun.medium;
+    const size = BigInt(blockSize);
+    // The driver sends no SCSI command to an adapter that has failed.
+    const zeroes = entry.needsWriteSame && this.#state.condition === 'normal';
     for (const chunk of entry.chunks.splice(keep).reverse()) {
-      if (entry.needsWriteSame && chunks?.references(chunk) === 1) {
-        const start = BigInt(chunk) * CHUNK_BLOCKS * size;
-        lun.medium.storage.discard(start, CHUNK_BLOCKS * size);
-      }
+      if (zeroes) storage.discard(BigInt(chunk) * size, CHUNK_BLOCKS * size);
       chunks?.release(chunk);
     }
   }

@@ -31,6 +31,17 @@ export interface PreparedStart {
   readonly taken: number;
 }
 
+/**
+ * What another driver does in place of this one with mappings of a descriptor that it hands out: the
+ * file operations it gave cxl_get_fd().
+ */
+export interface MappingOps {
+  /** 0, or why the descriptor cannot be mapped. */
+  mmap(): number;
+  /** What is behind a page from now on that is not present; undefined: what this driver says. */
+  fault(): 'ones' | 'sigbus' | undefined;
+}
+
 export class CxlContext {
   readonly afu: CxlAfu;
   /** The driver's index, from 0. Events carry it. */
@@ -44,6 +55,10 @@ export class CxlContext {
   areaSize = 0;
   /** START_WORK had the flag ERR_FF: mappings read as all ones after a detach. */
   errFf = false;
+  /** Set for a context of another driver that has such operations. */
+  mappingOps: MappingOps | undefined;
+  /** How often the pages of all mappings were taken away: the next access to each is a fault. */
+  unmappings = 0;
   /** With ERR_FF every page of a mapping is this ordinary page of memory after a detach. */
   #errorPage: Uint8Array | undefined;
   #takenInterrupts = 0;
@@ -145,6 +160,8 @@ export class CxlContext {
 
   /** The checks of mmap(): 0, or why `length` bytes at `offset` cannot be mapped. */
   checkMap(offset: number, length: number): number {
+    const refused = this.mappingOps?.mmap() ?? 0;
+    if (refused) return refused;
     if (this.status !== 'STARTED' || !this.afu.adapter.linkOk) return -ERRNOS.EIO;
     const { pageSize } = this.afu.kernel;
     const end = offset + Math.ceil(length / pageSize) * pageSize;
@@ -249,6 +266,7 @@ export class CxlContext {
   /** Detaches, and wakes poll() if the context was attached. */
   detach(): void {
     if (this.stop() < 0) return;
+    this.unmappings += 1;
     this.releaseInterrupts();
     this.#wake();
   }
@@ -268,7 +286,10 @@ export class CxlContext {
   /** What an access to a mapping reaches now: the device, the ERR_FF page, or SIGBUS. */
   touch(): 'device' | Uint8Array | 'sigbus' {
     if (this.status === 'STARTED') return 'device';
-    if (!this.errFf) return 'sigbus';
+    return this.errFf ? this.errorPage() : 'sigbus';
+  }
+
+  errorPage(): Uint8Array {
     this.#errorPage ??= new Uint8Array(this.afu.kernel.pageSize).fill(0xff);
     return this.#errorPage;
   }

@@ -4,7 +4,7 @@ import type { BlockArray, ProblemStateMapping } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
 import type { MmioWidth } from '../models/afu-model';
 import { ALL_ONES } from './afu';
-import type { CxlContext } from './context';
+import type { CxlContext, MappingOps } from './context';
 import type { OpenFile } from './open-file';
 
 function swapped(value: bigint, width: MmioWidth): bigint {
@@ -26,6 +26,9 @@ export class MockMapping implements ProblemStateMapping {
   readonly #swap: boolean;
   readonly #operands: Operands;
   #mapped = true;
+  /** The pages that are present, by number, where another driver handles the faults. */
+  readonly #pages = new Map<number, 'device' | Uint8Array>();
+  #unmappings = 0;
 
   constructor(
     context: CxlContext,
@@ -92,7 +95,7 @@ export class MockMapping implements ProblemStateMapping {
   }
 
   #load(offset: number, width: MmioWidth): bigint | undefined {
-    const place = this.#touch();
+    const place = this.#touch(offset);
     if (place === undefined) return undefined;
     if (place !== 'device') return this.#pageLoad(place, offset, width);
     if (this.#linkInError()) return ALL_ONES[width];
@@ -102,7 +105,7 @@ export class MockMapping implements ProblemStateMapping {
   }
 
   #store(offset: number, width: MmioWidth, value: bigint): boolean {
-    const place = this.#touch();
+    const place = this.#touch(offset);
     if (place === undefined) return false;
     if (place !== 'device') {
       this.#pageStore(place, offset, width, value);
@@ -115,7 +118,7 @@ export class MockMapping implements ProblemStateMapping {
     return true;
   }
 
-  #touch(): 'device' | Uint8Array | undefined {
+  #touch(offset: number): 'device' | Uint8Array | undefined {
     if (!this.#mapped) return undefined;
     const { adapter, kernel } = this.#context.afu;
     const { faults } = kernel;
@@ -123,8 +126,25 @@ export class MockMapping implements ProblemStateMapping {
     if (faults.happens('detach-all')) this.#context.afu.detachAll();
     if (faults.happens('unplug')) adapter.unplug();
     if (faults.happens('mmio')) return undefined;
-    const place = this.#context.touch();
+    const ops = this.#context.mappingOps;
+    const place = ops === undefined ? this.#context.touch() : this.#page(offset, ops);
     return place === 'sigbus' ? undefined : place;
+  }
+
+  /** A page stays what the fault that made it present has put there, until it is taken away. */
+  #page(offset: number, ops: MappingOps): 'device' | Uint8Array | 'sigbus' {
+    const context = this.#context;
+    if (this.#unmappings !== context.unmappings) {
+      this.#unmappings = context.unmappings;
+      this.#pages.clear();
+    }
+    const number = Math.floor(offset / context.afu.kernel.pageSize);
+    const present = this.#pages.get(number);
+    if (present !== undefined) return present;
+    const answer = ops.fault() ?? context.touch();
+    const place = answer === 'ones' ? context.errorPage() : answer;
+    if (place !== 'sigbus') this.#pages.set(number, place);
+    return place;
   }
 
   /** While the link is in error (EEH), loads read as all ones and stores are lost, without a fault. */

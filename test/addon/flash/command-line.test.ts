@@ -92,7 +92,7 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
     expect(() => command('flash-rebind')).toThrow(/EBUSY/);
     await context.close();
     command('flash-rebind');
-    expect((await listLuns()).map(({ mode }) => mode)).toEqual(Array(6).fill('legacy'));
+    expect((await listLuns()).map(({ mode }) => mode)).toEqual(Array(8).fill('legacy'));
     const read = await run(['read', about.block ?? '', '--count', '1', '--superpipe']);
     expect(read.code).toBe(0);
     await lun.enableSuperpipe();

@@ -126,6 +126,7 @@ static int check_map(struct context* context, int access, size_t length, int pro
   if (!(flags & (MAP_SHARED | MAP_PRIVATE))) return EINVAL;
   if (access == O_WRONLY) return EACCES;
   if (access == O_RDONLY && (protection & PROT_WRITE) && (flags & MAP_SHARED)) return EACCES;
+  if (context->unmappable) return EIO;
   if (context->status != STARTED || !context->afu->card->link_up) return EIO;
   uint64_t size = context_area_size(context);
   uint64_t start = (uint64_t)offset, rounded = round_up(length);

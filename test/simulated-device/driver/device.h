@@ -83,6 +83,7 @@ struct context {
   bool anonymous;
   bool orphan;  // its card was removed
   bool without_id;
+  bool unmappable;  // another driver's, which has no record of it any more: mmap() is EIO
   enum status status;
   bool attaching;
   bool err_ff;

@@ -11,15 +11,18 @@
 
 const char* const lun_names[FLASH_LUNS] = {
     "60050760000000000000000000000a01", "60050760000000000000000000000a02",
-    "60050760000000000000000000000a03", "60050760000000000000000000000a04"};
+    "60050760000000000000000000000a03", "60050760000000000000000000000a04",
+    "60050760000000000000000000000a05"};
 
-const struct flash_path flash_paths[FLASH_PATHS] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}, {2, 0}, {3, 0}};
+const struct flash_path flash_paths[FLASH_PATHS] = {{0, 0}, {0, 1}, {1, 0}, {1, 1},
+                                                    {2, 0}, {3, 0}, {4, 0}, {4, 1}};
 
 // A reset detaches every context; the records stay until RECOVER_AFU.
 void flash_reset(uint64_t milliseconds) {
   if (flash->state != ADAPTER_NORMAL) return;
   flash->state = ADAPTER_RESET;
-  flash->transitions++;
+  if (!reads_all_ones()) flash->transitions++;
+  flash->notice_at = 0;
   flash->held = false;
   flash->reset_ends = now() + (int64_t)milliseconds * 1000000;
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
@@ -30,12 +33,22 @@ void flash_reset(uint64_t milliseconds) {
   engine_wake();
 }
 
+void flash_break_link(uint64_t delay, uint64_t milliseconds) {
+  if (flash->state != ADAPTER_NORMAL || reads_all_ones()) return;
+  flash->transitions++;
+  flash->notice_at = now() + (int64_t)delay * 1000000;
+  flash->notice_reset = milliseconds;
+  flash_catch_up();
+  engine_wake();
+}
+
 static void end_reset(void) {
   flash->state = flash->reset_fails ? ADAPTER_FAILED : ADAPTER_NORMAL;
   flash->transitions++;
 }
 
 void flash_catch_up(void) {
+  if (flash->notice_at && now() >= flash->notice_at) flash_reset(flash->notice_reset);
   if (flash->state == ADAPTER_RESET && now() >= flash->reset_ends) end_reset();
   uint32_t seen = this_process.transitions, current = flash->transitions;
   if (seen == current) return;
@@ -70,7 +83,7 @@ int flash_rebind(void) {
   return error;
 }
 
-bool flash_busy(void) { return flash && flash->state == ADAPTER_RESET; }
+bool flash_busy(void) { return flash && (flash->state == ADAPTER_RESET || flash->notice_at); }
 
 bool flash_step(bool* attached) {
   bool worked = false;
@@ -81,8 +94,9 @@ bool flash_step(bool* attached) {
     struct flash_context* context = &flash->contexts[i];
     *attached = true;
     if (context->in_error || this_process.contexts[i]->status != STARTED) continue;
+    if (reads_all_ones()) continue;
     worked |= flash_inject(context);
-    if (!context->in_error) worked |= sislite_step(context);
+    if (!context->in_error && !reads_all_ones()) worked |= sislite_step(context);
   }
   flash_unlock();
   return worked;

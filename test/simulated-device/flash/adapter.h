@@ -11,13 +11,13 @@
 #include "../driver/context.h"
 #include "sislite.h"
 
-#define FLASH_LUNS 4
-#define FLASH_PATHS 6
+#define FLASH_LUNS 5
+#define FLASH_PATHS 8
 #define FLASH_CONTEXTS 512
 // The unit of sizes in the ioctls of virtual LUNs, whatever the LUN has for a block.
 #define SIZE_UNIT 4096ull
 #define CHUNK_BLOCKS 65536ull
-#define MAX_CHUNKS 8
+#define MAX_CHUNKS 512
 #define MAX_HANDLES 4096
 #define MAX_STATUSES 64
 #define MAX_PROVISIONED 256
@@ -36,6 +36,7 @@ struct flash_lun {
   int users;
   uint32_t ports;               // by which superpipe is enabled
   uint16_t owners[MAX_CHUNKS];  // of each chunk
+  int current_word;             // of 64 chunks: where the search for a free one begins
 };
 
 // A LUN as one port shows it.
@@ -51,7 +52,6 @@ struct handle {
   uint32_t permissions;
   int lun;
   int chunk_count;
-  uint8_t chunks[MAX_CHUNKS];
   bool scrub;
   uint32_t ports;
 };
@@ -77,10 +77,14 @@ struct flash_adapter {
   pthread_mutex_t lock;
   int owner;  // the process that has the lock, 0 while none has
   enum { ADAPTER_NORMAL, ADAPTER_RESET, ADAPTER_FAILED } state;
-  uint32_t transitions;  // odd while a reset runs
+  uint32_t transitions;   // odd while registers read as all ones
+  int64_t notice_at;      // when the driver notices that they do; 0: it has
+  uint64_t notice_reset;  // and how long the reset takes then
   int64_t reset_ends;
   bool reset_fails;
   int slow_syncs;
+  bool stuck_sync;  // the next one: the driver resets the AFU
+  uint64_t stuck_sync_reset;
   int closed_contexts;  // how many attaches from now on find their context closed
   uint32_t ports_up;
   bool held;
@@ -98,6 +102,8 @@ struct flash_adapter {
   } provisioned[MAX_PROVISIONED];
   uint8_t scratch[SCRATCH_SIZE];
   struct handle tables[FLASH_CONTEXTS][MAX_HANDLES];
+  // The chunks of each virtual LUN, by number. Takes memory only where one has chunks.
+  uint16_t chunks[FLASH_CONTEXTS][MAX_HANDLES][MAX_CHUNKS];
 };
 
 // NULL until the process first uses the adapter.
@@ -131,6 +137,9 @@ static inline int record_index(const struct flash_context* record) {
 }
 static inline struct handle* handles_of(const struct flash_context* record) {
   return flash->tables[record_index(record)];
+}
+static inline uint16_t* handle_chunk(const struct handle* handle, int index) {
+  return &flash->chunks[0][handle - flash->tables[0]][index];
 }
 // The kernel's context behind a record of this process.
 static inline struct context* context_of(const struct flash_context* record) {
@@ -197,5 +206,8 @@ bool flash_inject(struct flash_context* context);
 // The registers of a context in IOARRIN mode.
 extern const struct trapped_registers host_page;
 void flash_reset(uint64_t milliseconds);
+// Registers read as all ones; after `delay` milliseconds the driver notices and begins a reset.
+void flash_break_link(uint64_t delay, uint64_t milliseconds);
+static inline bool reads_all_ones(void) { return flash->transitions & 1; }
 // Applies what has changed since the last call: the end of a reset, or a reset by another process.
 void flash_catch_up(void);

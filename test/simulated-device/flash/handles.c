@@ -9,9 +9,17 @@
 
 // A chunk has one owner and at most this many clones.
 #define MAX_CLONES 255
+// Chunks of a word of the driver's bit map.
+#define WORD_CHUNKS 64
 
 bool sync_afu(void) {
-  if (flash->state != ADAPTER_NORMAL || !flash->slow_syncs) return true;
+  if (flash->state != ADAPTER_NORMAL) return true;
+  if (flash->stuck_sync) {
+    flash->stuck_sync = false;
+    flash_reset(flash->stuck_sync_reset);
+    return false;
+  }
+  if (!flash->slow_syncs) return true;
   flash->slow_syncs--;
   return false;
 }
@@ -27,6 +35,7 @@ void lun_detach(struct flash_lun* lun) {
   if (--lun->users > 0) return;
   lun->mode = LUN_FREE;
   memset(lun->owners, 0, sizeof lun->owners);
+  lun->current_word = 0;
 }
 
 bool read_capacity(struct flash_lun* lun) {
@@ -35,7 +44,10 @@ bool read_capacity(struct flash_lun* lun) {
   return true;
 }
 
-int total_chunks(struct flash_lun* lun) { return (int)((lun->last_lba + 1) / CHUNK_BLOCKS); }
+int total_chunks(struct flash_lun* lun) {
+  uint64_t total = (lun->last_lba + 1) / CHUNK_BLOCKS;
+  return total < MAX_CHUNKS ? (int)total : MAX_CHUNKS;
+}
 
 struct handle* find_handle(struct flash_context* context, uint64_t number, struct flash_lun* lun) {
   uint32_t index = (uint32_t)number;
@@ -70,25 +82,41 @@ uint64_t last_lba_of(struct handle* handle) {
   return blocks * flash->luns[handle->lun].block_size / SIZE_UNIT - 1;
 }
 
-static int grow(struct flash_lun* lun, struct handle* handle, uint64_t wanted) {
-  int granted = 0;
-  for (int chunk = 0; chunk < total_chunks(lun); chunk++) {
-    if ((uint64_t)handle->chunk_count >= wanted) break;
+// The lowest free chunk of the current word and those after it, else of those before it
+// (ba_alloc() in vlun.c); -1 when none is free.
+static int allocate_chunk(struct flash_lun* lun) {
+  int total = total_chunks(lun), first = lun->current_word * WORD_CHUNKS;
+  for (int i = 0; i < total; i++) {
+    int chunk = (first + i) % total;
     if (lun->owners[chunk]) continue;
     lun->owners[chunk] = 1;
-    handle->chunks[handle->chunk_count++] = (uint8_t)chunk;
+    // The word stays the current one until its last chunk is allocated.
+    lun->current_word = chunk / WORD_CHUNKS + (chunk % WORD_CHUNKS == WORD_CHUNKS - 1);
+    if (lun->current_word * WORD_CHUNKS >= total) lun->current_word = 0;
+    return chunk;
+  }
+  return -1;
+}
+
+static int grow(struct flash_lun* lun, struct handle* handle, uint64_t wanted) {
+  int granted = 0;
+  while ((uint64_t)handle->chunk_count < wanted) {
+    int chunk = allocate_chunk(lun);
+    if (chunk < 0) break;
+    *handle_chunk(handle, handle->chunk_count++) = (uint16_t)chunk;
     granted++;
   }
   return granted ? 0 : -ENOSPC;
 }
 
+// With NEED_WRITE_SAME, 6.1 hands write_same16() the number of each freed chunk as a block address:
+// the blocks of a chunk's size from that block on are zeroed, whoever has them, and the freed chunk
+// keeps its data (shrink_lxt() in vlun.c). It sends no SCSI command to an adapter that has failed.
 static void shrink(struct flash_lun* lun, struct handle* handle, uint64_t wanted) {
+  bool zeroes = handle->scrub && flash->state == ADAPTER_NORMAL;
   while ((uint64_t)handle->chunk_count > wanted) {
-    int chunk = handle->chunks[--handle->chunk_count];
-    uint64_t size = CHUNK_BLOCKS * lun->block_size;
-    if (handle->scrub && lun->owners[chunk] == 1) {
-      lun_discard(lun, (uint64_t)chunk * size, size);
-    }
+    uint64_t chunk = *handle_chunk(handle, --handle->chunk_count);
+    if (zeroes) lun_discard(lun, chunk * lun->block_size, CHUNK_BLOCKS * lun->block_size);
     if (lun->owners[chunk]) lun->owners[chunk]--;
   }
 }
@@ -136,16 +164,16 @@ static int clone_chunks(struct flash_lun* lun, const struct handle* handle, stru
   int error = 0;
   copy->chunk_count = 0;
   while (!error && copy->chunk_count < handle->chunk_count) {
-    uint8_t chunk = handle->chunks[copy->chunk_count];
+    uint16_t chunk = *handle_chunk(handle, copy->chunk_count);
     if (!lun->owners[chunk] || lun->owners[chunk] > MAX_CLONES) {
       error = -EIO;
     } else {
       lun->owners[chunk]++;
-      copy->chunks[copy->chunk_count++] = chunk;
+      *handle_chunk(copy, copy->chunk_count++) = chunk;
     }
   }
   if (!error && !sync_afu()) error = -EAGAIN;
-  while (error && copy->chunk_count) lun->owners[copy->chunks[--copy->chunk_count]]--;
+  while (error && copy->chunk_count) lun->owners[*handle_chunk(copy, --copy->chunk_count)]--;
   return error;
 }
 

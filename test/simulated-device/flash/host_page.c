@@ -33,7 +33,7 @@ static void take_command(struct flash_context* context, uint64_t address) {
 static uint64_t load_page(struct context* started, uint64_t offset) {
   struct flash_context* context = record_of(started);
   // After a reset by another process, until this process changes its mappings.
-  if (context && context->in_error) return ALL_ONES;
+  if (context && (context->in_error || reads_all_ones())) return ALL_ONES;
   if (context && offset == SISL_CMD_ROOM)
     return (uint64_t)(COMMAND_ROOM - queue_of(context)->count);
   return load_register(context_registers(started), (uint32_t)offset);
@@ -42,7 +42,7 @@ static uint64_t load_page(struct context* started, uint64_t offset) {
 static void store_page(struct context* started, uint64_t offset, uint64_t value) {
   struct flash_context* context = record_of(started);
   uint8_t* page = context_registers(started);
-  if (!context || context->in_error) return;
+  if (!context || context->in_error || reads_all_ones()) return;
   switch (offset) {
     case SISL_ENDIAN_CTRL:
       store_register(page, offset, value & 0x80 ? SISL_ENDIAN_CTRL_BE : 0);

@@ -60,6 +60,13 @@ bool flash_inject(struct flash_context* context) {
     case INJECT_FLASH_CLOSED_CONTEXT:
       flash->closed_contexts = (int)count;
       break;
+    case INJECT_FLASH_BREAK_LINK:
+      flash_break_link(argument, value);
+      break;
+    case INJECT_FLASH_STUCK_SYNC:
+      flash->stuck_sync = true;
+      flash->stuck_sync_reset = argument;
+      break;
   }
   store_register(page, INJECT_DONE, load_register(page, INJECT_DONE) + 1);
   store_register(page, INJECT_COMMAND, 0);

@@ -21,8 +21,8 @@
 static const struct {
   const char* generic;
   const char* block;
-} names[FLASH_PATHS] = {{"sg90", "sdya"}, {"sg91", "sdyb"}, {"sg92", "sdyc"},
-                        {"sg93", "sdyd"}, {"sg94", "sdye"}, {"sg95", "sdyf"}};
+} names[FLASH_PATHS] = {{"sg90", "sdya"}, {"sg91", "sdyb"}, {"sg92", "sdyc"}, {"sg93", "sdyd"},
+                        {"sg94", "sdye"}, {"sg95", "sdyf"}, {"sg96", "sdyg"}, {"sg97", "sdyh"}};
 
 static const char* const folders[] = {"/sys/class/scsi_device", "/sys/class/scsi_generic",
                                       "/sys/class/scsi_host", "/sys/class/cxlflash", CARD};

@@ -20,7 +20,11 @@ struct flash_context* record_new(int pid) {
 }
 
 void record_free(struct flash_context* record) {
-  if (record->pid == getpid()) this_process.contexts[record_index(record)] = NULL;
+  if (record->pid == getpid()) {
+    struct context* started = context_of(record);
+    if (started) started->unmappable = true;
+    this_process.contexts[record_index(record)] = NULL;
+  }
   record->pid = 0;
 }
 

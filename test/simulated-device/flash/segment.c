@@ -37,7 +37,11 @@ static bool member;
 static const struct {
   uint32_t block_size;
   uint64_t blocks;
-} media[FLASH_LUNS] = {{4096, 262144}, {4096, 131072}, {4096, 1000}, {512, 262144}};
+} media[FLASH_LUNS] = {
+    {4096, 262144}, {4096, 131072}, {4096, 1000}, {512, 262144}, {4096, 320 * CHUNK_BLOCKS}};
+
+// Bytes between the starts of two LUNs in the file. What was never written takes no memory.
+#define LUN_DISTANCE (1ull << 40)
 
 // Differs from that of a build with another layout of the tables.
 static const uint64_t version = 0xf1a5000000000000ull | sizeof(struct flash_adapter);
@@ -46,11 +50,7 @@ static size_t round_up(size_t size) {
   return (size + SISL_HOST_MAP_SIZE - 1) & ~(size_t)(SISL_HOST_MAP_SIZE - 1);
 }
 
-static size_t segment_size(void) {
-  size_t size = round_up(sizeof *flash);
-  for (int i = 0; i < FLASH_LUNS; i++) size += round_up(media[i].blocks * media[i].block_size);
-  return size;
-}
+static size_t segment_size(void) { return round_up(sizeof *flash) + FLASH_LUNS * LUN_DISTANCE; }
 
 static struct flash_adapter* map(int fd) {
   void* at =
@@ -136,12 +136,10 @@ static void create(void) {
   create_lock();
   flash->ports_up = 3;
   flash->handles = (int)(sysconf(_SC_PAGESIZE) / 16);
-  uint64_t place = round_up(sizeof *flash);
   for (int i = 0; i < FLASH_LUNS; i++) {
     flash->luns[i].block_size = media[i].block_size;
     flash->luns[i].blocks = media[i].blocks;
-    flash->luns[i].data = place;
-    place += round_up(media[i].blocks * media[i].block_size);
+    flash->luns[i].data = round_up(sizeof *flash) + (uint64_t)i * LUN_DISTANCE;
   }
   __atomic_store_n(&flash->version, version, __ATOMIC_RELEASE);
 }

@@ -153,7 +153,7 @@ static void on_medium(struct flash_context* context, const struct sisl_ioarcb* c
       status->rc.afu_rc = SISL_AFU_RC_LXT_OUT_OF_BOUNDS;
       return;
     }
-    place = handle->chunks[chunk] * CHUNK_BLOCKS + lba % CHUNK_BLOCKS;
+    place = *handle_chunk(handle, (int)chunk) * CHUNK_BLOCKS + lba % CHUNK_BLOCKS;
   }
   uint32_t ports = handle->kind == HANDLE_VIRTUAL ? lun->ports : handle->ports;
   if (!(ports & flash->ports_up)) {

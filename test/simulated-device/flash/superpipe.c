@@ -77,6 +77,8 @@ static int start(struct flash_context* context) {
     context_put(started);
     return error ? error : -ENODEV;
   }
+  struct context* replaced = context_of(context);
+  if (replaced) replaced->unmappable = true;
   this_process.contexts[record_index(context)] = started;
   context->id = (uint64_t)context->cookie << 32 | (uint32_t)started->pe;
   context->in_error = false;
@@ -218,12 +220,39 @@ static int verify(const struct flash_path* path, void* argument) {
   return 0;
 }
 
+// 0, or -ENODEV when the adapter has failed.
+static int wait_for_reset(void) {
+  while (flash->state == ADAPTER_RESET) {
+    // The engine's thread also notices the end of a reset by another process.
+    engine_wake();
+    flash_unlock();
+    device_wait();
+    flash_lock();
+  }
+  return flash->state == ADAPTER_FAILED ? -ENODEV : 0;
+}
+
+// How long RECOVER_AFU waits after it has read all ones.
+#define NOTICE_MS 1000
+
 static int recover(const struct flash_path* path, void* argument) {
   struct cxlflash_recover_afu* request = argument;
   struct flash_lun* lun = lun_of(path);
-  struct flash_context* context = record_find(request->context_id, getpid(), lun, true);
-  if (!context) return -EINVAL;
-  if (!context->in_error) return 0;
+  struct flash_context* context;
+  for (;;) {
+    context = record_find(request->context_id, getpid(), lun, true);
+    if (!context) return -EINVAL;
+    if (context->in_error) break;
+    if (!reads_all_ones()) return 0;
+    // An error that nobody has noticed: the driver gives its handler a second to begin the reset.
+    flash_unlock();
+    device_unlock();
+    sleep_ms(NOTICE_MS);
+    device_lock();
+    flash_lock();
+    int error = wait_for_reset();
+    if (error) return error;
+  }
   int fd = start(context);
   if (fd < 0) return fd;
   request->hdr.return_flags =
@@ -292,14 +321,8 @@ static const struct flash_ioctl* find_ioctl(unsigned long request) {
 static int check_state(const struct flash_path* path, unsigned allowed) {
   if (allowed & LEGACY_MODE) return 0;
   if (!flash->superpipe[path - flash_paths]) return -EINVAL;
-  while (flash->state == ADAPTER_RESET) {
-    // The engine's thread also notices the end of a reset by another process.
-    engine_wake();
-    flash_unlock();
-    device_wait();
-    flash_lock();
-  }
-  return flash->state == ADAPTER_FAILED && !(allowed & FAILED_ADAPTER) ? -ENODEV : 0;
+  int error = wait_for_reset();
+  return allowed & FAILED_ADAPTER ? 0 : error;
 }
 
 static int call(const struct flash_path* path, const struct flash_ioctl* ioctl, uint64_t address) {
