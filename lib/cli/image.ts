@@ -1,21 +1,22 @@
 /** `node-cxl image`: downloads an adapter image, in a PowerVM guest. */
+import { readFile } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
+import type { Cxl } from '../index';
 import { findAdapter } from './devices';
 import { UsageError } from './failure';
-import { readWhole } from './input-file';
-import { bytes, type Format, show } from './output';
-import type { Session } from './session';
+import { bytes, print } from './output';
 
-export interface ImageOptions extends Format {
+export interface ImageOptions {
   in: string;
   needHeader?: boolean;
   yes?: boolean;
 }
 
 export async function image(
-  { system, signal }: Session,
+  system: Cxl,
   name: string,
   options: ImageOptions,
+  signal: AbortSignal,
 ): Promise<void> {
   const adapter = await findAdapter(system, name);
   if (options.yes !== true) {
@@ -23,14 +24,9 @@ export async function image(
       `this resets ${name} and detaches every context on it: pass --yes to confirm`,
     );
   }
-  const contents = await readWhole(options.in, signal);
+  const contents = await readFile(options.in);
   const bar = process.stderr.isTTY
-    ? new SingleBar({
-        format: '{phase} [{bar}] {percentage}%',
-        stream: process.stderr,
-        // Ctrl-C must not end the process between two parts of an image.
-        gracefulExit: false,
-      })
+    ? new SingleBar({ format: '{phase} [{bar}] {percentage}%', stream: process.stderr })
     : undefined;
   bar?.start(contents.length, 0, { phase: 'download' });
   try {
@@ -42,9 +38,5 @@ export async function image(
   } finally {
     bar?.stop();
   }
-  show(
-    options,
-    { name, bytes: contents.length, file: options.in },
-    { text: () => `${name}: ${bytes(contents.length)} downloaded and validated` },
-  );
+  print(`${name}: ${bytes(contents.length)} downloaded and validated`);
 }

@@ -1,4 +1,3 @@
-import { type InspectOptions, inspect } from 'node:util';
 import type { AfuFile, Binding } from '../binding';
 import { START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
@@ -26,7 +25,6 @@ import { debug } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
 import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
-import { shown } from '../shared/inspection';
 import { Attributes } from '../sysfs/attributes';
 import type { Afu } from './afu';
 import { type AfuId, decodeAfuId } from './afu-id';
@@ -94,9 +92,6 @@ export const NODE_NAME = /^afu(\d+)\.(\d+)([dms])$/;
 /** GET_PROCESS_ELEMENT's value while there is none. */
 const NO_PROCESS_ELEMENT = ALL_ONES_32;
 
-/** Bytes from the start of an area, where nothing is ever mapped. */
-const BEYOND_ANY_AREA = 2 ** 40;
-
 /** @internal Where a context's file comes from. */
 export interface ContextOrigin {
   readonly path: string;
@@ -125,7 +120,7 @@ export class Context<Decoded = undefined> {
   readonly #origin: ContextOrigin;
   readonly #events: EventQueue;
   readonly #mappings = new Set<ProblemState>();
-  readonly #held: HeldMemory;
+  readonly #held = new HeldMemory();
   #decoder: ((data: Uint8Array, processElement: number) => Decoded) | undefined;
   #attached: boolean;
   /** AFU interrupts that attach() asked for, where its options say. */
@@ -139,11 +134,6 @@ export class Context<Decoded = undefined> {
     this.#origin = origin;
     this.path = origin.path;
     this.#attached = origin.adopted;
-    // afu_mmap refuses a context that is not started with EIO, and checks the range afterwards.
-    const started = origin.adopted
-      ? () => file.map(BEYOND_ANY_AREA, binding.pageSize, 'big') !== -ERRNOS.EIO
-      : undefined;
-    this.#held = new HeldMemory(origin.path, file, started);
     // A file that was opened elsewhere may never have been started.
     const present = origin.adopted
       ? () => file.ioctlSync('GET_PROCESS_ELEMENT', {}) !== -ERRNOS.EIO
@@ -225,11 +215,11 @@ export class Context<Decoded = undefined> {
     const work = this.#checkAttach(options, ATTACH_OPTIONS);
     const signal = checkSignal(options.signal);
     throwIfAborted(signal);
-    const undo = this.#held.addForStart(this, options.holds ?? []);
+    const release = this.#held.addAll(this, this.#file, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = await this.#startWork(work, signal);
     if (typeof answer === 'number') {
-      undo();
+      release();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
@@ -248,11 +238,11 @@ export class Context<Decoded = undefined> {
     const checked = this.#checkAttach(options, ATTACH_SYNC_OPTIONS);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
     const work = tid ? { ...checked, flags: checked.flags | START_WORK_FLAGS.TID } : checked;
-    const undo = this.#held.addForStart(this, options.holds ?? []);
+    const release = this.#held.addAll(this, this.#file, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = this.#file.ioctlSync('START_WORK', work);
     if (typeof answer === 'number') {
-      undo();
+      release();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
@@ -303,7 +293,7 @@ export class Context<Decoded = undefined> {
    */
   hold<T extends Holdable>(view: T): T {
     this.#open();
-    this.#held.add(this, checkHoldable('view', view));
+    this.#held.add(this, this.#file, checkHoldable('view', view));
     return view;
   }
 
@@ -401,23 +391,6 @@ export class Context<Decoded = undefined> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** @internal The state, for util.inspect() and console.log(). */
-  [inspect.custom](depth: number, options: InspectOptions): string {
-    return shown(this, depth, options, {
-      path: this.path,
-      state: this.#state(),
-      fd: this.fd,
-      mappings: this.#mappings.size,
-    });
-  }
-
-  /** As far as the library knows: linkState() asks the driver. */
-  #state(): 'opened' | 'attached' | 'detached' | 'closed' {
-    if (this.closed) return 'closed';
-    if (this.#events.detached) return 'detached';
-    return this.#attached ? 'attached' : 'opened';
   }
 
   async #close(): Promise<void> {

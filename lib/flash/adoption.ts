@@ -22,40 +22,53 @@ export function descriptorOf({ adapFd }: Pick<DescriptorAnswer, 'adapFd'>): numb
 }
 
 /**
- * Makes a Context of the descriptor and maps its registers. When that fails, `undo` is called
- * first, and then the descriptor is closed.
- *
- * @throws EBADF there is no descriptor; as Cxl.adopt() and Context.mapProblemState()
+ * Makes a Context of the descriptor and maps its registers. What fails can be repeated: the driver
+ * answers a descriptor only once, and closing it would end the context.
  */
-export async function adopt(
-  lun: Lun,
-  answer: DescriptorAnswer,
-  undo: () => Promise<unknown>,
-): Promise<Adopted> {
-  const fd = descriptorOf(answer);
-  // Without the flag the driver closes the descriptor itself, at the last DETACH.
-  const owned = (answer.returnFlags & flashFlags.appCloseAdapFd) !== 0n;
-  const mmioSize = Number(answer.mmioSize);
-  let context: Context | undefined;
-  try {
-    if (fd < 0) throw systemError('EBADF', 'ioctl', lun.path, 'no descriptor was returned');
-    context = lun.system.adopt(fd, { owned, mmioSize });
+export class Adoption {
+  readonly #lun: Lun;
+  readonly #answer: DescriptorAnswer;
+  #context: Context | undefined;
+
+  constructor(lun: Lun, answer: DescriptorAnswer) {
+    this.#lun = lun;
+    this.#answer = answer;
+  }
+
+  /** @throws EBADF there is no descriptor; as Cxl.adopt() and Context.mapProblemState() */
+  take(): Adopted {
+    const { path, system } = this.#lun;
+    const fd = descriptorOf(this.#answer);
+    const mmioSize = Number(this.#answer.mmioSize);
+    if (fd < 0) throw systemError('EBADF', 'ioctl', path, 'no descriptor was returned');
+    // Without the flag the driver closes the descriptor itself, at the last DETACH.
+    const owned = (this.#answer.returnFlags & flashFlags.appCloseAdapFd) !== 0n;
+    this.#context ??= system.adopt(fd, { owned, mmioSize });
+    const context = this.#context;
     return { context, page: context.mapProblemState({ endian: 'big', length: mmioSize }) };
-  } catch (error) {
-    await undo().catch(() => undefined);
-    await (context?.close() ?? flashBindingOf(lun.system).closeDescriptor(fd)).catch(
-      () => undefined,
-    );
-    throw error;
+  }
+
+  /** Closes the descriptor instead. Never rejects. */
+  async discard(): Promise<void> {
+    const { system } = this.#lun;
+    const closed =
+      this.#context?.close() ?? flashBindingOf(system).closeDescriptor(descriptorOf(this.#answer));
+    await closed.catch(() => undefined);
   }
 }
 
 /**
- * adopt() of what ATTACH answered. When it fails, the context is detached: the driver would keep it,
+ * Adopts what ATTACH answered. When that fails, the context is detached: the driver would keep it,
  * with no way left to free it, until the process ends.
  */
-export function adoptAttached(lun: Lun, answer: AttachAnswer): Promise<Adopted> {
-  const { contextId } = answer;
-  // Before the descriptor is closed: after that, another context can get the same id.
-  return adopt(lun, answer, () => lun.call('DETACH', { contextId }));
+export async function adoptAttached(lun: Lun, answer: AttachAnswer): Promise<Adopted> {
+  const adoption = new Adoption(lun, answer);
+  try {
+    return adoption.take();
+  } catch (error) {
+    // Before the descriptor is closed: after that, another context can get the same id.
+    await lun.call('DETACH', { contextId: answer.contextId }).catch(() => undefined);
+    await adoption.discard();
+    throw error;
+  }
 }

@@ -44,12 +44,20 @@ export interface AttachOptions {
    * up to whole seconds, the unit of the hardware's field. Default 30000.
    */
   commandTimeout?: number;
+  /**
+   * Milliseconds after which a command that the AFU has not ended counts as hung, 1 to 2^31 - 1:
+   * the context is reset then, and if that does not help, recovered. The command is issued again,
+   * as `retries` and `onReset` allow, or fails with ETIMEDOUT. Default: commandTimeout + 5000.
+   */
+  responseTimeout?: number;
 }
 
 /** Largest bounce buffer in bytes: the most that one command can transfer. */
 const MAX_BOUNCE_BYTES = 16777216;
 /** Bytes: a multiple of every block size. */
 const BOUNCE_UNIT = 4096;
+/** Milliseconds by which the AFU's own limit comes first. */
+const RESPONSE_MARGIN = 5000;
 /** Milliseconds: 16 bits of seconds. */
 const MAX_COMMAND_TIMEOUT = 65_535_000;
 
@@ -89,6 +97,7 @@ function checkQueueOptions(options: AttachOptions): Omit<QueueOptions, 'squeue'>
   }
   const number = (name: keyof AttachOptions, standard: number, min: number, max: number) =>
     checkInteger(`options.${name}`, options[name] ?? standard, min, max);
+  const commandTimeout = number('commandTimeout', 30_000, 1, MAX_COMMAND_TIMEOUT);
   return {
     endian: resolveEndian('options.endian', options.endian ?? 'host'),
     depth: number('queueDepth', 128, 1, 4096),
@@ -97,6 +106,7 @@ function checkQueueOptions(options: AttachOptions): Omit<QueueOptions, 'squeue'>
     onReset,
     retries: number('retries', 5, 0, 1000),
     watchInterval: number('watchInterval', 250, 1, 60000),
-    commandTimeout: number('commandTimeout', 30_000, 1, MAX_COMMAND_TIMEOUT),
+    commandTimeout,
+    responseTimeout: number('responseTimeout', commandTimeout + RESPONSE_MARGIN, 1, 2 ** 31 - 1),
   };
 }

@@ -1,17 +1,20 @@
 import { Memory } from '../device/memory';
-import { checkInteger } from '../shared/checks';
-import { rangeError, systemError, typeError, valueError } from '../shared/errors';
-import type { Command, QueueStatistics } from './command';
+import { AbortError, checkWaitOptions } from '../shared/abort';
+import { checkInteger, type OptionNames } from '../shared/checks';
+import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
+import { Command, type CommandData, type Operation, type Priority } from './command';
 import type { Resource } from './resource';
-import { CHUNK_BLOCKS, OPCODES, WRITE_SAME_UNMAP } from './sislite';
+import { CHUNK_BLOCKS } from './sislite';
+import type { QueueStatistics } from './statistics';
+import { Limit, Transfer } from './transfer';
 
 /** A part of a Memory, transferred without a copy. Offset and length in bytes. */
 export interface MemorySlice {
   readonly memory: Memory;
   /** A multiple of 16. Default 0. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   /** Default: to the end. */
-  readonly length?: number;
+  readonly length?: number | undefined;
 }
 
 /** Source or destination of data: whole blocks. */
@@ -23,8 +26,30 @@ export interface TransferOptions {
    * the AFU uses their Memory until they have completed (drained() waits for that) or the context
    * is closed.
    */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
+  /**
+   * Milliseconds, 0 to 2^31 - 1, after which the promise rejects with ETIMEDOUT; then as after an
+   * abort. Default: no limit but those of the context, `commandTimeout` and `responseTimeout`.
+   */
+  timeout?: number | undefined;
+  /**
+   * Which commands are issued first when not all can be at once: all `high` ones before the others,
+   * all `low` ones after them. Commands in flight have no order. Default `normal`.
+   */
+  priority?: Priority | undefined;
 }
+
+/** One of the transfers of BlockDevice.submit(). */
+export type TransferRequest = (
+  | { readonly operation: 'read'; readonly into: BlockBuffer | readonly BlockBuffer[] }
+  | { readonly operation: 'write'; readonly from: BlockBuffer | readonly BlockBuffer[] }
+  | { readonly operation: 'unmap'; readonly count: number | bigint }
+) & {
+  /** The first block. */
+  readonly lba: number | bigint;
+  /** Default: that of the call. */
+  readonly priority?: Priority | undefined;
+};
 
 /** Counts the calls of this block device, each of which may take several commands. */
 export interface BlockStatistics {
@@ -34,15 +59,36 @@ export interface BlockStatistics {
   unmaps: number;
   bytesRead: number;
   bytesWritten: number;
+  blocksRead: number;
+  blocksWritten: number;
+  /** Calls that have not settled yet, and the highest number of them at one time. */
+  activeReads: number;
+  activeWrites: number;
+  activeUnmaps: number;
+  maxActiveReads: number;
+  maxActiveWrites: number;
+  maxActiveUnmaps: number;
   /** Calls that failed or were aborted. */
   errors: number;
 }
 
-/** One buffer: bytes that are copied through a bounce buffer, or an address that the AFU uses. */
+const TRANSFER_OPTIONS: OptionNames<TransferOptions> = {
+  signal: true,
+  timeout: true,
+  priority: true,
+};
+
+/** Names of the counters of each operation. */
+const COUNTERS = {
+  read: { calls: 'reads', active: 'activeReads', highest: 'maxActiveReads' },
+  write: { calls: 'writes', active: 'activeWrites', highest: 'maxActiveWrites' },
+  unmap: { calls: 'unmaps', active: 'activeUnmaps', highest: 'maxActiveUnmaps' },
+} as const;
+
+/** One buffer of a transfer. */
 interface Part {
-  readonly bytes: Uint8Array | undefined;
-  readonly address: bigint;
-  readonly length: number;
+  readonly data: CommandData;
+  readonly blocks: bigint;
 }
 
 /** Bytes; required of data addresses. */
@@ -75,6 +121,14 @@ export class BlockDevice {
     unmaps: 0,
     bytesRead: 0,
     bytesWritten: 0,
+    blocksRead: 0,
+    blocksWritten: 0,
+    activeReads: 0,
+    activeWrites: 0,
+    activeUnmaps: 0,
+    maxActiveReads: 0,
+    maxActiveWrites: 0,
+    maxActiveUnmaps: 0,
     errors: 0,
   };
 
@@ -93,9 +147,9 @@ export class BlockDevice {
     return this.resource.blockSize;
   }
 
-  /** Whether the AFU can unmap blocks. */
+  /** Whether the AFU can unmap blocks. False while the adapter is in error. */
   get unmapSupported(): boolean {
-    return this.resource.context.queue.unmapSupported;
+    return this.resource.context.queue.unmapSupported === true;
   }
 
   /** Statistics of the context's queue, which all its block devices share. */
@@ -108,8 +162,10 @@ export class BlockDevice {
    * holds.
    *
    * @throws ERR_OUT_OF_RANGE past the end; ERR_INVALID_ARG_VALUE not whole blocks; EIO with
-   *   `status`, `sense` and `attempts` (CommandError); ECANCELED the adapter was reset and `onReset`
-   *   is 'fail', or the context was closed; AbortError
+   *   `status`, `sense`, `attempts` and `address` (CommandError; other errnos where they fit);
+   *   ETIMEDOUT the AFU did not complete it; ECANCELED the adapter was reset and `onReset` is
+   *   'fail', or the context was closed, the resource released, or made smaller; ERR_INVALID_STATE
+   *   the buffer was detached or resized, or the Memory freed; AbortError
    */
   async read(lba: number | bigint, count: number, options?: TransferOptions): Promise<Uint8Array>;
   async read<T extends BlockBuffer>(
@@ -122,9 +178,9 @@ export class BlockDevice {
     target: number | BlockBuffer,
     options: TransferOptions = {},
   ): Promise<BlockBuffer> {
-    const buffer = typeof target === 'number' ? this.#allocateBuffer(target) : target;
-    await this.readv(lba, [buffer], options);
-    return buffer;
+    const into = typeof target === 'number' ? this.#allocateBuffer(target) : target;
+    await this.#one({ operation: 'read', lba, into }, options);
+    return into;
   }
 
   /** Writes whole blocks from `lba` on. @throws as read(); EACCES in a context with access 'read' */
@@ -133,7 +189,7 @@ export class BlockDevice {
     from: BlockBuffer,
     options: TransferOptions = {},
   ): Promise<void> {
-    await this.writev(lba, [from], options);
+    await this.#one({ operation: 'write', lba, from }, options);
   }
 
   /** Reads consecutive blocks into several buffers, each of whole blocks. @throws as read() */
@@ -142,9 +198,7 @@ export class BlockDevice {
     into: readonly BlockBuffer[],
     options: TransferOptions = {},
   ): Promise<void> {
-    const bytes = await this.#transfer('read', lba, into, options);
-    this.statistics.reads += 1;
-    this.statistics.bytesRead += bytes;
+    await this.#one({ operation: 'read', lba, into: checkBuffers(into) }, options);
   }
 
   /** Writes several buffers, each of whole blocks, to consecutive blocks. @throws as write() */
@@ -153,9 +207,7 @@ export class BlockDevice {
     from: readonly BlockBuffer[],
     options: TransferOptions = {},
   ): Promise<void> {
-    const bytes = await this.#transfer('write', lba, from, options);
-    this.statistics.writes += 1;
-    this.statistics.bytesWritten += bytes;
+    await this.#one({ operation: 'write', lba, from: checkBuffers(from) }, options);
   }
 
   /**
@@ -169,29 +221,24 @@ export class BlockDevice {
     count: number | bigint,
     options: TransferOptions = {},
   ): Promise<void> {
-    this.resource.assertOpen();
-    checkOptions(options);
-    if (!this.unmapSupported) {
-      throw systemError('EOPNOTSUPP', 'unmap', this.resource.lun.path, 'the AFU does not offer it');
-    }
-    const start = checkLba('lba', lba);
-    const blocks = checkLba('count', count);
-    this.#checkRange(start, blocks);
-    const zeros = new Uint8Array(this.blockSize);
-    const commands: Promise<void>[] = [];
-    for (const [at, length] of this.#split(start, blocks, MAX_UNMAP_BLOCKS)) {
-      commands.push(
-        this.#submit(
-          'unmap',
-          at,
-          length,
-          { bytes: zeros, address: 0n, length: zeros.length },
-          options,
-        ),
-      );
-    }
-    await this.#all(commands);
-    this.statistics.unmaps += 1;
+    await this.#one({ operation: 'unmap', lba, count }, options);
+  }
+
+  /**
+   * Starts many transfers in one call. All of them are checked before the first is issued; `signal`
+   * and `timeout` apply to all that have not settled.
+   *
+   * ```ts
+   * const writes = records.map(({ lba, bytes }) => ({ operation: 'write', lba, from: bytes }) as const);
+   * const outcomes = await Promise.allSettled(device.submit(writes, { timeout: 10_000 }));
+   * ```
+   *
+   * @returns a promise for each transfer, in the order of `requests`, that settles by itself: as
+   *   those of read(), write() and unmap()
+   */
+  submit(requests: readonly TransferRequest[], options: TransferOptions = {}): Promise<void>[] {
+    if (!Array.isArray(requests)) throw typeError('requests', 'an array', requests);
+    return this.#submit(requests, options).map(({ promise }) => promise);
   }
 
   /**
@@ -202,77 +249,123 @@ export class BlockDevice {
     return this.resource.context.queue.drained();
   }
 
-  async #transfer(
-    name: 'read' | 'write',
-    lba: number | bigint,
-    buffers: readonly BlockBuffer[],
-    options: TransferOptions,
-  ): Promise<number> {
+  async #one(request: TransferRequest, options: TransferOptions): Promise<void> {
+    const [transfer] = this.#submit([request], options);
+    await (transfer as Transfer).promise;
+  }
+
+  #submit(requests: readonly TransferRequest[], options: TransferOptions): Transfer[] {
     this.resource.assertOpen();
-    checkOptions(options);
-    let start = checkLba('lba', lba);
-    if (!Array.isArray(buffers)) throw typeError('buffers', 'an array', buffers);
-    const parts = buffers.map((buffer, index) => this.#part(buffer, index));
-    const size = BigInt(this.blockSize);
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    this.#checkRange(start, BigInt(bytes) / size);
-    const commands: Promise<void>[] = [];
-    for (const part of parts) {
-      const blocks = BigInt(part.length) / size;
-      for (const [at, count] of this.#split(start, blocks, this.#maxBlocks(part))) {
-        const offset = Number((at - start) * size);
-        const length = Number(count * size);
-        const piece = {
-          bytes: part.bytes?.subarray(offset, offset + length),
-          address: part.address + BigInt(offset),
-          length,
-        };
-        commands.push(this.#submit(name, at, count, piece, options));
-      }
-      start += blocks;
+    const { signal, timeout } = checkWaitOptions(options, TRANSFER_OPTIONS);
+    const priority = checkPriority('options.priority', options.priority ?? 'normal');
+    let limit: Limit | undefined;
+    const transfers = requests.map((request) =>
+      this.#transfer(request, priority, (transfer) => limit?.settled(transfer)),
+    );
+    const { queue } = this.resource.context;
+    for (const { name } of transfers) this.#started(name);
+    if (signal?.aborted) {
+      const error = new AbortError(signal);
+      for (const transfer of transfers) transfer.cancel(queue, error);
+      return transfers;
     }
-    await this.#all(commands);
-    return bytes;
+    if (signal !== undefined || timeout !== undefined) {
+      limit = new Limit(queue, transfers, signal, timeout, this.resource.lun.path);
+    }
+    queue.submit(transfers.flatMap(({ commands }) => commands));
+    return transfers;
   }
 
-  /** Waits for all commands, so that none is in flight afterwards; throws the first error. */
-  async #all(commands: readonly Promise<void>[]): Promise<void> {
-    const outcomes = await Promise.allSettled(commands);
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed === undefined) return;
-    this.statistics.errors += 1;
-    throw (failed as PromiseRejectedResult).reason;
+  /** Checks a request and makes its commands. */
+  #transfer(
+    request: TransferRequest,
+    standard: Priority,
+    onSettled: (transfer: Transfer) => void,
+  ): Transfer {
+    const { operation, lba } = request;
+    const priority = checkPriority('priority', request.priority ?? standard);
+    const start = checkLba('lba', lba);
+    const parts =
+      operation === 'unmap'
+        ? this.#unmapParts(checkLba('count', request.count))
+        : this.#parts(operation === 'read' ? request.into : request.from);
+    const total = parts.reduce((sum, { blocks }) => sum + blocks, 0n);
+    this.#checkRange(start, total);
+    const transfer = new Transfer(operation, (succeeded) => {
+      this.#settled(operation, Number(total), succeeded);
+      onSettled(transfer);
+    });
+    let first = start;
+    for (const { data, blocks } of parts) {
+      const most = operation === 'unmap' ? MAX_UNMAP_BLOCKS : this.#maxBlocks(data);
+      for (const [at, count] of this.#split(first, blocks, most)) {
+        const piece = operation === 'unmap' ? data : this.#piece(data, at - first, count);
+        transfer.add(
+          new Command(transfer, this.resource, operation, priority, at, Number(count), piece),
+        );
+      }
+      first += blocks;
+    }
+    return transfer;
   }
 
-  #submit(
-    name: 'read' | 'write' | 'unmap',
-    lba: bigint,
-    blocks: bigint,
-    data: Part,
-    options: TransferOptions,
-  ): Promise<void> {
-    const operation =
-      name === 'read' ? OPCODES.read16 : name === 'write' ? OPCODES.write16 : OPCODES.writeSame16;
-    const command: Command = {
-      name,
-      path: this.resource.lun.path,
-      handle: this.resource.handle,
-      operation,
-      modifier: name === 'unmap' ? WRITE_SAME_UNMAP : 0,
-      lba,
-      blocks: Number(blocks),
-      hostWrite: name !== 'read',
-      dataLength: data.length,
-      dataAddress: data.bytes === undefined ? data.address : undefined,
-      data: data.bytes,
+  #parts(buffers: BlockBuffer | readonly BlockBuffer[]): Part[] {
+    const list = Array.isArray(buffers) ? buffers : [buffers];
+    return list.map((buffer, index) => {
+      const data = this.#data(buffer, index);
+      return { data, blocks: BigInt(data.length / this.blockSize) };
+    });
+  }
+
+  /** One block of zeros goes to all blocks. */
+  #unmapParts(blocks: bigint): Part[] {
+    if (this.resource.context.queue.unmapSupported === false) {
+      throw systemError('EOPNOTSUPP', 'unmap', this.resource.lun.path, 'the AFU does not offer it');
+    }
+    const bytes = new Uint8Array(this.blockSize);
+    return [{ data: { bytes, memory: undefined, address: 0n, length: bytes.length }, blocks }];
+  }
+
+  #piece(data: CommandData, firstBlock: bigint, blocks: bigint): CommandData {
+    const offset = Number(firstBlock) * this.blockSize;
+    const length = Number(blocks) * this.blockSize;
+    if (length === data.length) return data;
+    const { bytes, memory } = data;
+    return {
+      bytes: bytes && new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length),
+      memory,
+      address: data.address + BigInt(offset),
+      length,
     };
-    return this.resource.context.queue.submit(command, options.signal);
+  }
+
+  #started(operation: Operation): void {
+    const { active, highest } = COUNTERS[operation];
+    this.statistics[active] += 1;
+    this.statistics[highest] = Math.max(this.statistics[highest], this.statistics[active]);
+  }
+
+  #settled(operation: Operation, blocks: number, succeeded: boolean): void {
+    const { statistics } = this;
+    statistics[COUNTERS[operation].active] -= 1;
+    if (!succeeded) {
+      statistics.errors += 1;
+      return;
+    }
+    statistics[COUNTERS[operation].calls] += 1;
+    if (operation === 'read') {
+      statistics.blocksRead += blocks;
+      statistics.bytesRead += blocks * this.blockSize;
+    } else if (operation === 'write') {
+      statistics.blocksWritten += blocks;
+      statistics.bytesWritten += blocks * this.blockSize;
+    }
   }
 
   /** Most blocks of one command: the driver's limit, or that of the bounce buffer. */
-  #maxBlocks(part: Part): bigint {
+  #maxBlocks(data: CommandData): bigint {
     const { maxTransfer } = this.resource;
-    if (part.bytes === undefined) return BigInt(maxTransfer);
+    if (data.bytes === undefined) return BigInt(maxTransfer);
     const bounced = Math.floor(this.resource.context.queue.ring.bounceBytes / this.blockSize);
     return BigInt(Math.min(maxTransfer, bounced));
   }
@@ -296,17 +389,18 @@ export class BlockDevice {
     return new Uint8Array(count * this.blockSize);
   }
 
-  #part(buffer: BlockBuffer, index: number): Part {
+  #data(buffer: BlockBuffer, index: number): CommandData {
     const name = `buffers[${index}]`;
     if (buffer instanceof Uint8Array) {
       this.#checkLength(name, buffer.length);
-      return { bytes: buffer, address: 0n, length: buffer.length };
+      return { bytes: buffer, memory: undefined, address: 0n, length: buffer.length };
     }
     const slice = buffer instanceof Memory ? { memory: buffer } : buffer;
     if (!(slice?.memory instanceof Memory)) {
       throw typeError(name, 'a Uint8Array, Memory or { memory, offset, length }', buffer);
     }
     const { memory } = slice;
+    if (memory.freed) throw stateError(`${name}: this Memory has been freed`);
     const offset = checkInteger(`${name}.offset`, slice.offset ?? 0, 0, memory.size);
     if (offset % DATA_ALIGNMENT !== 0) {
       throw valueError(`${name}.offset`, `a multiple of ${DATA_ALIGNMENT}`, offset);
@@ -314,7 +408,7 @@ export class BlockDevice {
     const rest = memory.size - offset;
     const length = checkInteger(`${name}.length`, slice.length ?? rest, 0, rest);
     this.#checkLength(name, length);
-    return { bytes: undefined, address: memory.address + BigInt(offset), length };
+    return { bytes: undefined, memory, address: memory.address + BigInt(offset), length };
   }
 
   #checkLength(name: string, length: number): void {
@@ -340,8 +434,14 @@ function checkLba(name: string, value: unknown): bigint {
   return BigInt(checkInteger(name, value, 0, Number.MAX_SAFE_INTEGER));
 }
 
-function checkOptions(options: TransferOptions): void {
-  if (options.signal !== undefined && !(options.signal instanceof AbortSignal)) {
-    throw typeError('options.signal', 'an AbortSignal', options.signal);
+function checkPriority(name: string, value: unknown): Priority {
+  if (value !== 'high' && value !== 'normal' && value !== 'low') {
+    throw valueError(name, "'high', 'normal' or 'low'", value);
   }
+  return value;
+}
+
+function checkBuffers(buffers: readonly BlockBuffer[]): readonly BlockBuffer[] {
+  if (!Array.isArray(buffers)) throw typeError('buffers', 'an array', buffers);
+  return buffers;
 }

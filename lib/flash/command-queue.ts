@@ -1,144 +1,166 @@
 /**
- * The commands of one context, from submit() to the settled promise: slots, the AFU's room for
- * commands, completions, retries, and resets of the adapter.
+ * The commands of one context, from submit() until they settle: the AFU's room for commands,
+ * completions, retries, resets. Where each command is, CommandTable says.
  *
  * Commands have no order. A program that needs one submits the second command when the first has
  * settled; retries and recoveries can swap any two that are in flight together.
  */
-
 import type { Cxl } from '../device/cxl';
-import { AbortError, onAbort } from '../shared/abort';
 import { ALL_ONES_64 } from '../shared/all-ones';
-import { ERRNOS } from '../shared/errno';
 import { CxlError, systemError } from '../shared/errors';
-import type { Command, QueueOptions, QueueOwner, QueueStatistics } from './command';
-import { commandError, outcomeOf } from './command-status';
+import type { Command, QueueOptions, QueueOwner } from './command';
+import { commandError, judge, type Verdict } from './command-status';
+import { CommandTable } from './command-table';
 import { CompletionMonitor, type MonitoredQueue } from './completion-monitor';
-import { Ring, type SlotCommand } from './ring';
-import { REGISTERS } from './sislite';
+import { DataFaults } from './data-faults';
+import { DrainWaits } from './drain-waits';
+import { NO_RESPONSE, Ring } from './ring';
+import { type CommandStatus, REGISTERS } from './sislite';
+import { countStatus, newStatistics, type QueueStatistics } from './statistics';
 
-/** A submitted command. */
-interface Pending {
-  readonly command: Command;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-  attempts: number;
-  /** The caller aborted. The AFU still uses the buffer until the command completes. */
-  aborted: boolean;
-  unlisten: (() => void) | undefined;
-}
+/**
+ * `running`: commands are issued. `paused`: a recovery is under way. `lost`: the last recovery
+ * failed; the next one is tried after a delay, or when a command is submitted. `ended`: for good.
+ */
+type State = 'running' | 'paused' | 'lost' | 'ended';
 
-/** Longest pause before a retry, in milliseconds. */
-const MAX_RETRY_DELAY = 64;
+/** Milliseconds: the first delay and the longest, which doubling reaches. */
+const DELAYS = { again: [1, 64], later: [20, 5000], recovery: [10, 1000] } as const;
+/** Milliseconds that a failed command waits for the event with the address that it failed at. */
+const EVENT_DELAY = 20;
+/** How many recoveries in succession may not help before the commands are rejected. */
+const MAX_RECOVERIES = 5;
+const RESET_FAILED =
+  'the context cannot be reset, and its AFU may still access memory: close the context';
 
 /** The queue of one context. It uses the AFU only through its Ring and the host-transport page. */
 export class CommandQueue implements MonitoredQueue {
-  readonly statistics: QueueStatistics = {
-    issued: 0,
-    completed: 0,
-    failed: 0,
-    retried: 0,
-    reissued: 0,
-    resets: 0,
-    interrupts: 0,
-    roomExhausted: 0,
-    maxInFlight: 0,
-  };
+  readonly statistics: QueueStatistics = newStatistics();
   readonly ring: Ring;
-  unmapSupported: boolean;
   readonly #owner: QueueOwner;
   readonly #options: QueueOptions;
   readonly #monitor: CompletionMonitor;
-  /** The command in flight in each slot. */
-  readonly #slots: (Pending | undefined)[];
-  readonly #freeSlots: number[] = [];
-  #waiting: Pending[] = [];
-  /** Commands that wait for their retry. */
-  readonly #delayed = new Map<Pending, NodeJS.Timeout>();
-  #inFlight = 0;
+  readonly #table: CommandTable;
+  readonly #drains: DrainWaits;
+  readonly #faults = new DataFaults();
+  #state: State = 'running';
+  /** Whether the AFU has been told where the rings are, since the last reset. */
+  #programmed = false;
+  #unmapSupported: boolean | undefined;
   /** How many commands the AFU takes before cmd_room must be read again. */
   #room = 0;
-  #paused = false;
+  /** The AFU may or may not have a command: only a reset of the context makes sure. */
+  #doubtful = false;
+  /** Why the last recovery was needed, or failed. */
+  #loss: unknown;
+  /** Recoveries since a command completed, or the adapter was reset. */
+  #recoveries = 0;
+  #recoveryTimer: NodeJS.Timeout | undefined;
   /** What every later command fails with. */
-  #ended: CxlError | undefined;
-  #recovering = false;
-  readonly #drainWaiters: (() => void)[] = [];
+  #end: CxlError | undefined;
 
   constructor(system: Cxl, owner: QueueOwner, options: QueueOptions) {
     this.#owner = owner;
     this.#options = options;
+    this.#table = new CommandTable(options.depth);
+    this.#drains = new DrainWaits(this.#table);
     this.ring = new Ring(system, options);
     this.#monitor = new CompletionMonitor(owner, options, this);
-    this.#slots = new Array(options.depth).fill(undefined);
-    for (let slot = options.depth - 1; slot >= 0; slot -= 1) this.#freeSlots.push(slot);
-    this.unmapSupported = this.ring.program(owner.page);
+    try {
+      this.#program();
+    } catch {
+      // The adapter is in error. The first command notices that, and has the context recovered.
+    }
   }
 
-  /** Resolves when the command has succeeded. @throws CommandError, ECANCELED, AbortError */
-  submit(command: Command, signal?: AbortSignal): Promise<void> {
-    if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    if (signal?.aborted) return Promise.reject(new AbortError(signal));
-    return new Promise<void>((resolve, reject) => {
-      const pending: Pending = {
-        command,
-        resolve,
-        reject,
-        attempts: 0,
-        aborted: false,
-        unlisten: undefined,
-      };
-      if (signal !== undefined) this.#listen(pending, signal);
-      this.#waiting.push(pending);
-      this.#issueWaiting();
-    });
+  /** Whether the AFU can unmap; undefined while it does not answer. */
+  get unmapSupported(): boolean | undefined {
+    return this.#unmapSupported;
   }
 
-  /** Resolves once all commands, also aborted ones, have left the AFU. */
-  async drained(): Promise<void> {
-    if (this.busy) await new Promise<void>((resolve) => this.#drainWaiters.push(resolve));
-  }
-
-  /** Paused or ended. */
+  /** Neither registers nor memory may be accessed. */
   get stopped(): boolean {
-    return this.#paused || this.#ended !== undefined;
+    return this.#state !== 'running';
   }
 
   /** Whether any command is unsettled, or aborted but still in flight. */
   get busy(): boolean {
-    return this.#inFlight > 0 || this.#waiting.length > 0 || this.#delayed.size > 0;
+    return !this.#table.empty;
   }
 
-  #listen(pending: Pending, signal: AbortSignal): void {
-    pending.unlisten = onAbort(signal, () => {
-      pending.aborted = true;
-      pending.reject(new AbortError(signal));
-      // A command that was not issued is dropped.
-      this.#waiting = this.#waiting.filter((one) => one !== pending);
-      const timer = this.#delayed.get(pending);
-      if (timer !== undefined) clearTimeout(timer);
-      this.#delayed.delete(pending);
-      this.#checkIdle();
-    });
+  /** Takes new commands. Each reports to its owner when it has settled. */
+  submit(commands: readonly Command[]): void {
+    for (const command of commands) {
+      if (this.#end === undefined) this.#table.wait(command);
+      else this.#settle(command, this.#end);
+    }
+    this.#recoverIfLost();
+    this.#issueWaiting();
+  }
+
+  /**
+   * Settles a command with `error`. One that is in flight stays in its slot until the AFU has
+   * completed it; its outcome is then dropped.
+   */
+  cancel(command: Command, error: unknown): void {
+    if (command.settled) return;
+    if (command.place !== 'in-flight') this.#table.take(command);
+    this.#settle(command, error);
+    this.#checkIdle();
+  }
+
+  /**
+   * Resolves once all commands, also aborted ones, have left the AFU, or the queue has ended.
+   *
+   * @throws what the recoveries failed with
+   */
+  async drained(): Promise<void> {
+    this.#recoverIfLost();
+    if (this.#end === undefined) await this.#drains.wait(() => true);
+  }
+
+  /**
+   * Cancels the commands that `matches` selects. Those that the AFU does not have are settled with
+   * `error`, also when they would be issued again. Resolves once the others have left the AFU.
+   *
+   * @throws what the recoveries failed with
+   */
+  async retire(matches: (command: Command) => boolean, error: CxlError): Promise<void> {
+    for (const command of this.#table.commandsNotIssued()) {
+      if (matches(command)) this.cancel(command, error);
+    }
+    this.#recoverIfLost();
+    if (this.#end === undefined) await this.#drains.wait(matches, error);
+  }
+
+  /** After recoveries that failed, nothing else starts the next one. */
+  #recoverIfLost(): void {
+    if (this.#state === 'lost' && this.busy) this.recover(this.#loss);
   }
 
   #issueWaiting(): void {
-    if (this.stopped) return;
+    if (this.#state !== 'running') return;
     try {
-      let count = 0;
-      while (count < this.#waiting.length && this.#freeSlots.length > 0 && this.#hasRoom()) {
-        this.#issue(this.#waiting[count] as Pending);
-        count += 1;
+      while (this.#table.waiting > 0 && this.#hasSlot() && this.#hasRoom()) {
+        const command = this.#table.issue() as Command;
+        if (this.#prepare(command)) this.#passToAfu(command);
       }
-      if (count > 0) this.#waiting.splice(0, count);
     } catch (error) {
       this.recover(error);
-      return;
     }
-    if (this.#inFlight > 0 || this.#waiting.length > 0) this.#monitor.start();
+    this.#count();
+    if (this.#state === 'running' && !this.#table.empty) this.#monitor.start();
+  }
+
+  #hasSlot(): boolean {
+    if (this.#table.hasFreeSlot) return true;
+    this.statistics.slotsExhausted += 1;
+    return false;
   }
 
   /** Reads the AFU's room for commands only when the last value has been used up. */
   #hasRoom(): boolean {
+    if (!this.#programmed) this.#program();
     if (this.#room > 0) return true;
     const room = this.#owner.page.read64(REGISTERS.commandRoom);
     if (room === ALL_ONES_64) throw systemError('EIO', 'mmio');
@@ -147,95 +169,169 @@ export class CommandQueue implements MonitoredQueue {
     return this.#room > 0;
   }
 
-  #issue(pending: Pending): void {
-    const slot = this.#freeSlots.pop() as number;
-    const { command } = pending;
-    const address = command.dataAddress ?? this.ring.bounceAddress(slot);
-    if (command.data !== undefined && command.hostWrite) {
-      this.ring.bounce(slot, command.data.length).set(command.data);
-    }
-    pending.attempts += 1;
-    this.#slots[slot] = pending;
-    this.#inFlight += 1;
-    this.#room -= 1;
-    this.statistics.issued += 1;
-    if (this.#inFlight > this.statistics.maxInFlight) this.statistics.maxInFlight = this.#inFlight;
-    this.ring.issue(this.#owner.page, slot, this.#slotCommand(command, address));
+  #program(): void {
+    this.#unmapSupported = this.ring.program(this.#owner.page);
+    this.#room = 0;
+    this.#programmed = true;
   }
 
-  #slotCommand(command: Command, dataAddress: bigint): SlotCommand {
-    return {
-      contextId: this.#owner.contextNumber,
-      handle: command.handle,
-      operation: command.operation,
-      modifier: command.modifier,
-      lba: command.lba,
-      blocks: command.blocks,
-      dataAddress,
-      dataLength: command.dataLength,
-      hostWrite: command.hostWrite,
-      timeout: this.#options.commandTimeout,
-    };
+  /** Makes the data ready for the AFU. When that is impossible, the command is settled. */
+  #prepare(command: Command): boolean {
+    try {
+      command.hold();
+      if (command.hostWrite) this.ring.copyIn(command);
+      return true;
+    } catch (error) {
+      this.#leave(command);
+      this.#settle(command, error);
+      return false;
+    }
+  }
+
+  #passToAfu(command: Command): void {
+    command.attempts += 1;
+    command.issuedAt = performance.now();
+    this.#room -= 1;
+    this.statistics.issued += 1;
+    if (this.#table.inFlight > this.statistics.maxInFlight) {
+      this.statistics.maxInFlight = this.#table.inFlight;
+    }
+    // Until the store has succeeded, nobody knows whether the AFU has the command.
+    const doubtful = this.#doubtful;
+    this.#doubtful = true;
+    const { page, contextNumber } = this.#owner;
+    this.ring.issue(page, command, contextNumber, this.#options.commandTimeout);
+    this.#doubtful = doubtful;
   }
 
   collect(): void {
-    for (let slot = this.ring.response(); slot >= 0; slot = this.ring.response()) {
-      const pending = this.#slots[slot];
-      if (pending !== undefined) this.#complete(slot, pending);
+    for (let slot = this.ring.response(); slot !== NO_RESPONSE; slot = this.ring.response()) {
+      const command = this.#table.at(slot);
+      if (command === undefined) this.statistics.unexpectedResponses += 1;
+      else this.#complete(command);
     }
+    this.#count();
   }
 
-  #complete(slot: number, pending: Pending): void {
-    const status = this.ring.status(slot);
-    const outcome = outcomeOf(status);
-    const { command } = pending;
-    if (outcome === 'done' && command.data !== undefined && !command.hostWrite) {
-      if (!pending.aborted) command.data.set(this.ring.bounce(slot, command.data.length));
+  #complete(command: Command): void {
+    const status = this.ring.status(command.slot);
+    if (status !== undefined) countStatus(this.statistics, status);
+    const verdict = status && judge(status);
+    let failure: unknown;
+    if (verdict === undefined && command.name === 'read' && !command.settled) {
+      try {
+        this.ring.copyOut(command);
+      } catch (error) {
+        failure = error;
+      }
     }
-    this.#release(slot);
-    if (pending.aborted) return;
-    if (outcome === 'retry' && pending.attempts <= this.#options.retries) {
-      this.statistics.retried += 1;
-      this.#delay(pending);
+    this.#leave(command);
+    this.#recoveries = 0;
+    if (command.settled) return;
+    if (status === undefined || verdict === undefined) this.#settle(command, failure);
+    else this.#attemptFailed(command, status, verdict);
+  }
+
+  /** The AFU does not use the command's slot and data any more. */
+  #leave(command: Command): void {
+    this.#table.take(command);
+    command.letGo();
+  }
+
+  /** To be called when a command has no place, or is in flight but given up. */
+  #settle(command: Command, error: unknown): void {
+    command.settled = true;
+    this.#faults.stop(command);
+    if (error === undefined) this.statistics.completed += 1;
+    else this.statistics.failed += 1;
+    command.owner.settled(error);
+  }
+
+  /** What becomes of a command whose status reports an error. It has no place. */
+  #attemptFailed(command: Command, status: CommandStatus, verdict: Verdict): void {
+    const { action, errno } = verdict.rule;
+    if (errno === 'ETIMEDOUT') this.statistics.timeouts += 1;
+    if (action !== 'fail' && this.#mayRetry(command)) {
+      if (action === 'verify') this.#verify(command, status, verdict);
+      else this.#delay(command, action);
       return;
     }
-    pending.unlisten?.();
-    if (outcome === 'done') {
-      this.statistics.completed += 1;
-      pending.resolve();
+    if (errno === 'ETIMEDOUT') this.statistics.timeoutFailures += 1;
+    const address = this.#faults.take(command);
+    if (errno === 'EFAULT' && address === undefined && this.#monitor.readsEvents) {
+      this.#awaitFault(command, status, verdict);
     } else {
-      this.statistics.failed += 1;
-      pending.reject(commandError(status, pending.attempts, command.name, command.path));
+      this.#settle(command, commandError(verdict, status, command, address));
     }
   }
 
-  #release(slot: number): void {
-    this.#slots[slot] = undefined;
-    this.#freeSlots.push(slot);
-    this.#inFlight -= 1;
+  #mayRetry(command: Command): boolean {
+    return command.attempts <= this.#options.retries;
   }
 
-  /** Issues the command again later: after 1 ms, then twice as long each time. */
-  #delay(pending: Pending): void {
-    const timer = setTimeout(
-      () => {
-        this.#delayed.delete(pending);
-        this.#waiting.push(pending);
-        this.#issueWaiting();
-      },
-      Math.min(2 ** (pending.attempts - 1), MAX_RETRY_DELAY),
+  /** Issues a command that has no place again after a delay, which doubles with each attempt. */
+  #delay(command: Command, kind: 'again' | 'later'): void {
+    const [first, longest] = DELAYS[kind];
+    const delay = Math.min(first * 2 ** (command.attempts - 1), longest);
+    this.statistics.retried += 1;
+    this.statistics.retryDelay += delay;
+    this.#table.delay(
+      command,
+      setTimeout(() => this.#wake(command), delay),
     );
-    this.#delayed.set(pending, timer);
+  }
+
+  /** Ends a delay. */
+  #wake(command: Command): void {
+    if (command.place !== 'delayed') return;
+    this.#table.take(command);
+    this.#again(command);
+    this.#issueWaiting();
+    this.#checkIdle();
+  }
+
+  /** To be called with a command that has no place: it waits, unless its resource is released. */
+  #again(command: Command, first = false): void {
+    const refusal = this.#drains.refusal(command);
+    if (refusal !== undefined) this.#settle(command, refusal);
+    else if (first) this.#table.waitFirst(command);
+    else this.#table.wait(command);
+  }
+
+  /** Tells the driver of a unit attention, then issues the command again. */
+  #verify(command: Command, status: CommandStatus, verdict: Verdict): void {
+    this.statistics.retried += 1;
+    this.statistics.verifies += 1;
+    this.#table.delay(command, undefined);
+    command.resource.verifyUnitAttention(verdict.sense).then(
+      () => this.#wake(command),
+      (cause) => {
+        const error = commandError(verdict, status, command, undefined);
+        this.cancel(command, Object.assign(error, { cause }));
+      },
+    );
+  }
+
+  /** The event with the address comes after the completion, or not at all. */
+  #awaitFault(command: Command, status: CommandStatus, verdict: Verdict): void {
+    const fail = (address: bigint | undefined) =>
+      this.cancel(command, commandError(verdict, status, command, address));
+    this.#table.delay(
+      command,
+      setTimeout(() => fail(undefined), EVENT_DELAY),
+    );
+    this.#faults.wait(command, fail);
+  }
+
+  #count(): void {
+    this.statistics.inFlight = this.#table.inFlight;
+    this.statistics.waiting = this.#table.waiting + this.#table.delayed;
   }
 
   #checkIdle(): void {
-    if (this.busy) return;
-    this.#monitor.stop();
-    for (const resolve of this.#drainWaiters.splice(0)) resolve();
-  }
-
-  countInterrupt(): void {
-    this.statistics.interrupts += 1;
+    this.#count();
+    if (this.#table.empty) this.#monitor.stop();
+    this.#drains.check();
   }
 
   proceed(): void {
@@ -243,104 +339,210 @@ export class CommandQueue implements MonitoredQueue {
     this.#checkIdle();
   }
 
-  /** The context does not answer: recovers it, or ends the queue when that fails. */
+  /** A data storage event, which the AFU's access to a command's data caused. */
+  dataFault(address: bigint): void {
+    this.statistics.dataStorageEvents += 1;
+    this.#faults.report(address);
+  }
+
+  /** Finds commands that the AFU has not completed within the response timeout. */
+  checkHung(): void {
+    const limit = performance.now() - this.#options.responseTimeout;
+    let found = false;
+    for (const command of this.#table.commandsInFlight()) {
+      if (command.hung || command.issuedAt > limit) continue;
+      command.hung = true;
+      found = true;
+      this.statistics.timeouts += 1;
+    }
+    if (!found) return;
+    this.#doubtful = true;
+    this.recover(systemError('ETIMEDOUT', 'sislite', undefined, 'the AFU completes no commands'));
+  }
+
+  /**
+   * The context does not answer: has it recovered, at once or, when that has not helped, after a
+   * delay. When it has not helped several times, the commands fail with `error`.
+   */
   recover(error: unknown): void {
-    if (this.#recovering || this.#ended !== undefined) return;
-    this.#recovering = true;
-    this.#owner.recover().then(
+    const underWay = this.#state === 'paused' || this.#recoveryTimer !== undefined;
+    if (underWay || this.#end !== undefined) return;
+    this.#loss = error;
+    if (this.#recoveries === MAX_RECOVERIES) {
+      this.#giveUp(error);
+      return;
+    }
+    this.#recoveries += 1;
+    if (this.#recoveries === 1 && this.#state === 'running') {
+      this.#recoverNow();
+      return;
+    }
+    this.#state = 'lost';
+    this.#monitor.stop();
+    const [first, longest] = DELAYS.recovery;
+    this.#recoveryTimer = setTimeout(
       () => {
-        this.#recovering = false;
-        // resume() has run: waiting commands can be issued.
-        this.#issueWaiting();
+        this.#recoveryTimer = undefined;
+        this.#recoverNow();
       },
-      (reason) => {
-        this.#recovering = false;
-        this.end(reason instanceof CxlError ? reason : (error as CxlError));
-      },
+      Math.min(first * 2 ** (this.#recoveries - 1), longest),
     );
   }
 
-  /** Called before a recovery: no command is issued until resume(). */
+  #recoverNow(): void {
+    // recoveryFailed() has been called when it fails.
+    this.#owner.recover().catch(() => undefined);
+  }
+
+  /** Settles all commands. Those in flight keep their slots until a recovery succeeds. */
+  #giveUp(error: unknown): void {
+    this.#recoveries = 0;
+    this.#state = 'lost';
+    this.#monitor.stop();
+    this.#settleAll(error);
+    this.#drains.end(error as CxlError);
+  }
+
+  #settleAll(error: unknown): void {
+    for (const command of this.#table.commandsNotIssued()) {
+      this.#table.take(command);
+      this.#settle(command, error);
+    }
+    for (const command of this.#table.commandsInFlight()) {
+      if (!command.settled) this.#settle(command, error);
+    }
+    this.#count();
+  }
+
+  /** Called before a recovery: no command is issued until it has succeeded. */
   pause(): void {
-    this.#paused = true;
+    if (this.#end !== undefined) return;
+    this.#state = 'paused';
+    clearTimeout(this.#recoveryTimer);
+    this.#recoveryTimer = undefined;
     this.#monitor.stop();
   }
 
   /**
-   * Called after a recovery. Commands whose completion was in memory before the reset settle
-   * accordingly; the others are issued again or fail with ECANCELED, as `onReset` says.
+   * Ends the commands in flight by a reset of the context, if any of them is in doubt or hung.
+   * Returns whether that succeeded.
    */
-  resume(reset: boolean): void {
+  async resetContext(): Promise<boolean> {
+    if (!this.#doubtful) return false;
+    try {
+      if (await this.ring.reset(this.#owner.page)) {
+        this.statistics.contextResets += 1;
+        this.#afterReset();
+        return true;
+      }
+    } catch {
+      // The adapter is in error.
+    }
+    this.statistics.contextResetFailures += 1;
+    return false;
+  }
+
+  /**
+   * Called when the context answers. Commands whose completion was in memory before a reset settle
+   * accordingly; the others are issued again or fail with ECANCELED, as `onReset` says. To be
+   * followed by proceed(), when another recovery can begin.
+   *
+   * @param reset whether the adapter was reset, which ended the commands in flight
+   * @throws EIO it does not answer after all; ETIMEDOUT it has commands that do not end
+   */
+  async resume(reset: boolean): Promise<void> {
+    if (this.#end !== undefined) return;
     if (reset) {
       this.statistics.resets += 1;
-      this.collect();
-      const taken = this.#takeInFlight();
-      this.#room = 0;
-      this.unmapSupported = this.ring.program(this.#owner.page);
-      if (this.#options.onReset === 'retry') {
-        this.statistics.reissued += taken.length;
-        this.#waiting.unshift(...taken);
-      } else {
-        this.#rejectAll(taken, canceled('the adapter was reset; the command may not have run'));
-      }
+      this.#afterReset();
+    } else if (this.#doubtful && !(await this.resetContext())) {
+      throw systemError('ETIMEDOUT', 'sislite', this.#owner.context.path, RESET_FAILED);
     }
-    this.#paused = false;
-    this.proceed();
+    if (!this.#programmed) this.#program();
+    if (reset) this.#recoveries = 0;
+    this.#state = 'running';
   }
 
-  #takeInFlight(): Pending[] {
-    const taken: Pending[] = [];
-    for (const [slot, pending] of this.#slots.entries()) {
-      if (pending === undefined) continue;
-      this.#release(slot);
-      if (!pending.aborted) taken.push(pending);
+  /** The AFU has no command any more. */
+  #afterReset(): void {
+    this.collect();
+    this.#programmed = false;
+    this.#doubtful = false;
+    // The newest first, as each is put before those that wait.
+    const taken = this.#table.commandsInFlight().sort((a, b) => b.issuedAt - a.issuedAt);
+    for (const command of taken) {
+      this.#leave(command);
+      if (!command.settled) this.#wasReset(command);
     }
-    return taken;
+    this.#checkIdle();
   }
 
-  #rejectAll(pendings: Iterable<Pending>, error: CxlError): void {
-    for (const pending of pendings) {
-      pending.unlisten?.();
-      if (pending.aborted) continue;
-      this.statistics.failed += 1;
-      pending.reject(error);
+  /** What becomes of a command that a reset ended. It has no place. */
+  #wasReset(command: Command): void {
+    const { hung } = command;
+    command.hung = false;
+    if (this.#options.onReset === 'retry' && (!hung || this.#mayRetry(command))) {
+      if (hung) this.statistics.retried += 1;
+      else this.statistics.reissued += 1;
+      this.#again(command, true);
+    } else if (hung) {
+      this.statistics.timeoutFailures += 1;
+      this.#settle(command, hungError(command, this.#options.responseTimeout));
+    } else {
+      this.#settle(command, canceled('the adapter was reset; the command may not have run'));
     }
+  }
+
+  /** Called when a recovery failed: the next one is tried later. */
+  recoveryFailed(error: unknown): void {
+    if (this.#end !== undefined) return;
+    this.statistics.recoveryFailures += 1;
+    this.#state = 'lost';
+    if (error instanceof CxlError && error.code === 'ENODEV') this.end(error);
+    else if (this.busy) this.recover(error);
+    else this.#loss = error;
   }
 
   /** Fails all unsettled commands, and every later one, with `error`. */
   end(error: CxlError): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = error;
+    if (this.#end !== undefined) return;
+    this.#end = error;
+    this.#state = 'ended';
+    clearTimeout(this.#recoveryTimer);
     this.#monitor.stop();
-    const left = [...this.#takeInFlight(), ...this.#waiting.splice(0), ...this.#delayed.keys()];
-    for (const timer of this.#delayed.values()) clearTimeout(timer);
-    this.#delayed.clear();
-    this.#rejectAll(left, error);
-    for (const resolve of this.#drainWaiters.splice(0)) resolve();
+    this.#settleAll(error);
+    this.#drains.end();
   }
 
   /**
    * Ends the commands by a context reset, so that the AFU uses no buffer any more. Completed ones
    * settle accordingly; the others fail with ECANCELED.
    */
-  close(): void {
-    if (this.#ended === undefined && this.#inFlight > 0) {
-      try {
-        this.collect();
-        if (this.#inFlight > 0) this.ring.reset(this.#owner.page);
-        this.collect();
-      } catch {
-        // The adapter is in error or gone: its AFU accesses no memory.
-      }
+  async close(): Promise<void> {
+    this.pause();
+    try {
+      this.collect();
+      if (this.#table.inFlight > 0) await this.ring.reset(this.#owner.page);
+      this.collect();
+    } catch {
+      // The adapter is in error or gone: its AFU accesses no memory.
     }
     this.end(canceled('the context was closed'));
   }
 
+  /** To be called when the context is closed: no AFU uses the memory. */
   free(): void {
+    for (const command of this.#table.commandsInFlight()) this.#leave(command);
     this.ring.free();
   }
 }
 
+function hungError({ name, resource, attempts }: Command, timeout: number): CxlError {
+  const times = attempts === 1 ? 'one attempt' : `${attempts} attempts`;
+  const hint = `the AFU did not complete it within ${timeout} ms, in ${times}; the context was reset`;
+  return systemError('ETIMEDOUT', name, resource.lun.path, hint);
+}
+
 function canceled(hint: string): CxlError {
-  return systemError(ERRNOS.ECANCELED, 'sislite', undefined, hint);
+  return systemError('ECANCELED', 'sislite', undefined, hint);
 }

@@ -1,7 +1,118 @@
-/** What a block device and a context's queue share: commands, options, statistics. */
+/** One SISLite command, and what the queue needs of the objects around it. */
 import type { Context } from '../device/context';
+import type { Memory } from '../device/memory';
 import type { ProblemState } from '../device/problem-state';
+import { stateError } from '../shared/errors';
+import type { Resource } from './resource';
 import type { RingOptions } from './ring';
+import { OPCODES, WRITE_SAME_UNMAP } from './sislite';
+
+export type Operation = 'read' | 'write' | 'unmap';
+
+/** Which waiting commands are issued first. */
+export type Priority = 'high' | 'normal' | 'low';
+
+/**
+ * Who owns a command: the waiting list, a slot (the AFU), or the delayed ones, which wait for a
+ * retry. `none`: whoever moves it, or nobody once it has settled. Only CommandTable writes it.
+ */
+export type Place = 'none' | 'waiting' | 'in-flight' | 'delayed';
+
+/** What a command reports to: the call that it is a part of. */
+export interface CommandOwner {
+  /** Called once, with an error when the command failed. */
+  settled(error: unknown): void;
+}
+
+/** Where the data of a command is: in bytes that are copied, or in memory that the AFU uses. */
+export interface CommandData {
+  /** Copied to the bounce buffer before a write, or from it after a read. */
+  readonly bytes: Uint8Array | undefined;
+  /** The memory that the AFU accesses itself. */
+  readonly memory: Memory | undefined;
+  /** Effective address in `memory`; 0 when the data goes through the bounce buffer. */
+  readonly address: bigint;
+  readonly length: number;
+}
+
+const OPERATION_CODES = {
+  read: OPCODES.read16,
+  write: OPCODES.write16,
+  unmap: OPCODES.writeSame16,
+} as const;
+
+export class Command {
+  readonly owner: CommandOwner;
+  readonly resource: Resource;
+  readonly name: Operation;
+  readonly priority: Priority;
+  readonly lba: bigint;
+  readonly blocks: number;
+  readonly data: CommandData;
+
+  place: Place = 'none';
+  /** Its promise has settled. The AFU may still use its data: see `place`. */
+  settled = false;
+  /** How many times it was issued. */
+  attempts = 0;
+  /** While in flight: its slot, and when it was issued (performance.now()). */
+  slot = -1;
+  issuedAt = 0;
+  /** The AFU did not complete it within the response timeout. */
+  hung = false;
+  /** While delayed: the timer that ends the delay. */
+  timer: NodeJS.Timeout | undefined;
+  /** Neighbors in the waiting list. */
+  next: Command | undefined;
+  previous: Command | undefined;
+
+  constructor(
+    owner: CommandOwner,
+    resource: Resource,
+    name: Operation,
+    priority: Priority,
+    lba: bigint,
+    blocks: number,
+    data: CommandData,
+  ) {
+    this.owner = owner;
+    this.resource = resource;
+    this.name = name;
+    this.priority = priority;
+    this.lba = lba;
+    this.blocks = blocks;
+    this.data = data;
+  }
+
+  /** Bytes 0 and 1 of the CDB. */
+  get operation(): number {
+    return OPERATION_CODES[this.name];
+  }
+  get modifier(): number {
+    return this.name === 'unmap' ? WRITE_SAME_UNMAP : 0;
+  }
+
+  get hostWrite(): boolean {
+    return this.name !== 'read';
+  }
+
+  /**
+   * The AFU is about to use the data.
+   *
+   * @throws ERR_INVALID_STATE its Memory has been freed
+   */
+  hold(): void {
+    if (this.data.memory?.freed) throw stateError('the Memory of the data has been freed');
+  }
+
+  /** The AFU does not use the data any more. */
+  letGo(): void {}
+
+  /** Whether it accesses a block of the resource from `lba` on. */
+  reaches(resource: Resource, lba: bigint): boolean {
+    return this.resource === resource && this.lba + BigInt(this.blocks) > lba;
+  }
+}
 
 export interface QueueOptions extends RingOptions {
   /** How completions are noticed. */
@@ -14,47 +125,8 @@ export interface QueueOptions extends RingOptions {
   readonly watchInterval: number;
   /** Milliseconds after which the AFU ends a command. */
   readonly commandTimeout: number;
-}
-
-/** What CommandQueue.submit() takes. */
-export interface Command {
-  /** What errors say of it: its name and the LUN's path. */
-  readonly name: string;
-  readonly path: string;
-  readonly handle: number;
-  /** Bytes 0 and 1 of the CDB. */
-  readonly operation: number;
-  readonly modifier: number;
-  readonly lba: bigint;
-  readonly blocks: number;
-  readonly hostWrite: boolean;
-  readonly dataLength: number;
-  /** Undefined: the data goes through the slot's bounce buffer. */
-  readonly dataAddress: bigint | undefined;
-  /** Copied to the bounce buffer before a write, or from it after a read. */
-  readonly data: Uint8Array | undefined;
-}
-
-/** Counts since the context was attached. */
-export interface QueueStatistics {
-  /** Commands issued, including retries. */
-  issued: number;
-  /** Commands that succeeded, without aborted ones. */
-  completed: number;
-  /** Commands that failed after all retries. */
-  failed: number;
-  /** Times a command was issued again because of its status. */
-  retried: number;
-  /** Commands issued again because a reset ended them. */
-  reissued: number;
-  /** Resets of the adapter after which the context was recovered. */
-  resets: number;
-  /** Response interrupts received. */
-  interrupts: number;
-  /** Times the AFU had no room for a command. */
-  roomExhausted: number;
-  /** Highest number of commands in flight. */
-  maxInFlight: number;
+  /** Milliseconds after which a command that the AFU has not ended counts as hung. */
+  readonly responseTimeout: number;
 }
 
 /** What the queue needs of its context. The getters change at a recovery. */
@@ -63,6 +135,6 @@ export interface QueueOwner {
   readonly context: Context;
   /** Low 32 bits of the context's id. */
   readonly contextNumber: number;
-  /** FlashContext.recover(): calls the queue's pause() first and resume() afterwards. */
+  /** FlashContext.recover(): calls the queue's pause(), and then resume() or recoveryFailed(). */
   recover(): Promise<unknown>;
 }

@@ -1,32 +1,41 @@
 /**
  * Notices completions while a queue has commands in flight: by the context's interrupts or by
- * polling. A timer checks the adapter as well, because neither of them reports a lost interrupt
- * or an adapter in error.
+ * polling. A timer checks the adapter as well, because neither of them reports a lost interrupt,
+ * an adapter in error, or a command that the AFU does not complete.
  */
+import type { CxlEvent } from '../events/events';
 import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, systemError } from '../shared/errors';
 import type { QueueOptions, QueueOwner } from './command';
-import { interruptStatus, REGISTERS, SYNC_ERROR_INTERRUPT } from './sislite';
+import { interruptStatus, REGISTERS, RESPONSE_INTERRUPT, SYNC_ERROR_INTERRUPT } from './sislite';
+import type { QueueStatistics } from './statistics';
 
 /** What the monitor does with its queue. */
 export interface MonitoredQueue {
+  readonly statistics: QueueStatistics;
   /** Whether any command is unsettled. */
   readonly busy: boolean;
-  /** Paused or ended: neither registers nor memory may be accessed. */
+  /** Paused, lost or ended: neither registers nor memory may be accessed. */
   readonly stopped: boolean;
-  /** Counts an interrupt. */
-  countInterrupt(): void;
   /** Settles the commands that have completed. */
   collect(): void;
+  /** Has the context recovered when a command hangs. */
+  checkHung(): void;
   /** Issues waiting commands, and stops the monitor when none is left. */
   proceed(): void;
+  /** The AFU could not translate an address of a command's data. */
+  dataFault(address: bigint): void;
   /** The context does not answer: recovers it. */
   recover(error: unknown): void;
   /** Fails all commands, now and later. */
   end(error: CxlError): void;
 }
 
-type MonitorOptions = Pick<QueueOptions, 'completion' | 'watchInterval'>;
+type MonitorOptions = Pick<QueueOptions, 'completion' | 'watchInterval' | 'responseTimeout'>;
+
+/** Milliseconds between waits for events that fail: the first pause, and the longest. */
+const FIRST_PAUSE = 1;
+const LONGEST_PAUSE = 100;
 
 export class CompletionMonitor {
   readonly #owner: QueueOwner;
@@ -35,11 +44,19 @@ export class CompletionMonitor {
   #interruptWait: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #pollScheduled = false;
+  /** How many waits for events have failed one after the other. */
+  #failures = 0;
+  #pause: NodeJS.Timeout | undefined;
 
   constructor(owner: QueueOwner, options: MonitorOptions, queue: MonitoredQueue) {
     this.#owner = owner;
     this.#options = options;
     this.#queue = queue;
+  }
+
+  /** Whether it reads the context's events. */
+  get readsEvents(): boolean {
+    return this.#interruptWait !== undefined;
   }
 
   /** Does nothing while it is running. */
@@ -49,66 +66,117 @@ export class CompletionMonitor {
         this.#pollScheduled = true;
         setImmediate(() => this.#poll());
       }
-    } else if (this.#interruptWait === undefined) {
+    } else if (this.#interruptWait === undefined && this.#pause === undefined) {
       this.#interruptWait = new AbortController();
       void this.#waitForInterrupts(this.#interruptWait);
     }
-    this.#timer ??= setInterval(() => this.#checkAdapter(), this.#options.watchInterval);
+    const { watchInterval, responseTimeout } = this.#options;
+    this.#timer ??= setInterval(
+      () => this.#guarded(() => this.#checkAdapter()),
+      Math.min(watchInterval, responseTimeout),
+    );
   }
 
   stop(): void {
     this.#interruptWait?.abort();
     this.#interruptWait = undefined;
+    clearTimeout(this.#pause);
+    this.#pause = undefined;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
   #poll(): void {
     this.#pollScheduled = false;
-    if (this.#queue.stopped) return;
+    this.#guarded(() => this.#collect());
+    if (this.#queue.busy && !this.#queue.stopped) this.start();
+  }
+
+  #collect(): void {
     this.#queue.collect();
     this.#queue.proceed();
-    if (this.#queue.busy) this.start();
+  }
+
+  /** What fails here failed by the adapter. */
+  #guarded(check: () => void): void {
+    if (this.#queue.stopped) return;
+    try {
+      check();
+    } catch (error) {
+      this.#queue.recover(error);
+    }
   }
 
   async #waitForInterrupts(wait: AbortController): Promise<void> {
     const { context } = this.#owner;
-    try {
-      while (!wait.signal.aborted) {
-        const event = await context.waitForHardwareEvent({ signal: wait.signal });
-        this.#queue.countInterrupt();
-        this.#queue.collect();
-        if (event.type === 'afu-interrupt' && event.irq === SYNC_ERROR_INTERRUPT) this.#syncError();
-        this.#queue.proceed();
+    while (!wait.signal.aborted) {
+      let event: CxlEvent;
+      try {
+        event = await context.waitForHardwareEvent({ signal: wait.signal });
+      } catch (error) {
+        if (!wait.signal.aborted) this.#waitFailed(error);
+        return;
       }
-    } catch (error) {
-      // When the program itself reads the events, only the timer finds completions.
-      if (wait.signal.aborted || !(error instanceof CxlError)) return;
-      if (this.#interruptWait === wait) this.#interruptWait = undefined;
-      this.#queue.recover(error);
+      this.#failures = 0;
+      // The event may have come while the wait was being aborted.
+      this.#guarded(() => {
+        this.#take(event);
+        this.#collect();
+      });
     }
   }
 
-  /** Finds completions whose interrupt was lost, and an adapter in error. */
-  #checkAdapter(): void {
-    if (this.#queue.stopped) return;
-    try {
-      if (this.#owner.page.read64(REGISTERS.ENDIAN_CONTROL) === ALL_ONES_64) {
-        throw systemError('EIO', 'mmio');
-      }
-      this.#queue.collect();
-      this.#queue.proceed();
-    } catch (error) {
-      this.#queue.recover(error);
+  #take(event: CxlEvent): void {
+    const { statistics } = this.#queue;
+    if (event.type === 'data-storage') {
+      this.#queue.dataFault(event.address);
+    } else if (event.type === 'afu-error') {
+      statistics.afuErrorEvents += 1;
+      this.#checkAdapter();
+    } else if (event.type === 'afu-interrupt') {
+      if (event.irq === RESPONSE_INTERRUPT) statistics.interrupts += 1;
+      else if (event.irq === SYNC_ERROR_INTERRUPT) this.#checkSyncError();
+      else statistics.unexpectedInterrupts += 1;
     }
+  }
+
+  /**
+   * The wait is repeated after a pause, and completions are collected then: it may fail for want of
+   * descriptors or memory, which nothing here can change.
+   */
+  #waitFailed(error: unknown): void {
+    // When the program itself reads the events, only the timer finds completions.
+    if (!(error instanceof CxlError)) return;
+    this.#interruptWait = undefined;
+    this.#queue.statistics.waitFailures += 1;
+    const pause = Math.min(FIRST_PAUSE * 2 ** this.#failures, LONGEST_PAUSE);
+    this.#failures += 1;
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#guarded(() => this.#collect());
+    }, pause);
+    // The context was detached, as by a reset of the adapter.
+    if (error.code === 'EIO') this.#queue.recover(error);
+  }
+
+  /** Finds completions whose interrupt was lost, and what no interrupt reports. */
+  #checkAdapter(): void {
+    if (this.#owner.page.read64(REGISTERS.ENDIAN_CONTROL) === ALL_ONES_64) {
+      throw systemError('EIO', 'mmio');
+    }
+    this.#checkSyncError();
+    this.#collect();
+    this.#queue.checkHung();
   }
 
   /** The AFU could not access a structure in memory. It does not say which command's. */
-  #syncError(): void {
+  #checkSyncError(): void {
     const status = this.#owner.page.read64(REGISTERS.INTERRUPT_STATUS);
-    if (status === ALL_ONES_64 || status === 0n) return;
-    this.#owner.page.write64(REGISTERS.interruptClear, status);
+    if (status === ALL_ONES_64) throw systemError('EIO', 'mmio');
     const names = Object.entries(interruptStatus).filter(([, bit]) => (status & bit) !== 0n);
+    if (names.length === 0) return;
+    this.#owner.page.write64(REGISTERS.interruptClear, status);
+    this.#queue.collect();
     const hint = `AFU error: ${names.map(([name]) => name).join(', ')}`;
     this.#queue.end(systemError('EREMOTEIO', 'sislite', this.#owner.context.path, hint));
   }

@@ -3,11 +3,11 @@ import { flashFlags } from '../binding/flash';
 import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
 import { ALL_ONES_64 } from '../shared/all-ones';
-import { CxlError, stateError, typeError } from '../shared/errors';
-import { type Adopted, adopt, adoptAttached } from './adoption';
+import { CxlError, stateError, systemError, typeError } from '../shared/errors';
+import { type Adopted, Adoption, adoptAttached } from './adoption';
 import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-options';
 import { type CloneToken, sourceContextId } from './clone-token';
-import type { QueueOptions, QueueStatistics } from './command';
+import type { Command, QueueOptions } from './command';
 import { CommandQueue } from './command-queue';
 import { flashBindingOf } from './flash-binding';
 import { type Geometry, geometryOf, toSizeUnits } from './geometry';
@@ -15,6 +15,7 @@ import type { Lun } from './lun';
 import { type OpenVirtualOptions, Resource } from './resource';
 import { retryOnEagain } from './retry';
 import { REGISTERS } from './sislite';
+import type { QueueStatistics } from './statistics';
 
 /** Result of recover(). */
 export interface Recovery {
@@ -43,6 +44,8 @@ export class FlashContext {
   #page: ProblemState;
   #queue: CommandQueue | undefined;
   #recovery: Promise<Recovery> | undefined;
+  /** What a recovery got of the driver and could not use yet. */
+  #replacement: Adoption | undefined;
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -129,17 +132,27 @@ export class FlashContext {
   }
 
   /**
-   * Detaches one LUN with its resources (DETACH). For the last LUN this is close().
+   * Detaches one LUN with its resources (DETACH), after their commands: see Resource.release().
+   * For the last LUN this is close().
    */
   async detach(lun: Lun): Promise<void> {
     this.#check();
     this.#geometry(lun);
     if (this.#luns.size === 1) return this.close();
-    await this.#detachLun(lun);
-    this.#luns.delete(lun);
-    for (const resource of this.#resources) {
-      if (resource.lun === lun) this.#resources.delete(resource);
+    const resources = [...this.#resources].filter((resource) => resource.lun === lun);
+    for (const resource of resources) resource.refuseCommands(true);
+    try {
+      await this.retire(
+        ({ resource }) => resource.lun === lun,
+        systemError('ECANCELED', 'sislite', lun.path, 'its LUN was detached'),
+      );
+      if (!this.closed) await this.#detachLun(lun);
+    } catch (error) {
+      for (const resource of resources) resource.refuseCommands(false);
+      throw error;
     }
+    this.#luns.delete(lun);
+    for (const resource of resources) this.#resources.delete(resource);
   }
 
   /**
@@ -196,7 +209,8 @@ export class FlashContext {
    * Recovers the context after a reset of the adapter: RECOVER_AFU (waits for a reset in progress;
    * retried on EAGAIN), then replaces the descriptor and the mapping and closes the old ones.
    * Resources keep their handles; commands are issued again or fail, as `onReset` says. When the
-   * adapter was not reset, nothing changes. Concurrent calls share one recovery.
+   * adapter was not reset, nothing changes. Concurrent calls share one recovery. When it fails,
+   * nothing is lost: the next call goes on where this one failed.
    *
    * @throws ENODEV the adapter is gone: close() the context
    */
@@ -204,33 +218,59 @@ export class FlashContext {
     this.#check();
     this.#recovery ??= this.#recover().finally(() => {
       this.#recovery = undefined;
+      this.#queue?.proceed();
     });
     return this.#recovery;
   }
 
   async #recover(): Promise<Recovery> {
     const previousId = this.#id;
-    const lun = this.#anyLun();
     this.#queue?.pause();
-    let reset = false;
+    try {
+      // A context that hangs needs no more, if that helps.
+      const again = (await this.#queue?.resetContext()) === true;
+      const { reset, retries } = again ? NOT_RESET : await this.#recoverAfu();
+      await this.#queue?.resume(reset);
+      return { reset, id: this.#id, previousId, retries };
+    } catch (error) {
+      this.#queue?.recoveryFailed(error);
+      throw error;
+    }
+  }
+
+  async #recoverAfu(): Promise<{ reset: boolean; retries: number }> {
+    const [lun, close] = await this.#openNode();
     try {
       const { answer, retries } = await retryOnEagain(() =>
-        lun.request('RECOVER_AFU', { contextId: previousId }),
+        lun.request('RECOVER_AFU', { contextId: this.#id }),
       );
-      reset = (answer.returnFlags & flashFlags.contextReset) !== 0n;
-      if (reset) {
-        const old = this.#context;
-        const fresh = await adopt(lun, answer, async () => undefined);
+      if ((answer.returnFlags & flashFlags.contextReset) !== 0n) {
+        const earlier = this.#replacement;
         this.#id = answer.contextId;
-        this.#context = fresh.context;
-        this.#page = fresh.page;
-        // Also removes the old mapping.
-        await old.close();
+        this.#replacement = new Adoption(lun, answer);
+        await earlier?.discard();
       }
-      return { reset, id: this.#id, previousId, retries };
+      if (this.#replacement === undefined) return { reset: false, retries };
+      const { context, page } = this.#replacement.take();
+      const old = this.#context;
+      this.#replacement = undefined;
+      this.#context = context;
+      this.#page = page;
+      // Also removes the old mapping. Nothing depends on its success: the driver has let go of it.
+      await old.close().catch(() => undefined);
+      return { reset: true, retries };
     } finally {
-      this.#queue?.resume(reset);
+      await close();
     }
+  }
+
+  /** A LUN whose node takes ioctls: programs may close a LUN and keep the context. */
+  async #openNode(): Promise<[Lun, () => Promise<void>]> {
+    const luns = [...this.#luns.keys()];
+    const open = luns.find((lun) => !lun.closed);
+    if (open !== undefined) return [open, async () => undefined];
+    const lun = await (luns[0] as Lun).reopen();
+    return [lun, () => lun.close().catch(() => undefined)];
   }
 
   /** What a child process needs for cloneFrom(). */
@@ -255,13 +295,29 @@ export class FlashContext {
     if (this.#resources.size > 0) throw stateError('cloneFrom() needs a context without resources');
     await retryOnEagain(() => lun.call('VLUN_CLONE', { contextIdSrc, contextIdDst: this.#id }));
     const clones: Resource[] = [];
-    for (const { handle } of token.resources) {
-      const rsrcHandle = BigInt(handle);
-      const { lastLba } = await lun.call('VERIFY', { contextId: this.#id, rsrcHandle });
-      const clone = new Resource(this, lun, geometry, 'virtual', rsrcHandle, lastLba, false);
-      clones.push(this.#add(clone));
+    try {
+      for (const { handle } of token.resources) {
+        const rsrcHandle = BigInt(handle);
+        const { lastLba } = await lun.call('VERIFY', { contextId: this.#id, rsrcHandle });
+        clones.push(new Resource(this, lun, geometry, 'virtual', rsrcHandle, lastLba, false));
+      }
+    } catch (error) {
+      await this.#releaseHandles(lun, token.resources);
+      throw error;
     }
+    for (const clone of clones) this.#add(clone);
     return clones;
+  }
+
+  /** Releases handles as far as possible: DETACH releases those that are left. */
+  async #releaseHandles(lun: Lun, resources: Iterable<{ readonly handle: number }>): Promise<void> {
+    const contextId = this.#id;
+    for (const { handle } of resources) {
+      const rsrcHandle = BigInt(handle);
+      await retryOnEagain(() => lun.call('RELEASE', { contextId, rsrcHandle })).catch(
+        () => undefined,
+      );
+    }
   }
 
   /**
@@ -276,7 +332,7 @@ export class FlashContext {
 
   async #close(): Promise<void> {
     await this.#recovery?.catch(() => undefined);
-    this.#queue?.close();
+    await this.#queue?.close();
     let failure: unknown;
     for (const lun of this.#luns.keys()) {
       // Its node takes no ioctl any more; closing the context's descriptor detaches the LUN.
@@ -290,6 +346,7 @@ export class FlashContext {
     }
     this.#page.unmap();
     try {
+      await this.#replacement?.discard();
       await this.#context.close();
     } finally {
       this.#queue?.free();
@@ -304,15 +361,11 @@ export class FlashContext {
    * ignores EAGAIN from the AFU: the LUN would stay virtual, and its blocks in use, forever.
    */
   async #detachLun(lun: Lun): Promise<void> {
-    const contextId = this.#id;
-    for (const resource of this.#resources) {
-      if (resource.lun !== lun || resource.mode !== 'virtual') continue;
-      const rsrcHandle = BigInt(resource.handle);
-      await retryOnEagain(() => lun.call('RELEASE', { contextId, rsrcHandle })).catch(
-        () => undefined,
-      );
-    }
-    await lun.call('DETACH', { contextId });
+    const own = [...this.#resources].filter(
+      ({ lun: other, mode }) => other === lun && mode === 'virtual',
+    );
+    await this.#releaseHandles(lun, own);
+    await lun.call('DETACH', { contextId: this.#id });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -340,10 +393,15 @@ export class FlashContext {
         get contextNumber() {
           return Number(flash.#id & 0xffff_ffffn);
         },
-        recover: () => flash.recover(),
+        recover: async () => flash.recover(),
       },
       this.#options,
     );
+  }
+
+  /** @internal See CommandQueue.retire(). */
+  async retire(matches: (command: Command) => boolean, error: CxlError): Promise<void> {
+    await this.#queue?.retire(matches, error);
   }
 
   /** @internal */
@@ -387,6 +445,8 @@ export class FlashContext {
     return geometry;
   }
 }
+
+const NOT_RESET = { reset: false, retries: 0 } as const;
 
 function isGone(error: unknown): boolean {
   return error instanceof CxlError && error.code === 'ENODEV';

@@ -1,5 +1,6 @@
 import type { AttachAnswer } from '../binding/flash';
 import { rangeError, typeError } from '../shared/errors';
+import { CHUNK_BLOCKS } from './sislite';
 
 /** What ATTACH says about a LUN. */
 export interface Geometry {
@@ -22,6 +23,12 @@ export function geometryOf(answer: AttachAnswer): Geometry {
     maxTransfer: Number(answer.maxXfer),
     blocks: answer.lastLba + 1n,
   };
+}
+
+/** @internal The blocks that a virtual LUN gets for so many units, where that many are free. */
+export function grantedBlocks(units: bigint, blockSize: number): bigint {
+  const blocks = (units * SIZE_UNIT) / BigInt(blockSize);
+  return ((blocks + CHUNK_BLOCKS - 1n) / CHUNK_BLOCKS) * CHUNK_BLOCKS;
 }
 
 /** @internal A number of blocks in the driver's unit of 4 KiB, rounded up. */

@@ -14,9 +14,10 @@ export {
   type BlockStatistics,
   type MemorySlice,
   type TransferOptions,
+  type TransferRequest,
 } from './block-device';
 export type { CloneToken } from './clone-token';
-export type { QueueStatistics } from './command';
+export type { Operation, Priority } from './command';
 export type { CommandError, CommandFailure } from './command-status';
 export { type LunInfo, listLuns } from './discovery';
 export { FlashContext, type Recovery } from './flash-context';
@@ -31,3 +32,4 @@ export {
 } from './resource';
 export { decodeSense, type Sense, type SenseKey } from './sense';
 export type { CommandStatus } from './sislite';
+export type { PortStatistics, QueueStatistics } from './statistics';

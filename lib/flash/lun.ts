@@ -86,6 +86,11 @@ export class Lun extends FlashNode<LunCalls> {
     this.system = system;
   }
 
+  /** @internal Opens the same node once more, for calls after close(). */
+  reopen(): Promise<Lun> {
+    return openLun(this.path, { system: this.system });
+  }
+
   override async call<Name extends keyof LunCalls>(
     name: Name,
     input: LunCalls[Name]['input'],

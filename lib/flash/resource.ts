@@ -1,10 +1,8 @@
-import { type InspectOptions, inspect } from 'node:util';
 import { flashFlags } from '../binding/flash';
-import { stateError } from '../shared/errors';
-import { shown } from '../shared/inspection';
+import { stateError, systemError } from '../shared/errors';
 import { BlockDevice } from './block-device';
 import type { FlashContext } from './flash-context';
-import { type Geometry, SIZE_UNIT, toSizeUnits } from './geometry';
+import { type Geometry, grantedBlocks, SIZE_UNIT, toSizeUnits } from './geometry';
 import type { Lun } from './lun';
 import { retryOnEagain } from './retry';
 import type { Sense } from './sense';
@@ -50,7 +48,11 @@ export class Resource {
   /** Of a virtual LUN: it is used over several ports (ALL_PORTS_ACTIVE). */
   readonly allPortsActive: boolean;
   #blocks: bigint;
-  #released = false;
+  #state: 'open' | 'releasing' | 'released' = 'open';
+  #releasing: Promise<void> | undefined;
+  #verifying: Promise<boolean> | undefined;
+  /** The last of the calls that change the size: they run one after the other. */
+  #lastChange: Promise<unknown> = Promise.resolve();
 
   /** @internal Use FlashContext.openDirect() and openVirtual(). */
   constructor(
@@ -79,7 +81,7 @@ export class Resource {
 
   /** Also true after FlashContext.detach() or close(). */
   get released(): boolean {
-    return this.#released || !this.context.has(this);
+    return this.#state === 'released' || !this.context.has(this);
   }
 
   /** The driver's last LBA counts blocks of a direct LUN, but units of 4 KiB of a virtual one. */
@@ -90,19 +92,45 @@ export class Resource {
 
   /**
    * Changes the size of a virtual LUN to `blocks`, rounded up to chunks of 65536. When fewer blocks
-   * are free, it gets those, and `truncated` is true. Shrinking frees the blocks at the end.
+   * are free, it gets those, and `truncated` is true. Shrinking frees the blocks at the end, after
+   * the commands that access them: those not issued yet fail with ECANCELED, those in flight are
+   * waited for.
    *
    * @throws EINVAL a direct LUN; ENOSPC no chunk is free; EAGAIN slow AFU, after 20 retries
    */
   async resize(blocks: number | bigint): Promise<Resized> {
     this.assertOpen();
     const reqSize = toSizeUnits('blocks', blocks, this.blockSize);
-    const contextId = this.context.id;
-    const { answer, retries } = await retryOnEagain(() =>
-      this.lun.call('VLUN_RESIZE', { contextId, rsrcHandle: BigInt(this.handle), reqSize }),
-    );
-    this.#blocks = this.#count(answer.lastLba);
-    return { blocks: this.#blocks, truncated: this.#blocks < BigInt(blocks), retries };
+    const change = this.#lastChange.then(() => this.#resize(BigInt(blocks), reqSize));
+    this.#lastChange = change.catch(() => undefined);
+    return change;
+  }
+
+  async #resize(blocks: bigint, reqSize: bigint): Promise<Resized> {
+    this.assertOpen();
+    const before = this.#blocks;
+    const after = grantedBlocks(reqSize, this.blockSize);
+    try {
+      if (this.mode === 'virtual' && after < before) {
+        this.#blocks = after;
+        await this.context.retire(
+          (command) => command.reaches(this, after),
+          canceled('the virtual LUN was made smaller'),
+        );
+      }
+      const { answer, retries } = await retryOnEagain(() =>
+        this.lun.call('VLUN_RESIZE', {
+          contextId: this.context.id,
+          rsrcHandle: BigInt(this.handle),
+          reqSize,
+        }),
+      );
+      this.#blocks = this.#count(answer.lastLba);
+      return { blocks: this.#blocks, truncated: this.#blocks < blocks, retries };
+    } catch (error) {
+      this.#blocks = before;
+      throw error;
+    }
   }
 
   /**
@@ -131,31 +159,62 @@ export class Resource {
     return this.#blocks !== before;
   }
 
+  /** @internal verify() because of a command's status; one call for commands that fail together. */
+  verifyUnitAttention(sense: Sense | undefined): Promise<boolean> {
+    this.#verifying ??= this.verify(sense).finally(() => {
+      this.#verifying = undefined;
+    });
+    return this.#verifying;
+  }
+
   /**
-   * Releases the handle (RELEASE), which frees the blocks of a virtual LUN. Idempotent.
+   * Releases the handle (RELEASE), which frees the blocks of a virtual LUN, after the commands that
+   * use it: those not issued yet fail with ECANCELED, those in flight are waited for (at most until
+   * `responseTimeout` of the context has them ended). New ones are refused from the call on. When
+   * it fails, the resource can be used again. Idempotent.
    *
-   * @throws EAGAIN slow AFU, after 20 retries
+   * @throws EAGAIN slow AFU, after 20 retries; what a recovery failed with, that was needed first
    */
-  async release(): Promise<void> {
+  release(): Promise<void> {
+    this.#releasing ??= this.#release().finally(() => {
+      this.#releasing = undefined;
+    });
+    return this.#releasing;
+  }
+
+  async #release(): Promise<void> {
     if (this.released) return;
-    const contextId = this.context.id;
-    await retryOnEagain(() =>
-      this.lun.call('RELEASE', { contextId, rsrcHandle: BigInt(this.handle) }),
-    );
-    this.#released = true;
+    this.refuseCommands(true);
+    try {
+      await this.#lastChange;
+      await this.context.retire(
+        (command) => command.resource === this,
+        canceled('its resource was released'),
+      );
+      // close() releases it otherwise.
+      if (!this.context.closed) await this.#callRelease();
+    } catch (error) {
+      if (!this.context.closed) {
+        this.refuseCommands(false);
+        throw error;
+      }
+    }
+    this.#state = 'released';
     this.context.removeResource(this);
   }
 
-  /** @internal The state, for util.inspect() and console.log(). */
-  [inspect.custom](depth: number, options: InspectOptions): string {
-    return shown(this, depth, options, {
-      lun: this.lun.path,
-      mode: this.mode,
-      handle: this.handle,
-      blocks: this.#blocks,
-      blockSize: this.blockSize,
-      released: this.released,
-    });
+  async #callRelease(): Promise<void> {
+    await retryOnEagain(() =>
+      this.lun.call('RELEASE', {
+        contextId: this.context.id,
+        rsrcHandle: BigInt(this.handle),
+      }),
+    );
+  }
+
+  /** @internal Before the handle is released, so that no command meets another LUN under it. */
+  refuseCommands(refuse: boolean): void {
+    if (this.#state !== 'released') this.#state = refuse ? 'releasing' : 'open';
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -177,5 +236,12 @@ export class Resource {
   assertOpen(): void {
     this.context.assertUsable();
     if (this.released) throw stateError(`resource handle ${this.handle} has been released`);
+    if (this.#state === 'releasing') {
+      throw stateError(`resource handle ${this.handle} is being released`);
+    }
   }
+}
+
+function canceled(hint: string) {
+  return systemError('ECANCELED', 'sislite', undefined, hint);
 }

@@ -5,9 +5,13 @@
  * JavaScript writes a slot only while the AFU does not use it. The MMIO store that passes a slot to
  * the AFU includes the memory barrier.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cxl } from '../device/cxl';
 import type { Memory } from '../device/memory';
 import type { ProblemState } from '../device/problem-state';
+import { ALL_ONES_64 } from '../shared/all-ones';
+import { stateError, systemError } from '../shared/errors';
+import type { Command } from './command';
 import { readStatus } from './command-status';
 import {
   type CommandStatus,
@@ -36,21 +40,13 @@ export interface RingOptions {
   readonly squeue: boolean;
 }
 
-/** The variable fields of an IOARCB. */
-export interface SlotCommand {
-  readonly contextId: number;
-  readonly handle: number;
-  readonly operation: number;
-  /** CDB byte 1. */
-  readonly modifier: number;
-  readonly lba: bigint;
-  readonly blocks: number;
-  readonly dataAddress: bigint;
-  readonly dataLength: number;
-  readonly hostWrite: boolean;
-  /** Milliseconds. */
-  readonly timeout: number;
-}
+/** response(): no further command has completed. */
+export const NO_RESPONSE = -1;
+/** response(): the entry is not that of a slot. */
+const NO_SLOT = -2;
+
+// The program's own class of bytes may have other methods of that name.
+const { set: setBytes } = Uint8Array.prototype;
 
 /** The command slots and rings of one context. */
 export class Ring {
@@ -85,7 +81,11 @@ export class Ring {
     this.#bytes = new Uint8Array(this.#memory.buffer);
   }
 
-  /** Programs a new or recovered context to use this memory. Returns whether it can unmap. */
+  /**
+   * Programs a new or recovered context to use this memory. Returns whether it can unmap.
+   *
+   * @throws EIO the adapter is in error
+   */
   program(page: ProblemState): boolean {
     this.#next = 0;
     this.#toggle = 1n;
@@ -101,26 +101,35 @@ export class Ring {
       page.write64(REGISTERS.sqEnd, start + BigInt(this.depth * IOARCB_BYTES));
     }
     const control = page.read64(REGISTERS.contextControl);
+    if (control === ALL_ONES_64) throw systemError('EIO', 'mmio');
     page.write64(REGISTERS.contextControl, BigInt(SYNC_ERROR_INTERRUPT));
     page.write64(REGISTERS.interruptMask, BigInt.asUintN(64, ~INTERRUPT_BITS));
     return (control & UNMAP_SUPPORTED) !== 0n;
   }
 
-  /** Effective address of a slot's bounce buffer. */
-  bounceAddress(slot: number): bigint {
-    return this.#memory.address + BigInt(this.#bounces + slot * this.bounceBytes);
+  /**
+   * Copies the data of a command to the bounce buffer of its slot.
+   *
+   * @throws ERR_INVALID_STATE the data's buffer was detached or resized
+   */
+  copyIn({ slot, data }: Command): void {
+    if (data.bytes === undefined) return;
+    checkBytes(data.bytes, data.length);
+    this.#bytes.set(data.bytes, this.#bounces + slot * this.bounceBytes);
   }
 
-  /** The first `length` bytes of the bounce buffer of a slot that the AFU does not use. */
-  bounce(slot: number, length: number): Uint8Array {
+  /** Copies from the bounce buffer, as copyIn() to it. */
+  copyOut({ slot, data }: Command): void {
+    if (data.bytes === undefined) return;
+    checkBytes(data.bytes, data.length);
     const start = this.#bounces + slot * this.bounceBytes;
-    return this.#bytes.subarray(start, start + length);
+    setBytes.call(data.bytes, this.#bytes.subarray(start, start + data.length));
   }
 
-  /** Fills a slot and passes it to the AFU. */
-  issue(page: ProblemState, slot: number, command: SlotCommand): void {
-    const at = slot * SLOT_BYTES;
-    this.#fill(at, command);
+  /** Fills the slot of a command and passes it to the AFU. */
+  issue(page: ProblemState, command: Command, contextNumber: number, timeout: number): void {
+    const at = command.slot * SLOT_BYTES;
+    this.#fill(at, command, contextNumber, timeout);
     const address = this.#memory.address + BigInt(at);
     if (!this.#squeue) {
       page.write64(REGISTERS.ioarrin, address);
@@ -138,19 +147,22 @@ export class Ring {
     page.write64(REGISTERS.sqTail, tail);
   }
 
-  #fill(at: number, command: SlotCommand): void {
+  #fill(at: number, command: Command, contextNumber: number, timeout: number): void {
     const view = this.#view;
     const little = this.#little;
     this.#bytes.fill(0, at, at + SLOT_BYTES);
+    const { data, slot } = command;
+    const bounce = this.#bounces + slot * this.bounceBytes;
+    const address = data.bytes === undefined ? data.address : this.#memory.address + BigInt(bounce);
     const write = command.hostWrite ? requestFlags.hostWrite : 0;
-    view.setUint16(at + IOARCB.contextId, command.contextId, little);
+    view.setUint16(at + IOARCB.contextId, contextNumber, little);
     view.setUint16(at + IOARCB.REQUEST_FLAGS, requestFlags.byResourceHandle | write, little);
-    view.setUint32(at + IOARCB.resourceHandle, command.handle, little);
-    view.setUint32(at + IOARCB.dataLength, command.dataLength, little);
-    view.setBigUint64(at + IOARCB.dataAddress, command.dataAddress, little);
+    view.setUint32(at + IOARCB.resourceHandle, command.resource.handle, little);
+    view.setUint32(at + IOARCB.dataLength, data.length, little);
+    view.setBigUint64(at + IOARCB.dataAddress, address, little);
     view.setUint8(at + IOARCB.interrupt, RESPONSE_INTERRUPT);
     // In seconds: no unit is set in the request flags.
-    view.setUint16(at + IOARCB.timeout, Math.ceil(command.timeout / 1000), little);
+    view.setUint16(at + IOARCB.timeout, Math.ceil(timeout / 1000), little);
     // The CDB is big-endian whatever the context's order.
     view.setUint8(at + IOARCB.cdb, command.operation);
     view.setUint8(at + IOARCB.cdb + 1, command.modifier);
@@ -158,32 +170,38 @@ export class Ring {
     view.setUint32(at + IOARCB.cdb + 10, command.blocks, false);
   }
 
-  /** The slot of the next completed command, or -1 when there is none. */
+  /** The slot of the next completed command, or NO_RESPONSE. */
   response(): number {
     const at = this.#responses + this.#next * 8;
     const entry = this.#memory.load64(at, this.#order);
-    if ((entry & 1n) !== this.#toggle) return -1;
+    if ((entry & 1n) !== this.#toggle) return NO_RESPONSE;
     this.#next += 1;
     if (this.#next === this.depth) {
       this.#next = 0;
       this.#toggle ^= 1n;
     }
-    return Number((entry & ~1n) - this.#memory.address) >> SLOT_SHIFT;
+    const offset = Number((entry & ~1n) - this.#memory.address);
+    return offset >= 0 && offset < this.depth * SLOT_BYTES ? offset >> SLOT_SHIFT : NO_SLOT;
   }
 
-  status(slot: number): CommandStatus {
-    return readStatus(this.#view, slot * SLOT_BYTES + IOARCB_BYTES, this.#little);
+  /** The status of a slot; undefined when it is all zeros, which means success. */
+  status(slot: number): CommandStatus | undefined {
+    const at = slot * SLOT_BYTES + IOARCB_BYTES;
+    if (this.#view.getUint32(at) === 0) return undefined;
+    return readStatus(this.#view, at, this.#little);
   }
 
   /** Resets the context, which ends all its commands. Returns whether that completed in time. */
-  reset(page: ProblemState): boolean {
+  async reset(page: ProblemState): Promise<boolean> {
+    if (page.read64(REGISTERS.ENDIAN_CONTROL) === ALL_ONES_64) return false;
     const register = this.#squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
     page.write64(register, 1n);
     const end = performance.now() + RESET_TIMEOUT;
-    do {
-      if ((page.read64(register) & 1n) === 0n) return true;
-    } while (performance.now() < end);
-    return false;
+    while ((page.read64(register) & 1n) !== 0n) {
+      if (performance.now() > end) return false;
+      await sleep(1);
+    }
+    return true;
   }
 
   /** To be called when the context is closed, so that no AFU uses the memory. */
@@ -194,4 +212,9 @@ export class Ring {
 
 function align(value: number, to: number): number {
   return Math.ceil(value / to) * to;
+}
+
+function checkBytes(bytes: Uint8Array, length: number): void {
+  if (bytes.length === length) return;
+  throw stateError('the buffer of the data was detached or resized before the transfer was over');
 }

@@ -100,9 +100,11 @@ export const STATUS_FLAGS = {
 
 export const AFU_CODES = {
   handleInvalid: 0x01,
+  handleUnaligned: 0x02,
   handleOutOfBounds: 0x03,
   handleDma: 0x04,
   handlePermission: 0x05,
+  chunkUnaligned: 0x12,
   chunkOutOfBounds: 0x13,
   chunkDma: 0x14,
   chunkPermission: 0x15,
@@ -111,12 +113,20 @@ export const AFU_CODES = {
   capability: 0x21,
   outOfDataBuffers: 0x30,
   dataDma: 0x31,
+  /** The time limit of the command passed in the AFU, before or after it reached the link. */
+  timedOutBeforeLink: 0x50,
+  timedOut: 0x51,
 } as const;
 
 /** afu_extra of the DMA codes. */
 export const DMA_EXTRA = { pageIn: 0x0a, invalidAddress: 0x0b } as const;
 
-export const SCSI_CODES = { check: 0x02, busy: 0x08 } as const;
+export const SCSI_CODES = {
+  check: 0x02,
+  busy: 0x08,
+  reservationConflict: 0x18,
+  taskSetFull: 0x28,
+} as const;
 
 export const FC_CODES = {
   abortPending: 0x52,
@@ -130,6 +140,7 @@ export const FC_CODES = {
   residual: 0x5a,
   residualMismatch: 0x5b,
   targetAbort: 0x5c,
+  shutdown: 0x5e,
 } as const;
 
 export const OPCODES = { read16: 0x88, write16: 0x8a, writeSame16: 0x93 } as const;

@@ -1,5 +1,4 @@
 /** Mocks that a JSON file describes: NODE_CXL_BACKEND=mock:FILE. */
-import { checkString } from '../shared/checks';
 import { readDoeOptions } from './config/doe-config';
 import { readMockOptions } from './config/mock-config';
 import { createMockDoe, type MockDoe } from './doe/mock-doe';
@@ -23,7 +22,7 @@ const DEFAULT_SEED = 1;
  *   not JSON, or has an unknown option or model; what createMockCxl() throws
  */
 export function mockFromConfig(file?: string): MockCxl {
-  const options = file === undefined ? { flash: [{}] } : readMockOptions(checkString('file', file));
+  const options = file === undefined ? { flash: [{}] } : readMockOptions(file);
   return new MockCxl({ seed: DEFAULT_SEED, ...options });
 }
 
@@ -36,5 +35,5 @@ export function mockFromConfig(file?: string): MockCxl {
  * @throws as mockFromConfig()
  */
 export function mockDoeFromConfig(file?: string): MockDoe {
-  return createMockDoe(file === undefined ? {} : readDoeOptions(checkString('file', file)));
+  return createMockDoe(file === undefined ? {} : readDoeOptions(file));
 }

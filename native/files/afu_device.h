@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The descriptor of a context: it has events.
+// The descriptor of a context: it has events, and an AFU may be running for it.
 #ifndef NODE_CXL_FILES_AFU_DEVICE_H_
 #define NODE_CXL_FILES_AFU_DEVICE_H_
+
+#include <atomic>
 
 #include "../threads/event_thread.h"
 #include "device.h"
@@ -11,10 +13,10 @@ namespace cxl {
 class AfuDevice : public Device {
  public:
   // `adopted`: the descriptor was opened elsewhere, and may be attached already.
-  AfuDevice(int fd, bool owned, bool adopted, EventThread& events)
-      : Device(fd, owned, kAfuIoctls), source(fd, adopted), events_(events) {}
+  AfuDevice(int fd, bool owned, bool adopted, EventThread& events);
   ~AfuDevice() override { AfuDevice::Close(); }
 
+  int Ioctl(unsigned long request, void* argument) override;
   // After EventThread::Leave().
   int Close() override;
 
@@ -22,6 +24,8 @@ class AfuDevice : public Device {
 
  private:
   EventThread& events_;
+  // How often START_WORK has succeeded, or may have.
+  std::atomic<unsigned> attached_{0};
 };
 
 }  // namespace cxl

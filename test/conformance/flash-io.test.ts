@@ -1,14 +1,6 @@
 import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
-import {
-  CHUNK,
-  COMMAND_MODES,
-  codeOf,
-  inject,
-  LUN_BLOCKS,
-  statusWord,
-  testTarget,
-} from './flash-target';
+import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 
 const SIZE = 4096;
 
@@ -178,79 +170,6 @@ for (const mode of COMMAND_MODES) {
       await device.read(0, 1);
     });
 
-    const retried = [
-      ['out of data buffers', { afu: 0x30 }, 0],
-      ['no channel, a wanted port up', { afu: 0x20 }, 0x0f000000],
-      ['data page-in', { afu: 0x31 }, 0x0a000000],
-      ['handle table page-in', { afu: 0x04 }, 0x0a000000],
-      ['chunk table page-in', { afu: 0x14 }, 0x0a000000],
-      ['busy', { scsi: 0x08 }, 0],
-      ['task set full', { scsi: 0x28 }, 0],
-      ...[0x52, 0x53, 0x54, 0x57, 0x58, 0x59, 0x5b, 0x5c].map(
-        (fc) => [`link code ${fc.toString(16)}`, { fc }, 0] as const,
-      ),
-    ] as const;
-
-    it('retries temporary failures, counts the attempts, and stops after `retries`', async () => {
-      const device = await direct({ retries: 3 });
-      for (const [, codes, extra] of retried) {
-        const before = context.statistics?.issued ?? 0;
-        inject(context, 'status', extra, statusWord(codes), 2);
-        await device.read(0, 1);
-        expect((context.statistics?.issued ?? 0) - before).toBe(3);
-        inject(context, 'status', extra, statusWord(codes), 4);
-        const error = await failure(device.read(0, 1));
-        expect(error.attempts).toBe(4);
-        expect(error.message).toContain('after 4 attempts');
-        expect((context.statistics?.issued ?? 0) - before).toBe(7);
-      }
-    });
-
-    const hard = [
-      ['EINVAL', { afu: 0x01 }],
-      ['EINVAL', { afu: 0x03 }],
-      ['EACCES', { afu: 0x05 }],
-      ['EINVAL', { afu: 0x13 }],
-      ['EACCES', { afu: 0x15 }],
-      ['EPERM', { afu: 0x21 }],
-      ['EPERM', { afu: 0x1a }],
-      ['EFAULT', { afu: 0x31 }],
-      ['EIO', { afu: 0x20 }],
-      ['EIO', { afu: 0x02 }],
-      ['EIO', { fc: 0x55 }],
-      ['EIO', { fc: 0x56 }],
-      ['EIO', { fc: 0x5a, flags: 0x20 }],
-      ['EIO', { scsi: 0x18 }],
-    ] as const;
-
-    it('reports hard errors at once', async () => {
-      const device = await direct();
-      for (const [code, codes] of hard) {
-        inject(context, 'status', 0, statusWord(codes));
-        const error = await failure(device.read(0, 1));
-        expect([error.code, error.attempts, codes]).toEqual([code, 1, codes]);
-      }
-      expect(device.statistics.errors).toBe(hard.length);
-      await device.read(0, 1);
-    });
-
-    it('decodes sense data into the error; a recovered error is a success', async () => {
-      const device = await direct();
-      const check = statusWord({ flags: 0x80, scsi: 0x02 });
-      inject(context, 'status', 0x031100, check);
-      const error = await failure(device.read(0, 1));
-      expect(error.code).toBe('EIO');
-      expect(error.sense).toMatchObject({ key: 'medium-error', code: 0x11, qualifier: 0 });
-      expect(error.message).toContain('unrecovered read error');
-      inject(context, 'status', 0x062a09, check);
-      const attention = await failure(device.read(0, 1));
-      expect(attention.sense?.meaning).toBe('capacity data has changed');
-      expect(attention.message).toContain('verify()');
-      expect(await device.resource.verify(attention.sense)).toBe(false);
-      inject(context, 'status', 0x010000, check);
-      await device.read(0, 1);
-    });
-
     it('reports the LUN’s error when it has shrunk unnoticed', async () => {
       const device = await direct({}, 2);
       inject(context, 'capacity', 2, 500n);
@@ -348,19 +267,25 @@ for (const mode of COMMAND_MODES) {
       inject(context, 'hold', 0);
     });
 
-    it('settles the commands of a LUN that is detached', async () => {
+    it('waits for the commands of a LUN that is detached, and cancels those not issued', async () => {
       const [lun, other] = [await target.lun(0), await target.lun(1)];
-      context = await target.attach(lun);
+      context = await target.attach(lun, { queueDepth: 2 });
       await context.join(other);
       const device = (await context.openDirect(other)).blockDevice();
       const kept = (await context.openDirect(lun)).blockDevice();
       inject(context, 'hold', 1);
-      const codes = [0, 1, 2].map((i) => codeOf(device.read(i, 1)));
+      const codes = [0, 1, 2, 3].map((i) => codeOf(device.read(i, 1)));
       const fine = kept.read(0, 1);
-      await context.detach(other);
+      let detached = false;
+      const detach = context.detach(other).then(() => {
+        detached = true;
+      });
+      expect(await codeOf(device.read(4, 1))).toBe('ERR_INVALID_STATE');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(detached).toBe(false);
       inject(context, 'hold', 0);
-      // An entry of the handle table that is not open has no permission (AFU code 0x05).
-      expect(await Promise.all(codes)).toEqual(['EACCES', 'EACCES', 'EACCES']);
+      await detach;
+      expect(await Promise.all(codes)).toEqual(['resolved', 'resolved', 'ECANCELED', 'ECANCELED']);
       await fine;
     });
 

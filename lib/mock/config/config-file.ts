@@ -1,12 +1,22 @@
 /** Reads the JSON file of NODE_CXL_BACKEND=mock:FILE. Its errors name the place in the file. */
 import { readFileSync } from 'node:fs';
-import { checkOptions, type OptionNames } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { systemError, valueError } from '../../shared/errors';
-import { MOCK_OPTIONS, type MockOptions } from './options';
 
-/** What the file may have. */
-const FILE_OPTIONS: OptionNames<MockOptions & { doe: unknown }> = { ...MOCK_OPTIONS, doe: true };
+/** The keys that the file may have. */
+const TOP_NAMES = [
+  'cards',
+  'flash',
+  'doe',
+  'flavor',
+  'pageSize',
+  'errorPollInterval',
+  'attachTimeout',
+  'udevLinks',
+  'seed',
+  'faults',
+  'latency',
+];
 
 /**
  * The whole file, an object with known keys only.
@@ -14,7 +24,7 @@ const FILE_OPTIONS: OptionNames<MockOptions & { doe: unknown }> = { ...MOCK_OPTI
  * @throws as mockFromConfig()
  */
 export function readConfig(file: string): Record<string, unknown> {
-  return knownObject(placeOf(file), parse(file), FILE_OPTIONS);
+  return knownObject(placeOf(file), parse(file), TOP_NAMES);
 }
 
 /** How errors name the file. */
@@ -42,15 +52,18 @@ function parse(file: string): unknown {
 }
 
 /** Checks that a value is an object with known keys only, so that a misspelled key is an error. */
-export function knownObject<T>(
+export function knownObject(
   name: string,
   value: unknown,
-  known: OptionNames<T>,
+  known: readonly string[],
 ): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw valueError(name, 'an object', value);
   }
-  checkOptions<unknown>(value, known, name);
+  const unknownKey = Object.keys(value).find((key) => !known.includes(key));
+  if (unknownKey !== undefined) {
+    throw valueError(name, `an object of ${known.join(', ')}`, unknownKey);
+  }
   return value as Record<string, unknown>;
 }
 

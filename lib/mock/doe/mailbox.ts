@@ -1,15 +1,8 @@
 /** The device side of a DOE mailbox: its registers, what it answers, and injected faults. */
 import type { NegativeErrno } from '../../binding';
 import { MAX_OBJECT_DWORDS, type Protocol } from '../../doe/exchange';
-import { checkProtocol } from '../../doe/options';
 import { CONTROL_BITS, DOE_CAPABILITY_ID, OFFSETS, STATUS_BITS } from '../../doe/registers';
-import {
-  checkArray,
-  checkFunction,
-  checkInteger,
-  checkOptions,
-  type OptionNames,
-} from '../../shared/checks';
+import { checkInteger } from '../../shared/checks';
 
 /** What a mailbox answers to the requests of one protocol. */
 export interface MockProtocol extends Protocol {
@@ -20,56 +13,37 @@ export interface MockProtocol extends Protocol {
 /** Injected faults. Each is in effect for as long as it is set. */
 export interface MockFaults {
   /** The busy bit is set, as in an exchange of another user. */
-  readonly busy?: boolean | undefined;
+  readonly busy?: boolean;
   /**
    * When the error bit is set: at the first dword of a request, at go, after the first dword of
    * an answer, or after the last.
    */
-  readonly errorAt?: 'send' | 'go' | 'receive' | 'end' | undefined;
+  readonly errorAt?: 'send' | 'go' | 'receive' | 'end';
   /** Time from go to the answer, in milliseconds. Default 0. */
-  readonly delay?: number | undefined;
+  readonly delay?: number;
   /** No request is answered. */
-  readonly silent?: boolean | undefined;
+  readonly silent?: boolean;
   /** The protocol in the header of an answer, instead of the request's. */
-  readonly answerAs?: Protocol | undefined;
+  readonly answerAs?: Protocol;
   /** The length in the header of an answer, in dwords, instead of the true one. 0 is 2^18. */
-  readonly announce?: number | undefined;
+  readonly announce?: number;
   /** Changes the payload of an answer. */
-  readonly mangle?: ((payload: Buffer) => Buffer) | undefined;
+  readonly mangle?: (payload: Buffer) => Buffer;
   /** The abort bit has no effect. */
-  readonly ignoresAbort?: boolean | undefined;
+  readonly ignoresAbort?: boolean;
   /** After so many accesses the device is unplugged, or its link is down. */
-  readonly goneAfter?:
-    | { readonly accesses: number; readonly how: 'unplugged' | 'link down' }
-    | undefined;
+  readonly goneAfter?: { readonly accesses: number; readonly how: 'unplugged' | 'link down' };
 }
-export const MAILBOX_FAULTS: OptionNames<MockFaults> = {
-  busy: true,
-  errorAt: true,
-  delay: true,
-  silent: true,
-  answerAs: true,
-  announce: true,
-  mangle: true,
-  ignoresAbort: true,
-  goneAfter: true,
-};
 
 export interface MockMailboxOptions {
   /** Capability version, 0 to 15. Default 1. */
-  readonly version?: number | undefined;
+  readonly version?: number;
   /** MSI or MSI-X message number, 0 to 2047. Default: no interrupt support. */
-  readonly messageNumber?: number | undefined;
+  readonly messageNumber?: number;
   /** In addition to discovery, which lists them. A discovery protocol in here replaces that. */
-  readonly protocols?: readonly MockProtocol[] | undefined;
-  readonly faults?: MockFaults | undefined;
+  readonly protocols?: readonly MockProtocol[];
+  readonly faults?: MockFaults;
 }
-export const MAILBOX_OPTIONS: OptionNames<MockMailboxOptions> = {
-  version: true,
-  messageNumber: true,
-  protocols: true,
-  faults: true,
-};
 
 /** One access to a register of a mailbox. */
 export interface RegisterAccess {
@@ -81,7 +55,7 @@ export interface RegisterAccess {
 }
 
 export class MockMailbox {
-  #faults: MockFaults = {};
+  faults: MockFaults;
   /** All accesses, in order. */
   readonly log: RegisterAccess[] = [];
   /** The data objects of all requests that were answered, in order. */
@@ -100,28 +74,17 @@ export class MockMailbox {
   #answerDue = 0;
 
   constructor(options: MockMailboxOptions = {}) {
-    checkOptions(options, MAILBOX_OPTIONS, 'mailbox');
     const { version = 1, messageNumber, protocols = [], faults = {} } = options;
     this.#version = checkInteger('mailbox.version', version, 0, 15);
     if (messageNumber !== undefined) {
       checkInteger('mailbox.messageNumber', messageNumber, 0, 0x7ff);
     }
     this.#capabilities = messageNumber === undefined ? 0 : 1 | (messageNumber << 1);
-    checkArray('mailbox.protocols', protocols).forEach(checkMockProtocol);
     const isDiscovery = (p: Protocol) => p.vendorId === 1 && p.type === 0;
     this.#protocols = protocols.some(isDiscovery)
       ? protocols
       : [this.#discovery(protocols), ...protocols];
     this.faults = faults;
-  }
-
-  /** The injected faults: to be replaced as a whole. */
-  get faults(): MockFaults {
-    return this.#faults;
-  }
-
-  set faults(faults: MockFaults) {
-    this.#faults = checkOptions(faults, MAILBOX_FAULTS, 'mailbox.faults');
   }
 
   /** The header of its extended capability; `next` is the offset of the next one, 0 for none. */
@@ -266,9 +229,4 @@ export class MockMailbox {
       },
     };
   }
-}
-
-function checkMockProtocol(protocol: MockProtocol): void {
-  checkProtocol(protocol);
-  checkFunction('protocol.answer', protocol.answer);
 }

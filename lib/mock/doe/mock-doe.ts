@@ -3,7 +3,6 @@ import type { NegativeErrno } from '../../binding';
 import type { ConfigSpace, Owner, PciBus } from '../../binding/configuration-space';
 import { parseAddress } from '../../doe/address';
 import { Doe } from '../../doe/doe';
-import { checkArray, checkOptions, type OptionNames } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
 import { MockFunction, type MockFunctionOptions } from './function';
@@ -11,9 +10,8 @@ import { memoryDevice } from './memory-device';
 
 export interface MockDoeOptions {
   /** Default: memoryDevice(), which is at 0000:0d:00.0 and has three mailboxes. */
-  readonly functions?: readonly MockFunctionOptions[] | undefined;
+  readonly functions?: readonly MockFunctionOptions[];
 }
-const DOE_OPTIONS: OptionNames<MockDoeOptions> = { functions: true };
 
 class MockPci implements PciBus {
   readonly kind = 'mock';
@@ -81,8 +79,6 @@ export class MockDoe extends Doe {
  * @throws TypeError or RangeError naming the option that is wrong
  */
 export function createMockDoe(options: MockDoeOptions = {}): MockDoe {
-  checkOptions(options, DOE_OPTIONS);
-  const given = options.functions ?? [memoryDevice()];
-  const functions = checkArray('options.functions', given).map((each) => new MockFunction(each));
+  const functions = (options.functions ?? [memoryDevice()]).map((given) => new MockFunction(given));
   return new MockDoe(new Map(functions.map((made) => [made.address, made])));
 }

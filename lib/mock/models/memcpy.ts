@@ -3,32 +3,19 @@
  * gives it a queue of 32-byte work elements in memory; it copies, increments, compares and swaps,
  * and raises interrupts. All structures are big-endian.
  */
-import {
-  checkArray,
-  checkBytes,
-  checkInteger,
-  checkOptions,
-  type OptionNames,
-} from '../../shared/checks';
 import type { AfuLogic, AfuModel, AfuPort, AfuProcess, MmioWidth, ProcessLogic } from './afu-model';
 import { Registers } from './registers';
 
 export interface MemcpyAfuOptions {
   /** Process elements in AFU-directed mode. Default 511, as in the image's descriptor. */
-  readonly processes?: number | undefined;
+  readonly processes?: number;
   /** irqs_min. Default 4. */
-  readonly interruptsMinimum?: number | undefined;
+  readonly interruptsMinimum?: number;
   /** Modes the image supports. Default ['directed']. */
-  readonly modes?: readonly ('dedicated' | 'directed')[] | undefined;
+  readonly modes?: readonly ('dedicated' | 'directed')[];
   /** Contents of afu_err_buff. Default 4096 zero bytes. */
-  readonly errorBuffer?: Uint8Array | undefined;
+  readonly errorBuffer?: Uint8Array;
 }
-const MEMCPY_OPTIONS: OptionNames<MemcpyAfuOptions> = {
-  processes: true,
-  interruptsMinimum: true,
-  modes: true,
-  errorBuffer: true,
-};
 
 const AREA_SIZE = 0x10000;
 
@@ -91,23 +78,17 @@ const TIMEBASE_PER_NANOSECOND = { numerator: 64n, denominator: 125n };
  * modulo 4 is 1 can copy.
  */
 export function memcpyAfu(options: MemcpyAfuOptions = {}): AfuModel {
-  checkOptions(options, MEMCPY_OPTIONS);
-  const processes = checkInteger('options.processes', options.processes ?? 511, 1, 0xffff);
+  const processes = options.processes ?? 511;
   return {
     name: 'memcpy',
     descriptor: {
       processes,
-      interruptsMinimum: checkInteger(
-        'options.interruptsMinimum',
-        options.interruptsMinimum ?? 4,
-        0,
-        2037,
-      ),
-      modes: checkArray('options.modes', options.modes ?? ['directed']),
+      interruptsMinimum: options.interruptsMinimum ?? 4,
+      modes: options.modes ?? ['directed'],
       problemStateSize: AREA_SIZE * (processes + 1),
       perProcess: { offset: AREA_SIZE, size: AREA_SIZE },
       configRecords: [{ vendor: 0x1014, device: 0x4350, class: 0x120000 }],
-      errorBuffer: checkBytes('options.errorBuffer', options.errorBuffer ?? new Uint8Array(4096)),
+      errorBuffer: options.errorBuffer ?? new Uint8Array(4096),
     },
     powerOn: (port) => new MemcpyAfu(port),
   };

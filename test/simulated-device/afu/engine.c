@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,12 +17,10 @@
 
 static bool running;
 
-// How long the thread polls without sleep after work, how long with short sleeps, so that it keeps
-// up with a thread that polls a register, and how its sleep grows then.
+// How long the thread polls without sleep after work, and how its sleep grows then.
 #define BUSY_NS 200000
-#define SHORT_NS 20000000
-#define SHORT_SLEEP_NS 20000
-#define LONGEST_SLEEP_NS 200000
+#define FIRST_SLEEP_NS 20000
+#define LONGEST_SLEEP_NS 2000000
 #define ALONE_CHECK_NS 500000000
 
 static bool run_afu(struct afu* afu, bool* attached) {
@@ -66,9 +63,7 @@ static bool alone(void) {
 static void* run(void* unused) {
   (void)unused;
   int64_t last_work = now(), last_check = last_work;
-  long sleep = SHORT_SLEEP_NS;
-  // Else the kernel adds 50 µs to each sleep.
-  prctl(PR_SET_TIMERSLACK, 1);
+  long sleep = FIRST_SLEEP_NS;
   for (;;) {
     device_lock();
     bool attached = false, worked = false;
@@ -84,7 +79,7 @@ static void* run(void* unused) {
     int64_t time = now();
     if (worked) {
       last_work = time;
-      sleep = SHORT_SLEEP_NS;
+      sleep = FIRST_SLEEP_NS;
     }
     if (time - last_work < BUSY_NS) {
       sched_yield();
@@ -95,7 +90,6 @@ static void* run(void* unused) {
       if (alone()) exit(0);
     }
     nanosleep(&(struct timespec){0, sleep}, NULL);
-    if (time - last_work < SHORT_NS) continue;
     sleep = sleep * 2 < LONGEST_SLEEP_NS ? sleep * 2 : LONGEST_SLEEP_NS;
   }
 }

@@ -1,0 +1,196 @@
+import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
+import { describe, expect, it } from 'vitest';
+import { inject, statusWord, testTarget } from './flash-target';
+
+/** Arguments of inject('status'): afu_extra, sense key, sense code and its qualifier. */
+const extra = (afuExtra: number) => afuExtra * 0x1000000;
+const sense = (key: number, code: number, qualifier = 0) => (key << 16) | (code << 8) | qualifier;
+/** afu_extra of a page that is not in memory; of ports that are up, and of those to be used. */
+const PAGE_IN = extra(0x0a);
+const PORT_UP = extra(0x0f);
+/** flags: sense data valid, overrun, underrun. */
+const SENSE = 0x80;
+const OVERRUN = 0x20;
+const UNDERRUN = 0x10;
+const CHECK = { flags: SENSE, scsi: 0x02 };
+
+type Codes = Parameters<typeof statusWord>[0];
+type Row = readonly [name: string, codes: Codes, argument: number, errno: string];
+
+/** Issued again, and successful if the next attempt is. The error is that after all attempts. */
+const RETRIED: readonly Row[] = [
+  ['handle table page-in', { afu: 0x04 }, PAGE_IN, 'EIO'],
+  ['chunk table page-in', { afu: 0x14 }, PAGE_IN, 'EIO'],
+  ['no translation of the host', { afu: 0x1a }, 0, 'EPERM'],
+  ['no channel, a wanted port up', { afu: 0x20 }, PORT_UP, 'ENETDOWN'],
+  ['capability violation', { afu: 0x21 }, 0, 'EPERM'],
+  ['out of data buffers', { afu: 0x30 }, 0, 'EIO'],
+  ['data page-in', { afu: 0x31 }, PAGE_IN, 'EFAULT'],
+  ['time-out before the link', { afu: 0x50 }, 0, 'ETIMEDOUT'],
+  ['time-out', { afu: 0x51 }, 0, 'ETIMEDOUT'],
+  ['an AFU code that is not known', { afu: 0x77 }, 0, 'EIO'],
+  ['not ready', CHECK, sense(2, 0x04, 1), 'EIO'],
+  ['unit attention: power on or reset', CHECK, sense(6, 0x29), 'EIO'],
+  ['unit attention: capacity changed', CHECK, sense(6, 0x2a, 9), 'EIO'],
+  ['unit attention: LUNs changed', CHECK, sense(6, 0x3f, 0x0e), 'EIO'],
+  ['check condition without sense data', { scsi: 0x02 }, 0, 'EIO'],
+  ['busy', { scsi: 0x08 }, 0, 'EBUSY'],
+  ['task set full', { scsi: 0x28 }, 0, 'EBUSY'],
+  ['abort pending', { fc: 0x52 }, 0, 'ETIMEDOUT'],
+  ['write abort pending', { fc: 0x53 }, 0, 'EIO'],
+  ['no login', { fc: 0x54 }, 0, 'ENETDOWN'],
+  ['link down', { fc: 0x57 }, 0, 'ENETDOWN'],
+  ['abort successful', { fc: 0x58 }, 0, 'EIO'],
+  ['abort failed', { fc: 0x59 }, 0, 'EIO'],
+  ['underrun', { fc: 0x5a, flags: UNDERRUN }, 0, 'EIO'],
+  ['another length than the LUN said', { fc: 0x5b }, 0, 'EIO'],
+  ['aborted by the target', { fc: 0x5c }, 0, 'EIO'],
+  ['aborted at shutdown', { fc: 0x5e }, 0, 'EIO'],
+];
+
+/** Reported at once. */
+const FAILED: readonly Row[] = [
+  ['handle invalid', { afu: 0x01 }, 0, 'EINVAL'],
+  ['handle table unaligned', { afu: 0x02 }, 0, 'EIO'],
+  ['handle out of bounds', { afu: 0x03 }, 0, 'EINVAL'],
+  ['handle table not accessible', { afu: 0x04 }, extra(0x0b), 'EIO'],
+  ['no permission of the handle', { afu: 0x05 }, 0, 'EACCES'],
+  ['chunk table unaligned', { afu: 0x12 }, 0, 'EIO'],
+  ['chunk out of bounds', { afu: 0x13 }, 0, 'EINVAL'],
+  ['chunk table not accessible', { afu: 0x14 }, extra(0x0b), 'EIO'],
+  ['no permission of the chunk', { afu: 0x15 }, 0, 'EACCES'],
+  ['no channel, no port up', { afu: 0x20 }, 0, 'ENETDOWN'],
+  ['data not accessible', { afu: 0x31 }, extra(0x0b), 'EFAULT'],
+  ['medium error', CHECK, sense(3, 0x11), 'EIO'],
+  ['hardware error', CHECK, sense(4, 0x44), 'EIO'],
+  ['illegal request', CHECK, sense(5, 0x24), 'EIO'],
+  ['unit attention of another kind', CHECK, sense(6, 0x3f, 0x03), 'EIO'],
+  ['data protect', CHECK, sense(7, 0x27), 'EIO'],
+  ['aborted command', CHECK, sense(0xb, 0), 'EIO'],
+  ['reservation conflict', { scsi: 0x18 }, 0, 'EBUSY'],
+  ['another SCSI status', { scsi: 0x30 }, 0, 'EIO'],
+  ['FC protocol error', { fc: 0x55 }, 0, 'EIO'],
+  ['tag in use', { fc: 0x56 }, 0, 'EIO'],
+  ['overrun', { fc: 0x5a, flags: OVERRUN }, 0, 'EIO'],
+  ['a link code that is not known', { fc: 0x77 }, 0, 'EIO'],
+  ['a length alone', { flags: UNDERRUN }, 0, 'EIO'],
+  ['recovered error with underrun', { ...CHECK, flags: SENSE | UNDERRUN }, sense(1, 0), 'EIO'],
+  ['recovered error with overrun', { ...CHECK, flags: SENSE | OVERRUN }, sense(1, 0), 'EIO'],
+  ['recovered error with a link code', { ...CHECK, fc: 0x55 }, sense(1, 0), 'EIO'],
+];
+
+describe('the table of statuses', () => {
+  const target = testTarget();
+  let context: FlashContext;
+
+  async function open(options: AttachOptions = {}): Promise<BlockDevice> {
+    context = await target.attach(await target.lun(), { retries: 2, ...options });
+    return (await context.openDirect()).blockDevice();
+  }
+
+  function failure(promise: Promise<unknown>): Promise<CommandError> {
+    return promise.then(
+      () => Promise.reject(new Error('it succeeded')),
+      (error) => error as CommandError,
+    );
+  }
+
+  for (const [name, codes, argument, errno] of RETRIED) {
+    it(`issues again: ${name}`, async () => {
+      const device = await open();
+      inject(context, 'status', argument, statusWord(codes), 2);
+      await device.read(0, 1);
+      const { statistics } = context;
+      expect(statistics).toMatchObject({ issued: 3, retried: 2, completed: 1, errors: 2 });
+      if (name.startsWith('unit attention')) expect(statistics?.verifies).toBe(2);
+      else expect(statistics?.retryDelay).toBeGreaterThan(0);
+      inject(context, 'status', argument, statusWord(codes), 3);
+      const error = await failure(device.read(0, 1));
+      expect([error.code, error.attempts]).toEqual([errno, 3]);
+      expect(error.message).toContain('after 3 attempts');
+      expect(context.statistics).toMatchObject({ issued: 6, retried: 4, failed: 1 });
+    });
+  }
+
+  for (const [name, codes, argument, errno] of FAILED) {
+    it(`reports at once: ${name}`, async () => {
+      const device = await open();
+      inject(context, 'status', argument, statusWord(codes));
+      const error = await failure(device.read(0, 1));
+      expect([error.code, error.attempts]).toEqual([errno, 1]);
+      expect(context.statistics).toMatchObject({ issued: 1, retried: 0, failed: 1, errors: 1 });
+      await device.read(0, 1);
+    });
+  }
+
+  for (const key of [0, 1]) {
+    it(`takes sense key ${key} for success`, async () => {
+      const device = await open();
+      inject(context, 'status', sense(key, 0), statusWord(CHECK));
+      await device.read(0, 1);
+      expect(context.statistics).toMatchObject({ issued: 1, completed: 1, checkConditions: 1 });
+    });
+  }
+
+  it('a unit attention verifies the LUN, so that a new size is known', async () => {
+    context = await target.attach(await target.lun(2));
+    const device = (await context.openDirect()).blockDevice();
+    try {
+      inject(context, 'capacity', 2, 900n);
+      inject(context, 'status', sense(6, 0x2a, 9), statusWord(CHECK), 3);
+      await Promise.all([device.read(0, 1), device.read(1, 1), device.read(2, 1)]);
+      expect(device.blocks).toBe(900n);
+      expect(context.statistics?.verifies).toBe(3);
+    } finally {
+      inject(context, 'capacity', 2, 1000n);
+    }
+  });
+
+  it('a unit attention fails the command when the LUN cannot be verified', async () => {
+    const device = await open();
+    try {
+      inject(context, 'unreadable', 0, 1n);
+      inject(context, 'status', sense(6, 0x29), statusWord(CHECK));
+      const error = await failure(device.read(0, 1));
+      expect(error).toMatchObject({ code: 'EIO', cause: { code: 'ENODEV' } });
+    } finally {
+      inject(context, 'unreadable', 0, 0n);
+    }
+    await device.read(0, 1);
+  });
+
+  it('decodes sense data into the error', async () => {
+    const device = await open();
+    inject(context, 'status', sense(3, 0x11), statusWord(CHECK));
+    const error = await failure(device.read(0, 1));
+    expect(error.sense).toMatchObject({ key: 'medium-error', code: 0x11, qualifier: 0 });
+    expect(error.message).toContain('unrecovered read error');
+  });
+
+  it('counts errors by kind', async () => {
+    const device = await open({ retries: 0 });
+    const statuses: [Codes, number][] = [
+      [{ afu: 0x30 }, 0],
+      [{ afu: 0x50 }, 0],
+      [{ fc: 0x57 }, 0],
+      [{ fc: 0x54 }, 0],
+      [{ fc: 0x52 }, 0],
+      [CHECK, sense(3, 0x11)],
+    ];
+    for (const [codes, argument] of statuses) {
+      inject(context, 'status', argument, statusWord(codes));
+      await failure(device.read(0, 1));
+    }
+    expect(context.statistics).toMatchObject({
+      errors: 6,
+      failed: 6,
+      afuErrors: 2,
+      linkErrors: 3,
+      checkConditions: 1,
+      timeouts: 2,
+      timeoutFailures: 2,
+    });
+    expect(context.statistics?.ports[0]).toEqual({ linkDowns: 1, noLogins: 1, errors: 1 });
+    expect(device.statistics.errors).toBe(6);
+  });
+});
