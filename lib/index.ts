@@ -13,6 +13,7 @@ export {
   type AttachOptions,
   type AttachSyncOptions,
   Context,
+  type EventOptions,
   type MapOptions,
   type StartOptions,
 } from './device/context';
@@ -32,11 +33,12 @@ export type {
   AfuInterruptEvent,
   CxlEvent,
   DataStorageEvent,
+  EventType,
   UnknownEvent,
 } from './events/events';
+export type { FaultError } from './events/faults';
 export { formatEvent } from './events/format';
 export type { EventIterator } from './events/iterator';
-export type { FaultError } from './events/selectors';
 export { AbortError, type WaitOptions } from './shared/abort';
 export type { Endian } from './shared/endian';
 export { CxlError } from './shared/errors';

@@ -64,4 +64,9 @@ export interface AfuFile extends DeviceFile<AfuIoctls> {
   arm(): void;
   /** Takes the request back. A batch already read is still delivered. */
   disarm(): void;
+  /**
+   * Reads what is pending, without waiting, and calls the sink from within; not while armed.
+   * False: there was nothing.
+   */
+  readNow(): boolean;
 }

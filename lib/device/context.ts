@@ -1,10 +1,11 @@
 import type { AfuFile, Binding } from '../binding';
 import { START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
-import type { CxlEvent } from '../events/events';
+import { type CxlEvent, EVENT_TYPES, type EventType } from '../events/events';
+import { FAULTS, faultError, isFault } from '../events/faults';
 import { EventIterator } from '../events/iterator';
+import type { PendingEvents } from '../events/pending';
 import { EventQueue } from '../events/queue';
-import { type HardwareEvent, takeHardwareEvent, takeInterrupt } from '../events/selectors';
 import {
   abortable,
   checkSignal,
@@ -85,6 +86,13 @@ export interface MapOptions {
 }
 
 const MAP_OPTIONS: OptionNames<MapOptions> = { endian: true, offset: true, length: true };
+
+export interface EventOptions<Type extends EventType> extends WaitOptions {
+  /** The types of event to wait for. Default: all. */
+  types?: readonly Type[] | undefined;
+}
+
+const EVENT_OPTIONS: OptionNames<EventOptions<EventType>> = { ...WAIT_OPTIONS, types: true };
 
 /** Of an AFU's device node: card, slice, and the kind of context. */
 export const NODE_NAME = /^afu(\d+)\.(\d+)([dms])$/;
@@ -326,6 +334,14 @@ export class Context<Decoded = undefined> {
   }
 
   /**
+   * How many AFU-driver events and events of unknown type have been dropped: when waits for other
+   * events have passed over 1024 of them, later ones are. Interrupts and faults never are.
+   */
+  get droppedEvents(): number {
+    return this.#events.dropped;
+  }
+
+  /**
    * The context's events, in order. The iteration ends when the context is closed; it throws
    * AbortError when the signal aborts, and EIO when the context is detached, after the events
    * that were pending.
@@ -335,19 +351,53 @@ export class Context<Decoded = undefined> {
     return new EventIterator(
       this.#events,
       () => this.#claim(),
-      () => this.#next(options, 'read'),
+      async () => this.#decode(await this.#events.wait(findAny, 'read', options)),
     );
   }
 
   /**
-   * The next event, of any type.
+   * The next event, if one is pending now, of any type; undefined otherwise. It does not wait.
    *
-   * @throws AbortError; ETIMEDOUT; EIO detached; ECANCELED closed; ERR_INVALID_STATE before
-   *   attach (there are no events yet) or while another call waits for events
+   * @throws EIO detached; ERR_INVALID_STATE before attach, once closed, or while another call waits
+   *   for events
    */
-  async waitForEvent(options: WaitOptions = {}): Promise<CxlEvent<Decoded>> {
-    checkWaitOptions(options, WAIT_OPTIONS);
-    return this.#once(() => this.#next(options, 'waitForEvent'));
+  takeEvent(): CxlEvent<Decoded> | undefined {
+    const reader = this.#claim();
+    try {
+      const event = this.#events.poll(findAny);
+      return event === undefined ? undefined : this.#decode(event);
+    } finally {
+      this.#events.release(reader);
+    }
+  }
+
+  /**
+   * The next event; with `types`, the next of one of these types. Events of other types stay
+   * pending for later calls, but for a data storage fault or an AFU error: unless it is in `types`,
+   * it rejects the wait, as what is waited for may then never come.
+   *
+   * @example
+   * const { irq } = await context.waitForEvent({ types: ['afu-interrupt'], timeout: 1000 });
+   * @throws AbortError; ETIMEDOUT, with a `timeout` of 0 if no event is pending; EIO detached;
+   *   ECANCELED closed; ERR_INVALID_STATE before attach (there are no events yet) or while another
+   *   call waits for events; with `types`, EFAULT data storage fault and EREMOTEIO AFU error, with
+   *   the event as `event` of the error
+   */
+  async waitForEvent<Type extends EventType = EventType>(
+    options: EventOptions<Type> = {},
+  ): Promise<Extract<CxlEvent<Decoded>, { readonly type: Type }>> {
+    const { types } = checkWaitOptions(options, EVENT_OPTIONS);
+    const find = types === undefined ? findAny : findOf(checkTypes(types));
+    const reader = this.#claim();
+    try {
+      const event = await this.#events.wait(find, 'waitForEvent', options);
+      if (isFault(event) && types !== undefined && !types.includes(event.type as Type)) {
+        throw faultError(event, 'waitForEvent', this.path);
+      }
+      return this.#decode(event) as Extract<CxlEvent<Decoded>, { readonly type: Type }>;
+    } finally {
+      this.#events.release(reader);
+    }
   }
 
   /**
@@ -362,21 +412,27 @@ export class Context<Decoded = undefined> {
     // A wait for an interrupt that the context does not have would never end.
     checkInteger('irq', irq, 1, this.#interrupts ?? 0xffff);
     checkWaitOptions(options, WAIT_OPTIONS);
-    return this.#once(async () => {
-      await this.#events.wait(
-        (pending) => takeInterrupt(pending, irq, this.path),
-        'waitForInterrupt',
-        options,
-      );
-    });
+    const find = (pending: PendingEvents) => pending.interrupt(irq, FAULTS);
+    const reader = this.#claim();
+    try {
+      const event = await this.#events.wait(find, 'waitForInterrupt', options);
+      if (isFault(event)) throw faultError(event, 'waitForInterrupt', this.path);
+    } finally {
+      this.#events.release(reader);
+    }
   }
 
   /**
    * @internal The next event that is not a driver event; those stay pending, as they do for
    * waitForInterrupt().
    */
-  async waitForHardwareEvent(options: WaitOptions = {}): Promise<HardwareEvent> {
-    return this.#once(() => this.#events.wait(takeHardwareEvent, 'waitForEvent', options));
+  async waitForHardwareEvent(options: WaitOptions = {}): Promise<CxlEvent> {
+    const reader = this.#claim();
+    try {
+      return await this.#events.wait(findHardwareEvent, 'waitForEvent', options);
+    } finally {
+      this.#events.release(reader);
+    }
   }
 
   /**
@@ -415,17 +471,7 @@ export class Context<Decoded = undefined> {
     return this.#events.claim();
   }
 
-  async #once<T>(wait: () => Promise<T>): Promise<T> {
-    const reader = this.#claim();
-    try {
-      return await wait();
-    } finally {
-      this.#events.release(reader);
-    }
-  }
-
-  async #next(options: WaitOptions, syscall: string): Promise<CxlEvent<Decoded>> {
-    const event = await this.#events.wait((pending) => pending.shift(), syscall, options);
+  #decode(event: CxlEvent): CxlEvent<Decoded> {
     if (event.type !== 'afu-driver' || this.#decoder === undefined) {
       return event as CxlEvent<Decoded>;
     }
@@ -478,4 +524,23 @@ export class Context<Decoded = undefined> {
     if (size === undefined) throw systemError('ENOENT', 'read', `${sysfsPath}/mmio_size`);
     return size;
   }
+}
+
+const HARDWARE_EVENTS = EVENT_TYPES.filter((type) => type !== 'afu-driver');
+
+const findAny = (pending: PendingEvents) => pending.first(EVENT_TYPES);
+const findHardwareEvent = (pending: PendingEvents) => pending.first(HARDWARE_EVENTS);
+/** Events of these types, or the fault that ends a wait for them. */
+const findOf = (types: readonly EventType[]) => {
+  const found = [...new Set([...types, ...FAULTS])];
+  return (pending: PendingEvents) => pending.first(found);
+};
+
+function checkTypes<Type extends EventType>(types: readonly Type[]): readonly Type[] {
+  const expected = `an array of types of events (${EVENT_TYPES.join(', ')})`;
+  if (!Array.isArray(types)) throw typeError('options.types', expected, types);
+  if (types.length === 0 || !types.every((type) => EVENT_TYPES.includes(type))) {
+    throw valueError('options.types', expected, types);
+  }
+  return types;
 }

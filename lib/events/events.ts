@@ -67,6 +67,17 @@ export type CxlEvent<Decoded = undefined> =
   | AfuDriverEvent<Decoded>
   | UnknownEvent;
 
+export type EventType = CxlEvent['type'];
+
+/** Every type of event. */
+export const EVENT_TYPES: readonly EventType[] = [
+  'afu-interrupt',
+  'data-storage',
+  'afu-error',
+  'afu-driver',
+  'unknown',
+];
+
 /** sizeof(struct cxl_event_header). */
 const HEADER_SIZE = 8;
 const TYPE_AFU_INTERRUPT = 1;

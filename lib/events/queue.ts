@@ -1,33 +1,39 @@
 import type { AfuFile } from '../binding';
-import { AbortError, onAbort, type WaitOptions } from '../shared/abort';
+import { AbortError, onAbort, throwIfAborted, type WaitOptions } from '../shared/abort';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, stateError, systemError } from '../shared/errors';
 import { type CxlEvent, parseEvents } from './events';
+import { type PendingEvent, PendingEvents } from './pending';
 
-/** Removes and returns what a wait is for from the pending events; throws to reject the wait. */
-export type Selector<T> = (pending: CxlEvent[]) => T | undefined;
+/** Finds the event that ends a wait among the pending ones. It is called again for each batch. */
+export type Find = (pending: PendingEvents) => PendingEvent | undefined;
 
 /** Milliseconds between two checks that an adopted context still exists. */
 const PRESENCE_INTERVAL = 1000;
+/** How many batches are read at the end of a time-out: an AFU driver may fill its queue faster. */
+const MAX_LAST_BATCHES = 64;
+
+/** Why a wait went on: an event or an end of the context is there, or the wait was ended. */
+type Reason = 'ready' | 'timed-out' | 'aborted' | 'canceled';
 
 interface Waiter {
-  /** Settles the wait if the pending events allow it; false: it goes on. */
-  settle(): boolean;
-  reject(error: Error): void;
+  readonly find: Find;
+  end(reason: Reason): void;
 }
 
 /**
  * The events of one context. The file is armed, that is, read by the event thread, only while a
  * wait is in progress; otherwise events stay in the kernel, which coalesces them. One read brings
- * a batch of events, and those that no wait has taken stay in `#pending`. That list is bounded: by
- * one batch, and what a wait for one interrupt skips, where an interrupt is listed once as in the
- * kernel.
+ * a batch of events, and those that no wait has taken stay pending.
+ *
+ * What ends a wait wakes its function, which takes the event or throws: so the stack of an error is
+ * that of the caller, by the functions that await it, and costs nothing while the wait succeeds.
  */
 export class EventQueue {
   readonly #file: AfuFile;
   readonly #path: string;
   readonly #present: (() => boolean) | undefined;
-  #pending: CxlEvent[] = [];
+  readonly #pending = new PendingEvents();
   /** The last batch ended in bytes that are not an event: thrown once, after its events. */
   #malformed: CxlError | undefined;
   /** Errno of a read() that failed but did not end the context (EFAULT): thrown once. */
@@ -54,6 +60,11 @@ export class EventQueue {
     return this.#detached;
   }
 
+  /** How many events have been dropped since waits had passed over too many. */
+  get dropped(): number {
+    return this.#pending.dropped;
+  }
+
   /** Makes the caller the only reader, until release(). */
   claim(): symbol {
     if (this.#reader !== undefined) {
@@ -69,87 +80,86 @@ export class EventQueue {
     if (this.#reader === reader) this.#reader = undefined;
   }
 
-  /** Waits until `select` returns something. To be called by the reader. */
-  wait<T>(select: Selector<T>, syscall: string, options: WaitOptions): Promise<T> {
+  /** What `find` finds now: pending, or in the kernel. To be called by the reader. */
+  poll(find: Find): CxlEvent | undefined {
+    let event = this.#take(find);
+    for (let batch = 0; event === undefined && batch < MAX_LAST_BATCHES; batch += 1) {
+      if (!this.#file.readNow()) break;
+      event = this.#take(find);
+    }
+    return event;
+  }
+
+  /** Waits until `find` finds an event, and removes it. To be called by the reader. */
+  async wait(find: Find, syscall: string, options: WaitOptions): Promise<CxlEvent> {
     const { signal, timeout } = options;
-    return new Promise<T>((resolve, reject) => {
-      if (this.#waiter !== undefined) {
-        reject(stateError('an earlier next() of this context is still waiting'));
-        return;
-      }
-      if (signal?.aborted) {
-        reject(new AbortError(signal));
-        return;
-      }
+    if (this.#waiter !== undefined) {
+      throw stateError('an earlier next() of this context is still waiting');
+    }
+    throwIfAborted(signal);
+    const pending = this.#take(find);
+    if (pending !== undefined) return pending;
+    const reason = timeout === 0 ? 'timed-out' : await this.#woken(find, signal, timeout);
+    // A timer can be served before a batch that came earlier, so a time-out looks again.
+    const event = reason === 'timed-out' ? this.poll(find) : this.#take(find);
+    if (event !== undefined) return event;
+    if (reason === 'aborted') throw new AbortError(signal as AbortSignal);
+    if (reason === 'canceled') throw canceled(this.#path);
+    const hint = timeout === 0 ? 'nothing is pending' : `nothing within ${timeout} ms`;
+    throw systemError('ETIMEDOUT', syscall, this.#path, hint);
+  }
+
+  /** Ends the wait in progress, if any, with ECANCELED. */
+  cancel(): void {
+    this.#waiter?.end('canceled');
+  }
+
+  /** Ends the wait in progress, and every later one, with ECANCELED. */
+  close(): void {
+    this.#closed = true;
+    this.cancel();
+  }
+
+  #woken(find: Find, signal: AbortSignal | undefined, timeout: number | undefined) {
+    return new Promise<Reason>((resolve) => {
       let timer: NodeJS.Timeout | undefined;
       let presenceTimer: NodeJS.Timeout | undefined;
       let removeListener: (() => void) | undefined;
-      const stop = () => {
-        if (this.#waiter === waiter) {
+      const waiter: Waiter = {
+        find,
+        end: (reason) => {
+          if (this.#waiter !== waiter) return;
           this.#waiter = undefined;
           this.#file.disarm();
-        }
-        clearTimeout(timer);
-        clearInterval(presenceTimer);
-        removeListener?.();
-      };
-      const fail = (error: Error) => {
-        stop();
-        reject(error);
-      };
-      const waiter: Waiter = {
-        settle: () => {
-          try {
-            const found = select(this.#pending);
-            if (found !== undefined) {
-              stop();
-              resolve(found);
-              return true;
-            }
-            this.#throwIfEnded();
-            return false;
-          } catch (error) {
-            fail(error as Error);
-            return true;
-          }
+          clearTimeout(timer);
+          clearInterval(presenceTimer);
+          removeListener?.();
+          resolve(reason);
         },
-        reject: fail,
       };
-      if (waiter.settle()) return;
       this.#waiter = waiter;
-      if (signal !== undefined)
-        removeListener = onAbort(signal, () => fail(new AbortError(signal)));
-      if (timeout !== undefined) {
-        timer = setTimeout(
-          () => fail(systemError('ETIMEDOUT', syscall, this.#path, `nothing within ${timeout} ms`)),
-          timeout,
-        );
-      }
+      if (signal !== undefined) removeListener = onAbort(signal, () => waiter.end('aborted'));
+      if (timeout !== undefined) timer = setTimeout(() => waiter.end('timed-out'), timeout);
       const present = this.#present;
       if (present !== undefined) {
         presenceTimer = setInterval(() => {
           if (present()) return;
           this.#detached = true;
-          waiter.settle();
+          waiter.end('ready');
         }, PRESENCE_INTERVAL).unref();
       }
       this.#file.arm();
     });
   }
 
-  /** Rejects the wait in progress, if any, with ECANCELED. */
-  cancel(): void {
-    this.#waiter?.reject(canceled(this.#path));
-  }
-
-  /** Rejects the wait in progress, and every later one, with ECANCELED. */
-  close(): void {
-    this.#closed = true;
-    this.cancel();
-  }
-
-  /** Throws what comes after the pending events, as a new Error each time. */
-  #throwIfEnded(): void {
+  /** Removes and returns what `find` finds. Throws what comes after the pending events. */
+  #take(find: Find): CxlEvent | undefined {
+    const found = find(this.#pending);
+    if (found !== undefined) {
+      this.#pending.remove(found);
+      return found.event;
+    }
+    if (!this.#ended) return undefined;
     if (this.#malformed !== undefined) {
       const error = this.#malformed;
       this.#malformed = undefined;
@@ -161,26 +171,26 @@ export class EventQueue {
       throw systemError(errno, 'read', this.#path);
     }
     if (this.#closed) throw canceled(this.#path);
-    if (this.#detached) throw systemError('EIO', 'read', this.#path);
+    throw systemError('EIO', 'read', this.#path);
+  }
+
+  get #ended(): boolean {
+    return this.#malformed !== undefined || this.#failed !== 0 || this.#closed || this.#detached;
   }
 
   #batch(bytes: Uint8Array, length: number, errno: number): void {
-    // Usually nothing is pending: then there is nothing to compare with.
-    const known =
-      this.#pending.length === 0
-        ? undefined
-        : new Set(this.#pending.map((event) => event.type === 'afu-interrupt' && event.irq));
-    const take = (event: CxlEvent) => {
-      if (event.type === 'afu-interrupt' && known?.has(event.irq)) return;
-      this.#pending.push(event);
-    };
-    this.#malformed = parseEvents(bytes, length, take, this.#path);
+    this.#pending.beginBatch();
+    this.#malformed = parseEvents(bytes, length, this.#add, this.#path);
     if (errno === -ERRNOS.EIO) this.#detached = true;
     else this.#failed = errno;
     const waiter = this.#waiter;
     // There is no waiter if it was aborted while the batch was read: the events stay pending.
-    if (waiter !== undefined && !waiter.settle()) this.#file.arm();
+    if (waiter === undefined) return;
+    if (this.#ended || waiter.find(this.#pending) !== undefined) waiter.end('ready');
+    else this.#file.arm();
   }
+
+  readonly #add = (event: CxlEvent): void => this.#pending.add(event);
 }
 
 function canceled(path: string): CxlError {

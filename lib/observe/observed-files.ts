@@ -127,6 +127,10 @@ export class ObservedAfuFile implements AfuFile {
     this.#file.disarm();
   }
 
+  readNow(): boolean {
+    return this.#file.readNow();
+  }
+
   close(): Promise<number> {
     return this.#common.close();
   }

@@ -16,7 +16,8 @@ void AfuFile::Define(Napi::Env env) {
       {InstanceAccessor("fd", &AfuFile::Fd, nullptr), InstanceMethod("ioctl", &AfuFile::Ioctl),
        InstanceMethod("ioctlSync", &AfuFile::IoctlSync), InstanceMethod("map", &AfuFile::Map),
        InstanceMethod("onEvents", &AfuFile::OnEvents), InstanceMethod("arm", &AfuFile::Arm),
-       InstanceMethod("disarm", &AfuFile::Disarm), InstanceMethod("close", &AfuFile::Close)});
+       InstanceMethod("disarm", &AfuFile::Disarm), InstanceMethod("readNow", &AfuFile::ReadNow),
+       InstanceMethod("close", &AfuFile::Close)});
 }
 
 AfuFile::AfuFile(const Napi::CallbackInfo& info)
@@ -87,6 +88,13 @@ Napi::Value AfuFile::Arm(const Napi::CallbackInfo& info) {
 Napi::Value AfuFile::Disarm(const Napi::CallbackInfo& info) {
   if (open() && environment().events().Disarm(&afu_->source)) WaitIsOver();
   return info.Env().Undefined();
+}
+
+// readNow(): whether there was anything.
+Napi::Value AfuFile::ReadNow(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const bool any = open() && environment().events().ReadNow(env, &afu_->source);
+  return env.IsExceptionPending() ? Napi::Value() : Napi::Boolean::New(env, any);
 }
 
 }  // namespace cxl

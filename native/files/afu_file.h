@@ -37,6 +37,7 @@ class AfuFile : public Wrap<AfuFile>, public FileObject, public EventListener {
   Napi::Value OnEvents(const Napi::CallbackInfo& info);
   Napi::Value Arm(const Napi::CallbackInfo& info);
   Napi::Value Disarm(const Napi::CallbackInfo& info);
+  Napi::Value ReadNow(const Napi::CallbackInfo& info);
 
   void Leave() override;
   void WaitIsOver();

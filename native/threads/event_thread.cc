@@ -125,23 +125,57 @@ bool EventThread::Leave(EventSource* source) {
   source->leaving_ = true;
   source->listener = nullptr;
   if (source->state_ != EventSource::State::kReading) source->state_ = EventSource::State::kLeft;
-  for (auto* list : {&ready_, &delivering_}) {
-    std::replace(list->begin(), list->end(), source, static_cast<EventSource*>(nullptr));
-  }
+  RemoveFromLists(source);
   return std::exchange(source->wanted_, false);
 }
 
 void EventThread::AwaitLeft(EventSource* source) {
   Lock lock(mutex_);
-  while (source->state_ == EventSource::State::kReading) left_.Wait(mutex_);
+  while (source->state_ == EventSource::State::kReading) read_.Wait(mutex_);
 }
 
-// Under the lock, as the next four.
-int EventThread::Register(EventSource* source) {
+bool EventThread::ReadNow(Napi::Env env, EventSource* source) {
+  bool ready;
+  {
+    Lock lock(mutex_);
+    // It was disarmed during the read, which does not block.
+    while (source->state_ == EventSource::State::kReading) read_.Wait(mutex_);
+    ready = source->state_ == EventSource::State::kReady;
+    if (ready) {
+      // A batch is on its way: it is handed over here instead.
+      RemoveFromLists(source);
+    } else if (source->state_ != EventSource::State::kIdle) {
+      return false;
+    } else if (!HasBuffer(source)) {
+      source->error_ = -ENOMEM;
+      ready = true;
+    }
+  }
+  if (!ready) {
+    // Idle: the event thread does not touch it, and its bytes are this thread's.
+    Read(source);
+    if (source->length_ == 0 && source->error_ == 0) return false;
+  }
+  Hand(env, source);
+  return true;
+}
+
+// Under the lock, as the next six.
+void EventThread::RemoveFromLists(EventSource* source) {
+  for (auto* list : {&ready_, &delivering_}) {
+    std::replace(list->begin(), list->end(), source, static_cast<EventSource*>(nullptr));
+  }
+}
+
+bool EventThread::HasBuffer(EventSource* source) {
   if (source->bytes_ == nullptr) {
     source->bytes_.reset(new (std::nothrow) uint8_t[EventSource::kCapacity]);
-    if (source->bytes_ == nullptr) return -ENOMEM;
   }
+  return source->bytes_ != nullptr;
+}
+
+int EventThread::Register(EventSource* source) {
+  if (!HasBuffer(source)) return -ENOMEM;
   struct epoll_event event = {};
   event.events = kWaitFor;
   if (source->registered_) {
@@ -240,9 +274,10 @@ void EventThread::Read(EventSource* source) {
 
 void EventThread::End(EventSource* source) {
   Lock lock(mutex_);
+  // Who waits for the end of the read goes on when the lock is free.
+  read_.Broadcast();
   if (source->leaving_) {
     source->state_ = EventSource::State::kLeft;
-    left_.Broadcast();
     return;
   }
   if (source->length_ == 0 && source->error_ == 0) {
@@ -281,25 +316,29 @@ void EventThread::Deliver(Napi::Env env) {
     delivering_.swap(ready_);
   }
   for (size_t i = 0; i < delivering_.size(); ++i) {
-    bool wanted;
-    int error;
-    size_t length;
-    EventSource* source = delivering_[i];
-    if (source == nullptr) continue;
-    {
-      Lock lock(mutex_);
-      error = source->error_;
-      length = std::exchange(source->length_, 0);
-      source->state_ = error == -EIO ? EventSource::State::kFailed : EventSource::State::kIdle;
-      wanted = std::exchange(source->wanted_, false);
-    }
-    const Napi::HandleScope scope(env);
-    // Idle, and this is the thread that could change that: the bytes stay.
-    const Napi::Uint8Array batch = Batch(env, source->bytes_.get(), length);
-    source->listener->OnEvents(batch, length, error, wanted);
+    if (delivering_[i] == nullptr) continue;
+    Hand(env, delivering_[i]);
     ReportException(env);
   }
   delivering_.clear();
+}
+
+// Gives the bytes and the error of a source to its listener.
+void EventThread::Hand(Napi::Env env, EventSource* source) {
+  bool wanted;
+  int error;
+  size_t length;
+  {
+    Lock lock(mutex_);
+    error = source->error_;
+    length = std::exchange(source->length_, 0);
+    source->state_ = error == -EIO ? EventSource::State::kFailed : EventSource::State::kIdle;
+    wanted = std::exchange(source->wanted_, false);
+  }
+  const Napi::HandleScope scope(env);
+  // Idle, and this is the thread that could change that: the bytes stay.
+  const Napi::Uint8Array batch = Batch(env, source->bytes_.get(), length);
+  source->listener->OnEvents(batch, length, error, wanted);
 }
 
 }  // namespace cxl

@@ -76,6 +76,9 @@ class EventThread {
   bool Arm(EventSource* source);
   // Takes the request back. True when there was a request.
   bool Disarm(EventSource* source);
+  // Reads what is pending on a source that is not armed, without waiting, and calls its listener
+  // from within. False when there is nothing.
+  bool ReadNow(Napi::Env env, EventSource* source);
   // The descriptor is about to be closed: there will be no more batch. True when there was a
   // request.
   bool Leave(EventSource* source);
@@ -92,6 +95,9 @@ class EventThread {
   void Loop();
   EventSource* Begin(uint64_t id);
   void Read(EventSource* source);
+  static bool HasBuffer(EventSource* source);
+  void Hand(Napi::Env env, EventSource* source);
+  void RemoveFromLists(EventSource* source);
   void End(EventSource* source);
   int Register(EventSource* source);
   void Unregister(EventSource* source);
@@ -102,7 +108,8 @@ class EventThread {
   Environment& environment_;
   Thread thread_;
   Mutex mutex_;
-  Condition left_;
+  // A source is no longer kReading.
+  Condition read_;
   int poll_ = -1;
   int wake_ = -1;
   uint32_t generation_ = 0;

@@ -408,6 +408,209 @@ describe('waiting', () => {
   );
 });
 
+describe('without a wait', () => {
+  test(
+    'takeEvent() returns what is pending now, in order, or undefined',
+    ['injection'],
+    async () => {
+      const { context, regs } = await started();
+      expect(context.takeEvent()).toBeUndefined();
+      await injectAndWait(regs, 'afuError', { value: 9n });
+      await injectAndWait(regs, 'interrupt', { argument: interrupts(2, 1) });
+      expect(context.takeEvent()).toMatchObject({ type: 'afu-interrupt', irq: 1 });
+      expect(context.takeEvent()).toMatchObject({ type: 'afu-interrupt', irq: 2 });
+      expect(context.takeEvent()).toMatchObject({ type: 'afu-error', error: 9n });
+      expect(context.takeEvent()).toBeUndefined();
+      inject(regs, 'interrupt', { argument: interrupts(3) });
+      await context.waitForInterrupt(3, LONG_WAIT);
+      expect(context.takeEvent()).toBeUndefined();
+    },
+  );
+
+  test('a program that only polls takeEvent() sees the event', ['injection'], async () => {
+    const { context, regs } = await started();
+    inject(regs, 'interrupt', { argument: interrupts(4) });
+    const end = Date.now() + 15_000;
+    let event = context.takeEvent();
+    while (event === undefined && Date.now() < end) event = context.takeEvent();
+    expect(event).toMatchObject({ irq: 4 });
+  });
+
+  test('takeEvent() of an adopted descriptor does not block', ['injection'], async () => {
+    const { context, regs } = await started();
+    const adopted = system.adopt(context.fd);
+    expect(adopted.takeEvent()).toBeUndefined();
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
+    expect(adopted.takeEvent()).toMatchObject({ irq: 2 });
+    await adopted.close();
+  });
+
+  test('takeEvent() throws EIO once detached, after what was pending', ['injection'], async () => {
+    const { context, regs } = await started();
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(1) });
+    inject(regs, 'detachAll');
+    let error: { code?: string; path?: string } | undefined;
+    const types: string[] = [];
+    for (const end = Date.now() + 15_000; error === undefined && Date.now() < end; ) {
+      try {
+        const event = context.takeEvent();
+        if (event !== undefined) types.push(event.type);
+      } catch (thrown) {
+        error = thrown as typeof error;
+      }
+    }
+    expect(types).toEqual(['afu-interrupt']);
+    expect(error).toMatchObject({ code: 'EIO', path: `/dev/cxl/${afu}s` });
+    expect(await codeOf(() => context.takeEvent())).toBe('EIO');
+  });
+
+  test('takeEvent() is refused before attach, once closed, and during a wait', [], async () => {
+    const idle = await system.open(`/dev/cxl/${afu}s`);
+    expect(await codeOf(() => idle.takeEvent())).toBe('ERR_INVALID_STATE');
+    await idle.close();
+    expect(await codeOf(() => idle.takeEvent())).toBe('ERR_INVALID_STATE');
+    const { context } = await started();
+    const wait = codeOf(() => context.waitForEvent());
+    expect(await codeOf(() => context.takeEvent())).toBe('ERR_INVALID_STATE');
+    await context.close();
+    expect(await wait).toBe('ECANCELED');
+  });
+
+  test('takeEvent() loses nothing to a wait that was aborted', ['injection'], async () => {
+    const { context, regs } = await started();
+    for (let round = 0; round < 50; round += 1) {
+      const controller = new AbortController();
+      const wait = context.waitForEvent({ signal: controller.signal }).catch(() => undefined);
+      inject(regs, 'interrupt', { argument: interrupts(1) });
+      if (round % 2 === 0) await new Promise((resolve) => setImmediate(resolve));
+      controller.abort();
+      let event = await wait;
+      const end = Date.now() + 15_000;
+      while (event === undefined && Date.now() < end) event = context.takeEvent();
+      expect(event).toMatchObject({ irq: 1 });
+    }
+  });
+
+  test(
+    'a timeout of 0 never loses to an event that is there already',
+    ['injection'],
+    async () => {
+      const { context, regs } = await started();
+      let lost = 0;
+      for (let round = 0; round < 200; round += 1) {
+        await injectAndWait(regs, 'interrupt', { argument: interrupts(1 + (round % 4)) });
+        if (round % 2 === 0) {
+          await context.waitForEvent({ timeout: 0 }).catch(() => (lost += 1));
+        } else {
+          const wait = context.waitForInterrupt(1 + (round % 4), { timeout: 0 });
+          await wait.catch(() => (lost += 1));
+        }
+      }
+      expect(lost).toBe(0);
+      const error = await failure(() => context.waitForEvent({ timeout: 0 }));
+      expect(error.code).toBe('ETIMEDOUT');
+      expect(error.message).toContain('nothing is pending');
+    },
+    60_000,
+  );
+
+  test(
+    'nor does a time-out that is due when the event loop runs again',
+    ['injection'],
+    async () => {
+      const { context, regs } = await started();
+      for (let round = 0; round < 20; round += 1) {
+        await injectAndWait(regs, 'interrupt', { argument: interrupts(1) });
+        const wait = context.waitForEvent({ timeout: 1 });
+        for (const end = performance.now() + 3; performance.now() < end; );
+        expect(await wait).toMatchObject({ irq: 1 });
+      }
+    },
+    60_000,
+  );
+});
+
+describe('waiting for types of events', () => {
+  test('leaves events of other types pending', ['device-side'], async () => {
+    const job = await started();
+    const { context } = job;
+    await injectAndWait(job.regs, 'interrupt', { argument: interrupts(1) });
+    const { processElement } = await context.waitForEvent(LONG_WAIT);
+    const wait = context.waitForEvent({ types: ['unknown', 'unknown'], ...LONG_WAIT });
+    await injectAndWait(job.regs, 'interrupt', { argument: interrupts(2) });
+    const unknown = Uint8Array.from(new Uint8Array(Uint16Array.of(99, 8, 7, 0).buffer));
+    await target.device.injectEventBytes(afu, processElement, unknown);
+    expect((await wait).rawType).toBe(99);
+    const next = await context.waitForEvent({
+      types: ['afu-driver', 'afu-interrupt'],
+      ...LONG_WAIT,
+    });
+    expect(next).toMatchObject({ type: 'afu-interrupt', irq: 2 });
+    expect(await codeOf(() => context.waitForEvent({ types: ['unknown'], timeout: 20 }))).toBe(
+      'ETIMEDOUT',
+    );
+  });
+
+  test('rejects on a fault that was not waited for, with the event', ['injection'], async () => {
+    const { context, regs } = await started();
+    const types = ['afu-interrupt'] as const;
+    let wait = failure(() => context.waitForEvent({ types, ...LONG_WAIT }));
+    inject(regs, 'dataStorage', { value: 0x40n });
+    let error = await wait;
+    expect(error).toMatchObject({ code: 'EFAULT', syscall: 'waitForEvent' });
+    expect(error.event).toMatchObject({ type: 'data-storage', address: 0x40n });
+    wait = failure(() => context.waitForEvent({ types, ...LONG_WAIT }));
+    inject(regs, 'afuError', { value: 9n });
+    error = await wait;
+    expect(error).toMatchObject({ code: 'EREMOTEIO', syscall: 'waitForEvent' });
+    expect(error.event).toMatchObject({ type: 'afu-error', error: 9n });
+  });
+
+  test('returns a fault that was waited for', ['injection'], async () => {
+    const { context, regs } = await started();
+    await injectAndWait(regs, 'interrupt', { argument: interrupts(1) });
+    await injectAndWait(regs, 'dataStorage', { value: 0x40n });
+    const fault = await context.waitForEvent({ types: ['data-storage'], ...LONG_WAIT });
+    expect(fault.address).toBe(0x40n);
+    expect(context.takeEvent()).toMatchObject({ irq: 1 });
+  });
+});
+
+describe('the error of a wait', () => {
+  test('has the stack of its caller', ['injection'], async () => {
+    const { context, regs } = await started();
+    const ends: Record<string, () => Promise<unknown>> = {
+      ETIMEDOUT: async function timedOut() {
+        await context.waitForEvent({ timeout: 5 });
+      },
+      ABORT_ERR: async function aborted() {
+        const controller = new AbortController();
+        setTimeout(() => controller.abort(), 5);
+        await context.waitForInterrupt(1, { signal: controller.signal });
+      },
+      EFAULT: async function faulted() {
+        setTimeout(() => inject(regs, 'dataStorage', { value: 0x40n }), 5);
+        await context.waitForInterrupt(1, LONG_WAIT);
+      },
+      EIO: async function detached() {
+        setTimeout(() => inject(regs, 'detachAll'), 5);
+        for await (const _ of context.events());
+      },
+    };
+    for (const [code, wait] of Object.entries(ends)) {
+      const error = await failure(wait);
+      expect(error.code).toBe(code);
+      expect(error.stack).toContain(wait.name);
+    }
+    const last = await started();
+    const canceled = failure(async function closed() {
+      await last.context.waitForEvent();
+    });
+    await last.context.close();
+    expect((await canceled).stack).toContain('closed');
+  });
+});
+
 describe('bad arguments', () => {
   test('are refused before anything is waited for', [], async () => {
     const { context } = await started();
@@ -422,5 +625,9 @@ describe('bad arguments', () => {
     expect(await codeOf(() => any['waitForEvent']?.({ timeout: 1.5 }))).toBe('ERR_OUT_OF_RANGE');
     expect(await codeOf(() => any['waitForEvent']?.({ signal: {} }))).toBe('ERR_INVALID_ARG_TYPE');
     expect(await codeOf(() => any['decodeDriverEvents']?.(1))).toBe('ERR_INVALID_ARG_TYPE');
+    const types = (value: unknown) => codeOf(() => any['waitForEvent']?.({ types: value }));
+    expect(await types('afu-error')).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await types([])).toBe('ERR_INVALID_ARG_VALUE');
+    expect(await types(['afu-error', 'afu'])).toBe('ERR_INVALID_ARG_VALUE');
   });
 });

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { formatEvent } from 'node-cxl';
 import { describe, expect, it } from 'vitest';
 import { type CxlEvent, parseEvents } from '../../dist/events/events';
+import { PendingEvents } from '../../dist/events/pending';
 
 function header(type: number, size: number, processElement = 3): Uint8Array {
   return new Uint8Array(Uint16Array.of(type, size, processElement, 0).buffer);
@@ -118,5 +119,69 @@ describe('formatEvent', () => {
       decoded: 7,
     } as const;
     expect(formatEvent(empty)).toBe('AFU-driver event of 0 bytes (process element 5)');
+  });
+});
+
+describe('the pending events', () => {
+  const processElement = 0;
+  const interrupt = (irq: number): CxlEvent => ({
+    type: 'afu-interrupt',
+    processElement,
+    flags: 0,
+    irq,
+  });
+  const unknown = (rawType: number): CxlEvent => ({
+    type: 'unknown',
+    processElement,
+    rawType,
+    data: new Uint8Array(0),
+  });
+  const types = ['afu-interrupt', 'data-storage', 'afu-error', 'afu-driver', 'unknown'] as const;
+
+  function taken(pending: PendingEvents): CxlEvent[] {
+    const events: CxlEvent[] = [];
+    for (let next = pending.first(types); next !== undefined; next = pending.first(types)) {
+      pending.remove(next);
+      events.push(next.event);
+    }
+    return events;
+  }
+
+  it('come in the order of their arrival, whatever their types', () => {
+    const events: CxlEvent[] = [
+      unknown(1),
+      interrupt(3),
+      { type: 'afu-error', processElement, flags: 0, error: 1n },
+      interrupt(1),
+      { type: 'data-storage', processElement, flags: 0, address: 1n, dsisr: 0n },
+      { type: 'afu-driver', processElement, data: new Uint8Array(1), decoded: undefined },
+      unknown(2),
+    ];
+    const pending = new PendingEvents();
+    pending.beginBatch();
+    for (const event of events) pending.add(event);
+    expect(taken(pending)).toEqual(events);
+  });
+
+  it('keep 1024 that waits have passed over, and count those dropped; interrupts are kept', () => {
+    const pending = new PendingEvents();
+    for (let batch = 0; batch < 40; batch += 1) {
+      pending.beginBatch();
+      for (let n = 0; n < 100; n += 1) pending.add(unknown(batch * 100 + n));
+      pending.add(interrupt(1 + (batch % 4)));
+    }
+    expect(pending.dropped).toBe(4000 - 1024);
+    const events = taken(pending);
+    expect(events.filter((event) => event.type === 'afu-interrupt')).toHaveLength(4);
+    const kept = events.flatMap((event) => (event.type === 'unknown' ? [event.rawType] : []));
+    expect(kept).toEqual(Array.from({ length: 1024 }, (_, n) => n));
+  });
+
+  it('are all kept of a batch that comes while none are pending', () => {
+    const pending = new PendingEvents();
+    pending.beginBatch();
+    for (let n = 0; n < 3000; n += 1) pending.add(unknown(n));
+    expect(pending.dropped).toBe(0);
+    expect(taken(pending)).toHaveLength(3000);
   });
 });

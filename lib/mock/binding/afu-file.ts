@@ -129,6 +129,12 @@ export class MockAfuFile implements AfuFile {
     this.#wait.disarm();
   }
 
+  readNow(): boolean {
+    if (!this.#open) return false;
+    this.#kernel.scheduler.poke();
+    return this.#wait.readNow();
+  }
+
   readonly #read = (target: Uint8Array): number =>
     this.#kernel.faults.refusal('read') || this.#context.read(target);
 
@@ -178,7 +184,13 @@ class EventWait {
     this.#delivery ??= setImmediate(() => this.#deliver());
   }
 
-  #deliver(): void {
+  /** As the event thread's read, at once. False: there was nothing. */
+  readNow(): boolean {
+    const { readable, error } = this.#context.poll();
+    return (readable || error) && this.#deliver();
+  }
+
+  #deliver(): boolean {
     this.#delivery = undefined;
     const read = this.#reader();
     let length = 0;
@@ -190,8 +202,9 @@ class EventWait {
     }
     if (errno === -ERRNOS.EAGAIN) errno = 0;
     // Another reader took the event: the wait continues.
-    if (length === 0 && errno === 0) return;
+    if (length === 0 && errno === 0) return false;
     this.disarm();
     this.sink?.(this.#buffer, length, errno);
+    return true;
   }
 }
