@@ -46,9 +46,17 @@ export function choosePciBus(): PciBus {
   return mockDoeFromConfig(choice.file).bus;
 }
 
+let mockByDefault = false;
+
+/** Makes every entry point use the mock unless NODE_CXL_BACKEND names one: `node-cxl --mock`. */
+export function preferMock(): void {
+  mockByDefault = true;
+}
+
 /** Set outside the program, so that any program can run on either backend. */
 function readChoice(what: string): 'native' | { file: string | undefined } {
-  const text = process.env['NODE_CXL_BACKEND'] ?? '';
+  const given = process.env['NODE_CXL_BACKEND'] ?? '';
+  const text = mockByDefault && !given.startsWith('mock') ? 'mock' : given;
   debug('%s: %s', what, text || 'native');
   if (text === '' || text === 'native') return 'native';
   if (text === 'mock') return { file: undefined };

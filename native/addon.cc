@@ -10,7 +10,6 @@
 #include "files/open.h"
 #include "files/range_lock.h"
 #include "files/sysfs.h"
-#include "memory/attachments.h"
 #include "memory/memory_region.h"
 #include "memory/pages.h"
 #include "mmio/barrier.h"
@@ -45,9 +44,9 @@ napi_value MemoryBarrier(napi_env, napi_callback_info) {
 // For the benchmarks: what a call into the addon costs that does nothing.
 napi_value Nothing(napi_env, napi_callback_info) { return nullptr; }
 
-// For the tests: bytes that the collector has given up and attached contexts keep mapped.
-Napi::Value OrphanedMemory(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(OrphanedBytes()));
+// For the tests: bytes of memory that this copy of the addon has mapped, for all environments.
+Napi::Value MappedMemory(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(MappedBytes()));
 }
 
 Napi::Value ProcessId(const Napi::CallbackInfo& info) {
@@ -101,7 +100,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
       Property::Value("memoryBarrier", Bare(env, "memoryBarrier", MemoryBarrier), napi_enumerable),
       Property::Function(env, exports, "lockRange", LockRange, napi_enumerable),
       Property::Value("nothing", Bare(env, "nothing", Nothing), napi_default),
-      Property::Function(env, exports, "orphanedMemory", OrphanedMemory, napi_default),
+      Property::Function(env, exports, "mappedMemory", MappedMemory, napi_default),
   });
   return exports;
 }

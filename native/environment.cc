@@ -21,9 +21,18 @@ bool Environment::Start() {
   wake.Unref(env_);
   wake_ = wake;
   // Cleanup hooks run last in, first out: the threads must end before the function that they call.
+  HookStopAgain();
+  return true;
+}
+
+void Environment::CloseBeforeMemory() {
+  // Node has a cleanup hook for each buffer over memory of ours, or of another copy of the addon.
+  if (!stopped_) HookStopAgain();
+}
+
+void Environment::HookStopAgain() {
   stop_hook_.Remove(env_);
   HookStop();
-  return true;
 }
 
 void Environment::Ref() {

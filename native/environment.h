@@ -46,6 +46,9 @@ class Environment {
   // Has Deliver() run on JavaScript's thread. Any thread.
   void Wake();
 
+  // When the environment ends, what is open is closed before memory that exists now goes back.
+  void CloseBeforeMemory();
+
   void Add(Closable* closable) { open_.insert(closable); }
   void Remove(Closable* closable) { open_.erase(closable); }
 
@@ -72,6 +75,7 @@ class Environment {
 
   static void Stop(Environment* self);
   void HookStop();
+  void HookStopAgain();
 
   Napi::Env env_;
   std::optional<WakeFunction> wake_;

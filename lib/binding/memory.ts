@@ -22,7 +22,7 @@ export interface MemoryRegion {
   readonly address: bigint;
   /** Bytes. */
   readonly size: number;
-  /** The same ArrayBuffer every time; detached by free(). */
+  /** The same ArrayBuffer every time. */
   readonly buffer: ArrayBuffer;
   readonly load8: () => void;
   readonly load16: () => void;
@@ -33,9 +33,14 @@ export interface MemoryRegion {
   readonly store32: () => void;
   readonly store64: () => void;
   /**
-   * 0, or -EBUSY while a context of this process is attached and `force` is false.
-   * Idempotent. Without a call, the collector frees the region, but never while a context
-   * of this process is attached.
+   * Detaches `buffer`; the pages stay. For a buffer that can be detached: Node ends the process for
+   * one that cannot.
    */
-  free(force: boolean): number;
+  detach(): void;
+  /**
+   * Gives the pages back, whoever can reach them: that is the caller's to know. Idempotent. Of a
+   * buffer that is not detached the pages go when it is collected. So do those of a region that
+   * nothing refers to.
+   */
+  free(): void;
 }

@@ -1,7 +1,7 @@
 // One command builds everything a clone needs: the addon (Linux), the TypeScript, the
 // bundled command-line program, and the simulated device for the tests.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { addonChanged, buildAddon } from './addon.mjs';
@@ -63,6 +63,18 @@ async function cli() {
     logLevel: 'warning',
   });
   chmodSync(path.join(root, 'dist/cli/main.js'), 0o755);
+  manPage();
+}
+
+/** From the same commands as the program. Needs the TypeScript to be built. */
+function manPage() {
+  const { manPage } = require(path.join(root, 'dist/cli/man-page.js'));
+  const { newProgram } = require(path.join(root, 'dist/cli/program.js'));
+  const { cxl } = require(path.join(root, 'dist/index.js'));
+  const { version } = require(path.join(root, 'package.json'));
+  const session = { system: cxl, signal: new AbortController().signal };
+  const text = manPage(newProgram(session, version), version);
+  writeFileSync(path.join(root, 'dist/cli/node-cxl.1'), text);
 }
 
 function simulatedDevice() {

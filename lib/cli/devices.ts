@@ -1,18 +1,25 @@
-/** What `list` and `info` print about cards and AFUs. */
+/** `node-cxl list` and `info`: cards and AFUs. */
 
 import { CONTEXT_SUFFIXES } from '../device/afu';
-import type { Adapter, Afu, Cxl, CxlError } from '../index';
+import { Adapter, type Afu, type Cxl, type CxlError } from '../index';
 import { systemError } from '../shared/errors';
 import { UsageError } from './failure';
-import { type Data, hex, present } from './output';
+import { type Data, type DataValue, type Format, present, presentHex, show } from './output';
+import { facts, properties } from './table';
 
-/** 'vendor:device' of an AFU's first configuration record, which identifies its image. */
-async function identity(afu: Afu): Promise<string | null> {
+/** The ids of an AFU's first configuration record, which identify its image. */
+async function identity(afu: Afu) {
   const [record] = await afu.configurationRecords();
-  const vendor = await record?.vendor();
-  const device = await record?.device();
-  if (vendor === undefined || device === undefined) return null;
-  return `${hex(vendor, 4).slice(2)}:${hex(device, 4).slice(2)}`;
+  return {
+    vendorId: presentHex(await record?.vendor(), 4),
+    deviceId: presentHex(await record?.device(), 4),
+  };
+}
+
+/** 'vendor:device', as lspci prints ids. */
+export function idText(vendorId: string | null, deviceId: string | null): string | null {
+  if (vendorId === null || deviceId === null) return null;
+  return `${vendorId.slice(2)}:${deviceId.slice(2)}`;
 }
 
 async function nodes(afu: Afu): Promise<string[]> {
@@ -24,10 +31,10 @@ async function afuSummary(afu: Afu) {
   return {
     name: afu.name,
     mode: present(await afu.mode()),
-    identity: await identity(afu),
+    ...(await identity(afu)),
     irqsMin: present(await afu.irqsMin()),
     irqsMax: present(await afu.irqsMax()),
-    mmioSize: present(await afu.mmioSize()),
+    mmioSizeBytes: present(await afu.mmioSize()),
     nodes: await nodes(afu),
   };
 }
@@ -45,7 +52,7 @@ async function adapterSummary(adapter: Adapter) {
 }
 
 /** Every card with its AFUs. */
-export async function listDevices(system: Cxl) {
+async function listDevices(system: Cxl) {
   const adapters = await system.adapters();
   return { backend: system.backend, adapters: await Promise.all(adapters.map(adapterSummary)) };
 }
@@ -53,25 +60,26 @@ export async function listDevices(system: Cxl) {
 type Listing = Awaited<ReturnType<typeof listDevices>>;
 
 /** The list of devices as a tree, for people. */
-export function deviceTree({ adapters }: Listing): string {
+function deviceTree({ adapters }: Listing): string {
   const lines: string[] = [];
   for (const { name, caiaVersion, pslRevision, imageLoaded, pciPath, afus } of adapters) {
-    const facts = [
+    const about = [
       caiaVersion === null ? [] : `CAIA ${caiaVersion}`,
       pslRevision === null ? [] : `PSL revision ${pslRevision}`,
       imageLoaded === null ? [] : `${imageLoaded} image`,
       pciPath ?? [],
     ];
-    lines.push(`${name}  ${facts.flat().join(', ')}`);
+    lines.push(facts(`${name}  `, about.flat(), ' '.repeat(name.length + 2)));
     for (const [index, afu] of afus.entries()) {
       const last = index === afus.length - 1;
       const details = [
         afu.mode ?? 'no mode',
-        afu.identity ?? [],
+        idText(afu.vendorId, afu.deviceId) ?? [],
         afu.irqsMin === null ? [] : `interrupts ${afu.irqsMin} to ${afu.irqsMax ?? '?'}`,
-        afu.mmioSize === null ? [] : `problem state area ${afu.mmioSize} bytes`,
+        afu.mmioSizeBytes === null ? [] : `problem state area ${afu.mmioSizeBytes} bytes`,
       ];
-      lines.push(`${last ? '└─' : '├─'} ${afu.name}  ${details.flat().join(', ')}`);
+      const indent = `${last ? ' ' : '│'}  ${' '.repeat(afu.name.length + 2)}`;
+      lines.push(facts(`${last ? '└─' : '├─'} ${afu.name}  `, details.flat(), indent));
       for (const [at, node] of afu.nodes.entries()) {
         lines.push(`${last ? ' ' : '│'}  ${at === afu.nodes.length - 1 ? '└─' : '├─'} ${node}`);
       }
@@ -80,10 +88,45 @@ export function deviceTree({ adapters }: Listing): string {
   return lines.join('\n');
 }
 
+/** `node-cxl list`. */
+export async function list(system: Cxl, format: Format): Promise<void> {
+  const listing = await listDevices(system);
+  show(format, listing, {
+    text: () => deviceTree(listing),
+    rows: () =>
+      listing.adapters.flatMap(({ name, afus }) =>
+        afus.length === 0
+          ? [[name, null, null, null, null]]
+          : afus.map((afu) => [
+              name,
+              afu.name,
+              afu.mode,
+              idText(afu.vendorId, afu.deviceId),
+              afu.nodes.join(','),
+            ]),
+      ),
+  });
+  if (listing.adapters.length === 0) throw noCard();
+}
+
+function noCard(): CxlError {
+  const hint =
+    'no CAPI card found: is the cxl driver loaded (Linux 3.18 to 6.14, POWER8 and POWER9)? --mock shows a mock card';
+  return systemError('ENODEV', 'find', '/sys/class/cxl', hint);
+}
+
+/** Names of attributes that are numbers of bytes, with the unit. */
+const WITH_UNITS: Readonly<Record<string, string>> = {
+  mmioSize: 'mmioSizeBytes',
+  masterMmioSize: 'masterMmioSizeBytes',
+  perProcessMmioLength: 'perProcessMmioLengthBytes',
+  perProcessMmioOffset: 'perProcessMmioOffsetBytes',
+};
+
 /** The attributes with null for those that are undefined. */
 function nullAbsent(attributes: Record<string, unknown>): Data {
   return Object.fromEntries(
-    Object.entries(attributes).map(([key, value]) => [key, present(value)]),
+    Object.entries(attributes).map(([key, value]) => [WITH_UNITS[key] ?? key, present(value)]),
   ) as Data;
 }
 
@@ -108,21 +151,14 @@ async function afuInfo(afu: Afu): Promise<Data> {
     pciPath: present(afu.pciPath),
     nodes: await nodes(afu),
     ...nullAbsent(await afu.attributes()),
-    errorBufferLength: present(errorBuffer?.length),
+    errorBufferBytes: present(errorBuffer?.length),
     configurationRecords: await Promise.all(
-      records.map(async (record) => {
-        const [vendor, device, type] = [
-          await record.vendor(),
-          await record.device(),
-          await record.class(),
-        ];
-        return {
-          index: record.index,
-          vendor: vendor === undefined ? null : hex(vendor, 4),
-          device: device === undefined ? null : hex(device, 4),
-          class: type === undefined ? null : hex(type, 6),
-        };
-      }),
+      records.map(async (record) => ({
+        index: record.index,
+        vendorId: presentHex(await record.vendor(), 4),
+        deviceId: presentHex(await record.device(), 4),
+        class: presentHex(await record.class(), 6),
+      })),
     ),
   };
 }
@@ -152,11 +188,48 @@ async function noDevice(system: Cxl, name: string): Promise<CxlError> {
   return systemError('ENOENT', 'find', `/sys/class/cxl/${name}`, hint);
 }
 
-/** Everything about a card (card0) or an AFU (afu0.0). */
-export async function deviceInfo(system: Cxl, name: string): Promise<Data> {
-  if (/^card\d+$/.test(name)) return adapterInfo(await findAdapter(system, name));
+/** A card (card0) or an AFU (afu0.0, or one of its nodes). */
+export async function findDevice(system: Cxl, name: string): Promise<Adapter | Afu> {
+  if (/^card\d+$/.test(name)) return findAdapter(system, name);
   if (!name.includes('afu')) {
     throw new UsageError(`'${name}' is not the name of a card or AFU, such as card0 or afu0.0`);
   }
-  return afuInfo(await findAfu(system, name));
+  return findAfu(system, name);
+}
+
+/** `node-cxl info`: everything about a card or an AFU, or about all of them. */
+export async function info(system: Cxl, name: string | undefined, format: Format): Promise<void> {
+  if (name !== undefined) {
+    const device = await findDevice(system, name);
+    const data = device instanceof Adapter ? await adapterInfo(device) : await afuInfo(device);
+    show(format, data, { text: () => properties(data) });
+    return;
+  }
+  const adapters = await Promise.all((await system.adapters()).map(adapterAndAfus));
+  const sections = adapters.flatMap(({ afus, ...rest }) => [
+    { ...rest, afus: afus.map((afu) => afu['name'] as string) } as Data,
+    ...afus,
+  ]);
+  show(
+    format,
+    { backend: system.backend, adapters },
+    {
+      text: () => sections.map((each) => properties(each)).join('\n\n'),
+      rows: () =>
+        sections.flatMap((each) =>
+          Object.entries(each).map(([key, value]): DataValue[] => [
+            each['name'] ?? null,
+            key,
+            value,
+          ]),
+        ),
+    },
+  );
+  if (adapters.length === 0) throw noCard();
+}
+
+/** As adapterInfo(), with all about each AFU in place of its name. */
+async function adapterAndAfus(adapter: Adapter) {
+  const afus = await Promise.all((await adapter.afus()).map(afuInfo));
+  return { ...(await adapterInfo(adapter)), afus };
 }

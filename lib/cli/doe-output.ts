@@ -1,34 +1,43 @@
-/** Output of the doe commands: tables, or JSON. */
-import Table from 'cli-table3';
+/** What the doe commands print, in each form. */
 import type {
   CdatStructure,
   CdatTable,
   ComplianceCapabilities,
+  ComplianceStatus,
   DiscoveredProtocol,
   DoeMailbox,
   FunctionScan,
   Owner,
 } from '../doe';
-import { hex, present } from './output';
+import { type Data, type DataValue, type Forms, hex, present, presentHex } from './output';
+import { table } from './table';
 
-/** JSON in which bigints and bytes are hexadecimal strings. */
-export function json(value: unknown): string {
-  return JSON.stringify(
-    value,
-    function (this: Record<string, unknown>, key, given) {
-      // Buffer.toJSON() has run already: the bytes are in the object that holds them.
-      const original = this[key];
-      if (original instanceof Uint8Array) return Buffer.from(original).toString('hex');
-      return typeof given === 'bigint' ? `0x${given.toString(16)}` : given;
-    },
-    2,
-  );
-}
+/** Names of properties that are numbers of bytes, or bytes, as JSON has them. */
+const JSON_NAMES: Readonly<Record<string, string>> = {
+  length: 'lengthBytes',
+  dpaLength: 'dpaLengthBytes',
+  dpaOffset: 'dpaOffsetBytes',
+  cacheSize: 'cacheSizeBytes',
+  bytes: 'data',
+};
 
-function table(head: string[], rows: (string | number)[][]): string {
-  const made = new Table({ head, style: { head: [], border: [] } });
-  made.push(...rows);
-  return made.toString();
+/** Decoded data for JSON: bigints are hexadecimal numbers, bytes are hexadecimal digits. */
+function jsonData(value: unknown): DataValue {
+  if (typeof value === 'bigint') return hex(value);
+  if (value instanceof Uint8Array) return Buffer.from(value).toString('hex');
+  if (Array.isArray(value)) return value.map(jsonData);
+  if (typeof value !== 'object' || value === null) return (value ?? null) as DataValue;
+  const { entryBaseUnit, ...rest } = value as Record<string, unknown>;
+  const named = Object.entries(rest).map(([key, inner]) => [
+    JSON_NAMES[key] ?? key,
+    jsonData(inner),
+  ]);
+  if (entryBaseUnit !== undefined) {
+    const latency = String(rest['dataType']).endsWith('latency');
+    const unit = latency ? 'Picoseconds' : 'MegabytesPerSecond';
+    named.push([`entryBaseUnit${unit}`, jsonData(entryBaseUnit)]);
+  }
+  return Object.fromEntries(named) as Data;
 }
 
 /** Who else uses a mailbox, for tables and notes. */
@@ -45,36 +54,37 @@ function ownerData({ driver, kernelFeatures, kernelTables }: Owner) {
 }
 
 function mailboxData({ address, offset, version, interrupt, owner }: DoeMailbox) {
-  return { address, offset, version, interrupt, owner: ownerData(owner) };
+  return { address, offset: hex(offset, 3), version, interrupt, owner: ownerData(owner) };
 }
 
-export function listJson(scans: readonly FunctionScan[]): string {
+/** A document and its other forms, as show() takes them. */
+export type Document = readonly [data: Data, forms: Forms];
+
+export function listDocument(scans: readonly FunctionScan[]): Document {
   const found = scans.filter(({ mailboxes, problem }) => mailboxes.length > 0 || problem);
-  return json(
-    found.map(({ address, vendorId, deviceId, owner, mailboxes, problem }) => ({
-      address,
-      vendorId: present(vendorId),
-      deviceId: present(deviceId),
-      owner: ownerData(owner),
-      mailboxes: mailboxes.map(mailboxData),
-      problem: problem === undefined ? null : { code: problem.code, message: problem.message },
-    })),
-  );
-}
-
-export function listText(scans: readonly FunctionScan[]): string {
-  const rows = scans.flatMap(({ mailboxes, vendorId = 0, deviceId = 0 }) =>
+  const rows = found.flatMap(({ mailboxes, vendorId = 0, deviceId = 0 }) =>
     mailboxes.map((mailbox) => [
       mailbox.address,
-      `${vendorId.toString(16).padStart(4, '0')}:${deviceId.toString(16).padStart(4, '0')}`,
+      `${hex(vendorId, 4).slice(2)}:${hex(deviceId, 4).slice(2)}`,
       hex(mailbox.offset, 3),
       mailbox.version,
       mailbox.interrupt.supported ? `message ${mailbox.interrupt.messageNumber}` : 'none',
       ownerText(mailbox.owner),
     ]),
   );
-  if (rows.length === 0) return 'no DOE mailbox found';
-  return table(['Function', 'Device', 'Offset', 'Version', 'Interrupt', 'In use by'], rows);
+  const head = ['Function', 'Device', 'Offset', 'Version', 'Interrupt', 'In use by'];
+  const functions = found.map(
+    ({ address, vendorId, deviceId, owner, mailboxes, problem }): Data => ({
+      address,
+      vendorId: presentHex(vendorId, 4),
+      deviceId: presentHex(deviceId, 4),
+      owner: ownerData(owner),
+      mailboxes: mailboxes.map(mailboxData),
+      problem: problem === undefined ? null : { code: problem.code, message: problem.message },
+    }),
+  );
+  const text = () => (rows.length === 0 ? '' : table(head, rows));
+  return [{ functions }, { text, rows: () => rows }];
 }
 
 export interface Discovered {
@@ -82,18 +92,7 @@ export interface Discovered {
   readonly protocols: readonly DiscoveredProtocol[];
 }
 
-export function discoveredJson(found: readonly Discovered[]): string {
-  return json(
-    found.map(({ mailbox, protocols }) => ({
-      ...mailboxData(mailbox),
-      protocols: protocols.map(({ index, vendorId, type, name }) => {
-        return { index, vendorId, type, name: present(name) };
-      }),
-    })),
-  );
-}
-
-export function discoveredText(found: readonly Discovered[]): string {
+export function discoveredDocument(found: readonly Discovered[]): Document {
   const rows = found.flatMap(({ mailbox, protocols }) =>
     protocols.map(({ index, vendorId, type, name }) => [
       hex(mailbox.offset, 3),
@@ -103,7 +102,14 @@ export function discoveredText(found: readonly Discovered[]): string {
       name ?? 'not known here',
     ]),
   );
-  return table(['Mailbox', 'Index', 'Vendor', 'Type', 'Protocol'], rows);
+  const mailboxes = found.map(({ mailbox, protocols }) => ({
+    ...mailboxData(mailbox),
+    protocols: protocols.map(({ index, vendorId, type, name }) => {
+      return { index, vendorId: hex(vendorId, 4), type: hex(type, 2), name: present(name) };
+    }),
+  }));
+  const text = () => table(['Mailbox', 'Index', 'Vendor', 'Type', 'Protocol'], rows);
+  return [{ mailboxes }, { text, rows: () => rows }];
 }
 
 function units(value: bigint): string {
@@ -171,28 +177,31 @@ function port(number: number): string {
   return number === 0xffff ? 'any port' : `port ${number}`;
 }
 
-export function cdatText(
-  mailbox: DoeMailbox,
-  { header, structures, checksumValid }: CdatTable,
-): string {
+export function cdatDocument(mailbox: DoeMailbox, cdat: CdatTable): Document {
+  const { header, structures, checksumValid } = cdat;
   const checksum = checksumValid ? 'right' : 'WRONG';
   const first = `${mailbox.name}: CDAT revision ${header.revision}, ${header.length} bytes, sequence ${header.sequence}, checksum ${checksum}`;
-  return `${first}\n${table(['Structure', 'Range', 'Description'], structures.map(describe))}`;
+  const rows = structures.map(describe);
+  return [
+    jsonData(cdat) as Data,
+    {
+      text: () => `${first}\n${table(['Structure', 'Range', 'Description'], rows)}`,
+      rows: () => rows,
+    },
+  ];
 }
 
-export function capabilitiesText({ available, enabled }: ComplianceCapabilities): string {
+export function capabilitiesDocument(capabilities: ComplianceCapabilities): Document {
+  const { available, enabled } = capabilities;
   const rows = available.map((name) => [name, enabled.includes(name) ? 'yes' : 'no']);
-  return rows.length === 0 ? 'nothing available' : table(['Available', 'Enabled'], rows);
+  const text = () =>
+    rows.length === 0 ? 'nothing available' : table(['Available', 'Enabled'], rows);
+  return [jsonData(capabilities) as Data, { text, rows: () => rows }];
 }
 
-/** Bytes as a dump: offset, hexadecimal, text. */
-export function dumpText(bytes: Uint8Array): string {
-  const lines: string[] = [];
-  for (let at = 0; at < bytes.length; at += 16) {
-    const row = Buffer.from(bytes.subarray(at, at + 16));
-    const digits = (row.toString('hex').match(/../g) ?? []).join(' ').padEnd(47);
-    const text = row.toString('latin1').replace(/[^ -~]/g, '.');
-    lines.push(`${at.toString(16).padStart(4, '0')}  ${digits}  ${text}`);
-  }
-  return lines.join('\n') || 'an answer without payload';
+export function statusDocument({ capabilities, ...size }: ComplianceStatus): Document {
+  const data = { capabilities: hex(capabilities, 4), ...size };
+  const text = () =>
+    `capabilities ${data.capabilities}, cache size ${size.cacheSize}, unit ${size.cacheSizeUnit}`;
+  return [data, { text }];
 }

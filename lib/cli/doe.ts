@@ -1,9 +1,6 @@
 /** `node-cxl doe`: the DOE mailboxes of PCI functions, from the command line. */
-import { writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { addAbortSignal } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
-import { Command, InvalidArgumentError } from 'commander';
+import { statSync } from 'node:fs';
+import { Command, Option } from 'commander';
 import {
   Compliance,
   complianceProtocol,
@@ -12,174 +9,176 @@ import {
   doe,
   doeFromDump,
   type ExchangeOptions,
-  parseAddress,
   readCdat,
   tableAccessProtocol,
 } from '../doe';
 import { systemError } from '../shared/errors';
+import { duration, hexNumber, pciAddress } from './arguments';
 import {
-  capabilitiesText,
-  cdatText,
+  capabilitiesDocument,
+  cdatDocument,
   type Discovered,
-  discoveredJson,
-  discoveredText,
-  dumpText,
-  json,
-  listJson,
-  listText,
+  type Document,
+  discoveredDocument,
+  listDocument,
   ownerText,
+  statusDocument,
 } from './doe-output';
-import { failureLine } from './failure';
+import { UsageError } from './failure';
+import { readWhole } from './input-file';
+import { complain, dumpText, type Format, show } from './output';
+import { openOutput } from './output-file';
+import { common, type Session } from './session';
 
-interface CommonOptions {
-  readonly json?: boolean;
+interface ExchangeFlags extends Format {
   readonly force?: boolean;
   /** Milliseconds. */
-  readonly timeout?: number;
-  /** Aborted by Ctrl-C. */
-  readonly signal?: AbortSignal;
+  readonly timeout: number;
 }
 
-/** A command's action that prints what `run` returns. */
-function action<A extends unknown[]>(run: (...args: A) => Promise<string> | string) {
-  return async (...args: A): Promise<void> => {
-    process.stdout.write(`${await run(...args)}\n`);
-  };
-}
+type Flags<Options> = Options & ExchangeFlags;
 
-function address(text: string): string {
-  try {
-    return parseAddress(text);
-  } catch {
-    throw new InvalidArgumentError('domain:bus:device.function, such as 0000:0d:00.0');
+/** The exchange options of one command, and how it reports. */
+class Exchanges {
+  readonly flags: ExchangeFlags;
+  readonly options: ExchangeOptions;
+
+  constructor({ signal }: Session, flags: ExchangeFlags) {
+    const { force = false, timeout } = flags;
+    this.flags = flags;
+    this.options = { force, timeout, signal };
   }
-}
 
-function hexNumber(max: number) {
-  return (text: string): number => {
-    const value = /^(0x)?[0-9a-f]+$/i.test(text) ? Number.parseInt(text, 16) : Number.NaN;
-    if (!(value <= max)) throw new InvalidArgumentError(`hexadecimal, up to ${max.toString(16)}`);
-    return value;
-  };
-}
+  /** The mailboxes of a function; with --force, prints who else uses them. */
+  async mailboxesOf(where: string): Promise<DoeMailbox[]> {
+    const { signal } = this.options;
+    const found = await doe.mailboxes(where, signal === undefined ? {} : { signal });
+    if (found.length === 0) {
+      throw systemError('EOPNOTSUPP', 'doe(find)', where, 'the function has no DOE mailbox');
+    }
+    for (const { name, owner } of found) {
+      if (this.flags.force !== true || owner.driver === undefined) continue;
+      complain('note', `${name} is shared with: ${ownerText(owner)}`, this.flags);
+    }
+    return found;
+  }
 
-function milliseconds(text: string): number {
-  const value = /^\d+$/.test(text) ? Number(text) : 0;
-  if (value < 1 || value >= 2 ** 31) throw new InvalidArgumentError('milliseconds, 1 or more');
-  return value;
-}
-
-function exchangeOptions({ force, timeout, signal }: CommonOptions): ExchangeOptions {
-  return { force, timeout, signal };
-}
-
-/** With --force, prints who else uses the mailbox. */
-function warnOfOwner(mailbox: DoeMailbox, { force }: CommonOptions): void {
-  const { driver } = mailbox.owner;
-  if (force !== true || driver === undefined) return;
-  process.stderr.write(`note: ${mailbox.name} is shared with: ${ownerText(mailbox.owner)}\n`);
+  show([data, forms]: Document): void {
+    show(this.flags, data, forms);
+  }
 }
 
 async function list(
+  { signal }: Session,
   where: string | undefined,
-  options: CommonOptions & { dump?: string },
+  options: Format & { dump?: string },
 ): Promise<void> {
-  const system: Doe = options.dump === undefined ? doe : doeFromDump(options.dump);
-  const scans = where === undefined ? await system.scan() : [await system.scanFunction(where)];
-  process.stdout.write(`${options.json === true ? listJson(scans) : listText(scans)}\n`);
+  const system: Doe = options.dump === undefined ? doe : fromDump(options.dump);
+  const scans =
+    where === undefined
+      ? await system.scan({ signal })
+      : [await system.scanFunction(where, { signal })];
+  const [data, forms] = listDocument(scans);
+  show(options, data, forms);
   // What could be read has been printed; the first problem decides the exit code.
   const [first, ...others] = scans.flatMap(({ problem }) => problem ?? []);
-  for (const problem of others) process.stderr.write(`${failureLine(problem)}\n`);
+  for (const problem of others) complain('error', problem, options);
   if (first !== undefined) throw first;
-}
-
-async function mailboxesOf(where: string, options: CommonOptions): Promise<DoeMailbox[]> {
-  const found = await doe.mailboxes(where);
-  if (found.length === 0) {
-    throw systemError('EOPNOTSUPP', 'doe(find)', where, 'the function has no DOE mailbox');
+  if (scans.every(({ mailboxes }) => mailboxes.length === 0)) {
+    throw systemError('ENODEV', 'doe(find)', where, 'no DOE mailbox found');
   }
-  for (const mailbox of found) warnOfOwner(mailbox, options);
-  return found;
 }
 
-async function discover(where: string, options: CommonOptions): Promise<string> {
+function fromDump(file: string): Doe {
+  // Reading a FIFO without a writer would block the thread, and Ctrl-C with it.
+  if (!statSync(file).isFile()) throw new UsageError(`--dump ${file} is not a regular file`);
+  return doeFromDump(file);
+}
+
+async function discover(session: Session, where: string, flags: Flags<object>): Promise<void> {
+  const exchanges = new Exchanges(session, flags);
   const found: Discovered[] = [];
-  for (const mailbox of await mailboxesOf(where, options)) {
-    found.push({ mailbox, protocols: await mailbox.discover(exchangeOptions(options)) });
+  for (const mailbox of await exchanges.mailboxesOf(where)) {
+    found.push({ mailbox, protocols: await mailbox.discover(exchanges.options) });
   }
-  if (options.json !== true) return discoveredText(found);
-  return discoveredJson(found);
+  exchanges.show(discoveredDocument(found));
 }
 
 async function cdat(
+  session: Session,
   where: string,
-  options: CommonOptions & { verify: boolean; output?: string },
-): Promise<string> {
-  await mailboxesOf(where, options);
-  const exchange = exchangeOptions(options);
-  const mailbox = await doe.find(where, tableAccessProtocol, exchange);
-  const table = await readCdat(mailbox, { ...exchange, verify: options.verify });
-  if (options.output !== undefined) writeFileSync(options.output, table.bytes);
-  return options.json === true ? json(table) : cdatText(mailbox, table);
+  flags: Flags<{ verify: boolean; out?: string }>,
+): Promise<void> {
+  const exchanges = new Exchanges(session, flags);
+  await exchanges.mailboxesOf(where);
+  const mailbox = await doe.find(where, tableAccessProtocol, exchanges.options);
+  const table = await readCdat(mailbox, { ...exchanges.options, verify: flags.verify });
+  if (flags.out !== undefined && (await writeOut(flags.out, table.bytes, session))) return;
+  exchanges.show(cdatDocument(mailbox, table));
+}
+
+/** Whether the data went to standard output, where no text about it may follow. */
+async function writeOut(name: string, data: Uint8Array, { signal }: Session): Promise<boolean> {
+  const file = await openOutput(name, signal);
+  try {
+    await file.write(data);
+    await file.commit();
+  } finally {
+    await file.close();
+  }
+  return file.isStandardOutput;
 }
 
 async function compliance(
+  session: Session,
   where: string,
   what: string,
-  options: CommonOptions,
-  command: Command,
-): Promise<string> {
+  flags: Flags<object>,
+): Promise<void> {
   if (what !== 'caps' && what !== 'status') {
-    command.error(`error: unknown request '${what}': caps or status`, { exitCode: 2 });
+    throw new UsageError(`unknown request '${what}': caps or status`);
   }
-  await mailboxesOf(where, options);
-  const exchange = exchangeOptions(options);
-  const mode = new Compliance(await doe.find(where, complianceProtocol, exchange), exchange);
-  if (what === 'caps') {
-    const capabilities = await mode.capabilities();
-    return options.json === true ? json(capabilities) : capabilitiesText(capabilities);
-  }
-  const status = await mode.status();
-  if (options.json === true) return json(status);
-  return `capabilities 0x${status.capabilities.toString(16)}, cache size ${status.cacheSize}, unit ${status.cacheSizeUnit}`;
+  const exchanges = new Exchanges(session, flags);
+  const { options } = exchanges;
+  await exchanges.mailboxesOf(where);
+  const mode = new Compliance(await doe.find(where, complianceProtocol, options), options);
+  exchanges.show(
+    what === 'caps'
+      ? capabilitiesDocument(await mode.capabilities())
+      : statusDocument(await mode.status()),
+  );
 }
 
 async function raw(
+  session: Session,
   where: string,
   vendorId: number,
   type: number,
   file: string,
-  options: CommonOptions & { mailbox?: number; output?: string },
-): Promise<string> {
-  const payload = await payloadOf(file, options.signal);
-  const found = await mailboxesOf(where, options);
-  const exchange = exchangeOptions(options);
+  flags: Flags<{ mailbox?: number; out?: string }>,
+): Promise<void> {
+  const payload = await readWhole(file, session.signal);
+  const exchanges = new Exchanges(session, flags);
+  const found = await exchanges.mailboxesOf(where);
   const mailbox =
-    options.mailbox === undefined
-      ? await pick(found, where, { vendorId, type }, exchange)
-      : found.find(({ offset }) => offset === options.mailbox);
+    flags.mailbox === undefined
+      ? await pick(found, where, { vendorId, type }, exchanges.options)
+      : found.find(({ offset }) => offset === flags.mailbox);
   if (mailbox === undefined) {
     const offsets = found.map(({ offset }) => offset.toString(16)).join(', ');
-    throw systemError(
-      'ENOENT',
-      'doe(find)',
-      where,
-      `no mailbox at this offset; mailboxes are at ${offsets}`,
-    );
+    const hint = `no mailbox at this offset; mailboxes are at ${offsets}`;
+    throw systemError('ENOENT', 'doe(find)', where, hint);
   }
-  const answer = await mailbox.exchange({ vendorId, type }, payload, exchange);
-  if (options.output !== undefined) {
-    writeFileSync(options.output, answer);
-    const written = { bytes: answer.length, output: options.output };
-    return options.json === true ? json(written) : `${written.bytes} bytes`;
+  const answer = await mailbox.exchange({ vendorId, type }, payload, exchanges.options);
+  const { length } = answer;
+  if (flags.out !== undefined) {
+    if (await writeOut(flags.out, answer, session)) return;
+    exchanges.show([{ bytes: length, file: flags.out }, { text: () => `${length} bytes` }]);
+    return;
   }
-  return options.json === true ? json({ answer }) : dumpText(answer);
-}
-
-/** Reads asynchronously: a synchronous read of a terminal would block Ctrl-C. */
-function payloadOf(file: string, signal: AbortSignal | undefined): Promise<Buffer> {
-  if (file !== '-') return readFile(file, signal === undefined ? {} : { signal });
-  return buffer(signal === undefined ? process.stdin : addAbortSignal(signal, process.stdin));
+  const data = Buffer.from(answer).toString('hex');
+  const text = () => dumpText(answer) || 'an answer without payload';
+  exchanges.show([{ bytes: length, data }, { text }]);
 }
 
 /** The only mailbox whatever its protocols, or of several the one whose discovery lists `protocol`. */
@@ -192,52 +191,53 @@ async function pick(
   return found.length === 1 ? (found[0] as DoeMailbox) : doe.find(where, protocol, exchange);
 }
 
-function common(command: Command): Command {
-  return command
-    .option('--json', 'as JSON')
-    .option('--mock', 'use a mock device instead of real ones')
+function exchanging(command: Command): Command {
+  return common(command)
     .option('--force', 'use the mailbox although a driver is bound to the device')
-    .option('--timeout <ms>', 'milliseconds the device may take to answer', milliseconds, 1000);
+    .addOption(
+      new Option('--timeout <duration>', 'how long the device may take to answer')
+        .argParser(duration)
+        .default(1000, '1s'),
+    );
 }
 
-/** The `doe` command with its subcommands. `signal` ends a running subcommand. */
-export function doeCommand(signal?: AbortSignal): Command {
-  const command = new Command('doe')
-    .description('PCI Data Object Exchange mailboxes: find them and talk over them')
-    .hook('preAction', (_, chosen) => {
-      chosen.setOptionValue('signal', signal);
-    });
-  command
-    .command('list')
+/** The `doe` command with its subcommands. */
+export function doeCommand(session: Session): Command {
+  const command = new Command('doe').description(
+    'PCI Data Object Exchange mailboxes: find them and talk over them',
+  );
+  common(command.command('list'))
     .description('list DOE mailboxes and who uses them')
-    .argument('[BDF]', 'only of this PCI function', address)
-    .option('--json', 'as JSON')
-    .option('--mock', 'use a mock device instead of real ones')
+    .argument('[BDF]', 'only of this PCI function', pciAddress)
     .option('--dump <file>', 'of the functions in a file that lspci -xxxx made')
-    .action(list);
-  common(command.command('discover'))
+    .action((where: string | undefined, options: Format) => list(session, where, options));
+  exchanging(command.command('discover'))
     .description('list the protocols of the mailboxes of a function')
-    .argument('<BDF>', 'PCI function, such as 0000:0d:00.0', address)
-    .action(action(discover));
-  common(command.command('cdat'))
+    .argument('<BDF>', 'PCI function, such as 0000:0d:00.0', pciAddress)
+    .action((where: string, flags: Flags<object>) => discover(session, where, flags));
+  exchanging(command.command('cdat'))
     .description('print the Coherent Device Attribute Table of a device')
-    .argument('<BDF>', 'PCI function', address)
+    .argument('<BDF>', 'PCI function', pciAddress)
     .option('--no-verify', 'accept a table whose checksum is wrong')
-    .option('--output <file>', 'also write the undecoded table to this file')
-    .action(action(cdat));
-  common(command.command('compliance'))
+    .option('--out <file>', 'also write the undecoded table to this file')
+    .action((where: string, flags: Flags<{ verify: boolean }>) => cdat(session, where, flags));
+  exchanging(command.command('compliance'))
     .description('print the compliance mode of a device')
-    .argument('<BDF>', 'PCI function', address)
+    .argument('<BDF>', 'PCI function', pciAddress)
     .argument('<request>', 'caps or status')
-    .action(action(compliance));
-  common(command.command('raw'))
+    .action((where: string, what: string, flags: Flags<object>) =>
+      compliance(session, where, what, flags),
+    );
+  exchanging(command.command('raw'))
     .description('send the bytes of a file in one exchange and print the answer')
-    .argument('<BDF>', 'PCI function', address)
+    .argument('<BDF>', 'PCI function', pciAddress)
     .argument('<VID>', 'vendor id, hexadecimal', hexNumber(0xffff))
     .argument('<TYPE>', 'data object type, hexadecimal', hexNumber(0xff))
     .argument('<FILE>', 'payload, a multiple of 4 bytes; - is standard input')
     .option('--mailbox <offset>', 'use the mailbox at this offset (hexadecimal)', hexNumber(0xfff))
-    .option('--output <file>', 'write the answer to this file instead of printing it')
-    .action(action(raw));
+    .option('--out <file>', 'write the answer to this file instead of printing it')
+    .action((where: string, vendorId: number, type: number, file: string, flags: Flags<object>) =>
+      raw(session, where, vendorId, type, file, flags),
+    );
   return command;
 }

@@ -1,5 +1,7 @@
 /** How the program reports a failure: its exit code, and one line on stderr. */
+import { CommanderError } from 'commander';
 import { CxlError } from '../index';
+import type { Data } from './output';
 
 export const EXIT_CODES = {
   ok: 0,
@@ -7,13 +9,11 @@ export const EXIT_CODES = {
   failure: 1,
   /** Unknown commands and options, invalid arguments. */
   usage: 2,
-  /** No such card or AFU, or no driver. */
+  /** No such card, AFU, LUN or mailbox, or no driver. */
   noDevice: 3,
   permission: 4,
   /** All process elements or interrupts taken, or the card in use. */
   busy: 5,
-  /** By Ctrl-C: 128 + SIGINT, as in a shell. */
-  interrupted: 130,
 } as const;
 
 /** A mistake in how the program was called. */
@@ -21,11 +21,11 @@ export class UsageError extends Error {
   readonly code = 'ERR_USAGE';
 }
 
-/** The exit code for an error. */
+/** The exit code for an error that is not an abort. */
 export function exitCodeOf(error: unknown): number {
-  if (error instanceof UsageError) return EXIT_CODES.usage;
-  const { code, name } = (error ?? {}) as { code?: string; name?: string };
-  if (name === 'AbortError') return EXIT_CODES.interrupted;
+  if (error instanceof UsageError || error instanceof CommanderError) return EXIT_CODES.usage;
+  const { code, exitCode } = (error ?? {}) as { code?: string; exitCode?: number };
+  if (exitCode !== undefined) return exitCode;
   if (code === 'EACCES' || code === 'EPERM') return EXIT_CODES.permission;
   if (code === 'ERR_CXL_NO_NATIVE') return EXIT_CODES.noDevice;
   if (error instanceof CxlError) {
@@ -38,7 +38,23 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** The error's message on one line. */
-export function failureLine(error: unknown): string {
+export function messageOf(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return `node-cxl: ${message.trim().replaceAll(/\s*\n\s*/g, '; ')}`;
+  return message
+    .trim()
+    .replace(/^error: /, '')
+    .replaceAll(/\s*\n\s*/g, '; ');
+}
+
+/** An error as JSON; null for what it does not have. */
+export function errorData(error: unknown): Data {
+  const { code, errno, syscall, path } = (error ?? {}) as NodeJS.ErrnoException;
+  return {
+    code: error instanceof CommanderError ? 'ERR_USAGE' : (code ?? null),
+    message: messageOf(error),
+    errno: errno ?? null,
+    syscall: syscall ?? null,
+    path: path ?? null,
+    exitCode: exitCodeOf(error),
+  };
 }

@@ -1,33 +1,51 @@
-/** Measures commands per second of a block device, at a given queue depth. */
-import type { BlockDevice } from '../flash';
+/** `node-cxl flash bench`: commands per second of a LUN, at a given queue depth. */
+import type { AttachOptions, BlockDevice } from '../flash';
+import { checkInteger } from '../shared/checks';
+import { UsageError } from './failure';
+import { type AccessOptions, withDevice } from './flash-device';
+import { show } from './output';
+import type { Session } from './session';
 
-export interface BenchOptions {
+export interface BenchOptions extends AccessOptions {
   /** Commands in flight. */
   readonly depth: number;
-  readonly seconds: number;
+  /** Milliseconds. */
+  readonly for: number;
   /** Blocks of each command. */
   readonly blocks: number;
   /** Write instead of reading: the data on the LUN is lost. */
   readonly write?: boolean;
+  readonly yes?: boolean;
   readonly poll?: boolean;
-  /** Aborting ends the measurement without a result. */
-  readonly signal?: AbortSignal;
 }
 
-export interface BenchResult extends Record<string, unknown> {
-  readonly commands: number;
-  readonly seconds: number;
-  readonly iops: number;
-  readonly mibPerSecond: number;
-  /** Microseconds from the call to the settled promise. */
-  readonly meanLatency: number;
+const MAX_DEPTH = 4096;
+
+export async function bench(session: Session, node: string, options: BenchOptions): Promise<void> {
+  if (options.write === true && options.yes !== true) {
+    throw new UsageError(`--write overwrites ${node}: pass --yes to confirm`);
+  }
+  const attach: AttachOptions = {
+    access: options.write === true ? 'read-write' : 'read',
+    completion: options.poll === true ? 'poll' : 'interrupt',
+    queueDepth: checkInteger('--depth', options.depth, 1, MAX_DEPTH),
+  };
+  const result = await withDevice(session, node, options, attach, (device) => {
+    const max = Math.min(device.resource.maxTransfer, Number(device.blocks));
+    checkInteger('--blocks', options.blocks, 1, max);
+    return measure(device, options, session.signal);
+  });
+  const { commands, durationMilliseconds, iops, mibPerSecond, meanLatencyMicroseconds } = result;
+  show(options, result, {
+    text: () =>
+      `${commands} commands in ${(durationMilliseconds / 1000).toFixed(2)} s: ${iops} per second, ${mibPerSecond} MiB/s, mean latency ${meanLatencyMicroseconds} µs`,
+  });
 }
 
-export async function bench(device: BlockDevice, options: BenchOptions): Promise<BenchResult> {
+async function measure(device: BlockDevice, options: BenchOptions, signal: AbortSignal) {
   const { depth, blocks } = options;
-  const transfer = options.signal === undefined ? {} : { signal: options.signal };
   const span = device.blocks / BigInt(blocks);
-  const end = performance.now() + options.seconds * 1000;
+  const end = performance.now() + options.for;
   let commands = 0;
   let latency = 0;
   const worker = async (number: number): Promise<void> => {
@@ -36,28 +54,24 @@ export async function bench(device: BlockDevice, options: BenchOptions): Promise
       // Worker n uses every depth-th position, so that no two workers use the same blocks at once.
       const lba = (BigInt(round * depth + number) % span) * BigInt(blocks);
       const start = performance.now();
-      if (options.write === true) await device.write(lba, buffer, transfer);
-      else await device.read(lba, buffer, transfer);
+      if (options.write === true) await device.write(lba, buffer, { signal });
+      else await device.read(lba, buffer, { signal });
       latency += performance.now() - start;
       commands += 1;
     }
   };
   const start = performance.now();
   await Promise.all([...Array(depth).keys()].map(worker));
-  const seconds = (performance.now() - start) / 1000;
+  const milliseconds = performance.now() - start;
   const mebibytes = (commands * blocks * device.blockSize) / 2 ** 20;
   return {
     commands,
-    seconds: round(seconds, 2),
-    iops: Math.round(commands / seconds),
-    mibPerSecond: round(mebibytes / seconds, 1),
-    meanLatency: round((latency / Math.max(commands, 1)) * 1000, 1),
+    durationMilliseconds: round(milliseconds, 1),
+    iops: Math.round((commands / milliseconds) * 1000),
+    mibPerSecond: round((mebibytes / milliseconds) * 1000, 1),
+    /** From the call to the settled promise. */
+    meanLatencyMicroseconds: round((latency / Math.max(commands, 1)) * 1000, 1),
   };
-}
-
-export function benchText(result: BenchResult): string {
-  const { commands, seconds, iops, mibPerSecond, meanLatency } = result;
-  return `${commands} commands in ${seconds} s: ${iops} per second, ${mibPerSecond} MiB/s, mean latency ${meanLatency} µs`;
 }
 
 function round(value: number, digits: number): number {

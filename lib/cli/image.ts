@@ -1,22 +1,21 @@
 /** `node-cxl image`: downloads an adapter image, in a PowerVM guest. */
-import { readFile } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
-import type { Cxl } from '../index';
 import { findAdapter } from './devices';
 import { UsageError } from './failure';
-import { bytes, print } from './output';
+import { readWhole } from './input-file';
+import { bytes, type Format, show } from './output';
+import type { Session } from './session';
 
-export interface ImageOptions {
+export interface ImageOptions extends Format {
   in: string;
   needHeader?: boolean;
   yes?: boolean;
 }
 
 export async function image(
-  system: Cxl,
+  { system, signal }: Session,
   name: string,
   options: ImageOptions,
-  signal: AbortSignal,
 ): Promise<void> {
   const adapter = await findAdapter(system, name);
   if (options.yes !== true) {
@@ -24,9 +23,14 @@ export async function image(
       `this resets ${name} and detaches every context on it: pass --yes to confirm`,
     );
   }
-  const contents = await readFile(options.in);
+  const contents = await readWhole(options.in, signal);
   const bar = process.stderr.isTTY
-    ? new SingleBar({ format: '{phase} [{bar}] {percentage}%', stream: process.stderr })
+    ? new SingleBar({
+        format: '{phase} [{bar}] {percentage}%',
+        stream: process.stderr,
+        // Ctrl-C must not end the process between two parts of an image.
+        gracefulExit: false,
+      })
     : undefined;
   bar?.start(contents.length, 0, { phase: 'download' });
   try {
@@ -38,5 +42,9 @@ export async function image(
   } finally {
     bar?.stop();
   }
-  print(`${name}: ${bytes(contents.length)} downloaded and validated`);
+  show(
+    options,
+    { name, bytes: contents.length, file: options.in },
+    { text: () => `${name}: ${bytes(contents.length)} downloaded and validated` },
+  );
 }

@@ -272,7 +272,9 @@ export class MemcpyJob {
         });
         break;
       } catch (error) {
-        if ((error as CxlError).code !== 'ETIMEDOUT' || left === 0) throw error;
+        if ((error as CxlError).code !== 'ETIMEDOUT') throw error;
+        // That error has the time of the last short wait.
+        if (left === 0) throw this.#timedOut('interrupted');
       }
     }
     this.counts.events += 1;
@@ -303,10 +305,15 @@ export class MemcpyJob {
       for (let n = 0; n < POLLS_PER_ITERATION; n += 1) if (done()) return;
       if (signal?.aborted) throw new AbortError(signal);
       if (performance.now() > deadline) {
-        const hint = `the AFU has not finished within ${timeout} ms`;
-        throw systemError('ETIMEDOUT', 'memcpy', this.#context.path, hint);
+        throw this.#timedOut('finished');
       }
       await new Promise(setImmediate);
     }
+  }
+
+  #timedOut(what: string): CxlError {
+    const { timeout = DEFAULT_TIMEOUT } = this.#options;
+    const hint = `the AFU has not ${what} within ${timeout} ms`;
+    return systemError('ETIMEDOUT', 'memcpy', this.#context.path, hint);
   }
 }

@@ -1,20 +1,21 @@
 /** `node-cxl memcpy`: copies a file by the memcpy AFU, and verifies the copy. */
 import { createHash } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { SingleBar } from 'cli-progress';
-import type { Cxl, Memory } from '../index';
 import { systemError } from '../shared/errors';
 import { findAfu } from './devices';
 import { UsageError } from './failure';
+import { type InputFile, openInput } from './input-file';
 import { findMemcpyAfu, isMemcpyAfu, MemcpyJob } from './memcpy-job';
-import { bytes, print, printJson } from './output';
+import { bytes, complain, type Format, print, show } from './output';
+import { type OutputFile, openOutput } from './output-file';
+import { type Session, thenUndo } from './session';
 
-export interface MemcpyCommandOptions {
+export interface MemcpyCommandOptions extends Format {
   in: string;
   out: string;
   afu?: string;
   poll?: boolean;
-  json?: boolean;
   /** Milliseconds for each batch of work elements. */
   timeout: number;
   /** 'auto': when stderr is a terminal. */
@@ -32,15 +33,11 @@ function batchSize(total: number, capacity: number): number {
   return Math.min(rounded, MAX_BATCH_SIZE, capacity);
 }
 
-async function checkFiles(from: string, to: string): Promise<number> {
-  const input = await stat(from);
-  if (input.isDirectory()) throw new UsageError(`--in ${from} is a directory`);
-  const output = await stat(to).catch(() => undefined);
-  if (output?.isDirectory()) throw new UsageError(`--out ${to} is a directory`);
-  if (output !== undefined && output.dev === input.dev && output.ino === input.ino) {
+async function refuseSameFile(input: InputFile, output: string): Promise<void> {
+  const old = await stat(output).catch(() => undefined);
+  if (old?.isFile() && old.dev === input.stat.dev && old.ino === input.stat.ino) {
     throw new UsageError('--in and --out are the same file');
   }
-  return input.isFile() ? input.size : 0;
 }
 
 function progressBar(total: number, when: MemcpyCommandOptions['progress']) {
@@ -60,12 +57,29 @@ function progressBar(total: number, when: MemcpyCommandOptions['progress']) {
   return bar;
 }
 
-export async function memcpy(
-  system: Cxl,
+export async function memcpy(session: Session, options: MemcpyCommandOptions): Promise<void> {
+  const input = openInput(options.in, session.signal);
+  try {
+    await refuseSameFile(input, options.out);
+    const output = await openOutput(options.out, session.signal);
+    try {
+      const result = await copyByAfu(session, input, output, options);
+      await output.commit();
+      if (!output.isStandardOutput) report(result, options);
+    } finally {
+      await output.close();
+    }
+  } finally {
+    input.close();
+  }
+}
+
+async function copyByAfu(
+  { system, signal }: Session,
+  input: InputFile,
+  output: OutputFile,
   options: MemcpyCommandOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const total = await checkFiles(options.in, options.out);
+): Promise<Result> {
   const afu =
     options.afu === undefined ? await findMemcpyAfu(system) : await findAfu(system, options.afu);
   if (afu === undefined) {
@@ -74,88 +88,84 @@ export async function memcpy(
   }
   if (options.afu !== undefined && !(await isMemcpyAfu(afu))) {
     // Only a warning: an image built by the user may lack the record.
-    process.stderr.write(
-      `warning: ${afu.name} has no configuration record of the memcpy AFU (1014:4350)\n`,
-    );
+    const warning = `${afu.name} has no configuration record of the memcpy AFU (1014:4350)`;
+    complain('warning', warning, options);
   }
   const job = await MemcpyJob.start(system, afu, {
     poll: options.poll === true,
     timeout: options.timeout,
     signal,
   });
-  const memory: Memory[] = [];
-  const sums = { in: createHash('sha256'), out: createHash('sha256') };
-  if (options.json !== true) {
-    print(`card${afu.adapterNumber}, ${afu.name}, process element ${job.processElement}`);
+  const { processElement } = job;
+  if (options.json !== true && options.plain !== true && !output.isStandardOutput) {
+    print(`card${afu.adapterNumber}, ${afu.name}, process element ${processElement}`);
   }
-  try {
-    const size = batchSize(total, job.capacity);
-    const source = system.allocate(size);
-    const target = system.allocate(size);
-    memory.push(source, target);
-    const input = await open(options.in, 'r');
+  const total = input.stat.isFile() ? input.stat.size : 0;
+  const size = batchSize(total, job.capacity);
+  const memory = [system.allocate(size), system.allocate(size)] as const;
+  const [source, target] = memory;
+  const sums = { in: createHash('sha256'), out: createHash('sha256') };
+  const copyAll = async () => {
+    const bar = progressBar(total, options.progress);
     try {
-      const output = await open(options.out, 'w');
-      const bar = progressBar(total, options.progress);
-      try {
-        for (;;) {
-          const { bytesRead } = await input.read(Buffer.from(source.buffer), 0, size, null);
-          if (bytesRead === 0) break;
-          sums.in.update(new Uint8Array(source.buffer, 0, bytesRead));
-          await job.copy(source, target, bytesRead);
-          const copied = Buffer.from(target.buffer, 0, bytesRead);
-          sums.out.update(copied);
-          await output.writeFile(copied);
-          bar?.update(Math.min(job.counts.bytes, total));
-        }
-      } finally {
-        bar?.stop();
-        await output.close();
+      for (;;) {
+        const read = await input.read(new Uint8Array(source.buffer, 0, size));
+        if (read === 0) break;
+        sums.in.update(new Uint8Array(source.buffer, 0, read));
+        await job.copy(source, target, read);
+        const copied = Buffer.from(target.buffer, 0, read);
+        sums.out.update(copied);
+        await output.write(copied);
+        bar?.update(Math.min(job.counts.bytes, total));
       }
     } finally {
-      await input.close();
+      bar?.stop();
     }
-  } finally {
+  };
+  const close = async () => {
     await job.close();
     for (const each of memory) each.free({ force: true });
+  };
+  await thenUndo(copyAll, close, (error) => complain('error', error, options));
+  const [sourceSum, copySum] = [sums.in.digest('hex'), sums.out.digest('hex')];
+  if (sourceSum !== copySum) {
+    const hint = `the copy differs from its source: sha256 ${copySum}, not ${sourceSum}`;
+    throw systemError('EIO', 'memcpy', options.out, hint);
   }
-  report(afu.name, job, sums.in.digest('hex'), sums.out.digest('hex'), options);
+  return { afu: afu.name, processElement, counts: job.counts, sha256: copySum };
+}
+
+interface Result {
+  readonly afu: string;
+  readonly processElement: number;
+  readonly counts: MemcpyJob['counts'];
+  readonly sha256: string;
 }
 
 function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-function report(
-  afu: string,
-  { counts, processElement }: MemcpyJob,
-  sourceSum: string,
-  copySum: string,
-  options: MemcpyCommandOptions,
-): void {
-  const identical = sourceSum === copySum;
+function report({ afu, processElement, counts, sha256 }: Result, options: MemcpyCommandOptions) {
   const seconds = counts.busy / 1000;
   const throughput = seconds > 0 ? Math.round(counts.bytes / seconds) : 0;
-  if (options.json === true) {
-    printJson({
-      afu,
-      processElement,
-      bytes: counts.bytes,
-      workElements: counts.elements,
-      events: counts.events,
-      milliseconds: Math.round(counts.busy * 1000) / 1000,
-      bytesPerSecond: throughput,
-      sha256: copySum,
-      identical,
-    });
-  } else {
-    print(
-      `${bytes(counts.bytes)} in ${plural(counts.elements, 'work element')}, ${counts.busy.toFixed(1)} ms: ${bytes(throughput)}/s`,
-    );
-    print(`${plural(counts.events, 'AFU interrupt')} received${options.poll ? ' (polling)' : ''}`);
-    print(`sha256 ${copySum}: ${identical ? 'identical' : `the source has ${sourceSum}`}`);
-  }
-  if (!identical) {
-    throw systemError('EIO', 'memcpy', options.out, 'the copy differs from its source');
-  }
+  const data = {
+    afu,
+    processElement,
+    bytes: counts.bytes,
+    workElements: counts.elements,
+    events: counts.events,
+    durationMilliseconds: Math.round(counts.busy * 1000) / 1000,
+    bytesPerSecond: throughput,
+    sha256,
+    identical: true,
+  };
+  show(options, data, {
+    text: () =>
+      [
+        `${bytes(counts.bytes)} in ${plural(counts.elements, 'work element')}, ${counts.busy.toFixed(1)} ms: ${bytes(throughput)}/s`,
+        `${plural(counts.events, 'AFU interrupt')} received${options.poll ? ' (polling)' : ''}`,
+        `sha256 ${sha256}: identical`,
+      ].join('\n'),
+  });
 }

@@ -1,11 +1,24 @@
-/** How commands print data: as JSON for scripts, or as text for people. */
+/** How commands print data: as text for people, as JSON or as tab-separated fields for scripts. */
+import { errorData, messageOf } from './failure';
 
 /** Data that can be printed as JSON: bigints have been converted to hexadecimal strings. */
 export type Data = { readonly [key: string]: DataValue };
 export type DataValue = string | number | boolean | null | readonly DataValue[] | Data;
 
+/** The options that every command has. */
+export interface Format {
+  readonly json?: boolean;
+  readonly plain?: boolean;
+}
+
+/** Numbers and words that identify something, and register values, are printed in hexadecimal. */
 export function hex(value: bigint | number, digits = 0): string {
   return `0x${value.toString(16).padStart(digits, '0')}`;
+}
+
+/** hex(), with null for undefined. */
+export function presentHex(value: bigint | number | undefined, digits = 0): string | null {
+  return value === undefined ? null : hex(value, digits);
 }
 
 /** null for undefined: JSON then has the same keys whatever attributes are absent. */
@@ -17,14 +30,50 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** `pretty`: indented, for a command that prints one document; else on one line. */
-export function printJson(data: DataValue, pretty = true): void {
-  print(JSON.stringify(data, undefined, pretty ? 2 : undefined));
+export interface Forms {
+  /** For people; may have several lines. */
+  readonly text: () => string;
+  /** For --plain: a line each. Default: a line with name and value for each property of `data`. */
+  readonly rows?: () => readonly (readonly DataValue[])[];
+}
+
+/** Prints `data` in the form that the options ask for. */
+export function show({ json, plain }: Format, data: Data, forms: Forms): void {
+  if (json === true) {
+    print(JSON.stringify(data, undefined, 2));
+  } else if (plain === true) {
+    const rows = forms.rows?.() ?? Object.entries(data);
+    for (const row of rows) printFields(row);
+  } else {
+    const text = forms.text();
+    if (text !== '') print(text);
+  }
+}
+
+/** Prints a line of tab-separated fields. */
+export function printFields(fields: readonly DataValue[]): void {
+  print(fields.map((field) => inline(field).replaceAll(/[\t\n]/g, ' ')).join('\t'));
+}
+
+/** Prints an error, or a note or warning, as one line on stderr; as JSON where that was asked for. */
+export function complain(
+  kind: 'error' | 'warning' | 'note',
+  error: unknown,
+  { json }: Format,
+): void {
+  const prefix = kind === 'error' ? 'node-cxl' : kind;
+  const line =
+    json === true
+      ? JSON.stringify({
+          [kind]: kind === 'error' ? errorData(error) : { message: messageOf(error) },
+        })
+      : `${prefix}: ${messageOf(error)}`;
+  process.stderr.write(`${line}\n`);
 }
 
 /** A value as text on one line; null and empty lists are '-'. */
 export function inline(value: DataValue): string {
-  if (value === null) return '-';
+  if (value === null || value === '') return '-';
   if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(inline).join(', ');
   if (typeof value === 'object') {
     return Object.entries(value)
@@ -49,4 +98,22 @@ export function bytes(count: number): string {
     unit += 1;
   }
   return `${unit === 0 || Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Bytes as a dump: offset, hexadecimal, text. Repeated lines are one `*`, as hexdump has them. */
+export function dumpText(data: Uint8Array): string {
+  const lines: string[] = [];
+  let previous: string | undefined;
+  for (let at = 0; at < data.length; at += 16) {
+    const row = Buffer.from(data.subarray(at, at + 16));
+    const digits = (row.toString('hex').match(/../g) ?? []).join(' ').padEnd(47);
+    if (digits === previous && at + 16 < data.length) {
+      if (lines.at(-1) !== '*') lines.push('*');
+      continue;
+    }
+    previous = digits;
+    const text = row.toString('latin1').replace(/[^ -~]/g, '.');
+    lines.push(`${at.toString(16).padStart(4, '0')}  ${digits}  ${text}`);
+  }
+  return lines.join('\n');
 }

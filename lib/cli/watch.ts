@@ -1,11 +1,10 @@
 /** `node-cxl watch`: opens and attaches a context, and prints its events. */
-import type { Context, Cxl, CxlEvent } from '../index';
+import { type Context, type Cxl, type CxlEvent, formatEvent } from '../index';
 import { findAfu } from './devices';
-import { UsageError } from './failure';
-import { type Data, hex, inline, print, printJson } from './output';
+import { complain, type Data, type Format, hex, inline, print, printFields } from './output';
+import { type Session, thenUndo } from './session';
 
-export interface WatchOptions {
-  json?: boolean;
+export interface WatchOptions extends Format {
   wed: bigint;
   interrupts?: number;
   /** Stop after this many events. */
@@ -14,13 +13,6 @@ export interface WatchOptions {
   for?: number;
   /** Registers to write once attached: [byte offset, value]. */
   write: readonly (readonly [number, bigint])[];
-}
-
-/** Parses 'OFFSET=VALUE'; each is decimal, or hexadecimal with 0x. */
-export function parseWrite(text: string): [number, bigint] {
-  const match = /^(0x[0-9a-f]+|\d+)=(0x[0-9a-f]+|\d+)$/i.exec(text);
-  if (match === null) throw new UsageError(`--write '${text}': expected OFFSET=VALUE`);
-  return [Number(match[1]), BigInt(match[2] as string)];
 }
 
 /** An event for printing, with addresses, values and bytes in hexadecimal. */
@@ -43,14 +35,16 @@ export function eventData(event: CxlEvent): Data {
   }
 }
 
-function printEvent(event: CxlEvent, json: boolean): void {
-  const data = eventData(event);
-  if (json) {
-    printJson({ time: new Date().toISOString(), ...data }, false);
-    return;
+function printEvent(event: CxlEvent, { json, plain }: Format): void {
+  const time = new Date().toISOString();
+  if (json === true) {
+    print(JSON.stringify({ time, ...eventData(event) }));
+  } else if (plain === true) {
+    const { type, processElement, ...rest } = eventData(event);
+    printFields([time, type ?? null, processElement ?? null, inline(rest)]);
+  } else {
+    print(`${time}  ${formatEvent(event)}`);
   }
-  const { type, ...rest } = data;
-  print(`${new Date().toISOString()}  ${type}  ${inline(rest)}`);
 }
 
 /** Opens the node called `name` (afu0.0m); by the name of an AFU (afu0.0), its default node. */
@@ -61,40 +55,47 @@ async function open(system: Cxl, name: string): Promise<Context> {
 }
 
 export async function watch(
-  system: Cxl,
+  { system, signal }: Session,
   name: string,
+  options: WatchOptions,
+): Promise<void> {
+  const context = await open(system, name);
+  await thenUndo(
+    () => printEvents(context, options, signal),
+    () => context.close(),
+    (error) => complain('error', error, options),
+  );
+}
+
+async function printEvents(
+  context: Context,
   options: WatchOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const context = await open(system, name);
+  await context.attach({
+    wed: options.wed,
+    ...(options.interrupts === undefined ? {} : { interrupts: options.interrupts }),
+  });
+  const { path, processElement } = context;
+  complain('note', `watching ${path}, process element ${processElement ?? 'unknown'}`, options);
+  if (options.write.length > 0) {
+    const registers = context.mapProblemState();
+    for (const [offset, value] of options.write) registers.write64(offset, value);
+  }
+  const end = options.for === undefined ? undefined : AbortSignal.timeout(options.for);
+  const stop = new AbortController();
+  const onEnd = () => stop.abort();
+  for (const each of [signal, end]) each?.addEventListener('abort', onEnd, { once: true });
+  if (signal.aborted) onEnd();
+  let left = options.count ?? Number.POSITIVE_INFINITY;
   try {
-    await context.attach({
-      wed: options.wed,
-      ...(options.interrupts === undefined ? {} : { interrupts: options.interrupts }),
-    });
-    const json = options.json === true;
-    const { path, processElement } = context;
-    process.stderr.write(`watching ${path}, process element ${processElement ?? 'unknown'}\n`);
-    if (options.write.length > 0) {
-      const registers = context.mapProblemState();
-      for (const [offset, value] of options.write) registers.write64(offset, value);
+    for await (const event of context.events({ signal: stop.signal })) {
+      printEvent(event, options);
+      left -= 1;
+      if (left <= 0) break;
     }
-    const end = options.for === undefined ? undefined : AbortSignal.timeout(options.for);
-    const stop = new AbortController();
-    const onEnd = () => stop.abort();
-    for (const each of [signal, end]) each?.addEventListener('abort', onEnd, { once: true });
-    let left = options.count ?? Number.POSITIVE_INFINITY;
-    try {
-      for await (const event of context.events({ signal: stop.signal })) {
-        printEvent(event, json);
-        left -= 1;
-        if (left <= 0) break;
-      }
-    } catch (error) {
-      // The time of --for is up, which is not a failure.
-      if (!(end?.aborted && !signal.aborted)) throw error;
-    }
-  } finally {
-    await context.close();
+  } catch (error) {
+    // The time of --for is up, which is not a failure.
+    if (!(end?.aborted && !signal.aborted)) throw error;
   }
 }

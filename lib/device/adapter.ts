@@ -1,5 +1,7 @@
+import { type InspectOptions, inspect } from 'node:util';
 import type { Binding } from '../binding';
 import { checkBoolean, checkOneOf, checkOptions, type OptionNames } from '../shared/checks';
+import { shown } from '../shared/inspection';
 import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
 import type { Afu } from './afu';
@@ -51,6 +53,14 @@ export class Adapter {
   static async at(system: Cxl, binding: Binding, number: number): Promise<Adapter> {
     const pci = await pciPath(binding.sysfs, `${CLASS_DIRECTORY}/card${number}`);
     return new Adapter(system, binding, number, pci);
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      name: this.name,
+      pciPath: this.pciPath,
+    });
   }
 
   /** Its AFUs, sorted by slice. */

@@ -1,6 +1,8 @@
+import { type InspectOptions, inspect } from 'node:util';
 import type { Binding } from '../binding';
 import { checkInteger, checkOneOf } from '../shared/checks';
 import { unwrap } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { ConfigurationRecord } from '../sysfs/configuration-record';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
@@ -69,6 +71,14 @@ export class Afu {
   static async at(system: Cxl, binding: Binding, adapter: number, slice: number): Promise<Afu> {
     const pci = await pciPath(binding.sysfs, `${CLASS_DIRECTORY}/afu${adapter}.${slice}`);
     return new Afu(system, binding, adapter, slice, pci);
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      name: this.name,
+      pciPath: this.pciPath,
+    });
   }
 
   /** Version of the driver's interface: 1, 2 (AFU-driver events) or 3 (TID). */

@@ -1,3 +1,4 @@
+import { type InspectOptions, inspect } from 'node:util';
 import type { AfuFile, Binding } from '../binding';
 import { START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
@@ -26,6 +27,7 @@ import { debug } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
 import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { Attributes } from '../sysfs/attributes';
 import type { Afu } from './afu';
 import { type AfuId, decodeAfuId } from './afu-id';
@@ -100,6 +102,9 @@ export const NODE_NAME = /^afu(\d+)\.(\d+)([dms])$/;
 /** GET_PROCESS_ELEMENT's value while there is none. */
 const NO_PROCESS_ELEMENT = ALL_ONES_32;
 
+/** Bytes from the start of an area, where nothing is ever mapped. */
+const BEYOND_ANY_AREA = 2 ** 40;
+
 /** @internal Where a context's file comes from. */
 export interface ContextOrigin {
   readonly path: string;
@@ -128,7 +133,7 @@ export class Context<Decoded = undefined> {
   readonly #origin: ContextOrigin;
   readonly #events: EventQueue;
   readonly #mappings = new Set<ProblemState>();
-  readonly #held = new HeldMemory();
+  readonly #held: HeldMemory;
   #decoder: ((data: Uint8Array, processElement: number) => Decoded) | undefined;
   #attached: boolean;
   /** AFU interrupts that attach() asked for, where its options say. */
@@ -142,6 +147,11 @@ export class Context<Decoded = undefined> {
     this.#origin = origin;
     this.path = origin.path;
     this.#attached = origin.adopted;
+    // afu_mmap refuses a context that is not started with EIO, and checks the range afterwards.
+    const started = origin.adopted
+      ? () => file.map(BEYOND_ANY_AREA, binding.pageSize, 'big') !== -ERRNOS.EIO
+      : undefined;
+    this.#held = new HeldMemory(origin.path, file, started);
     // A file that was opened elsewhere may never have been started.
     const present = origin.adopted
       ? () => file.ioctlSync('GET_PROCESS_ELEMENT', {}) !== -ERRNOS.EIO
@@ -223,11 +233,11 @@ export class Context<Decoded = undefined> {
     const work = this.#checkAttach(options, ATTACH_OPTIONS);
     const signal = checkSignal(options.signal);
     throwIfAborted(signal);
-    const release = this.#held.addAll(this, this.#file, options.holds ?? []);
+    const undo = this.#held.addForStart(this, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = await this.#startWork(work, signal);
     if (typeof answer === 'number') {
-      release();
+      undo();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
@@ -246,11 +256,11 @@ export class Context<Decoded = undefined> {
     const checked = this.#checkAttach(options, ATTACH_SYNC_OPTIONS);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
     const work = tid ? { ...checked, flags: checked.flags | START_WORK_FLAGS.TID } : checked;
-    const release = this.#held.addAll(this, this.#file, options.holds ?? []);
+    const undo = this.#held.addForStart(this, options.holds ?? []);
     debug('START_WORK %s: %o', this.path, work);
     const answer = this.#file.ioctlSync('START_WORK', work);
     if (typeof answer === 'number') {
-      release();
+      undo();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
@@ -301,7 +311,7 @@ export class Context<Decoded = undefined> {
    */
   hold<T extends Holdable>(view: T): T {
     this.#open();
-    this.#held.add(this, this.#file, checkHoldable('view', view));
+    this.#held.add(this, checkHoldable('view', view));
     return view;
   }
 
@@ -447,6 +457,23 @@ export class Context<Decoded = undefined> {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      path: this.path,
+      state: this.#state(),
+      fd: this.fd,
+      mappings: this.#mappings.size,
+    });
+  }
+
+  /** As far as the library knows: linkState() asks the driver. */
+  #state(): 'opened' | 'attached' | 'detached' | 'closed' {
+    if (this.closed) return 'closed';
+    if (this.#events.detached) return 'detached';
+    return this.#attached ? 'attached' : 'opened';
   }
 
   async #close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { constants } from 'node:buffer';
-import { types } from 'node:util';
+import { type InspectOptions, inspect, types } from 'node:util';
 import type { AllocationRequest, Binding } from '../binding';
 import { operandsOf } from '../binding/operands';
 import { abortable, checkSignal, throwIfAborted } from '../shared/abort';
@@ -7,6 +7,7 @@ import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../s
 import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap, valueError } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { Attributes } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, classNames } from '../sysfs/layout';
 import { Adapter } from './adapter';
@@ -208,6 +209,11 @@ export class Cxl {
    */
   memoryBarrier(): void {
     this.binding.memoryBarrier();
+  }
+
+  /** @internal The state, for util.inspect() and console.log(): it loads no backend. */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, { backend: this.#binding?.kind ?? 'not chosen yet' });
   }
 
   /** The path of the device node behind `path`, whose name is that of an AFU's node. */

@@ -1,17 +1,38 @@
 import { types } from 'node:util';
 import type { AfuFile } from '../binding';
-import { typeError } from '../shared/errors';
-import { Memory } from './memory';
+import { ERRNOS } from '../shared/errno';
+import { stateError, typeError } from '../shared/errors';
+import { holdersOf, type MemoryHolder, type MemoryHolders } from './holders';
+import type { Memory } from './memory';
 
 /** Memory that an AFU may access while a context is attached. */
 export type Holdable = Memory | ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
 
+/** What is kept from being collected: bytes of the caller's own, or a Memory by its holders. */
+type Kept = MemoryHolders | ArrayBufferLike;
+
 /** Throws unless `value` is memory that an address can be taken of. */
 export function checkHoldable(name: string, value: unknown): Holdable {
-  if (value instanceof Memory || ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) {
-    return value;
+  if (typeof value === 'object' && value !== null) {
+    const holders = holdersOf(value);
+    if (holders !== undefined) {
+      if (holders.state === 'allocated') return value as Holdable;
+      throw stateError(`${name}: this Memory has been freed`);
+    }
+    if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return value;
   }
   throw typeError(name, 'Memory, an ArrayBuffer or a view of one', value);
+}
+
+function keptOf(memory: Holdable): Kept {
+  const holders = holdersOf(memory);
+  if (holders !== undefined) return holders;
+  return ArrayBuffer.isView(memory) ? memory.buffer : (memory as ArrayBufferLike);
+}
+
+/** By what it is not: the class of another copy of the package is another. */
+function isHolders(kept: Kept): kept is MemoryHolders {
+  return !types.isAnyArrayBuffer(kept);
 }
 
 /**
@@ -20,38 +41,93 @@ export function checkHoldable(name: string, value: unknown): Holdable {
  */
 const roots = new Set<HeldMemory>();
 
-const contexts = new FinalizationRegistry<{ file: AfuFile; held: HeldMemory }>(({ file, held }) => {
-  const release = () => held.clear();
-  file.close().then(release, release);
+const contexts = new FinalizationRegistry<HeldMemory>((held) => {
+  const clear = () => held.clear();
+  held.file.close().then(clear, clear);
 });
 
-/** What one context keeps from being collected: Context.hold() and the `holds` of an attach. */
-export class HeldMemory {
-  readonly #held = new Set<Holdable | readonly Holdable[]>();
+/**
+ * What one context holds: Context.hold(), Context.allocate() and the `holds` of an attach. It has no
+ * reference to the Context, so that the Context can be collected.
+ */
+export class HeldMemory implements MemoryHolder {
+  readonly path: string;
+  readonly file: AfuFile;
+  /** How often START_WORK has succeeded, or may have: the AFU may run before the call returns. */
+  #starts: number;
+  readonly #started: (() => boolean) | undefined;
+  /** How often each is held. */
+  readonly #kept = new Map<Kept, number>();
 
-  /** Keeps `memory` until clear(). When `owner` is collected before, its file is closed first. */
-  add(owner: object, file: AfuFile, memory: Holdable | readonly Holdable[]): void {
-    this.#held.add(memory);
-    if (roots.has(this)) return;
-    roots.add(this);
-    contexts.register(owner, { file, held: this }, this);
+  /** `started`: of an adopted file, which may have been started elsewhere, whether it is. */
+  constructor(path: string, file: AfuFile, started: (() => boolean) | undefined) {
+    this.path = path;
+    this.file = file;
+    this.#started = started;
+    this.#starts = started === undefined ? 0 : 1;
   }
 
-  /** As add(), for a list that the returned function releases again. */
-  addAll(owner: object, file: AfuFile, memory: readonly Holdable[]): () => void {
-    if (memory.length === 0) return () => {};
-    // The list is one entry, so that releasing it leaves the same memory held by hold().
-    const list = [...memory];
-    this.add(owner, file, list);
+  /** As MemoryHolder says. Once the driver has detached the context, its AFU reaches nothing. */
+  get reason(): string | undefined {
+    if (this.#starts === 0 || this.#started?.() === false) return undefined;
+    const answer = this.file.ioctlSync('GET_PROCESS_ELEMENT', {});
+    if (answer === -ERRNOS.EIO) return undefined;
+    return typeof answer === 'number'
+      ? 'this context'
+      : `process element ${answer.processElement} of this context`;
+  }
+
+  /** Keeps `memory` until clear(). When `owner` is collected before, its file is closed first. */
+  add(owner: object, memory: Holdable): void {
+    const kept = keptOf(memory);
+    const count = this.#kept.get(kept) ?? 0;
+    this.#kept.set(kept, count + 1);
+    if (count === 0 && isHolders(kept)) kept.hold(this);
+    if (roots.has(this)) return;
+    roots.add(this);
+    contexts.register(owner, this, this);
+  }
+
+  /**
+   * Adds the `holds` of a START_WORK, which is to be made next.
+   *
+   * @returns what undoes that, for a START_WORK that fails
+   */
+  addForStart(owner: object, holds: readonly Holdable[]): () => void {
+    const list = [...holds];
+    for (const memory of list) this.add(owner, memory);
+    this.#starts += 1;
     return () => {
-      this.#held.delete(list);
+      if (this.#starts > 0) this.#starts -= 1;
+      for (const memory of list) this.#undoAdd(keptOf(memory));
     };
+  }
+
+  /** Lets go of `memory`, however often it was added. */
+  remove(memory: Holdable): void {
+    this.#letGo(keptOf(memory));
+  }
+
+  forget(holders: MemoryHolders): void {
+    this.#kept.delete(holders);
   }
 
   /** Releases everything. To be called once the file is closed. */
   clear(): void {
+    this.#starts = 0;
     contexts.unregister(this);
     roots.delete(this);
-    this.#held.clear();
+    for (const kept of [...this.#kept.keys()]) this.#letGo(kept);
+  }
+
+  #undoAdd(kept: Kept): void {
+    const count = this.#kept.get(kept);
+    if (count === undefined) return;
+    if (count > 1) this.#kept.set(kept, count - 1);
+    else this.#letGo(kept);
+  }
+
+  #letGo(kept: Kept): void {
+    if (this.#kept.delete(kept) && isHolders(kept)) kept.release(this);
   }
 }

@@ -1,3 +1,5 @@
+import { type InspectOptions, inspect } from 'node:util';
+import * as workerThreads from 'node:worker_threads';
 import type { MemoryRegion } from '../binding';
 import type { Operands } from '../binding/operands';
 import {
@@ -9,6 +11,8 @@ import {
 } from '../shared/checks';
 import { type Endian, HOST_IS_LITTLE_ENDIAN, resolveEndian } from '../shared/endian';
 import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
+import { hexadecimal, shown } from '../shared/inspection';
+import { MEMORY_HOLDERS, type MemoryHolder, MemoryHolders } from './holders';
 
 export interface AllocateOptions {
   /** Bytes, a power of two up to 1 GiB. Default: the system's page size. */
@@ -83,17 +87,24 @@ export class Memory {
   readonly #operands: Operands;
   /** Operands.swap of an access that names no byte order. */
   readonly #swap: number;
-  #freed = false;
+  readonly #holders: MemoryHolders;
 
   /** @internal Use Cxl.allocate(). */
   constructor(region: MemoryRegion, operands: Operands, endian: 'big' | 'little') {
     this.#region = region;
     this.#operands = operands;
     this.#swap = swapFor(endian);
+    this.#holders = new MemoryHolders({
+      detach: () => {
+        if (isDetachable(region.buffer)) region.detach();
+      },
+      free: () => region.free(),
+    });
     // A new owner of the bytes would not know when the memory is freed.
     for (const method of ['transfer', 'transferToFixedLength']) {
       Object.defineProperty(region.buffer, method, { value: refuseTransfer });
     }
+    Object.defineProperty(region.buffer, MEMORY_HOLDERS, { value: this.#holders });
     this.address = region.address;
     this.size = region.size;
   }
@@ -107,9 +118,39 @@ export class Memory {
     return this.#region.buffer;
   }
 
-  /** True once free() succeeded. */
+  /**
+   * True once the pages have gone back: by free(), by the disposal of a Memory that no attached
+   * context holds, or when the last one that held a disposed Memory was closed.
+   */
   get freed(): boolean {
-    return this.#freed;
+    return this.#holders.state === 'freed';
+  }
+
+  /**
+   * True once the program has given the memory up, by free() or by disposal. Every access is
+   * refused from then on, also while a context that holds the memory keeps its pages.
+   */
+  get disposed(): boolean {
+    return this.#holders.state !== 'allocated';
+  }
+
+  /** @internal See MEMORY_HOLDERS. */
+  get [MEMORY_HOLDERS](): MemoryHolders {
+    return this.#holders;
+  }
+
+  /**
+   * @internal Keeps the pages for as long as `holder` has a reason, until release(): for
+   * whatever uses the address for a time. Neither makes a system call.
+   */
+  hold(holder: MemoryHolder): void {
+    this.#alive();
+    this.#holders.hold(holder);
+  }
+
+  /** @internal Undoes one hold(). A Memory that was disposed of meanwhile may be freed by it. */
+  release(holder: MemoryHolder): void {
+    this.#holders.release(holder);
   }
 
   /**
@@ -177,33 +218,50 @@ export class Memory {
   }
 
   /**
-   * Gives the pages back and detaches `buffer`. Idempotent.
+   * Detaches `buffer` and gives the pages back, at once. Idempotent.
    *
-   * @throws EBUSY while a context of this process is attached, unless `force`
+   * @throws EBUSY while an attached context holds this memory, or commands that transfer to or from
+   *   it are in flight, unless `force`; `path` of the error and its message say which. With
+   *   `force` the caller vouches that no AFU reaches these pages any more.
    */
   free(options: FreeOptions = {}): void {
     const { force = false } = checkOptions(options, FREE_OPTIONS);
     checkBoolean('options.force', force);
-    if (this.#freed) return;
-    const errno = this.#region.free(force);
-    if (errno < 0) {
+    if (this.freed) return;
+    const found = force ? undefined : this.#holders.holding();
+    if (found !== undefined) {
+      const { holder, reason, others } = found;
+      const more = others === 0 ? '' : `, and so do ${others} other holders`;
       throw systemError(
-        errno,
+        'EBUSY',
         'munmap',
-        undefined,
-        'a context of this process is attached and its AFU may reach this memory: close the contexts first, or free({ force: true })',
+        holder.path,
+        `${reason} holds this memory${more}: close it first, or free({ force: true })`,
         this.free,
       );
     }
-    this.#freed = true;
+    this.#holders.free();
   }
 
+  /**
+   * As free(), but while an attached context holds the memory, its pages stay until the last such
+   * context is closed. Never throws. The order in which a `using` block ends does not matter.
+   */
   [Symbol.dispose](): void {
-    this.free();
+    this.#holders.dispose();
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      address: hexadecimal(this.address),
+      size: this.size,
+      freed: this.freed,
+    });
   }
 
   #alive(): void {
-    if (this.#freed) throw stateError('this Memory has been freed');
+    if (this.#holders.state !== 'allocated') throw stateError('this Memory has been freed');
   }
 
   /** Checks where and how an access goes, and makes it its operands. */
@@ -223,6 +281,28 @@ export class Memory {
 
 function swapFor(endian: 'big' | 'little'): number {
   return (endian === 'little') === HOST_IS_LITTLE_ENDIAN ? 0 : 1;
+}
+
+/** From Node 24 on, a buffer that is marked as untransferable cannot be detached, not even by us. */
+const MARK_PREVENTS_DETACHING = (() => {
+  const buffer = new ArrayBuffer(1);
+  workerThreads.markAsUntransferable(buffer);
+  try {
+    (buffer as { transfer?: () => void }).transfer?.();
+    return false;
+  } catch {
+    return true;
+  }
+})();
+
+/** If not, the pages go when the buffer is collected. */
+function isDetachable(buffer: ArrayBuffer): boolean {
+  if (!MARK_PREVENTS_DETACHING) return true;
+  // Since Node 21.
+  const { isMarkedAsUntransferable } = workerThreads as {
+    isMarkedAsUntransferable?: (value: object) => boolean;
+  };
+  return isMarkedAsUntransferable?.(buffer) !== true;
 }
 
 function refuseTransfer(): never {

@@ -1,9 +1,10 @@
-import { types } from 'node:util';
+import { type InspectOptions, inspect, types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../binding';
 import type { Operands } from '../binding/operands';
 import { checkUint64 } from '../shared/checks';
 import type { CxlError } from '../shared/errors';
 import { rangeError, stateError, systemError, typeError } from '../shared/errors';
+import { shown } from '../shared/inspection';
 
 /**
  * A mapped problem state area: the AFU's registers.
@@ -110,6 +111,15 @@ export class ProblemState {
 
   [Symbol.dispose](): void {
     this.unmap();
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      path: this.#path,
+      length: this.length,
+      mapped: this.#mapped,
+    });
   }
 
   #fault(above: (...args: never[]) => unknown): CxlError {

@@ -1,8 +1,10 @@
 /** The DOE mailboxes of a machine. */
+import { type InspectOptions, inspect } from 'node:util';
 import type { Owner, PciBus } from '../binding/configuration-space';
 import { throwIfAborted } from '../shared/abort';
 import { ERRNOS } from '../shared/errno';
 import { CxlError, systemError, typeError, unwrap } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { parseAddress } from './address';
 import { walkCapabilities } from './capability';
 import { sameProtocol } from './discovery';
@@ -136,6 +138,11 @@ export class Doe {
     const path = this.bus.path(parseAddress(address));
     const hint = 'no mailbox of the function speaks this protocol';
     throw systemError('EOPNOTSUPP', 'doe(discover)', path, hint);
+  }
+
+  /** @internal The state, for util.inspect() and console.log(): it looks for no device. */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, { bus: this.#bus?.kind ?? 'not chosen yet' });
   }
 
   /** One state for each capability: all DoeMailbox objects for it share mutex and phase. */

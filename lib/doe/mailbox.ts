@@ -1,10 +1,12 @@
 /** One DOE mailbox: a DOE capability of a PCI function, as a program uses it. */
 import { performance } from 'node:perf_hooks';
+import { type InspectOptions, inspect } from 'node:util';
 import type { ConfigSpace, Owner, PciBus } from '../binding/configuration-space';
 import { checkSignal, sleep, throwIfAborted } from '../shared/abort';
 import { checkBoolean, checkBytes, checkOptions } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, rangeError, systemError } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { Mutex } from '../shared/mutex';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
@@ -156,6 +158,16 @@ export class DoeMailbox {
     } finally {
       release();
     }
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      name: this.name,
+      phase: this.phase,
+      version: this.version,
+      driver: this.owner.driver,
+    });
   }
 
   readonly #setPhase = (phase: Phase, cause?: CxlError): void => {

@@ -1,5 +1,7 @@
+import { type InspectOptions, inspect } from 'node:util';
 import type { DeviceFile, IoctlMap } from '../binding/files';
 import { type CxlError, stateError, systemError } from '../shared/errors';
+import { shown } from '../shared/inspection';
 
 /** An open node of the cxlflash driver. */
 export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> {
@@ -52,6 +54,11 @@ export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> {
       if (errno < 0) throw systemError(errno, 'close', this.path);
     });
     return this.#closing;
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, { path: this.path, closed: this.closed });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

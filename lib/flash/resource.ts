@@ -1,5 +1,7 @@
+import { type InspectOptions, inspect } from 'node:util';
 import { flashFlags } from '../binding/flash';
 import { stateError, systemError } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { BlockDevice } from './block-device';
 import type { FlashContext } from './flash-context';
 import { type Geometry, grantedBlocks, SIZE_UNIT, toSizeUnits } from './geometry';
@@ -215,6 +217,18 @@ export class Resource {
   /** @internal Before the handle is released, so that no command meets another LUN under it. */
   refuseCommands(refuse: boolean): void {
     if (this.#state !== 'released') this.#state = refuse ? 'releasing' : 'open';
+  }
+
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      lun: this.lun.path,
+      mode: this.mode,
+      handle: this.handle,
+      blocks: this.#blocks,
+      blockSize: this.blockSize,
+      released: this.released,
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

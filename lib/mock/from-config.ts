@@ -1,4 +1,5 @@
 /** Mocks that a JSON file describes: NODE_CXL_BACKEND=mock:FILE. */
+import { checkString } from '../shared/checks';
 import { readDoeOptions } from './config/doe-config';
 import { readMockOptions } from './config/mock-config';
 import { createMockDoe, type MockDoe } from './doe/mock-doe';
@@ -22,7 +23,7 @@ const DEFAULT_SEED = 1;
  *   not JSON, or has an unknown option or model; what createMockCxl() throws
  */
 export function mockFromConfig(file?: string): MockCxl {
-  const options = file === undefined ? { flash: [{}] } : readMockOptions(file);
+  const options = file === undefined ? { flash: [{}] } : readMockOptions(checkString('file', file));
   return new MockCxl({ seed: DEFAULT_SEED, ...options });
 }
 
@@ -35,5 +36,5 @@ export function mockFromConfig(file?: string): MockCxl {
  * @throws as mockFromConfig()
  */
 export function mockDoeFromConfig(file?: string): MockDoe {
-  return createMockDoe(file === undefined ? {} : readDoeOptions(file));
+  return createMockDoe(file === undefined ? {} : readDoeOptions(checkString('file', file)));
 }

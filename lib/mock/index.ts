@@ -66,6 +66,21 @@ export type {
   MmioWidth,
   ProcessLogic,
 } from './models/afu-model';
+export {
+  answers,
+  type Behavior,
+  type BehaviorLogic,
+  type CopyRegisters,
+  copies,
+  countsStores,
+  failsEvery,
+  onStore,
+  type RegisterValue,
+  type RegisterValues,
+  raisesInterrupt,
+  register,
+} from './models/behaviors';
+export { type AfuDescription, composeAfu } from './models/compose';
 export { echoAfu } from './models/echo';
 export { type MemcpyAfuOptions, memcpyAfu } from './models/memcpy';
 export { type Register, Registers } from './models/registers';

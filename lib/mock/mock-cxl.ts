@@ -1,9 +1,11 @@
 /** MockCxl: a Cxl of modeled cards, with the device side of them for tests. */
+import { type InspectOptions, inspect } from 'node:util';
 import type { Binding } from '../binding';
 import { Cxl } from '../device/cxl';
 import { CallLog } from '../observe/call-log';
 import { ObservedBinding } from '../observe/observed-binding';
 import { rangeError, stateError, unwrap } from '../shared/errors';
+import { shown } from '../shared/inspection';
 import { MockBinding } from './binding';
 import { defaultCards, kernelOptions, type MockOptions } from './config/options';
 import { adapterSetup } from './device/card-options';
@@ -152,6 +154,11 @@ export class MockCxl extends Cxl {
   /** Makes the AFUs take a step now, as an access to memory or registers does. */
   step(): void {
     this.#kernel.scheduler.poke();
+  }
+
+  /** @internal What is open, for util.inspect() and console.log(). */
+  override [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, { ...this.counters });
   }
 
   /** @internal */

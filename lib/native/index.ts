@@ -9,8 +9,8 @@ export interface NativeBinding extends Binding {
   readonly lockRange: RangeLock;
   /** Does nothing: what the benchmarks compare calls with. */
   nothing(): void;
-  /** Bytes that the collector has given up and attached contexts keep mapped. */
-  orphanedMemory(): number;
+  /** Bytes of memory that allocate() has mapped, in all environments of the process. */
+  mappedMemory(): number;
 }
 
 /** The folder of the package: two above this file, in the sources as in dist. */

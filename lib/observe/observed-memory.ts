@@ -40,13 +40,16 @@ export class ObservedMemory implements MemoryRegion {
     return this.#region.buffer;
   }
 
-  free(force: boolean): number {
-    if (this.#freed) return 0;
-    const call = this.#observer.begin('free', {}, { address: this.address, force });
-    const result = this.#region.free(force);
-    this.#freed = result === 0;
-    this.#observer.end(call, result < 0 ? result : undefined);
-    return result;
+  detach(): void {
+    this.#region.detach();
+  }
+
+  free(): void {
+    if (this.#freed) return;
+    this.#freed = true;
+    const call = this.#observer.begin('free', {}, { address: this.address });
+    this.#region.free();
+    this.#observer.end(call, undefined);
   }
 
   #observed(name: AccessName & keyof MemoryRegion): () => void {

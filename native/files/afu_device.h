@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The descriptor of a context: it has events, and an AFU may be running for it.
+// The descriptor of a context: it has events.
 #ifndef NODE_CXL_FILES_AFU_DEVICE_H_
 #define NODE_CXL_FILES_AFU_DEVICE_H_
-
-#include <atomic>
 
 #include "../threads/event_thread.h"
 #include "device.h"
@@ -13,10 +11,10 @@ namespace cxl {
 class AfuDevice : public Device {
  public:
   // `adopted`: the descriptor was opened elsewhere, and may be attached already.
-  AfuDevice(int fd, bool owned, bool adopted, EventThread& events);
+  AfuDevice(int fd, bool owned, bool adopted, EventThread& events)
+      : Device(fd, owned, kAfuIoctls), source(fd, adopted), events_(events) {}
   ~AfuDevice() override { AfuDevice::Close(); }
 
-  int Ioctl(unsigned long request, void* argument) override;
   // After EventThread::Leave().
   int Close() override;
 
@@ -24,8 +22,6 @@ class AfuDevice : public Device {
 
  private:
   EventThread& events_;
-  // How often START_WORK has succeeded, or may have.
-  std::atomic<unsigned> attached_{0};
 };
 
 }  // namespace cxl

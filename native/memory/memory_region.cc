@@ -8,7 +8,6 @@
 
 #include "../mmio/access_function.h"
 #include "../mmio/byte_order.h"
-#include "attachments.h"
 #include "ordered_access.h"
 
 namespace cxl {
@@ -37,24 +36,25 @@ void RegionPages::ObjectReleased() {
 }
 
 void RegionPages::Free() {
-  freed_ = true;
+  if (std::exchange(freed_, true)) return;
+  // Node tells in a later turn of the event loop that the bytes were released, and a program can
+  // free much in one turn.
+  if (bytes_held_) Empty(pages_);
   Update();
 }
 
 void RegionPages::Update() {
   if (bytes_held_ || (object_held_ && !freed_)) return;
-  if (!std::exchange(released_, true)) {
-    if (freed_) {
-      Unmap(pages_);
-    } else {
-      ReleaseWhenDetached(pages_);
-    }
-  }
+  if (!std::exchange(released_, true)) Unmap(pages_);
   if (!object_held_) delete this;
 }
 
 void MemoryRegion::Define(Napi::Env env) {
-  Wrap::Define(env, "MemoryRegion", {InstanceMethod("free", &MemoryRegion::Free)});
+  Wrap::Define(env, "MemoryRegion",
+               {
+                   InstanceMethod("detach", &MemoryRegion::Detach),
+                   InstanceMethod("free", &MemoryRegion::Free),
+               });
 }
 
 Napi::Value MemoryRegion::Allocate(const Napi::CallbackInfo& info) {
@@ -81,6 +81,7 @@ Napi::Value MemoryRegion::Allocate(const Napi::CallbackInfo& info) {
                                                      : HugePages::kNone,
                              numa_node, &pages);
   if (error != 0) return Napi::Number::New(env, error);
+  Environment::Of(env).CloseBeforeMemory();
   return Make(env, pages, static_cast<size_t>(size));
 }
 
@@ -168,21 +169,18 @@ napi_value MemoryRegion::Store(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// free(force)
-Napi::Value MemoryRegion::Free(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  if (!info[0].IsBoolean()) return ThrowTypeError(env, "free() is told whether to insist");
-  if (pages_->freed()) return Napi::Number::New(env, 0);
-  if (!info[0].As<Napi::Boolean>().Value() && AnyContextAttached()) {
-    return Napi::Number::New(env, -EBUSY);
-  }
-  // A buffer that was transferred keeps its bytes until whoever has them lets go; so does ours if
-  // something at work on another thread has them. BytesReleased() tells.
+// detach()
+Napi::Value MemoryRegion::Detach(const Napi::CallbackInfo& info) {
   Napi::ArrayBuffer buffer = buffer_.Value();
   if (!buffer.IsDetached()) buffer.Detach();
-  if (env.IsExceptionPending()) return Napi::Value();
+  return info.Env().Undefined();
+}
+
+// free(). Whoever has taken the bytes of the buffer keeps them, as does something at work with them
+// on another thread: BytesReleased() tells when they are let go.
+Napi::Value MemoryRegion::Free(const Napi::CallbackInfo& info) {
   pages_->Free();
-  return Napi::Number::New(env, 0);
+  return info.Env().Undefined();
 }
 
 }  // namespace cxl

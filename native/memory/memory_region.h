@@ -25,7 +25,7 @@ class RegionPages {
   // The region has an object, and no longer.
   void HoldObject() { object_held_ = true; }
   void ObjectReleased();
-  // The program has freed the region: attached contexts have been considered.
+  // Who can reach the pages has been considered.
   void Free();
 
   bool freed() const { return freed_; }
@@ -66,6 +66,7 @@ class MemoryRegion : public Wrap<MemoryRegion> {
   template <class Word>
   static napi_value Store(napi_env env, napi_callback_info info);
   char* Place(napi_env env, size_t width) const;
+  Napi::Value Detach(const Napi::CallbackInfo& info);
   Napi::Value Free(const Napi::CallbackInfo& info);
 
   Operands* const operands_;

@@ -11,8 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
+
 namespace cxl {
 namespace {
+
+std::atomic<size_t> mapped_bytes{0};
 
 size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) & ~(unit - 1); }
 
@@ -81,6 +85,7 @@ int Map(size_t size, size_t alignment, HugePages huge, int numa_node, Pages* pag
   if (behind != 0) munmap(reinterpret_cast<void*>(aligned + length), behind);
   pages->address = reinterpret_cast<void*>(aligned);
   pages->length = length;
+  mapped_bytes += length;
 
   // Advice: a kernel without transparent huge pages gives ordinary ones.
   if (huge == HugePages::kTransparent) madvise(pages->address, length, MADV_HUGEPAGE);
@@ -94,6 +99,13 @@ int Map(size_t size, size_t alignment, HugePages huge, int numa_node, Pages* pag
   return 0;
 }
 
-void Unmap(const Pages& pages) { munmap(pages.address, pages.length); }
+void Unmap(const Pages& pages) {
+  munmap(pages.address, pages.length);
+  mapped_bytes -= pages.length;
+}
+
+void Empty(const Pages& pages) { madvise(pages.address, pages.length, MADV_DONTNEED); }
+
+size_t MappedBytes() { return mapped_bytes; }
 
 }  // namespace cxl

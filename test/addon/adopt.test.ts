@@ -49,25 +49,28 @@ describe('an adopted descriptor', () => {
     expect(child).toEqual(ended('true\n'));
   }, 60_000);
 
-  it('whose context runs already counts as attached', async () => {
+  it('whose context runs already keeps the memory that it holds; one that was not started does not', async () => {
     const child = await runNode(
       `${blocking}
-      const first = addon.adoptAfu(fd, false);
-      const free = () => addon.allocate({
-        size: 4096, alignment: 4096, hugePages: 'none', numaNode: -1,
-      }).free(false);
-      console.log(free());
-      await first.ioctl('START_WORK', { flags: 0n, workElementDescriptor: 1n });
+      const holding = (context) => {
+        const memory = context.hold(cxl.allocate(4096));
+        return () => { try { memory.free(); return 'freed'; } catch (error) { return error.code; } };
+      };
+      const first = cxl.adopt(fd, { owned: false });
+      console.log(holding(first)());
+      await first.attach({ wed: 1n });
+      const free = holding(first);
       console.log(free());
       await first.close();
       console.log(free());
-      const second = addon.adoptAfu(fd, true);
-      console.log(free());
+      const second = cxl.adopt(fd, { owned: true });
+      const again = holding(second);
+      console.log(again());
       await second.close();
-      console.log(free(), open());
+      console.log(again(), open());
       `,
     );
-    expect(child).toEqual(ended('0\n-16\n0\n-16\n0 false\n'));
+    expect(child).toEqual(ended('freed\nEBUSY\nfreed\nEBUSY\nfreed false\n'));
   }, 60_000);
 
   it('that a worker has adopted as well: no read waits for what the other has taken', async () => {

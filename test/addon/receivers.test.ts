@@ -154,7 +154,6 @@ describe('objects of the addon', () => {
       () => calls['mapping']!['writeBlock']?.(0, {}),
       () => calls['mapping']!['writeBlock']?.(),
       () => calls['mapping']!['readBlock']?.('0', new Uint32Array(1)),
-      () => calls['memory']!['free']?.(),
       () => calls['addon']!['addressOf']?.({}),
       () => calls['addon']!['addressOf']?.(new ArrayBuffer(8)),
       () => calls['addon']!['allocate']?.(),
@@ -218,8 +217,10 @@ describe('objects of the addon', () => {
     closed.arm();
     closed.disarm();
     const freed = addon.allocate(request) as MemoryRegion;
-    expect(freed.free(true)).toBe(0);
-    expect(freed.free(true)).toBe(0);
+    freed.detach();
+    freed.detach();
+    freed.free();
+    freed.free();
     expect(freed.load8).toThrow('freed');
     expect(freed.store64).toThrow('freed');
   });

@@ -3,11 +3,10 @@ import { runInNewContext } from 'node:vm';
 import type { Memory } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import * as differences from './differences';
-import { codeOf, failure } from './support/errors';
-import { startJob } from './support/work-queue';
+import { codeOf } from './support/errors';
 import { target, test } from './target';
 
-const { system, afu } = target;
+const { system } = target;
 const made: Memory[] = [];
 
 afterEach(() => {
@@ -139,19 +138,6 @@ describe('lifetime', () => {
     expect(await codeOf(() => memory.load8(0))).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => memory.store8(0, 0))).toBe('ERR_INVALID_STATE');
     expect(await codeOf(() => memory.buffer)).toBe('ERR_INVALID_STATE');
-  });
-
-  test('EBUSY: free while a context is attached, unless forced', [], async () => {
-    const memory = allocate(4096);
-    const job = await startJob(system, `/dev/cxl/${afu}s`);
-    const error = await failure(() => memory.free());
-    expect(error.code).toBe('EBUSY');
-    expect(error.message).toContain('force');
-    expect(memory.load8(0)).toBe(0);
-    memory.free({ force: true });
-    const other = allocate(4096);
-    await job.end();
-    other.free();
   });
 
   test('the buffer cannot be transferred', [], () => {

@@ -98,6 +98,7 @@ check('what is in it', () => {
       'dist/index.d.mts',
     ],
     ...['dist/mock/index.js', 'dist/doe/index.js', 'dist/flash/index.js', 'dist/cli/main.js'],
+    'dist/cli/node-cxl.1',
     ...['x64', 'arm64', 'ppc64'].map((arch) => `prebuilds/linux-${arch}/node-cxl.node`),
   ];
   const missing = wanted.filter((name) => !files.includes(name));
@@ -106,7 +107,7 @@ check('what is in it', () => {
     (name) =>
       /^(test|build|\.)/.test(name) ||
       (/\.ts$/.test(name) && !/\.d\.ts$/.test(name)) ||
-      (name.startsWith('dist/cli/') && name !== 'dist/cli/main.js'),
+      (name.startsWith('dist/cli/') && !/\/(main\.js|node-cxl\.1)$/.test(name)),
   );
   must(unwanted.length === 0, `not for users: ${unwanted.join(' ')}`);
   const size = readFileSync(tarball).length;
@@ -122,7 +123,7 @@ check('install, scripts blocked', () => {
 
 check('node-cxl list --mock', () => {
   const { stdout } = run([program, 'list', '--mock', '--json']);
-  must(JSON.parse(stdout).adapters[0].afus[0].identity === '1014:4350', stdout);
+  must(JSON.parse(stdout).adapters[0].afus[0].deviceId === '0x4350', stdout);
 });
 
 check('required and imported: one instance', () => {

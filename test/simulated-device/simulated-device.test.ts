@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 
@@ -55,6 +56,71 @@ describe('the simulated device, from Node', () => {
       'true',
       '',
     ]);
+  });
+
+  it('is listed by ls without an error', () => {
+    for (const place of ['/dev/cxl', '/sys/class/cxl', '/sys/class/cxl/afu0.0/']) {
+      const listed = spawnSync('ls', ['-laL', place], { env: preloaded, encoding: 'utf8' });
+      expect(`${place}: ${listed.status} ${listed.stderr}`).toBe(`${place}: 0 `);
+    }
+    const { stdout } = spawnSync('ls', ['-l', '/dev/cxl'], { env: preloaded, encoding: 'utf8' });
+    expect(stdout).toMatch(/^crw------- .* 245, +3 .* afu0\.0s$/m);
+    expect(stdout).toMatch(/^lrwxrwxrwx .* afu0\.0 -> afu0\.0s$/m);
+  });
+
+  it('is found through symbolic links from elsewhere', () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'cxl-links-'));
+    const links: Record<string, string> = {
+      node: '/dev/cxl/afu0.0s',
+      folder: '/dev/cxl',
+      'through a folder': 'folder/afu0.0s',
+      chain: 'through a folder',
+      up: `../${path.basename(folder)}/./chain`,
+      attribute: '/sys/class/cxl/afu0.0/irqs_min',
+      dangling: '/nowhere/afu0.0s',
+      circle: 'circle',
+    };
+    try {
+      for (const [name, target] of Object.entries(links)) {
+        symlinkSync(target, path.join(folder, name));
+      }
+      const out = inNode(
+        `const fs = require('fs');
+        const { cxl } = require('node-cxl');
+        const failure = (call) => { try { call(); } catch (error) { return error.code; } };
+        process.chdir(${JSON.stringify(folder)});
+        (async () => {
+          for (const name of ['node', 'folder/afu0.0s', 'chain', 'up', process.cwd() + '/up']) {
+            const open = await cxl.open(require('path').resolve(name));
+            const element = open.processElement;
+            await open.close();
+            fs.accessSync(name, fs.constants.R_OK);
+            const { rdev } = fs.statSync(name);
+            const real = [fs.realpathSync(name), fs.realpathSync.native(name)];
+            console.log(element, rdev === fs.statSync('/dev/cxl/afu0.0s').rdev, ...new Set(real));
+          }
+          console.log(fs.lstatSync('node').isSymbolicLink(), fs.readlinkSync('node'));
+          console.log(fs.lstatSync('folder/afu0.0').isSymbolicLink(), fs.readlinkSync('folder/afu0.0'));
+          console.log(fs.readFileSync('attribute', 'utf8').trim());
+          console.log(fs.readdirSync('folder').length, fs.existsSync('folder/afu9.0s'));
+          for (const name of ['dangling', 'circle']) {
+            console.log(failure(() => fs.statSync(name)), failure(() => fs.openSync(name)));
+          }
+        })();`,
+      );
+      const found = '0 true /dev/cxl/afu0.0s';
+      expect(out.trim().split('\n')).toEqual([
+        ...Array.from({ length: 5 }, () => found),
+        'true /dev/cxl/afu0.0s',
+        'true afu0.0s',
+        '4',
+        '5 false',
+        'ENOENT ENOENT',
+        'ELOOP ELOOP',
+      ]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('has fewer attributes and a card node in a guest', () => {

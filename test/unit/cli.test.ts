@@ -82,7 +82,8 @@ describe('list and info', () => {
       expect(afu).toMatchObject({
         name: 'afu0.0',
         mode: 'afu_directed',
-        identity: '1014:4350',
+        vendorId: '0x1014',
+        deviceId: '0x4350',
         nodes: ['/dev/cxl/afu0.0m', '/dev/cxl/afu0.0s'],
       });
       const { code, stdout, stderr } = await run(['list', '--mock']);
@@ -90,7 +91,7 @@ describe('list and info', () => {
       const lines = stdout.trimEnd().split('\n');
       expect(lines[0]).toMatch(/^card0 {2}CAIA 1\.0, PSL revision 1, user image, \/sys/);
       expect(lines.slice(1, 4)).toEqual([
-        `└─ afu0.0  afu_directed, 1014:4350, interrupts ${afu.irqsMin} to ${afu.irqsMax}, problem state area ${afu.mmioSize} bytes`,
+        `└─ afu0.0  afu_directed, 1014:4350, interrupts ${afu.irqsMin} to ${afu.irqsMax}, problem state area ${afu.mmioSizeBytes} bytes`,
         '   ├─ /dev/cxl/afu0.0m',
         '   └─ /dev/cxl/afu0.0s',
       ]);
@@ -108,8 +109,8 @@ describe('list and info', () => {
       expect(afu).toMatchObject({
         name: 'afu0.0',
         apiVersion: 3,
-        perProcessMmioOffset: null,
-        configurationRecords: [{ index: 0, vendor: '0x1014', device: '0x4350' }],
+        perProcessMmioOffsetBytes: null,
+        configurationRecords: [{ index: 0, vendorId: '0x1014', deviceId: '0x4350' }],
       });
       const { stdout } = await run(['info', 'card0'], { env });
       const rows = stdout.trimEnd().split('\n');
@@ -120,13 +121,17 @@ describe('list and info', () => {
   );
 
   it(
-    'print a message where there is no card',
+    'exit with 3 where there is no card',
     async () => {
       const env = config('empty.json', { cards: [] });
-      expect(await json(['list'], { env })).toEqual({ backend: 'mock', adapters: [] });
-      const { code, stdout, stderr } = await run(['list'], { env });
-      expect([code, stdout]).toEqual([0, '']);
-      expect(stderr).toMatch(/no CAPI card/);
+      for (const command of ['list', 'info']) {
+        const told = await run([command, '--json'], { env });
+        expect(JSON.parse(told.stdout)).toEqual({ backend: 'mock', adapters: [] });
+        expect(JSON.parse(told.stderr).error).toMatchObject({ code: 'ENODEV', exitCode: 3 });
+        const { code, stdout, stderr } = await run([command], { env });
+        expect([told.code, code, stdout]).toEqual([3, 3, '']);
+        expect(stderr).toMatch(/^node-cxl: ENODEV.*no CAPI card.*\n$/);
+      }
     },
     TIMEOUT,
   );
@@ -199,11 +204,14 @@ describe('watch', () => {
       const args = ['watch', '--mock', 'afu1.0', '--write', '0x10=0x80', '--count', '1'];
       const { code, stdout, stderr } = await run([...args, '--json']);
       expect(code).toBe(0);
-      expect(stderr).toMatch(/^watching \/dev\/cxl\/afu1\.0s, process element \d+\n$/);
+      expect(JSON.parse(stderr).note.message).toMatch(
+        /^watching \/dev\/cxl\/afu1\.0s, process element \d+$/,
+      );
       const event = JSON.parse(stdout);
       expect(event).toMatchObject({ type: 'data-storage', address: '0x80' });
       const text = await run(args);
-      expect(text.stdout).toMatch(/ {2}data-storage {2}process element \d+, .*address 0x80,/);
+      expect(text.stderr).toMatch(/^note: watching \/dev\/cxl\/afu1\.0s, process element \d+\n$/);
+      expect(text.stdout).toMatch(/ {2}data storage fault at 0x80, .*\(process element \d+\)\n$/);
     },
     TIMEOUT,
   );
@@ -211,7 +219,7 @@ describe('watch', () => {
   it(
     'ends after --for, and at Ctrl-C with 130',
     async () => {
-      const timed = await run(['watch', '--mock', 'afu0.0m', '--for', '50']);
+      const timed = await run(['watch', '--mock', 'afu0.0m', '--for', '50ms']);
       expect([timed.code, timed.stdout]).toEqual([0, '']);
       const interrupted = await run(['watch', '--mock', 'afu0.0'], {
         onOutput: (child, text) => {
@@ -296,7 +304,7 @@ describe('failures', () => {
       expect([lost.code, lost.stderr.split('\n').length]).toEqual([1, 2]);
       expect(lost.stderr).toMatch(/data storage fault|translation fault/);
       const silent = config('silent.json', { faults: [{ name: 'lost-interrupt', times: 99 }] });
-      const late = await run([...args, '--timeout', '300'], { env: silent });
+      const late = await run([...args, '--timeout', '300ms'], { env: silent });
       expect([late.code, late.stderr.split('\n').length]).toEqual([1, 2]);
       expect(late.stderr).toMatch(/ETIMEDOUT/);
     },
@@ -307,7 +315,7 @@ describe('failures', () => {
     'with another AFU a warning is printed, and the command times out',
     async () => {
       const args = ['memcpy', '--mock', '--in', manifest, '--out', file('copy')];
-      const { code, stderr } = await run([...args, '--afu', 'afu1.0', '--timeout', '200']);
+      const { code, stderr } = await run([...args, '--afu', 'afu1.0', '--timeout', '200ms']);
       expect(code).toBe(1);
       expect(stderr).toMatch(
         /^warning: afu1\.0 has no configuration record of the memcpy AFU.*\n.*ETIMEDOUT/,

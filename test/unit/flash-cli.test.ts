@@ -32,14 +32,16 @@ describe('node-cxl flash', () => {
 
   it('lists LUNs as a table and as JSON', async () => {
     expect((await run('list')).out).toContain('/dev/sdb');
-    const luns = JSON.parse((await run('list', '--json')).out);
+    const { luns } = JSON.parse((await run('list', '--json')).out);
     expect(luns.map((lun: { generic: string }) => lun.generic)).toEqual(['/dev/sg1', '/dev/sg2']);
   });
 
   it('shows the attributes of a LUN', async () => {
     const status = JSON.parse((await run('status', '/dev/sg1', '--json')).out);
     expect(status).toMatchObject({ mode: 'legacy', ports: [0, 1], mounts: [] });
-    expect(status).toMatchObject({ blocks: null, blockSize: null, maxTransfer: null, link: null });
+    expect(status).toMatchObject({
+      ...{ blocks: null, blockSizeBytes: null, maxTransferBlocks: null, link: null },
+    });
     const wrong = await run('status', '/dev/sg7');
     expect([wrong.code, wrong.err.includes('flash list')]).toEqual([3, true]);
   });
@@ -48,10 +50,11 @@ describe('node-cxl flash', () => {
     const source = path.join(folder, 'in');
     const target = path.join(folder, 'out');
     writeFileSync(source, Buffer.alloc(300 * 4096 + 5, 'flash'));
-    const short = await run('write', '/dev/sg1', '--superpipe', '--in', source);
+    const short = await run('write', '/dev/sg1', '--yes', '--superpipe', '--in', source);
     expect([short.code, short.err.includes('--pad')]).toEqual([2, true]);
     const where = ['--lba', '0x10', '--superpipe'];
-    const written = await run('write', '/dev/sg1', ...where, '--in', source, '--pad', '--json');
+    const writing = ['write', '/dev/sg1', '--yes', ...where];
+    const written = await run(...writing, '--in', source, '--pad', '--json');
     expect(JSON.parse(written.out)).toMatchObject({ blocks: 301 });
     const read = await run('read', '/dev/sg2', ...where, '--count', '301', '--out', target);
     expect(read.code).toBe(0);
@@ -65,8 +68,8 @@ describe('node-cxl flash', () => {
     const read = await run('read', '/dev/sg1', '--superpipe', '--count', '1', '--out', absent);
     expect([read.code, read.err.split('\n').length]).toEqual([1, 2]);
     expect(read.err).toMatch(/^node-cxl: ENOENT.*no\/such\/folder/);
-    const write = await run('write', '/dev/sg1', '--superpipe', '--in', folder);
-    expect([write.code, write.err.includes('not a regular file')]).toEqual([2, true]);
+    const write = await run('write', '/dev/sg1', '--yes', '--superpipe', '--in', folder);
+    expect([write.code, write.err.includes('is a directory')]).toEqual([2, true]);
   });
 
   it('restores the mode of the LUN when it is interrupted', async () => {
@@ -75,7 +78,7 @@ describe('node-cxl flash', () => {
       NODE_CXL_BACKEND: `mock:${config}`,
       NODE_DEBUG: 'cxl',
     };
-    const words = ['flash', 'bench', '/dev/sg1', '--superpipe', '--seconds', '600'];
+    const words = ['flash', 'bench', '/dev/sg1', '--superpipe', '--for', '600s'];
     const child = execFile(process.execPath, [PROGRAM, ...words], { env });
     let said = '';
     child.stderr?.on('data', (text) => {
@@ -94,7 +97,7 @@ describe('node-cxl flash', () => {
   });
 
   it('measures commands per second', async () => {
-    const result = await run('bench', '/dev/sg1', '--superpipe', '--seconds', '1', '--json');
+    const result = await run('bench', '/dev/sg1', '--superpipe', '--for', '1s', '--json');
     expect(JSON.parse(result.out).iops).toBeGreaterThan(0);
     expect(result.err).toBe('');
     const large = await run('bench', '/dev/sg1', '--superpipe', '--blocks', '1001');

@@ -73,7 +73,7 @@ describe('a mock from a configuration file', () => {
         return undefined;
       } catch (error) {
         const { code, message } = error as { code: string; message: string };
-        return `${code} ${message.replace(folder, '').replace(/ must be.*/, '')}`;
+        return `${code} ${message.replace(folder, '').replace(/( must be|\.\w+ is not an option).*/, '')}`;
       }
     };
     const value = 'ERR_INVALID_ARG_VALUE /config.json: the file';

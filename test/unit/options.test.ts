@@ -1,6 +1,17 @@
 /** Options objects of the public API: names that do not exist are refused, whatever their value. */
 import type { Afu, Context, Cxl } from 'node-cxl';
-import { createMockCxl } from 'node-cxl/mock';
+import { doeFromDump } from 'node-cxl/doe';
+import {
+  complianceMode,
+  createMockCxl,
+  createMockDoe,
+  encodeCdat,
+  MockMailbox,
+  memcpyAfu,
+  memoryDevice,
+  mockDoeFromConfig,
+  mockFromConfig,
+} from 'node-cxl/mock';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { failure, refuses } from './options-support';
 
@@ -58,5 +69,90 @@ describe('unknown options of adapters, AFUs, contexts and memory', () => {
     const error = await failure(() => context.waitForEvent(signal as never));
     expect(error.code).toBe('ERR_INVALID_ARG_VALUE');
     expect(error.message).toContain('is not an option');
+  });
+});
+
+describe('unknown options of mocks', () => {
+  it('are refused in every nested object', async () => {
+    const model = memcpyAfu();
+    await refuses((options) => createMockCxl(options), { crads: 'cards', sead: 'seed' });
+    await refuses((options) => memcpyAfu(options), { process: 'processes' });
+    await refuses((options) => createMockDoe(options), { function: 'functions' });
+    await refuses((options) => complianceMode(options), { avail: 'available' });
+    await refuses((options) => encodeCdat([], options), { revison: 'revision' });
+    await refuses((options) => memoryDevice(options), { adress: 'address' });
+    const mock = createMockCxl({ flash: [{}] });
+    const afu = mock.card(0).afu(0);
+    await refuses((options) => afu.expectOpen(options), { timeoutMs: 'timeout' });
+
+    const address = '0d:00.0';
+    const nested: [name: string, call: () => unknown][] = [
+      [
+        'card.afu is not an option; did you mean afus?',
+        () => createMockCxl({ cards: [{ afu: [] } as never] }),
+      ],
+      [
+        'afu.modle is not an option; did you mean model?',
+        () => createMockCxl({ cards: [{ afus: [{ modle: model } as never] }] }),
+      ],
+      [
+        'flash.lun is not an option; did you mean luns?',
+        () => createMockCxl({ flash: [{ lun: [] } as never] }),
+      ],
+      [
+        'lun.block is not an option; did you mean blocks?',
+        () => mock.flash.add({ luns: [{ blocks: 65536, block: 1 } as never] }),
+      ],
+      [
+        'fault.probablity is not an option; did you mean probability?',
+        () => mock.inject({ name: 'open', probablity: 1 } as never),
+      ],
+      [
+        'options.latency.opens is not an option; did you mean open?',
+        () => createMockCxl({ latency: { opens: 5 } as never }),
+      ],
+      [
+        'function.mailboxs is not an option; did you mean mailboxes?',
+        () => createMockDoe({ functions: [{ address, mailboxs: [] } as never] }),
+      ],
+      [
+        'mailbox.protocol is not an option; did you mean protocols?',
+        () => createMockDoe({ functions: [{ address, mailboxes: [{ protocol: [] } as never] }] }),
+      ],
+      [
+        'mailbox.faults.bussy is not an option; did you mean busy?',
+        () => new MockMailbox({ faults: { bussy: true } as never }),
+      ],
+    ];
+    for (const [message, call] of nested) {
+      const error = await failure(call);
+      expect(error.message).toContain(message);
+      expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' });
+    }
+  });
+
+  it('and values of the wrong type', async () => {
+    const wrong: [code: string, call: () => unknown][] = [
+      ['ERR_INVALID_ARG_TYPE', () => createMockCxl({ faults: 5 as never })],
+      ['ERR_INVALID_ARG_TYPE', () => createMockCxl({ faults: [null as never] })],
+      ['ERR_INVALID_ARG_TYPE', () => createMockCxl({ cards: {} as never })],
+      ['ERR_INVALID_ARG_TYPE', () => createMockCxl({ flash: {} as never })],
+      ['ERR_INVALID_ARG_TYPE', () => createMockCxl({ latency: 5 as never })],
+      ['ERR_INVALID_ARG_VALUE', () => createMockCxl({ latency: { open: [1] as never } })],
+      ['ERR_INVALID_ARG_TYPE', () => createMockCxl({ udevLinks: 'yes' as never })],
+      [
+        'ERR_INVALID_ARG_VALUE',
+        () => createMockCxl({ cards: [{ imageLoaded: 'other' as never }] }),
+      ],
+      [
+        'ERR_INVALID_ARG_VALUE',
+        () => createMockCxl({ cards: [{ afus: [{ mode: 'master' as never }] }] }),
+      ],
+      ['ERR_INVALID_ARG_TYPE', () => createMockDoe({ functions: [null as never] })],
+      ['ERR_INVALID_ARG_TYPE', () => mockFromConfig(-0 as never)],
+      ['ERR_INVALID_ARG_TYPE', () => mockDoeFromConfig(-0 as never)],
+      ['ERR_INVALID_ARG_TYPE', () => doeFromDump(-0 as never)],
+    ];
+    for (const [code, call] of wrong) expect((await failure(call)).code).toBe(code);
   });
 });

@@ -1,22 +1,12 @@
 /** Reads the JSON file of NODE_CXL_BACKEND=mock:FILE. Its errors name the place in the file. */
 import { readFileSync } from 'node:fs';
+import { checkOptions, type OptionNames } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { systemError, valueError } from '../../shared/errors';
+import { MOCK_OPTIONS, type MockOptions } from './options';
 
-/** The keys that the file may have. */
-const TOP_NAMES = [
-  'cards',
-  'flash',
-  'doe',
-  'flavor',
-  'pageSize',
-  'errorPollInterval',
-  'attachTimeout',
-  'udevLinks',
-  'seed',
-  'faults',
-  'latency',
-];
+/** What the file may have. */
+const FILE_OPTIONS: OptionNames<MockOptions & { doe: unknown }> = { ...MOCK_OPTIONS, doe: true };
 
 /**
  * The whole file, an object with known keys only.
@@ -24,7 +14,7 @@ const TOP_NAMES = [
  * @throws as mockFromConfig()
  */
 export function readConfig(file: string): Record<string, unknown> {
-  return knownObject(placeOf(file), parse(file), TOP_NAMES);
+  return knownObject(placeOf(file), parse(file), FILE_OPTIONS);
 }
 
 /** How errors name the file. */
@@ -52,18 +42,15 @@ function parse(file: string): unknown {
 }
 
 /** Checks that a value is an object with known keys only, so that a misspelled key is an error. */
-export function knownObject(
+export function knownObject<T>(
   name: string,
   value: unknown,
-  known: readonly string[],
+  known: OptionNames<T>,
 ): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw valueError(name, 'an object', value);
   }
-  const unknownKey = Object.keys(value).find((key) => !known.includes(key));
-  if (unknownKey !== undefined) {
-    throw valueError(name, `an object of ${known.join(', ')}`, unknownKey);
-  }
+  checkOptions<unknown>(value, known, name);
   return value as Record<string, unknown>;
 }
 

@@ -2,8 +2,12 @@
 import { parseAddress } from '../../doe/address';
 import { valueError } from '../../shared/errors';
 import { encodeCdat } from '../doe/cdat';
-import type { MockFunctionOptions } from '../doe/function';
-import type { MockProtocol } from '../doe/mailbox';
+import {
+  FUNCTION_OPTIONS,
+  type MockFunctionOptions,
+  PLACED_MAILBOX_OPTIONS,
+} from '../doe/function';
+import { MAILBOX_FAULTS, type MockProtocol } from '../doe/mailbox';
 import { memoryDevice, memoryDeviceTable } from '../doe/memory-device';
 import type { MockDoeOptions } from '../doe/mock-doe';
 import { complianceMode, spdm, tableAccess } from '../doe/protocols';
@@ -14,30 +18,6 @@ const PROTOCOLS: Readonly<Record<string, () => MockProtocol>> = {
   compliance: complianceMode,
   spdm,
 };
-
-const FUNCTION_NAMES = [
-  'address',
-  'vendorId',
-  'deviceId',
-  'mailboxes',
-  'size',
-  'readable',
-  'driver',
-  'kernelFeatures',
-  'kernelTables',
-  'conventional',
-];
-const MAILBOX_NAMES = ['at', 'version', 'messageNumber', 'protocols', 'faults'];
-const FAULT_NAMES = [
-  'busy',
-  'errorAt',
-  'delay',
-  'silent',
-  'answerAs',
-  'announce',
-  'ignoresAbort',
-  'goneAfter',
-];
 
 /**
  * What the file says under `doe`; every function has the defaults of memoryDevice().
@@ -57,14 +37,18 @@ export function readDoeOptions(file: string): MockDoeOptions {
 }
 
 function functionOf(name: string, value: unknown): MockFunctionOptions {
-  const { mailboxes, ...rest } = knownObject(name, value, FUNCTION_NAMES);
+  const { mailboxes, ...rest } = knownObject(name, value, FUNCTION_OPTIONS);
   if (mailboxes === undefined) return memoryDevice(rest);
   return memoryDevice({
     ...rest,
     mailboxes: list(`${name}.mailboxes`, mailboxes).map((mailbox, index) => {
       const place = `${name}.mailboxes[${index}]`;
-      const { protocols: named = [], ...options } = knownObject(place, mailbox, MAILBOX_NAMES);
-      knownObject(`${place}.faults`, options['faults'] ?? {}, FAULT_NAMES);
+      const { protocols: named = [], ...options } = knownObject(
+        place,
+        mailbox,
+        PLACED_MAILBOX_OPTIONS,
+      );
+      knownObject(`${place}.faults`, options['faults'] ?? {}, MAILBOX_FAULTS);
       return {
         ...options,
         protocols: list(`${place}.protocols`, named).map((each, at) =>

@@ -1,5 +1,6 @@
 /** The options of createMockCxl() as a JSON file has them: AFU models are given by name. */
-import type { MockCardOptions } from '../device/card-options';
+import { AFU_OPTIONS, CARD_OPTIONS, type MockCardOptions } from '../device/card-options';
+import { FLASH_OPTIONS, LUN_OPTIONS } from '../flash/options';
 import type { AfuModel } from '../models/afu-model';
 import { echoAfu } from '../models/echo';
 import { memcpyAfu } from '../models/memcpy';
@@ -7,36 +8,6 @@ import { byName, knownObject, list, placeOf, readConfig } from './config-file';
 import type { MockOptions } from './options';
 
 const MODELS: Readonly<Record<string, () => AfuModel>> = { memcpy: memcpyAfu, echo: echoAfu };
-
-const CARD_NAMES = [
-  'afus',
-  'caiaVersion',
-  'pslRevision',
-  'baseImage',
-  'imageLoaded',
-  'loadImageOnPerst',
-  'perstReloadsSameImage',
-  'timebaseSynced',
-  'tunneledOps',
-  'interrupts',
-  'pciAddress',
-  'vendor',
-  'device',
-  'resetTime',
-];
-const AFU_NAMES = ['model', 'mode', 'interruptsMaximum', 'apiVersion', 'apiVersionCompatible'];
-const FLASH_NAMES = [
-  'luns',
-  'ports',
-  'contexts',
-  'interruptsMinimum',
-  'commandMode',
-  'commandRoom',
-  'unmap',
-  'provisioning',
-  'debugging',
-];
-const LUN_NAMES = ['blocks', 'blockSize', 'wwid', 'file', 'ports'];
 
 /** @throws as mockFromConfig() */
 export function readMockOptions(file: string): MockOptions {
@@ -46,13 +17,13 @@ export function readMockOptions(file: string): MockOptions {
   if (cards === undefined) return options as MockOptions;
   const made = list(`${where}.cards`, cards).map((card, index): MockCardOptions => {
     const name = `${where}.cards[${index}]`;
-    const { afus, ...rest } = knownObject(name, card, CARD_NAMES);
+    const { afus, ...rest } = knownObject(name, card, CARD_OPTIONS);
     if (afus === undefined) return rest;
     return {
       ...rest,
       afus: list(`${name}.afus`, afus).map((afu, slice) => {
         const afuName = `${name}.afus[${slice}]`;
-        const { model = 'memcpy', ...settings } = knownObject(afuName, afu, AFU_NAMES);
+        const { model = 'memcpy', ...settings } = knownObject(afuName, afu, AFU_OPTIONS);
         return { ...settings, model: byName(`${afuName}.model`, MODELS, model)() };
       }),
     };
@@ -62,10 +33,10 @@ export function readMockOptions(file: string): MockOptions {
 
 function checkFlash(name: string, flash: unknown): void {
   for (const [index, adapter] of list(name, flash).entries()) {
-    const { luns } = knownObject(`${name}[${index}]`, adapter, FLASH_NAMES);
+    const { luns } = knownObject(`${name}[${index}]`, adapter, FLASH_OPTIONS);
     if (luns === undefined) continue;
     for (const [lun, options] of list(`${name}[${index}].luns`, luns).entries()) {
-      knownObject(`${name}[${index}].luns[${lun}]`, options, LUN_NAMES);
+      knownObject(`${name}[${index}].luns[${lun}]`, options, LUN_OPTIONS);
     }
   }
 }

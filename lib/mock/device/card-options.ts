@@ -1,5 +1,13 @@
 /** Options of a card and of its AFUs: their defaults and their checks. */
-import { checkInteger } from '../../shared/checks';
+import {
+  checkArray,
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  type OptionNames,
+} from '../../shared/checks';
 import { rangeError, typeError, valueError } from '../../shared/errors';
 import type { AdapterSetup, PerstImage } from '../kernel/adapter';
 import type { AfuMode, AfuSetup } from '../kernel/afu';
@@ -8,75 +16,107 @@ import { memcpyAfu } from '../models/memcpy';
 
 export interface MockAfuOptions {
   /** The AFU model. Default memcpyAfu(). */
-  readonly model?: AfuModel;
+  readonly model?: AfuModel | undefined;
   /** Mode after probing. Default: directed where the model supports it, else dedicated. */
-  readonly mode?: AfuMode;
+  readonly mode?: AfuMode | undefined;
   /**
    * irqs_max after probing, and in a guest the highest that it can be set to. Default: all AFU
    * interrupts of the card.
    */
-  readonly interruptsMaximum?: number;
+  readonly interruptsMaximum?: number | undefined;
   /** The driver's API version: 1, 2 or 3. Default 3. */
-  readonly apiVersion?: 1 | 2 | 3;
+  readonly apiVersion?: 1 | 2 | 3 | undefined;
   /** Default 1. The library refuses an AFU with another value: EPROTO. */
-  readonly apiVersionCompatible?: number;
+  readonly apiVersionCompatible?: number | undefined;
 }
+export const AFU_OPTIONS: OptionNames<MockAfuOptions> = {
+  model: true,
+  mode: true,
+  interruptsMaximum: true,
+  apiVersion: true,
+  apiVersionCompatible: true,
+};
 
 export interface MockCardOptions {
   /** The AFUs, in slices from 0. Default: one memcpy AFU. */
-  readonly afus?: readonly MockAfuOptions[];
+  readonly afus?: readonly MockAfuOptions[] | undefined;
   /** '1.0': POWER8 with PSL8. '2.0': POWER9 with PSL9. Default '1.0'. */
-  readonly caiaVersion?: string;
+  readonly caiaVersion?: string | undefined;
   /** Default 1. */
-  readonly pslRevision?: number;
+  readonly pslRevision?: number | undefined;
   /** Default 0. */
-  readonly baseImage?: number;
+  readonly baseImage?: number | undefined;
   /** Default 'user'. */
-  readonly imageLoaded?: 'user' | 'factory';
+  readonly imageLoaded?: 'user' | 'factory' | undefined;
   /**
    * Which image a reset loads. Default 'none': the card keeps its image and recovers. With
    * 'user' or 'factory', and perstReloadsSameImage false, the driver probes it as a new card.
    */
-  readonly loadImageOnPerst?: PerstImage;
+  readonly loadImageOnPerst?: PerstImage | undefined;
   /** Default false. */
-  readonly perstReloadsSameImage?: boolean;
+  readonly perstReloadsSameImage?: boolean | undefined;
   /** Default true. */
-  readonly timebaseSynced?: boolean;
+  readonly timebaseSynced?: boolean | undefined;
   /** Only on bare metal of POWER9; elsewhere the driver never has them. Default true. */
-  readonly tunneledOps?: boolean;
+  readonly tunneledOps?: boolean | undefined;
   /** AFU interrupts that all contexts of the card share, 0 to 65535. Default 2037. */
-  readonly interrupts?: number;
+  readonly interrupts?: number | undefined;
   /** Default '0000:01:00.0' and so on. */
-  readonly pciAddress?: string;
+  readonly pciAddress?: string | undefined;
   /** PCI ids of the card, 16 bits each. Default 0x1014, 0x0477. */
-  readonly vendor?: number;
-  readonly device?: number;
+  readonly vendor?: number | undefined;
+  readonly device?: number | undefined;
   /** How long a reset takes the link down, in milliseconds. Default 10. */
-  readonly resetTime?: number;
+  readonly resetTime?: number | undefined;
 }
+export const CARD_OPTIONS: OptionNames<MockCardOptions> = {
+  afus: true,
+  caiaVersion: true,
+  pslRevision: true,
+  baseImage: true,
+  imageLoaded: true,
+  loadImageOnPerst: true,
+  perstReloadsSameImage: true,
+  timebaseSynced: true,
+  tunneledOps: true,
+  interrupts: true,
+  pciAddress: true,
+  vendor: true,
+  device: true,
+  resetTime: true,
+};
 
 /** The card as the modeled driver finds it. `slot` numbers its default PCI address. */
 export function adapterSetup(card: MockCardOptions, slot: number): AdapterSetup {
-  const afus = card.afus ?? [{}];
-  if (!Array.isArray(afus)) throw typeError('card.afus', 'an array', afus);
-  const caiaVersion = card.caiaVersion ?? '1.0';
+  checkOptions(card, CARD_OPTIONS, 'card');
+  const afus = checkArray('card.afus', card.afus ?? [{}]);
+  const caiaVersion = checkString('card.caiaVersion', card.caiaVersion ?? '1.0');
   if (!/^[12]\.\d+$/.test(caiaVersion)) {
     throw valueError('card.caiaVersion', "such as '1.0' or '2.0'", caiaVersion);
   }
-  const pciAddress = card.pciAddress ?? `0000:${hexByte(slot + 1)}:00.0`;
+  const standard = `0000:${hexByte(slot + 1)}:00.0`;
+  const pciAddress = checkString('card.pciAddress', card.pciAddress ?? standard);
   if (!/^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(pciAddress)) {
     throw valueError('card.pciAddress', "such as '0000:01:00.0'", pciAddress);
   }
+  const flag = (
+    name: 'perstReloadsSameImage' | 'timebaseSynced' | 'tunneledOps',
+    standard: boolean,
+  ) => checkBoolean(`card.${name}`, card[name] ?? standard);
   return {
     afus: afus.map(afuSetup),
     caiaVersion,
-    pslRevision: card.pslRevision ?? 1,
-    baseImage: card.baseImage ?? 0,
-    imageLoaded: card.imageLoaded ?? 'user',
-    loadImageOnPerst: card.loadImageOnPerst ?? 'none',
-    perstReloadsSameImage: card.perstReloadsSameImage ?? false,
-    timebaseSynced: card.timebaseSynced ?? true,
-    tunneledOps: card.tunneledOps ?? true,
+    pslRevision: checkInteger('card.pslRevision', card.pslRevision ?? 1, 0, 0xffff),
+    baseImage: checkInteger('card.baseImage', card.baseImage ?? 0, 0, 0xffff),
+    imageLoaded: checkOneOf('card.imageLoaded', card.imageLoaded ?? 'user', ['user', 'factory']),
+    loadImageOnPerst: checkOneOf('card.loadImageOnPerst', card.loadImageOnPerst ?? 'none', [
+      'none',
+      'user',
+      'factory',
+    ]),
+    perstReloadsSameImage: flag('perstReloadsSameImage', false),
+    timebaseSynced: flag('timebaseSynced', true),
+    tunneledOps: flag('tunneledOps', true),
     interrupts: checkInteger('card.interrupts', card.interrupts ?? 2037, 0, 0xffff),
     pciAddress,
     vendor: checkInteger('card.vendor', card.vendor ?? 0x1014, 0, 0xffff),
@@ -86,17 +126,34 @@ export function adapterSetup(card: MockCardOptions, slot: number): AdapterSetup 
 }
 
 function afuSetup(afu: MockAfuOptions): AfuSetup {
+  checkOptions(afu, AFU_OPTIONS, 'afu');
   const model = afu.model ?? memcpyAfu();
   if (typeof model?.powerOn !== 'function') {
     throw typeError('afu.model', 'an AfuModel, such as memcpyAfu()', model);
   }
-  const { processes, interruptsMinimum } = model.descriptor;
+  if (typeof model.descriptor !== 'object' || model.descriptor === null) {
+    throw typeError('afu.model.descriptor', 'an AfuDescriptor', model.descriptor);
+  }
+  const { processes, interruptsMinimum, modes } = model.descriptor;
+  for (const mode of checkArray('descriptor.modes', modes))
+    checkOneOf('descriptor.modes', mode, ['dedicated', 'directed']);
   checkInteger('descriptor.processes', processes, 1, 0xffff);
   checkInteger('descriptor.interruptsMinimum', interruptsMinimum, 0, 2037);
   return {
     model,
-    ...(afu.mode === undefined ? {} : { mode: afu.mode }),
-    ...(afu.interruptsMaximum === undefined ? {} : { interruptsMaximum: afu.interruptsMaximum }),
+    ...(afu.mode === undefined
+      ? {}
+      : { mode: checkOneOf('afu.mode', afu.mode, ['none', 'dedicated', 'directed']) }),
+    ...(afu.interruptsMaximum === undefined
+      ? {}
+      : {
+          interruptsMaximum: checkInteger(
+            'afu.interruptsMaximum',
+            afu.interruptsMaximum,
+            0,
+            0xffff,
+          ),
+        }),
     apiVersion: checkInteger('afu.apiVersion', afu.apiVersion ?? 3, 1, 3),
     apiVersionCompatible: checkInteger(
       'afu.apiVersionCompatible',

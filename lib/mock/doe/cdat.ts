@@ -1,5 +1,6 @@
 /** Encodes a CDAT (Coherent Device Attribute Table). */
 import type { CdatStructure } from '../../doe/cdat-structures';
+import { checkArray, checkInteger, checkOptions, type OptionNames } from '../../shared/checks';
 
 const DATA_TYPES = [
   'access latency',
@@ -11,11 +12,28 @@ const DATA_TYPES = [
 ];
 const EFI_TYPES = ['conventional', 'specific purpose', 'reserved memory'];
 
-/** A table of these structures, with its length and checksum. */
+export interface CdatEncodingOptions {
+  /** 8 bits. Default 1. */
+  readonly revision?: number | undefined;
+  /** 32 bits. Default 0. */
+  readonly sequence?: number | undefined;
+}
+const ENCODING_OPTIONS: OptionNames<CdatEncodingOptions> = { revision: true, sequence: true };
+
+/**
+ * A table of these structures, with its length and checksum.
+ *
+ * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE where a field of a structure
+ *   is absent or does not fit
+ */
 export function encodeCdat(
   structures: readonly CdatStructure[],
-  { revision = 1, sequence = 0 }: { revision?: number; sequence?: number } = {},
+  options: CdatEncodingOptions = {},
 ): Buffer {
+  checkArray('structures', structures);
+  checkOptions(options, ENCODING_OPTIONS);
+  const revision = checkInteger('options.revision', options.revision ?? 1, 0, 0xff);
+  const sequence = checkInteger('options.sequence', options.sequence ?? 0, 0, 0xffff_ffff);
   const header = Buffer.alloc(16);
   const table = Buffer.concat([header, ...structures.map(encode)]);
   table.writeUInt32LE(table.length, 0);

@@ -4,41 +4,72 @@ import type { ConfigSpace, Owner } from '../../binding/configuration-space';
 import { parseAddress } from '../../doe/address';
 import { REGISTERS_LENGTH } from '../../doe/registers';
 import { ALL_ONES_32 } from '../../shared/all-ones';
-import { checkInteger } from '../../shared/checks';
+import {
+  checkArray,
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  type OptionNames,
+} from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
-import { MockMailbox, type MockMailboxOptions } from './mailbox';
+import { MAILBOX_OPTIONS, MockMailbox, type MockMailboxOptions } from './mailbox';
+
+/** A mailbox, and where its capability is. */
+export interface PlacedMailboxOptions extends MockMailboxOptions {
+  /** Byte offset in configuration space, a multiple of 4 from 0x100. */
+  readonly at?: number | undefined;
+}
+export const PLACED_MAILBOX_OPTIONS: OptionNames<PlacedMailboxOptions> = {
+  ...MAILBOX_OPTIONS,
+  at: true,
+};
 
 export interface MockFunctionOptions {
   /** `0000:0d:00.0`, or without the domain. */
   readonly address: string;
   /** 16 bits. Default 0x8086. */
-  readonly vendorId?: number;
+  readonly vendorId?: number | undefined;
   /** 16 bits. Default 0x0d93, QEMU's memory device. */
-  readonly deviceId?: number;
+  readonly deviceId?: number | undefined;
   /**
    * Default: none. `at` is the byte offset of the capability in configuration space, a multiple
    * of 4 from 0x100. Default: 0x190 for the first mailbox, 0x20 after the one before for others.
    */
-  readonly mailboxes?: readonly (MockMailboxOptions & { readonly at?: number })[];
+  readonly mailboxes?: readonly PlacedMailboxOptions[] | undefined;
   /** Bytes of configuration space: 64, 256 or 4096. Default 4096. */
-  readonly size?: number;
+  readonly size?: number | undefined;
   /**
    * Bytes of configuration space that this user may read: all for root, who may write as well,
    * and 64 for others. Default: all.
    */
-  readonly readable?: number;
+  readonly readable?: number | undefined;
   /** The driver bound to the function; exchanges then need the option `force`. Default: none. */
-  readonly driver?: string;
+  readonly driver?: string | undefined;
   /** Names in `doe_features` (Linux 6.15 and later), such as `0001:01`. Default: none. */
-  readonly kernelFeatures?: readonly string[];
+  readonly kernelFeatures?: readonly string[] | undefined;
   /** Paths of the `CDAT` attributes that the kernel has for this device. Default: none. */
-  readonly kernelTables?: readonly string[];
+  readonly kernelTables?: readonly string[] | undefined;
   /** Whether it is a conventional PCI function, without a PCI Express capability. Default false. */
-  readonly conventional?: boolean;
+  readonly conventional?: boolean | undefined;
   /** Values that dwords of configuration space read as, by offset: a corrupt list, for example. */
-  readonly dwords?: Readonly<Record<number, number>>;
+  readonly dwords?: Readonly<Record<number, number>> | undefined;
 }
+export const FUNCTION_OPTIONS: OptionNames<MockFunctionOptions> = {
+  address: true,
+  vendorId: true,
+  deviceId: true,
+  mailboxes: true,
+  size: true,
+  readable: true,
+  driver: true,
+  kernelFeatures: true,
+  kernelTables: true,
+  conventional: true,
+  dwords: true,
+};
 
 const FIRST_MAILBOX = 0x190;
 const MAILBOX_DISTANCE = 0x20;
@@ -58,30 +89,37 @@ export class MockFunction {
   #state: 'present' | 'unplugged' | 'link down' = 'present';
 
   constructor(options: MockFunctionOptions) {
+    checkOptions(options, FUNCTION_OPTIONS, 'function');
     this.address = parseAddress(options.address);
     this.size = options.size ?? 4096;
-    if (![64, 256, 4096].includes(this.size)) {
-      throw valueError('function.size', '64, 256 or 4096', this.size);
-    }
+    checkOneOf('function.size', this.size, [64, 256, 4096]);
     this.readable = checkInteger('function.readable', options.readable ?? this.size, 0, 4096);
+    if (options.driver !== undefined) checkString('function.driver', options.driver);
     this.driver = options.driver;
     this.#kernel = {
-      kernelFeatures: options.kernelFeatures ?? [],
-      kernelTables: options.kernelTables ?? [],
+      kernelFeatures: checkArray('function.kernelFeatures', options.kernelFeatures ?? []),
+      kernelTables: checkArray('function.kernelTables', options.kernelTables ?? []),
     };
     const dwords = Object.entries(options.dwords ?? {});
-    this.#overrides = new Map(dwords.map(([at, value]) => [Number(at), value]));
+    this.#overrides = new Map(
+      dwords.map(([at, value]) => [
+        Number(at),
+        checkInteger(`function.dwords[${at}]`, value, 0, 0xffff_ffff),
+      ]),
+    );
     this.#config = Buffer.alloc(4096);
     const id = (name: string, value: number) => checkInteger(`function.${name}`, value, 0, 0xffff);
     this.#config.writeUInt16LE(id('vendorId', options.vendorId ?? 0x8086), 0x00);
     this.#config.writeUInt16LE(id('deviceId', options.deviceId ?? 0x0d93), 0x02);
-    if (options.conventional !== true) {
+    if (!checkBoolean('function.conventional', options.conventional ?? false)) {
       this.#config.writeUInt16LE(0x0010, 0x06);
       this.#config.writeUInt8(EXPRESS_CAPABILITY, 0x34);
       this.#config.writeUInt8(0x10, EXPRESS_CAPABILITY);
     }
     let next = FIRST_MAILBOX;
-    this.mailboxes = (options.mailboxes ?? []).map(({ at, ...rest }) => {
+    const mailboxes = checkArray('function.mailboxes', options.mailboxes ?? []);
+    this.mailboxes = mailboxes.map((placed) => {
+      const { at, ...rest } = checkOptions(placed, PLACED_MAILBOX_OPTIONS, 'mailbox');
       const mailbox = new MockMailbox(rest);
       mailbox.onGone = (how) => this.remove(how);
       const place = checkInteger('mailbox.at', at ?? next, 0x100, 4096 - REGISTERS_LENGTH);
@@ -95,7 +133,7 @@ export class MockFunction {
 
   /** Unplugs the device, or takes its link down: its registers then read as all ones. */
   remove(how: 'unplugged' | 'link down' = 'unplugged'): void {
-    this.#state = how;
+    this.#state = checkOneOf('how', how, ['unplugged', 'link down']);
   }
 
   /** Undoes remove(). */

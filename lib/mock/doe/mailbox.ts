@@ -1,8 +1,15 @@
 /** The device side of a DOE mailbox: its registers, what it answers, and injected faults. */
 import type { NegativeErrno } from '../../binding';
 import { MAX_OBJECT_DWORDS, type Protocol } from '../../doe/exchange';
+import { checkProtocol } from '../../doe/options';
 import { CONTROL_BITS, DOE_CAPABILITY_ID, OFFSETS, STATUS_BITS } from '../../doe/registers';
-import { checkInteger } from '../../shared/checks';
+import {
+  checkArray,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  type OptionNames,
+} from '../../shared/checks';
 
 /** What a mailbox answers to the requests of one protocol. */
 export interface MockProtocol extends Protocol {
@@ -13,37 +20,56 @@ export interface MockProtocol extends Protocol {
 /** Injected faults. Each is in effect for as long as it is set. */
 export interface MockFaults {
   /** The busy bit is set, as in an exchange of another user. */
-  readonly busy?: boolean;
+  readonly busy?: boolean | undefined;
   /**
    * When the error bit is set: at the first dword of a request, at go, after the first dword of
    * an answer, or after the last.
    */
-  readonly errorAt?: 'send' | 'go' | 'receive' | 'end';
+  readonly errorAt?: 'send' | 'go' | 'receive' | 'end' | undefined;
   /** Time from go to the answer, in milliseconds. Default 0. */
-  readonly delay?: number;
+  readonly delay?: number | undefined;
   /** No request is answered. */
-  readonly silent?: boolean;
+  readonly silent?: boolean | undefined;
   /** The protocol in the header of an answer, instead of the request's. */
-  readonly answerAs?: Protocol;
+  readonly answerAs?: Protocol | undefined;
   /** The length in the header of an answer, in dwords, instead of the true one. 0 is 2^18. */
-  readonly announce?: number;
+  readonly announce?: number | undefined;
   /** Changes the payload of an answer. */
-  readonly mangle?: (payload: Buffer) => Buffer;
+  readonly mangle?: ((payload: Buffer) => Buffer) | undefined;
   /** The abort bit has no effect. */
-  readonly ignoresAbort?: boolean;
+  readonly ignoresAbort?: boolean | undefined;
   /** After so many accesses the device is unplugged, or its link is down. */
-  readonly goneAfter?: { readonly accesses: number; readonly how: 'unplugged' | 'link down' };
+  readonly goneAfter?:
+    | { readonly accesses: number; readonly how: 'unplugged' | 'link down' }
+    | undefined;
 }
+export const MAILBOX_FAULTS: OptionNames<MockFaults> = {
+  busy: true,
+  errorAt: true,
+  delay: true,
+  silent: true,
+  answerAs: true,
+  announce: true,
+  mangle: true,
+  ignoresAbort: true,
+  goneAfter: true,
+};
 
 export interface MockMailboxOptions {
   /** Capability version, 0 to 15. Default 1. */
-  readonly version?: number;
+  readonly version?: number | undefined;
   /** MSI or MSI-X message number, 0 to 2047. Default: no interrupt support. */
-  readonly messageNumber?: number;
+  readonly messageNumber?: number | undefined;
   /** In addition to discovery, which lists them. A discovery protocol in here replaces that. */
-  readonly protocols?: readonly MockProtocol[];
-  readonly faults?: MockFaults;
+  readonly protocols?: readonly MockProtocol[] | undefined;
+  readonly faults?: MockFaults | undefined;
 }
+export const MAILBOX_OPTIONS: OptionNames<MockMailboxOptions> = {
+  version: true,
+  messageNumber: true,
+  protocols: true,
+  faults: true,
+};
 
 /** One access to a register of a mailbox. */
 export interface RegisterAccess {
@@ -55,7 +81,7 @@ export interface RegisterAccess {
 }
 
 export class MockMailbox {
-  faults: MockFaults;
+  #faults: MockFaults = {};
   /** All accesses, in order. */
   readonly log: RegisterAccess[] = [];
   /** The data objects of all requests that were answered, in order. */
@@ -74,17 +100,28 @@ export class MockMailbox {
   #answerDue = 0;
 
   constructor(options: MockMailboxOptions = {}) {
+    checkOptions(options, MAILBOX_OPTIONS, 'mailbox');
     const { version = 1, messageNumber, protocols = [], faults = {} } = options;
     this.#version = checkInteger('mailbox.version', version, 0, 15);
     if (messageNumber !== undefined) {
       checkInteger('mailbox.messageNumber', messageNumber, 0, 0x7ff);
     }
     this.#capabilities = messageNumber === undefined ? 0 : 1 | (messageNumber << 1);
+    checkArray('mailbox.protocols', protocols).forEach(checkMockProtocol);
     const isDiscovery = (p: Protocol) => p.vendorId === 1 && p.type === 0;
     this.#protocols = protocols.some(isDiscovery)
       ? protocols
       : [this.#discovery(protocols), ...protocols];
     this.faults = faults;
+  }
+
+  /** The injected faults: to be replaced as a whole. */
+  get faults(): MockFaults {
+    return this.#faults;
+  }
+
+  set faults(faults: MockFaults) {
+    this.#faults = checkOptions(faults, MAILBOX_FAULTS, 'mailbox.faults');
   }
 
   /** The header of its extended capability; `next` is the offset of the next one, 0 for none. */
@@ -229,4 +266,9 @@ export class MockMailbox {
       },
     };
   }
+}
+
+function checkMockProtocol(protocol: MockProtocol): void {
+  checkProtocol(protocol);
+  checkFunction('protocol.answer', protocol.answer);
 }

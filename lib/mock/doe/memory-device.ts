@@ -1,7 +1,8 @@
 /** A memory device with three DOE mailboxes: the default device of a mock. */
 import type { CdatStructure } from '../../doe/cdat-structures';
+import { checkOptions } from '../../shared/checks';
 import { encodeCdat } from './cdat';
-import type { MockFunctionOptions } from './function';
+import { FUNCTION_OPTIONS, type MockFunctionOptions } from './function';
 import { complianceMode, spdm, tableAccess } from './protocols';
 
 const MEBIBYTE = 1n << 20n;
@@ -37,6 +38,7 @@ export const memoryDeviceTable: readonly CdatStructure[] = [
 
 /** A CXL type 3 device with a mailbox each for table access, compliance mode and SPDM. */
 export function memoryDevice(options: Partial<MockFunctionOptions> = {}): MockFunctionOptions {
+  checkOptions(options, FUNCTION_OPTIONS);
   return {
     address: '0000:0d:00.0',
     mailboxes: [

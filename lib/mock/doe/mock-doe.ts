@@ -3,6 +3,7 @@ import type { NegativeErrno } from '../../binding';
 import type { ConfigSpace, Owner, PciBus } from '../../binding/configuration-space';
 import { parseAddress } from '../../doe/address';
 import { Doe } from '../../doe/doe';
+import { checkArray, checkOptions, type OptionNames } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
 import { MockFunction, type MockFunctionOptions } from './function';
@@ -10,8 +11,9 @@ import { memoryDevice } from './memory-device';
 
 export interface MockDoeOptions {
   /** Default: memoryDevice(), which is at 0000:0d:00.0 and has three mailboxes. */
-  readonly functions?: readonly MockFunctionOptions[];
+  readonly functions?: readonly MockFunctionOptions[] | undefined;
 }
+const DOE_OPTIONS: OptionNames<MockDoeOptions> = { functions: true };
 
 class MockPci implements PciBus {
   readonly kind = 'mock';
@@ -79,6 +81,8 @@ export class MockDoe extends Doe {
  * @throws TypeError or RangeError naming the option that is wrong
  */
 export function createMockDoe(options: MockDoeOptions = {}): MockDoe {
-  const functions = (options.functions ?? [memoryDevice()]).map((given) => new MockFunction(given));
+  checkOptions(options, DOE_OPTIONS);
+  const given = options.functions ?? [memoryDevice()];
+  const functions = checkArray('options.functions', given).map((each) => new MockFunction(each));
   return new MockDoe(new Map(functions.map((made) => [made.address, made])));
 }

@@ -1,9 +1,18 @@
 /** Protocols of the modeled mailboxes: table access, compliance mode, SPDM. */
 import { COMPLIANCE_REQUESTS, type ComplianceRequestName } from '../../doe/compliance-requests';
+import {
+  checkArray,
+  checkBytes,
+  checkFunction,
+  checkInteger,
+  checkOptions,
+  type OptionNames,
+} from '../../shared/checks';
 import type { MockProtocol } from './mailbox';
 
 /** Table access with one table. A function is called for each entry that is read. */
 export function tableAccess(table: Buffer | (() => Buffer)): MockProtocol {
+  if (typeof table !== 'function') checkBytes('table', table);
   return {
     vendorId: 0x1e98,
     type: 2,
@@ -34,18 +43,33 @@ function split(table: Buffer): Buffer[] {
 
 export interface MockComplianceOptions {
   /** Requests that the device supports. Default: all. */
-  readonly available?: readonly ComplianceRequestName[];
+  readonly available?: readonly ComplianceRequestName[] | undefined;
   /** Requests that are enabled. Default: all of `available`. */
-  readonly enabled?: readonly ComplianceRequestName[];
+  readonly enabled?: readonly ComplianceRequestName[] | undefined;
   /** The status of the answer to a request. Default: 3 for requests not enabled, else 0. */
-  readonly status?: (request: ComplianceRequestName, payload: Buffer) => number;
-  readonly cacheSize?: number;
-  readonly cacheSizeUnit?: number;
+  readonly status?: ((request: ComplianceRequestName, payload: Buffer) => number) | undefined;
+  readonly cacheSize?: number | undefined;
+  readonly cacheSizeUnit?: number | undefined;
 }
+const COMPLIANCE_OPTIONS: OptionNames<MockComplianceOptions> = {
+  available: true,
+  enabled: true,
+  status: true,
+  cacheSize: true,
+  cacheSizeUnit: true,
+};
 
 /** Compliance mode: answers every request and carries none out. */
 export function complianceMode(options: MockComplianceOptions = {}): MockProtocol {
-  const { available = COMPLIANCE_REQUESTS, enabled = available } = options;
+  const { available = COMPLIANCE_REQUESTS, enabled = available } = checkOptions(
+    options,
+    COMPLIANCE_OPTIONS,
+  );
+  checkArray('options.available', available);
+  checkArray('options.enabled', enabled);
+  if (options.status !== undefined) checkFunction('options.status', options.status);
+  const cacheSize = checkInteger('options.cacheSize', options.cacheSize ?? 0, 0, 0xffff);
+  const cacheSizeUnit = checkInteger('options.cacheSizeUnit', options.cacheSizeUnit ?? 0, 0, 0xff);
   const status = (request: ComplianceRequestName, payload: Buffer) =>
     options.status?.(request, payload) ?? (enabled.includes(request) ? 0 : 3);
   return {
@@ -60,8 +84,8 @@ export function complianceMode(options: MockComplianceOptions = {}): MockProtoco
         const answer = Buffer.alloc(12);
         answer.set([code, 1, 10]);
         answer.writeUInt32LE(mask(enabled), 3);
-        answer.writeUInt16LE(options.cacheSize ?? 0, 7);
-        answer.writeUInt8(options.cacheSizeUnit ?? 0, 9);
+        answer.writeUInt16LE(cacheSize, 7);
+        answer.writeUInt8(cacheSizeUnit, 9);
         return answer;
       }
       const answer = Buffer.alloc(request === 'capabilities' && failure === 0 ? 20 : 4);
@@ -84,6 +108,9 @@ function mask(names: readonly ComplianceRequestName[]): number {
 
 /** SPDM with GET_VERSION alone; other requests are answered with ERROR, unsupported request. */
 export function spdm(versions: readonly number[] = [0x1000, 0x1100, 0x1200]): MockProtocol {
+  for (const version of checkArray('versions', versions)) {
+    checkInteger('versions', version, 0, 0xffff);
+  }
   return {
     vendorId: 0x0001,
     type: 1,

@@ -8,7 +8,7 @@ import { FlashAdapter } from './adapter';
 import { flashBinding } from './binding';
 import { GlobalLuns } from './lun';
 import { genericName } from './lun-paths';
-import { checkOptions, type FlashAdapterOptions } from './options';
+import { checkAdapterOptions, type FlashAdapterOptions } from './options';
 import { FlashSysFs, flashFiles } from './sysfs';
 
 /** The device side of a flash adapter, for tests. */
@@ -71,7 +71,7 @@ export class MockFlash {
       this.#kernel,
       this.#adapters.length,
       this.#global,
-      checkOptions(options),
+      checkAdapterOptions(options),
       () => this.#letters++,
       () => this.#nextWwid(),
     );

@@ -1,40 +1,66 @@
 /** Options of a flash adapter: their defaults and their checks. */
-import { checkInteger } from '../../shared/checks';
-import { typeError, valueError } from '../../shared/errors';
+import {
+  checkArray,
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  type OptionNames,
+} from '../../shared/checks';
+import { valueError } from '../../shared/errors';
 
 export interface FlashLunOptions {
   /** Blocks of blockSize, 1 to 2^40. */
   readonly blocks: number | bigint;
   /** Bytes, 512 or 4096. Default 4096. */
-  readonly blockSize?: 512 | 4096;
+  readonly blockSize?: 512 | 4096 | undefined;
   /** 32 hexadecimal digits. Default: made from the seed of the mock. */
-  readonly wwid?: string;
+  readonly wwid?: string | undefined;
   /** File that keeps the LUN's data; created when absent. Default: data is kept in memory. */
-  readonly file?: string;
+  readonly file?: string | undefined;
   /** Ports it is reached by, from 0. Default: all. */
-  readonly ports?: readonly number[];
+  readonly ports?: readonly number[] | undefined;
 }
+export const LUN_OPTIONS: OptionNames<FlashLunOptions> = {
+  blocks: true,
+  blockSize: true,
+  wwid: true,
+  file: true,
+  ports: true,
+};
 
 export interface FlashAdapterOptions {
   /** Default: one of 262144 blocks (1 GiB, four chunks). */
-  readonly luns?: readonly FlashLunOptions[];
+  readonly luns?: readonly FlashLunOptions[] | undefined;
   /** 1 to 4. Default 2. */
-  readonly ports?: number;
+  readonly ports?: number | undefined;
   /** Contexts, 1 to 512. Default 512. */
-  readonly contexts?: number;
+  readonly contexts?: number | undefined;
   /** irqs_min, 0 to 4. Default 2. */
-  readonly interruptsMinimum?: number;
+  readonly interruptsMinimum?: number | undefined;
   /** How commands are issued. Default `ioarrin`. */
-  readonly commandMode?: 'ioarrin' | 'sq';
+  readonly commandMode?: 'ioarrin' | 'sq' | undefined;
   /** Commands that a context can have outstanding, 1 to 4096. Default 128. */
-  readonly commandRoom?: number;
+  readonly commandRoom?: number | undefined;
   /** Whether WRITE SAME can unmap. Default true. */
-  readonly unmap?: boolean;
+  readonly unmap?: boolean | undefined;
   /** Whether LUN_PROVISION is supported. Default true. */
-  readonly provisioning?: boolean;
+  readonly provisioning?: boolean | undefined;
   /** Whether AFU_DEBUG is supported. Default true. */
-  readonly debugging?: boolean;
+  readonly debugging?: boolean | undefined;
 }
+export const FLASH_OPTIONS: OptionNames<FlashAdapterOptions> = {
+  luns: true,
+  ports: true,
+  contexts: true,
+  interruptsMinimum: true,
+  commandMode: true,
+  commandRoom: true,
+  unmap: true,
+  provisioning: true,
+  debugging: true,
+};
 
 export interface CheckedOptions {
   readonly luns: readonly FlashLunOptions[];
@@ -50,15 +76,14 @@ export interface CheckedOptions {
 
 const DEFAULT_BLOCKS = 262144;
 
-export function checkOptions(options: FlashAdapterOptions): CheckedOptions {
-  const luns = options.luns ?? [{ blocks: DEFAULT_BLOCKS }];
-  if (!Array.isArray(luns)) throw typeError('flash.luns', 'an array', luns);
+export function checkAdapterOptions(options: FlashAdapterOptions): CheckedOptions {
+  checkOptions(options, FLASH_OPTIONS, 'flash');
+  const luns = checkArray('flash.luns', options.luns ?? [{ blocks: DEFAULT_BLOCKS }]);
   const ports = checkInteger('flash.ports', options.ports ?? 2, 1, 4);
   for (const lun of luns) checkLun(lun, ports);
-  const mode = options.commandMode ?? 'ioarrin';
-  if (mode !== 'ioarrin' && mode !== 'sq') {
-    throw valueError('flash.commandMode', "'ioarrin' or 'sq'", mode);
-  }
+  const mode = checkOneOf('flash.commandMode', options.commandMode ?? 'ioarrin', ['ioarrin', 'sq']);
+  const flag = (name: 'unmap' | 'provisioning' | 'debugging') =>
+    checkBoolean(`flash.${name}`, options[name] ?? true);
   return {
     luns,
     ports,
@@ -71,20 +96,21 @@ export function checkOptions(options: FlashAdapterOptions): CheckedOptions {
     ),
     squeue: mode === 'sq',
     commandRoom: checkInteger('flash.commandRoom', options.commandRoom ?? 128, 1, 4096),
-    unmap: options.unmap ?? true,
-    provisioning: options.provisioning ?? true,
-    debugging: options.debugging ?? true,
+    unmap: flag('unmap'),
+    provisioning: flag('provisioning'),
+    debugging: flag('debugging'),
   };
 }
 
 function checkLun(lun: FlashLunOptions, ports: number): void {
-  checkInteger('lun.blocks', Number(lun.blocks), 1, 2 ** 40);
-  const { blockSize = 4096, wwid } = lun;
-  if (blockSize !== 512 && blockSize !== 4096) {
-    throw valueError('lun.blockSize', '512 or 4096', blockSize);
-  }
-  if (wwid !== undefined && !/^[0-9a-f]{32}$/.test(wwid)) {
+  checkOptions(lun, LUN_OPTIONS, 'lun');
+  const { blocks, blockSize = 4096, wwid, file } = lun;
+  checkInteger('lun.blocks', typeof blocks === 'bigint' ? Number(blocks) : blocks, 1, 2 ** 40);
+  checkOneOf('lun.blockSize', blockSize, [512, 4096]);
+  if (wwid !== undefined && !/^[0-9a-f]{32}$/.test(checkString('lun.wwid', wwid))) {
     throw valueError('lun.wwid', '32 hexadecimal digits', wwid);
   }
-  for (const port of lun.ports ?? []) checkInteger('lun.ports', port, 0, ports - 1);
+  if (file !== undefined) checkString('lun.file', file);
+  for (const port of checkArray('lun.ports', lun.ports ?? []))
+    checkInteger('lun.ports', port, 0, ports - 1);
 }

@@ -9,8 +9,8 @@
 interface MappedBuffer {
   readonly start: number;
   readonly end: number;
-  /** Weak, because an address does not keep a buffer alive: its owner and MemoryPool do. */
-  readonly buffer: WeakRef<ArrayBufferLike>;
+  /** Weak, because an address does not keep a buffer alive: its owner does. */
+  buffer: WeakRef<ArrayBufferLike>;
 }
 
 const FIRST_ADDRESS = 0x7000_0000_0000;
@@ -57,6 +57,18 @@ export class AddressSpace {
     this.#starts.delete(buffer);
     this.#collected.unregister(buffer);
     this.#forget(start);
+  }
+
+  /** The addresses of `before` are those of `after` now, which has as many bytes. */
+  move(before: ArrayBufferLike, after: ArrayBufferLike): void {
+    const start = this.#starts.get(before);
+    if (start === undefined) return;
+    this.#starts.delete(before);
+    this.#collected.unregister(before);
+    const entry = this.#entries[this.#lastStartingAtOrBefore(start)]!;
+    entry.buffer = new WeakRef(after);
+    this.#starts.set(after, start);
+    this.#collected.register(after, start, after);
   }
 
   /** Where `length` bytes at `address` are, or undefined when any of them is not mapped. */

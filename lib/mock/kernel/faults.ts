@@ -2,6 +2,13 @@
  * Fault and latency injection: which operations fail, and how long calls take. Random choices
  * come from a seeded generator, so that a run can be repeated from its seed.
  */
+import {
+  checkArray,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  type OptionNames,
+} from '../../shared/checks';
 import { ERRNOS, type ErrnoName } from '../../shared/errno';
 import { rangeError, valueError } from '../../shared/errors';
 
@@ -64,6 +71,10 @@ export const SLOW_CALLS = [
   'image-transfer',
 ] as const;
 
+const SLOW_CALL_NAMES = Object.fromEntries(SLOW_CALLS.map((name) => [name, true])) as OptionNames<
+  Record<SlowCall, Latency>
+>;
+
 export type RefusableCall = (typeof REFUSABLE_CALLS)[number];
 export type FaultCondition = (typeof FAULT_CONDITIONS)[number];
 export type SlowCall = (typeof SLOW_CALLS)[number];
@@ -72,14 +83,21 @@ export type FaultName = RefusableCall | FaultCondition;
 export interface FaultSpec {
   readonly name: FaultName;
   /** The errno a call fails with. Default 'EIO'. Not for conditions such as 'link-down'. */
-  readonly errno?: ErrnoName;
+  readonly errno?: ErrnoName | undefined;
   /** How many operations of that kind succeed first. Default 0. */
-  readonly after?: number;
+  readonly after?: number | undefined;
   /** How often it happens at most. Default 1; without limit if a probability is given. */
-  readonly times?: number;
+  readonly times?: number | undefined;
   /** Probability for each operation, 0 to 1. Default 1. */
-  readonly probability?: number;
+  readonly probability?: number | undefined;
 }
+const FAULT_SPEC: OptionNames<FaultSpec> = {
+  name: true,
+  errno: true,
+  after: true,
+  times: true,
+  probability: true,
+};
 
 /** Milliseconds, or a range of which each call takes a random value. */
 export type Latency = number | readonly [minimum: number, maximum: number];
@@ -94,6 +112,7 @@ export interface FaultOptions {
   /** How long calls take, in milliseconds. Default: no time. */
   readonly latency?: Partial<Record<SlowCall, Latency>> | undefined;
 }
+export const FAULT_OPTIONS: OptionNames<FaultOptions> = { seed: true, faults: true, latency: true };
 
 interface Armed {
   readonly spec: FaultSpec;
@@ -110,13 +129,12 @@ export class Faults {
 
   constructor(options: FaultOptions) {
     this.seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
-    if (!Number.isInteger(this.seed) || this.seed < 0 || this.seed >= 2 ** 32) {
-      throw rangeError('seed', 'an integer from 0 to 2^32 - 1', options.seed);
-    }
+    checkInteger('options.seed', this.seed, 0, 2 ** 32 - 1);
     this.#state = this.seed;
     this.#latency = options.latency ?? {};
+    checkOptions(this.#latency, SLOW_CALL_NAMES, 'options.latency');
     for (const [call, value] of Object.entries(this.#latency)) checkLatency(call, value);
-    for (const spec of options.faults ?? []) this.inject(spec);
+    for (const spec of checkArray('options.faults', options.faults ?? [])) this.inject(spec);
     if (options.seed === undefined && this.#isRandom) {
       process.stderr.write(`node-cxl mock: seed ${this.seed} repeats this run's faults\n`);
     }
@@ -189,10 +207,10 @@ export class Faults {
 }
 
 function checkFault(spec: FaultSpec): void {
-  const names: readonly string[] = [...REFUSABLE_CALLS, ...FAULT_CONDITIONS];
-  if (!names.includes(spec?.name)) throw valueError('fault.name', names.join(', '), spec?.name);
+  checkOptions(spec, FAULT_SPEC, 'fault');
+  checkOneOf('fault.name', spec.name, [...REFUSABLE_CALLS, ...FAULT_CONDITIONS]);
   if (spec.errno !== undefined) {
-    if (!(spec.errno in ERRNOS))
+    if (!Object.hasOwn(ERRNOS, spec.errno))
       throw valueError('fault.errno', "a name such as 'EIO'", spec.errno);
     if ((FAULT_CONDITIONS as readonly string[]).includes(spec.name)) {
       throw valueError('fault.errno', `absent: '${spec.name}' has its own effect`, spec.errno);
@@ -204,11 +222,11 @@ function checkFault(spec: FaultSpec): void {
 }
 
 function checkLatency(call: string, latency: Latency): void {
-  if (!(SLOW_CALLS as readonly string[]).includes(call)) {
-    throw valueError('latency', `an object of ${SLOW_CALLS.join(', ')}`, call);
-  }
   const range = typeof latency === 'number' ? [latency] : latency;
-  for (const value of range) checkNumber(`latency of '${call}'`, value, 2 ** 31 - 1);
+  if (!Array.isArray(range) || (typeof latency !== 'number' && range.length !== 2)) {
+    throw valueError(`latency of '${call}'`, 'a number, or [minimum, maximum]', latency);
+  }
+  for (const value of range) checkNumber(`latency of '${call}'`, value ?? Number.NaN, 2 ** 31 - 1);
 }
 
 function checkNumber(name: string, value: number | undefined, maximum: number): void {

@@ -8,7 +8,7 @@ import { AddressSpace } from './address-space';
 import type { CxlAfu } from './afu';
 import type { CxlContext } from './context';
 import { type FaultOptions, Faults } from './faults';
-import { MemoryPool } from './memory';
+import { AllocatedMemory } from './memory';
 import type { OpenFile } from './open-file';
 
 export interface KernelOptions {
@@ -38,7 +38,7 @@ const FIRST_GUEST_PROCESS_ELEMENT = 32;
 export class Kernel {
   readonly options: KernelOptions;
   readonly addressSpace: AddressSpace;
-  readonly memory: MemoryPool;
+  readonly memory: AllocatedMemory;
   /** Binding.operands. */
   readonly operands = new SharedArrayBuffer(OPERANDS_SIZE);
   readonly scheduler = new Scheduler();
@@ -57,17 +57,15 @@ export class Kernel {
   mappings = 0;
   /** Called at each change of a context. */
   readonly watchers = new Set<(change: ContextChange, context: CxlContext) => void>();
-  #attached = 0;
 
   constructor(options: KernelOptions) {
     this.options = options;
     this.addressSpace = new AddressSpace(options.pageSize);
     this.faults = new Faults(options.faults);
-    this.memory = new MemoryPool({
+    this.memory = new AllocatedMemory({
       addressSpace: this.addressSpace,
       operands: this.operands,
       poke: () => this.scheduler.poke(),
-      attached: () => this.#attached > 0,
     });
   }
 
@@ -129,14 +127,10 @@ export class Kernel {
   }
 
   contextAttached(context: CxlContext): void {
-    this.#attached += 1;
-    if (this.#attached === 1) this.memory.pin();
     this.#notify('attach', context);
   }
 
   contextDetached(context: CxlContext): void {
-    this.#attached -= 1;
-    if (this.#attached === 0) this.memory.unpin();
     this.#notify('detach', context);
   }
 

@@ -3,7 +3,6 @@ import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
 import { HOST_IS_LITTLE_ENDIAN } from '../../shared/endian';
-import { ERRNOS } from '../../shared/errno';
 import type { AddressSpace } from './address-space';
 
 /** What all memory of a process needs of the modeled kernel. */
@@ -13,23 +12,15 @@ export interface MemoryHost {
   readonly operands: SharedArrayBuffer;
   /** Gives the AFU models a step, at every access. */
   poke(): void;
-  /** Whether a context of this process is attached. */
-  attached(): boolean;
 }
 
-/**
- * Counts what is allocated, and keeps it alive while a context is attached, because an AFU may
- * access memory that JavaScript has no reference to.
- */
-export class MemoryPool {
+/** Counts what is allocated. */
+export class AllocatedMemory {
   bytes = 0;
   readonly #host: MemoryHost;
-  readonly #live = new Set<WeakRef<ArrayBuffer>>();
-  readonly #pinned = new Set<ArrayBuffer>();
-  readonly #collected = new FinalizationRegistry<{ ref: WeakRef<ArrayBuffer>; size: number }>(
-    ({ ref, size }) => this.#drop(ref, size),
-  );
-  readonly #records = new WeakMap<ArrayBuffer, WeakRef<ArrayBuffer>>();
+  readonly #collected = new FinalizationRegistry<number>((size) => {
+    this.bytes -= size;
+  });
 
   constructor(host: MemoryHost) {
     this.#host = host;
@@ -38,46 +29,20 @@ export class MemoryPool {
   allocate(size: number, alignment: number): MemoryRegion {
     const buffer = new ArrayBuffer(size);
     const address = this.#host.addressSpace.addressOf(buffer, alignment);
-    const ref = new WeakRef(buffer);
-    this.#live.add(ref);
-    this.#records.set(buffer, ref);
-    this.#collected.register(buffer, { ref, size }, buffer);
+    this.#collected.register(buffer, size, buffer);
     this.bytes += size;
-    if (this.#host.attached()) this.#pinned.add(buffer);
     return new MockMemory(this.#host, this, buffer, BigInt(address), size);
-  }
-
-  /** Keeps all memory alive: the first context of the process was attached. */
-  pin(): void {
-    for (const ref of this.#live) {
-      const buffer = ref.deref();
-      if (buffer !== undefined) this.#pinned.add(buffer);
-    }
-  }
-
-  /** Undoes pin(): the last context was detached. */
-  unpin(): void {
-    this.#pinned.clear();
   }
 
   release(buffer: ArrayBuffer, size: number): void {
     this.#host.addressSpace.remove(buffer);
-    this.#pinned.delete(buffer);
-    this.#collected.unregister(buffer);
-    const ref = this.#records.get(buffer);
-    if (ref !== undefined) this.#drop(ref, size);
-    // The buffer is detached, as that of the addon is, if this version of Node can detach a buffer
-    // that is marked as untransferable (22 can).
-    try {
-      (ArrayBuffer.prototype as { transfer?: () => ArrayBuffer }).transfer?.call(buffer);
-    } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
-    }
+    if (this.#collected.unregister(buffer)) this.bytes -= size;
   }
 
-  #drop(ref: WeakRef<ArrayBuffer>, size: number): void {
-    if (!this.#live.delete(ref)) return;
-    this.bytes -= size;
+  /** The bytes of `before` are those of `after` now. */
+  move(before: ArrayBuffer, after: ArrayBuffer, size: number): void {
+    this.#host.addressSpace.move(before, after);
+    if (this.#collected.unregister(before)) this.#collected.register(after, size, after);
   }
 }
 
@@ -86,9 +51,11 @@ class MockMemory implements MemoryRegion {
   readonly size: number;
   readonly buffer: ArrayBuffer;
   readonly #host: MemoryHost;
-  readonly #pool: MemoryPool;
+  readonly #allocated: AllocatedMemory;
   readonly #operands: Operands;
-  readonly #view: DataView;
+  /** The bytes: `buffer`, or what took its bytes over. */
+  #bytes: ArrayBuffer;
+  #view: DataView;
   #freed = false;
   readonly load8 = () => this.#load(1);
   readonly load16 = () => this.#load(2);
@@ -101,14 +68,15 @@ class MockMemory implements MemoryRegion {
 
   constructor(
     host: MemoryHost,
-    pool: MemoryPool,
+    allocated: AllocatedMemory,
     buffer: ArrayBuffer,
     address: bigint,
     size: number,
   ) {
     this.#host = host;
-    this.#pool = pool;
+    this.#allocated = allocated;
     this.buffer = buffer;
+    this.#bytes = buffer;
     this.address = address;
     this.size = size;
     this.#operands = operandsOf(host.operands);
@@ -145,11 +113,21 @@ class MockMemory implements MemoryRegion {
     return swap !== HOST_IS_LITTLE_ENDIAN;
   }
 
-  free(force: boolean): number {
-    if (this.#freed) return 0;
-    if (!force && this.#host.attached()) return -ERRNOS.EBUSY;
+  detach(): void {
+    // Node 18 and 20 have no such method.
+    const { transfer } = ArrayBuffer.prototype as { transfer?: () => ArrayBuffer };
+    if (transfer === undefined) return;
+    const bytes = transfer.call(this.#bytes);
+    this.#allocated.move(this.#bytes, bytes, this.size);
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes);
+  }
+
+  free(): void {
+    if (this.#freed) return;
     this.#freed = true;
-    this.#pool.release(this.buffer, this.size);
-    return 0;
+    this.#allocated.release(this.#bytes, this.size);
+    this.#bytes = new ArrayBuffer(0);
+    this.#view = new DataView(this.#bytes);
   }
 }

@@ -3,19 +3,32 @@
  * gives it a queue of 32-byte work elements in memory; it copies, increments, compares and swaps,
  * and raises interrupts. All structures are big-endian.
  */
+import {
+  checkArray,
+  checkBytes,
+  checkInteger,
+  checkOptions,
+  type OptionNames,
+} from '../../shared/checks';
 import type { AfuLogic, AfuModel, AfuPort, AfuProcess, MmioWidth, ProcessLogic } from './afu-model';
 import { Registers } from './registers';
 
 export interface MemcpyAfuOptions {
   /** Process elements in AFU-directed mode. Default 511, as in the image's descriptor. */
-  readonly processes?: number;
+  readonly processes?: number | undefined;
   /** irqs_min. Default 4. */
-  readonly interruptsMinimum?: number;
+  readonly interruptsMinimum?: number | undefined;
   /** Modes the image supports. Default ['directed']. */
-  readonly modes?: readonly ('dedicated' | 'directed')[];
+  readonly modes?: readonly ('dedicated' | 'directed')[] | undefined;
   /** Contents of afu_err_buff. Default 4096 zero bytes. */
-  readonly errorBuffer?: Uint8Array;
+  readonly errorBuffer?: Uint8Array | undefined;
 }
+const MEMCPY_OPTIONS: OptionNames<MemcpyAfuOptions> = {
+  processes: true,
+  interruptsMinimum: true,
+  modes: true,
+  errorBuffer: true,
+};
 
 const AREA_SIZE = 0x10000;
 
@@ -78,17 +91,23 @@ const TIMEBASE_PER_NANOSECOND = { numerator: 64n, denominator: 125n };
  * modulo 4 is 1 can copy.
  */
 export function memcpyAfu(options: MemcpyAfuOptions = {}): AfuModel {
-  const processes = options.processes ?? 511;
+  checkOptions(options, MEMCPY_OPTIONS);
+  const processes = checkInteger('options.processes', options.processes ?? 511, 1, 0xffff);
   return {
     name: 'memcpy',
     descriptor: {
       processes,
-      interruptsMinimum: options.interruptsMinimum ?? 4,
-      modes: options.modes ?? ['directed'],
+      interruptsMinimum: checkInteger(
+        'options.interruptsMinimum',
+        options.interruptsMinimum ?? 4,
+        0,
+        2037,
+      ),
+      modes: checkArray('options.modes', options.modes ?? ['directed']),
       problemStateSize: AREA_SIZE * (processes + 1),
       perProcess: { offset: AREA_SIZE, size: AREA_SIZE },
       configRecords: [{ vendor: 0x1014, device: 0x4350, class: 0x120000 }],
-      errorBuffer: options.errorBuffer ?? new Uint8Array(4096),
+      errorBuffer: checkBytes('options.errorBuffer', options.errorBuffer ?? new Uint8Array(4096)),
     },
     powerOn: (port) => new MemcpyAfu(port),
   };

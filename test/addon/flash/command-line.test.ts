@@ -43,7 +43,7 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
   }
 
   it('lists the LUNs with their modes', async () => {
-    const luns: LunInfo[] = JSON.parse((await run(['list', '--json'])).out);
+    const luns: LunInfo[] = JSON.parse((await run(['list', '--json'])).out).luns;
     expect(luns).toEqual(JSON.parse(JSON.stringify(await listLuns())));
     expect(luns.filter(({ mode }) => mode === 'superpipe')).toEqual([about]);
   });
@@ -55,28 +55,28 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
       ports: [0, 1],
       mounts: [],
       blocks: 262144,
-      blockSize: 4096,
+      blockSizeBytes: 4096,
       link: 'up',
     });
   });
 
   it('writes, reads and measures a LUN that is in superpipe mode, by either node', async () => {
     const { block = '', generic = '' } = about;
-    const written = await run(['write', block, '--lba', '100', '--in', source, '--json']);
+    const written = await run(['write', block, '--yes', '--lba', '100', '--in', source, '--json']);
     expect(written).toMatchObject({ code: 0, err: '' });
     const copy = path.join(folder, 'out');
     const read = await run(['read', generic, '--lba', '100', '--count', '3', '--out', copy]);
     expect(read.code).toBe(0);
     expect(readFileSync(copy).equals(readFileSync(source))).toBe(true);
-    const bench = await run(['bench', block, '--seconds', '1', '--json']);
+    const bench = await run(['bench', block, '--for', '1s', '--json']);
     expect(JSON.parse(bench.out).iops).toBeGreaterThan(0);
   });
 
   it('refuses a LUN without superpipe unless --superpipe is given', async () => {
     const node = target.nodes[1]?.[0] ?? '';
-    const refused = await run(['write', node, '--in', source]);
+    const refused = await run(['write', node, '--yes', '--in', source]);
     expect([refused.code, refused.err.includes('not in superpipe mode')]).toEqual([1, true]);
-    expect((await run(['write', node, '--in', source, '--superpipe'])).code).toBe(0);
+    expect((await run(['write', node, '--yes', '--in', source, '--superpipe'])).code).toBe(0);
     const after = (await listLuns()).find(({ generic }) => generic === node);
     expect(after?.mode).toBe('legacy');
   });
@@ -102,7 +102,7 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
     const other = (await listLuns()).find(
       (lun) => lun.wwid === about.wwid && lun.generic !== about.generic,
     );
-    const words = ['write', about.block ?? '', '--in', source];
+    const words = ['write', about.block ?? '', '--yes', '--in', source];
     const mounted = `${other?.block}1 /srv xfs rw 0 0`;
     const refused = await run(words, mounted);
     expect([refused.code, refused.err.includes('mounted on /srv')]).toEqual([1, true]);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,10 +18,12 @@
 
 static bool running;
 
-// How long the thread polls without sleep after work, and how its sleep grows then.
+// How long the thread polls without sleep after work, how long with short sleeps, so that it keeps
+// up with a thread that polls a register, and how its sleep grows then.
 #define BUSY_NS 200000
-#define FIRST_SLEEP_NS 20000
-#define LONGEST_SLEEP_NS 2000000
+#define SHORT_NS 20000000
+#define SHORT_SLEEP_NS 20000
+#define LONGEST_SLEEP_NS 200000
 #define ALONE_CHECK_NS 500000000
 
 static bool run_afu(struct afu* afu, bool* attached) {
@@ -63,7 +66,9 @@ static bool alone(void) {
 static void* run(void* unused) {
   (void)unused;
   int64_t last_work = now(), last_check = last_work;
-  long sleep = FIRST_SLEEP_NS;
+  long sleep = SHORT_SLEEP_NS;
+  // Else the kernel adds 50 µs to each sleep.
+  prctl(PR_SET_TIMERSLACK, 1);
   for (;;) {
     device_lock();
     bool attached = false, worked = false;
@@ -79,7 +84,7 @@ static void* run(void* unused) {
     int64_t time = now();
     if (worked) {
       last_work = time;
-      sleep = FIRST_SLEEP_NS;
+      sleep = SHORT_SLEEP_NS;
     }
     if (time - last_work < BUSY_NS) {
       sched_yield();
@@ -90,6 +95,7 @@ static void* run(void* unused) {
       if (alone()) exit(0);
     }
     nanosleep(&(struct timespec){0, sleep}, NULL);
+    if (time - last_work < SHORT_NS) continue;
     sleep = sleep * 2 < LONGEST_SLEEP_NS ? sleep * 2 : LONGEST_SLEEP_NS;
   }
 }

@@ -26,6 +26,22 @@ struct file {
   char* path;
 };
 
+// The result of `call`, which calls the kernel for the path `at`: the path itself, or that in the
+// tree. A path that the kernel does not know may lead to the device by a symbolic link.
+#define ON_PATH(failed, dirfd, path, follow, call)           \
+  ({                                                         \
+    char in_tree[PATH_MAX];                                  \
+    bool direct = tree_path(dirfd, path, in_tree);           \
+    const char* at = direct ? in_tree : (path);              \
+    __auto_type result_ = (call);                            \
+    if (!direct && result_ == (failed) && errno == ENOENT && \
+        tree_link_path(dirfd, path, follow, in_tree)) {      \
+      at = in_tree;                                          \
+      result_ = (call);                                      \
+    }                                                        \
+    result_;                                                 \
+  })
+
 // Opens a path of the tree; -1 with errno.
 int file_open(const char* tree, int flags, mode_t mode);
 // The file of a descriptor, referenced until file_put; NULL when it is not one of the device.

@@ -12,21 +12,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "../sysfs/tree.h"
 #include "export.h"
 #include "files.h"
 #include "next.h"
-
-// Whether a path is a symbolic link to a path of the device, which the kernel does not find.
-static bool link_to_tree(int dirfd, const char* path, char tree[PATH_MAX]) {
-  char target[PATH_MAX];
-  ssize_t length = NEXT(readlinkat)(dirfd, path, target, sizeof target - 1);
-  if (length <= 0) return false;
-  target[length] = 0;
-  return target[0] == '/' && tree_path(AT_FDCWD, target, tree);
-}
 
 static int open_tree(const char* tree, int flags, mode_t mode) {
   // Like a system call, a success does not change errno.
@@ -41,8 +33,9 @@ static int open_any(int dirfd, const char* path, int flags, mode_t mode) {
   if (tree_path(dirfd, path, tree)) return open_tree(tree, flags, mode);
   int fd = NEXT(openat)(dirfd, path, flags, mode);
   if (fd < 0 && errno == ENOENT) {
-    if (link_to_tree(dirfd, path, tree)) return open_tree(tree, flags, mode);
-    errno = ENOENT;
+    if (tree_link_path(dirfd, path, !(flags & O_NOFOLLOW), tree)) {
+      return open_tree(tree, flags, mode);
+    }
   }
   // The number was closed by a raw system call.
   if (fd >= 0 && file_is(fd)) file_closing(fd);
@@ -107,61 +100,56 @@ static FILE* open_stream(const char* tree, const char* mode) {
   return fopencookie((void*)(intptr_t)fd, mode, functions);
 }
 
-EXPORT FILE* fopen(const char* path, const char* mode) {
+static FILE* open_file(const char* path, const char* mode,
+                       FILE* (*next)(const char*, const char*)) {
   char tree[PATH_MAX];
-  return tree_path(AT_FDCWD, path, tree) ? open_stream(tree, mode) : NEXT(fopen)(path, mode);
+  if (tree_path(AT_FDCWD, path, tree)) return open_stream(tree, mode);
+  FILE* stream = next(path, mode);
+  if (stream || errno != ENOENT || !tree_link_path(AT_FDCWD, path, true, tree)) return stream;
+  return open_stream(tree, mode);
+}
+EXPORT FILE* fopen(const char* path, const char* mode) {
+  return open_file(path, mode, NEXT(fopen));
 }
 EXPORT FILE* fopen64(const char* path, const char* mode) {
-  char tree[PATH_MAX];
-  return tree_path(AT_FDCWD, path, tree) ? open_stream(tree, mode) : NEXT(fopen64)(path, mode);
+  return open_file(path, mode, NEXT(fopen64));
 }
 
 EXPORT DIR* opendir(const char* path) {
-  char tree[PATH_MAX];
-  return NEXT(opendir)(tree_path(AT_FDCWD, path, tree) ? tree : path);
+  return ON_PATH(NULL, AT_FDCWD, path, true, NEXT(opendir)(at));
 }
 EXPORT int scandir(const char* path, struct dirent*** list, int (*filter)(const struct dirent*),
                    int (*compare)(const struct dirent**, const struct dirent**)) {
-  char tree[PATH_MAX];
-  return NEXT(scandir)(tree_path(AT_FDCWD, path, tree) ? tree : path, list, filter, compare);
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(scandir)(at, list, filter, compare));
 }
 EXPORT int scandir64(const char* path, struct dirent64*** list,
                      int (*filter)(const struct dirent64*),
                      int (*compare)(const struct dirent64**, const struct dirent64**)) {
-  char tree[PATH_MAX];
-  return NEXT(scandir64)(tree_path(AT_FDCWD, path, tree) ? tree : path, list, filter, compare);
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(scandir64)(at, list, filter, compare));
 }
 
 EXPORT int access(const char* path, int mode) {
-  char tree[PATH_MAX];
-  return NEXT(access)(tree_path(AT_FDCWD, path, tree) ? tree : path, mode);
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(access)(at, mode));
 }
 EXPORT int euidaccess(const char* path, int mode) {
-  char tree[PATH_MAX];
-  return NEXT(euidaccess)(tree_path(AT_FDCWD, path, tree) ? tree : path, mode);
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(euidaccess)(at, mode));
 }
 EXPORT int faccessat(int dirfd, const char* path, int mode, int flags) {
-  char tree[PATH_MAX];
-  if (tree_path(dirfd, path, tree)) return NEXT(faccessat)(AT_FDCWD, tree, mode, flags);
-  return NEXT(faccessat)(dirfd, path, mode, flags);
+  bool follow = !(flags & AT_SYMLINK_NOFOLLOW);
+  return ON_PATH(-1, dirfd, path, follow, NEXT(faccessat)(dirfd, at, mode, flags));
 }
 EXPORT ssize_t readlink(const char* path, char* buffer, size_t size) {
-  char tree[PATH_MAX];
-  return NEXT(readlink)(tree_path(AT_FDCWD, path, tree) ? tree : path, buffer, size);
+  return ON_PATH(-1, AT_FDCWD, path, false, NEXT(readlink)(at, buffer, size));
 }
 EXPORT ssize_t readlinkat(int dirfd, const char* path, char* buffer, size_t size) {
-  char tree[PATH_MAX];
-  if (tree_path(dirfd, path, tree)) return NEXT(readlinkat)(AT_FDCWD, tree, buffer, size);
-  return NEXT(readlinkat)(dirfd, path, buffer, size);
+  return ON_PATH(-1, dirfd, path, false, NEXT(readlinkat)(dirfd, at, buffer, size));
 }
 EXPORT ssize_t __readlink_chk(const char* path, char* buffer, size_t size, size_t limit) {
   if (size > limit) abort();
   return readlink(path, buffer, size);
 }
 EXPORT char* realpath(const char* path, char* resolved) {
-  char tree[PATH_MAX];
-  if (!tree_path(AT_FDCWD, path, tree)) return NEXT(realpath)(path, resolved);
-  char* answer = NEXT(realpath)(tree, resolved);
+  char* answer = ON_PATH(NULL, AT_FDCWD, path, true, NEXT(realpath)(at, resolved));
   if (answer) tree_strip(answer);
   return answer;
 }
@@ -172,18 +160,29 @@ EXPORT char* __realpath_chk(const char* path, char* resolved, size_t limit) {
 EXPORT char* canonicalize_file_name(const char* path) { return realpath(path, NULL); }
 
 EXPORT int chdir(const char* path) {
-  char tree[PATH_MAX];
-  bool inside = tree_path(AT_FDCWD, path, tree);
-  int result = NEXT(chdir)(inside ? tree : path);
+  bool inside = false;
+  int result = ON_PATH(-1, AT_FDCWD, path, true, (inside = at != path, NEXT(chdir)(at)));
   if (result == 0) tree_entered(inside);
   return result;
 }
 
 EXPORT int statfs(const char* path, struct statfs* out) {
-  char tree[PATH_MAX];
-  return NEXT(statfs)(tree_path(AT_FDCWD, path, tree) ? tree : path, out);
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(statfs)(at, out));
 }
 EXPORT int statfs64(const char* path, struct statfs64* out) {
-  char tree[PATH_MAX];
-  return NEXT(statfs64)(tree_path(AT_FDCWD, path, tree) ? tree : path, out);
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(statfs64)(at, out));
+}
+
+// ls asks for the security label of each file.
+EXPORT ssize_t getxattr(const char* path, const char* name, void* value, size_t size) {
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(getxattr)(at, name, value, size));
+}
+EXPORT ssize_t lgetxattr(const char* path, const char* name, void* value, size_t size) {
+  return ON_PATH(-1, AT_FDCWD, path, false, NEXT(lgetxattr)(at, name, value, size));
+}
+EXPORT ssize_t listxattr(const char* path, char* list, size_t size) {
+  return ON_PATH(-1, AT_FDCWD, path, true, NEXT(listxattr)(at, list, size));
+}
+EXPORT ssize_t llistxattr(const char* path, char* list, size_t size) {
+  return ON_PATH(-1, AT_FDCWD, path, false, NEXT(llistxattr)(at, list, size));
 }

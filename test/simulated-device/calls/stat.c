@@ -50,12 +50,15 @@ static dev_t device_number(struct node node) {
   } while (0)
 
 // The bodies of the calls by path and by descriptor, for each of the structures.
-#define BY_PATH(call, follow, dirfd, path, out)                          \
-  char tree[PATH_MAX];                                                   \
-  struct node node;                                                      \
-  if (!tree_path(dirfd, path, tree)) return call(path);                  \
-  int result = call(tree);                                               \
-  if (result == 0 && node_at(tree, follow, &node)) SHOW_NODE(out, node); \
+#define BY_PATH(call, follow, dirfd, path, out)                       \
+  bool ours = false;                                                  \
+  struct node node;                                                   \
+  int result = ON_PATH(-1, dirfd, path, follow, ({                    \
+    int answer = call(at);                                            \
+    ours = answer == 0 && at != (path) && node_at(at, follow, &node); \
+    answer;                                                           \
+  }));                                                                \
+  if (ours) SHOW_NODE(out, node);                                     \
   return result
 
 #define BY_DESCRIPTOR(call, fd, out)                           \
@@ -139,16 +142,16 @@ static void show_statx(struct statx* out, struct node node) {
 }
 
 EXPORT int statx(int dirfd, const char* path, int flags, unsigned mask, struct statx* out) {
-  char tree[PATH_MAX];
   struct node node;
-  if (tree_path(dirfd, path, tree)) {
-    int result = NEXT(statx)(AT_FDCWD, tree, flags, mask, out);
-    if (result == 0 && node_at(tree, FOLLOWS(flags), &node)) show_statx(out, node);
-    return result;
-  }
-  int result = NEXT(statx)(dirfd, path, flags, mask, out);
+  bool ours = false;
+  int result = ON_PATH(-1, dirfd, path, FOLLOWS(flags), ({
+    int answer = NEXT(statx)(dirfd, at, flags, mask, out);
+    ours = answer == 0 && at != path && node_at(at, FOLLOWS(flags), &node);
+    answer;
+  }));
   bool by_descriptor = (flags & AT_EMPTY_PATH) && !*path;
-  if (result == 0 && by_descriptor && node_of(dirfd, &node)) show_statx(out, node);
+  if (result == 0 && !ours && by_descriptor) ours = node_of(dirfd, &node);
+  if (ours) show_statx(out, node);
   return result;
 }
 

@@ -309,17 +309,20 @@ static const char* within_tree(const char* path) {
   return end ? end : "/";
 }
 
+// Where a relative path begins.
+static bool start_of(int dirfd, char out[PATH_MAX]) {
+  char link[64];
+  snprintf(link, sizeof link, dirfd == AT_FDCWD ? "/proc/self/cwd" : "/proc/self/fd/%d", dirfd);
+  ssize_t length = NEXT(readlink)(link, out, PATH_MAX - 1);
+  if (length <= 0) return false;
+  out[length] = 0;
+  return out[0] == '/';
+}
+
 static bool relative_path(int dirfd, const char* path, char out[PATH_MAX]) {
   if (dirfd == AT_FDCWD && !inside_tree) return false;
-  char link[64], base[PATH_MAX];
-  if (dirfd == AT_FDCWD) {
-    snprintf(link, sizeof link, "/proc/self/cwd");
-  } else {
-    snprintf(link, sizeof link, "/proc/self/fd/%d", dirfd);
-  }
-  ssize_t length = NEXT(readlink)(link, base, sizeof base - 1);
-  if (length <= 0) return false;
-  base[length] = 0;
+  char base[PATH_MAX];
+  if (!start_of(dirfd, base)) return false;
   const char* within = within_tree(base);
   if (!within) return false;
   prepare();
@@ -357,6 +360,60 @@ bool tree_path(int dirfd, const char* path, char out[PATH_MAX]) {
   prepare();
   errno = before;
   return (size_t)snprintf(out, PATH_MAX, "%s%s", root, clean) < PATH_MAX;
+}
+
+#define MAX_LINKS 40
+
+// Follows the links of `pending`, whose part `real` has been followed, until it is one of the
+// device.
+static bool follow_links(char pending[PATH_MAX], char real[PATH_MAX], bool follow,
+                         char out[PATH_MAX]) {
+  char target[PATH_MAX], joined[PATH_MAX];
+  int links = 0;
+  for (char* rest = pending;;) {
+    rest += strspn(rest, "/");
+    size_t length = strcspn(rest, "/");
+    if (length == 0) return false;
+    const char* name = rest;
+    rest += length;
+    bool up = length == 2 && name[0] == '.' && name[1] == '.';
+    if (up) {
+      char* slash = strrchr(real, '/');
+      if (slash) *slash = 0;
+    }
+    if (up || (length == 1 && name[0] == '.')) continue;
+    size_t used = strlen(real);
+    if (used + length + 2 > PATH_MAX) return false;
+    snprintf(real + used, PATH_MAX - used, "/%.*s", (int)length, name);
+    if (may_be_ours(real)) {
+      device_start();
+      if (ours(real)) {
+        prepare();
+        return (size_t)snprintf(out, PATH_MAX, "%s%s%s", root, real, rest) < PATH_MAX;
+      }
+    }
+    bool last = !rest[strspn(rest, "/")];
+    if (last && !follow && !*rest) return false;
+    ssize_t size = NEXT(readlink)(real, target, sizeof target - 1);
+    if (size <= 0) continue;
+    target[size] = 0;
+    if (++links > MAX_LINKS) return false;
+    if ((size_t)snprintf(joined, PATH_MAX, "%s%s", target, rest) >= PATH_MAX) return false;
+    real[target[0] == '/' ? 0 : used] = 0;
+    strcpy(pending, joined);
+    rest = pending;
+  }
+}
+
+bool tree_link_path(int dirfd, const char* path, bool follow, char out[PATH_MAX]) {
+  if (!path || !path[0] || strlen(path) >= PATH_MAX) return false;
+  char pending[PATH_MAX], real[PATH_MAX] = "";
+  int before = errno;
+  strcpy(pending, path);
+  bool found =
+      (path[0] == '/' || start_of(dirfd, real)) && follow_links(pending, real, follow, out);
+  errno = before;
+  return found;
 }
 
 // The kernel resolves all links in one call; realpath() takes a dozen, and a program may read ten

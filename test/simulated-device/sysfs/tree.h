@@ -13,6 +13,9 @@
 
 // The path in the tree; false when the path is not one of the device. Takes the lock.
 bool tree_path(int dirfd, const char* path, char out[PATH_MAX]);
+// The path in the tree of a path that the kernel does not know (ENOENT) because a symbolic link
+// from elsewhere leads to the device. `follow`: whether the last name is followed if it is a link.
+bool tree_link_path(int dirfd, const char* path, bool follow, char out[PATH_MAX]);
 // Resolves every link of a path in the tree, and removes the folder's name: /sys/… or /dev/….
 bool tree_resolve(const char* tree, char out[PATH_MAX]);
 // Removes the folder's name from a path that the kernel returned, in place.

@@ -11,11 +11,14 @@ describe('node-cxl doe on a device', () => {
   it('list: every mailbox and who uses it', async () => {
     const { code, stdout } = await doe(['list', '--json']);
     expect(code).toBe(0);
-    const found = JSON.parse(stdout) as { address: string; mailboxes: { offset: number }[] }[];
+    const found = JSON.parse(stdout).functions as {
+      address: string;
+      mailboxes: { offset: string }[];
+    }[];
     expect(found.map((each) => each.address)).toEqual(Object.values(devices));
     expect(found[0]).toMatchObject({
       owner: { driver: 'cxl_pci' },
-      mailboxes: [{ offset: 0x190 }],
+      mailboxes: [{ offset: '0x190' }],
     });
     const table = await doe(['list']);
     expect(table.stdout).toContain('driver cxl_pci, kernel reads CDAT');
@@ -27,12 +30,12 @@ describe('node-cxl doe on a device', () => {
     expect(refused.stderr).toContain('cxl_pci');
     const { code, stdout, stderr } = await doe(['discover', '0d:00.0', '--force', '--json']);
     expect(code).toBe(0);
-    expect(stderr).toContain('shared with: driver cxl_pci');
-    expect(JSON.parse(stdout)[0].protocols).toHaveLength(2);
+    expect(JSON.parse(stderr).note.message).toContain('shared with: driver cxl_pci');
+    expect(JSON.parse(stdout).mailboxes[0].protocols).toHaveLength(2);
   });
 
   it('cdat: decoded, and written as it is', async () => {
-    const args = ['cdat', devices.whole, '--force', '--output', '/tmp/table'];
+    const args = ['cdat', devices.whole, '--force', '--out', '/tmp/table'];
     const { code, stdout } = await doe(args);
     expect(code).toBe(0);
     expect(stdout).toContain('non-volatile, 128 MiB at 0x8000000');
@@ -58,11 +61,11 @@ describe('node-cxl doe on a device', () => {
     const where = [devices.default, '0001', '00', '-', '--force'];
     const answered = await doe(['raw', ...where, '--json'], Buffer.from([1, 0, 0, 0]));
     expect(answered.code).toBe(0);
-    expect(JSON.parse(answered.stdout)).toEqual({ answer: '981e0200' });
+    expect(JSON.parse(answered.stdout)).toEqual({ bytes: 4, data: '981e0200' });
     const odd = await doe(['raw', ...where], Buffer.from([1, 0, 0]));
     expect(odd.code).toBe(2);
     const silent = await doe(
-      ['raw', devices.default, '1e98', '77', '-', '--force', '--timeout', '100'],
+      ['raw', devices.default, '1e98', '77', '-', '--force', '--timeout', '100ms'],
       Buffer.alloc(4),
     );
     expect(silent.code).toBe(1);

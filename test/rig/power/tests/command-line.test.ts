@@ -29,7 +29,7 @@ describe('list', () => {
       expect(adapters[0].caiaVersion).toMatch(/^[12]\.0$/);
       expect(adapters[0]).toMatchObject({ name: 'card0', pslRevision: 1 });
       const [first, second] = adapters[0].afus;
-      expect(first).toMatchObject({ name: 'afu0.0', mode: 'afu_directed', identity: '1014:4350' });
+      expect(first).toMatchObject({ name: 'afu0.0', mode: 'afu_directed', deviceId: '0x4350' });
       expect(first.nodes).toEqual(['/dev/cxl/afu0.0m', '/dev/cxl/afu0.0s']);
       expect(second).toMatchObject({ name: 'afu0.1' });
     },
