@@ -60,4 +60,8 @@ export interface PciBus {
   owner(address: string): Promise<Owner>;
   /** The `driver` of the owner alone: read before every exchange. */
   driver(address: string): Promise<string | undefined>;
+  /** Takes the function from its driver. 0, or -errno: -ENODEV if it has none. */
+  unbind(address: string): Promise<number | NegativeErrno>;
+  /** Gives the function to a driver. 0, or -errno: -ENOENT if there is no such driver. */
+  bind(address: string, driver: string): Promise<number | NegativeErrno>;
 }

@@ -3,7 +3,13 @@ import type { ConfigSpace } from '../binding/configuration-space';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import { ERRNOS, type ErrnoName } from '../shared/errno';
 import { type CxlError, systemError } from '../shared/errors';
-import { DOE_CAPABILITY_ID, OFFSETS, REGISTERS_LENGTH, readHint } from './registers';
+import {
+  CAPABILITY_BITS,
+  DOE_CAPABILITY_ID,
+  OFFSETS,
+  REGISTERS_LENGTH,
+  readHint,
+} from './registers';
 
 /** Extended configuration space begins here; offset in bytes. */
 const EXTENDED_START = 0x100;
@@ -21,6 +27,10 @@ export interface DoeCapability {
     /** MSI or MSI-X message number; 0 where not supported. This library polls anyway. */
     readonly messageNumber: number;
   };
+  /** The attention mechanism is supported (after PCIe 6.0). */
+  readonly attention: boolean;
+  /** Asynchronous messages are supported (after PCIe 6.0). */
+  readonly asyncMessages: boolean;
 }
 
 /** What walkCapabilities() found. */
@@ -78,11 +88,13 @@ function walk(space: ConfigSpace, path: string, found: DoeCapability[]): void {
         throw corrupt('EBADMSG', path, `the DOE capability at ${hex(at)} leaves the space`);
       }
       const registers = read(space, at + OFFSETS.capabilities, path);
-      const supported = (registers & 1) !== 0;
+      const supported = (registers & CAPABILITY_BITS.interrupt) !== 0;
       found.push({
         offset: at,
         version: (header >>> 16) & 0xf,
         interrupt: { supported, messageNumber: supported ? (registers >>> 1) & 0x7ff : 0 },
+        attention: (registers & CAPABILITY_BITS.attention) !== 0,
+        asyncMessages: (registers & CAPABILITY_BITS.asyncMessages) !== 0,
       });
     }
     // 0 ends the list; a function without extended capabilities has a header of zeros.

@@ -34,24 +34,32 @@ const CDAT_OPTIONS: OptionNames<CdatOptions> = { ...OTHER_OPTIONS, verify: true 
 export interface CdatTable {
   readonly header: CdatHeader;
   readonly structures: readonly CdatStructure[];
+  /** Of a table that was cut, the checksum says nothing. */
   readonly checksumValid: boolean;
-  /** The table as the device sent it. */
+  /** The table as the device sent it; at most as long as its header says. */
   readonly bytes: Buffer;
+  /**
+   * EBADMSG: the entries hold fewer bytes than the header says, so that the table ends with them;
+   * or more, so that it ends where the header says. The kernel does the same
+   * (drivers/cxl/core/pci.c, cxl_cdat_read_table). Absent: they agree.
+   */
+  readonly cut?: CxlError;
 }
 
 /**
  * Reads and decodes the whole table; starts again when the device changed it meanwhile.
  * @throws CxlError EOPNOTSUPP (the mailbox has no table access), EBADMSG (the chain of entries
- *   has a loop, or is longer or shorter than the table; a structure exceeds the table; the
- *   checksum is wrong), EAGAIN (the table changed during each of 4 attempts), and what exchange()
+ *   has a loop or an empty entry; a structure exceeds the table; the checksum of a table that was
+ *   not cut is wrong), EAGAIN (the table changed during each of 4 attempts), and what exchange()
  *   throws
  */
 export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): Promise<CdatTable> {
   const { verify, exchange } = checkCdatOptions(options);
   await requireProtocol(checkMailbox(mailbox), tableAccessProtocol, exchange);
-  const bytes = await readBytes(mailbox, exchange);
+  const { bytes, cut, broken } = await readBytes(mailbox, exchange);
+  if (broken !== undefined) throw broken;
   const checksumValid = cdatChecksumValid(bytes);
-  if (!checksumValid && verify) {
+  if (!checksumValid && verify && cut === undefined) {
     throw malformed(
       'cdat',
       mailbox.name,
@@ -63,15 +71,22 @@ export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): 
     structures: decodeCdatStructures(bytes, mailbox.name),
     checksumValid,
     bytes,
+    ...(cut === undefined ? {} : { cut }),
   };
 }
 
-/** The table's bytes, neither decoded nor verified: for a table that readCdat() refuses. */
+/**
+ * The bytes that the entries hold, neither decoded nor verified: for a table that readCdat()
+ * refuses. They may be fewer than the header says, or more, up to the end of the entry that exceeds
+ * it; of a chain with a loop or an empty entry, those before it.
+ * @throws CxlError EBADMSG (the header, or an answer, has not the form of one), EAGAIN, and what
+ *   exchange() throws
+ */
 export async function readCdatBytes(
   mailbox: DoeMailbox,
   options: CdatOptions = {},
 ): Promise<Buffer> {
-  return readBytes(checkMailbox(mailbox), checkCdatOptions(options).exchange);
+  return (await readBytes(checkMailbox(mailbox), checkCdatOptions(options).exchange)).whole;
 }
 
 function checkCdatOptions(options: CdatOptions): { verify: boolean; exchange: ExchangeOptions } {
@@ -80,7 +95,18 @@ function checkCdatOptions(options: CdatOptions): { verify: boolean; exchange: Ex
   return { verify: checkBoolean('options.verify', verify ?? true), exchange };
 }
 
-async function readBytes(mailbox: DoeMailbox, options: ExchangeOptions): Promise<Buffer> {
+/** What the entries of a table hold. */
+interface Chain {
+  readonly whole: Buffer;
+  /** At most as many as the header says. */
+  readonly bytes: Buffer;
+  /** They are fewer or more than the header says. */
+  readonly cut?: CxlError;
+  /** The chain does not end as one does. */
+  readonly broken?: CxlError;
+}
+
+async function readBytes(mailbox: DoeMailbox, options: ExchangeOptions): Promise<Chain> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
     const first = await readEntry(mailbox, 0, options);
     if (first.entry.length !== CDAT_HEADER_LENGTH) {
@@ -90,10 +116,10 @@ async function readBytes(mailbox: DoeMailbox, options: ExchangeOptions): Promise
         `a table header has 16 bytes; the device sent ${first.entry.length}`,
       );
     }
-    let table: Buffer | undefined;
+    let chain: Chain | undefined;
     let failure: unknown;
     try {
-      table = await readChain(mailbox, first, options);
+      chain = await readChain(mailbox, first, options);
     } catch (error) {
       // The device may have changed the table while it was read: the header is compared below.
       if ((error as CxlError).code !== 'EBADMSG') throw error;
@@ -101,8 +127,8 @@ async function readBytes(mailbox: DoeMailbox, options: ExchangeOptions): Promise
     }
     const again = await readEntry(mailbox, 0, options);
     if (!again.entry.equals(first.entry)) continue;
-    if (table === undefined) throw failure;
-    return table;
+    if (chain === undefined) throw failure;
+    return chain;
   }
   const hint = `the table changed ${MAX_ATTEMPTS} times while it was read`;
   throw systemError('EAGAIN', 'doe(cdat)', mailbox.name, hint);
@@ -117,32 +143,34 @@ async function readChain(
   mailbox: DoeMailbox,
   first: Entry,
   options: ExchangeOptions,
-): Promise<Buffer> {
+): Promise<Chain> {
   const { length } = decodeCdatHeader(first.entry);
   const parts = [first.entry];
   const seen = new Set([0]);
+  let broken: CxlError | undefined;
   let total = CDAT_HEADER_LENGTH;
-  for (let handle = first.next; handle !== LAST_HANDLE; ) {
-    if (seen.has(handle))
-      throw malformed('cdat', mailbox.name, `the entries have a loop at handle ${handle}`);
+  // One entry that exceeds the table is enough to know that there are more.
+  for (let handle = first.next; handle !== LAST_HANDLE && total <= length; ) {
+    if (seen.has(handle)) {
+      broken = malformed('cdat', mailbox.name, `the entries have a loop at handle ${handle}`);
+      break;
+    }
     seen.add(handle);
     const { entry, next } = await readEntry(mailbox, handle, options);
-    if (entry.length === 0) throw malformed('cdat', mailbox.name, `entry ${handle} is empty`);
-    total += entry.length;
-    if (total > length) {
-      throw malformed('cdat', mailbox.name, `the entries exceed the ${length} bytes of the table`);
+    if (entry.length === 0) {
+      broken = malformed('cdat', mailbox.name, `entry ${handle} is empty`);
+      break;
     }
     parts.push(entry);
+    total += entry.length;
     handle = next;
   }
-  if (total < length) {
-    throw malformed(
-      'cdat',
-      mailbox.name,
-      `the entries have ${total} of the ${length} bytes of the table`,
-    );
-  }
-  return Buffer.concat(parts);
+  const whole = Buffer.concat(parts);
+  const bytes = whole.subarray(0, Math.max(length, CDAT_HEADER_LENGTH));
+  if (broken !== undefined) return { whole, bytes, broken };
+  if (whole.length === length) return { whole, bytes };
+  const what = `the entries have ${whole.length} bytes, the header says ${length}: the table is cut`;
+  return { whole, bytes, cut: malformed('cdat', mailbox.name, what) };
 }
 
 async function readEntry(

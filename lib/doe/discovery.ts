@@ -1,7 +1,7 @@
 /** DOE discovery (PCIe 6.0 §6.30.1.1): the protocol that every mailbox has. */
 import { checkInteger } from '../shared/checks';
 import { systemError } from '../shared/errors';
-import { type Protocol, protocolName } from './exchange';
+import { MAX_OBJECT_DWORDS, type Protocol, protocolName } from './exchange';
 import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
 import { checkExchange, checkMailbox, checkProtocol, type ExchangeOptions } from './options';
@@ -13,12 +13,25 @@ export interface DiscoveredProtocol extends Protocol {
   readonly index: number;
   /** The specification's name, for the protocols that this library knows. */
   readonly name?: string;
+  /** What devices of revisions after PCIe 6.0 add for some protocols. */
+  readonly limits?: ProtocolLimits;
+}
+
+/** Limits of a protocol that its discovery entry has. */
+export interface ProtocolLimits {
+  /** Bytes of the longest data object that the device takes, its header of 8 bytes included. */
+  readonly maxObjectLength: number;
+  /** 14 bits, with a meaning of the protocol's own: the greatest connection id, for example. */
+  readonly additionalInfo: number;
 }
 
 const PROTOCOL_NAMES: Record<string, string> = {
   '1:0': 'DOE discovery',
   '1:1': 'CMA/SPDM',
   '1:2': 'secured CMA/SPDM',
+  '1:3': 'CMA/SPDM with connection id',
+  '1:4': 'secured CMA/SPDM with connection id',
+  '1:5': 'DOE async message',
   '7832:0': 'CXL compliance mode',
   '7832:2': 'CXL table access (CDAT)',
 };
@@ -32,14 +45,14 @@ export function wellKnownName(protocol: Protocol): string | undefined {
 /**
  * One discovery exchange: the protocol at `index` (0 to 255), and the next index or 0 at the end.
  * Past the end a device answers vendor 0xffff.
- * @throws ERR_OUT_OF_RANGE; CxlError EBADMSG (the answer has not 4 bytes), and what exchange()
+ * @throws ERR_OUT_OF_RANGE; CxlError EBADMSG (the answer has neither 4 nor 8 bytes), and what exchange()
  *   throws
  */
 export async function discoverIndex(
   mailbox: DoeMailbox,
   index: number,
   options: ExchangeOptions = {},
-): Promise<Protocol & { nextIndex: number }> {
+): Promise<Protocol & { nextIndex: number; limits?: ProtocolLimits }> {
   checkMailbox(mailbox);
   checkInteger('index', index, 0, 0xff);
   checkExchange(options);
@@ -47,16 +60,23 @@ export async function discoverIndex(
   const version = mailbox.version >= 2 ? 2 : 0;
   const request = Buffer.alloc(4);
   request.writeUInt32LE(index | (version << 8));
-  const answer = await mailbox.exchange(discoveryProtocol, request, { ...options, maxLength: 4 });
-  if (answer.length !== 4) {
+  const answer = await mailbox.exchange(discoveryProtocol, request, { ...options, maxLength: 8 });
+  if (answer.length !== 4 && answer.length !== 8) {
     throw malformed(
       'discover',
       mailbox.name,
-      `an entry has 4 bytes; the device sent ${answer.length}`,
+      `an entry has 4 or 8 bytes; the device sent ${answer.length}`,
     );
   }
   const dword = answer.readUInt32LE();
-  return { vendorId: dword & 0xffff, type: (dword >>> 16) & 0xff, nextIndex: dword >>> 24 };
+  const entry = { vendorId: dword & 0xffff, type: (dword >>> 16) & 0xff, nextIndex: dword >>> 24 };
+  return answer.length === 4 ? entry : { ...entry, limits: limitsOf(answer.readUInt32LE(4)) };
+}
+
+function limitsOf(dword: number): ProtocolLimits {
+  // As in the header of a data object, 0 is the greatest length.
+  const dwords = dword & (MAX_OBJECT_DWORDS - 1) || MAX_OBJECT_DWORDS;
+  return { maxObjectLength: dwords * 4, additionalInfo: dword >>> 18 };
 }
 
 /** Every protocol of a mailbox: DoeMailbox.discover(). */
@@ -68,10 +88,16 @@ export async function discover(
   const seen = new Set<number>();
   for (let index = 0; ; ) {
     seen.add(index);
-    const { vendorId, type, nextIndex } = await discoverIndex(mailbox, index, options);
+    const { vendorId, type, nextIndex, limits } = await discoverIndex(mailbox, index, options);
     if (vendorId === 0xffff) return found;
     const name = wellKnownName({ vendorId, type });
-    found.push({ index, vendorId, type, ...(name === undefined ? {} : { name }) });
+    found.push({
+      index,
+      vendorId,
+      type,
+      ...(name === undefined ? {} : { name }),
+      ...(limits === undefined ? {} : { limits }),
+    });
     if (nextIndex === 0) return found;
     if (seen.has(nextIndex)) {
       throw malformed(

@@ -2,8 +2,9 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { Owner, PciBus } from '../binding/configuration-space';
 import { throwIfAborted } from '../shared/abort';
+import { checkString } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
-import { CxlError, systemError, typeError, unwrap } from '../shared/errors';
+import { CxlError, systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { parseAddress } from './address';
 import { walkCapabilities } from './capability';
@@ -143,6 +144,37 @@ export class Doe {
   /** @internal The state, for util.inspect() and console.log(): it looks for no device. */
   [inspect.custom](depth: number, options: InspectOptions): string {
     return shown(this, depth, options, { bus: this.#bus?.kind ?? 'not chosen yet' });
+  }
+
+  /**
+   * Takes a function from its driver, so that no exchange of the kernel can meet one of this
+   * program: cxl_pci, for example, gives up the memory of the device. Needs root.
+   * @returns the name of the driver, for bind(); undefined if none was bound
+   * @throws CxlError ENOENT (no such function), EACCES, EROFS (a recorded bus), and what the driver
+   *   answers; ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+   */
+  async unbind(address: string): Promise<string | undefined> {
+    const full = parseAddress(address);
+    const driver = await this.bus.driver(full);
+    const answer = await this.bus.unbind(full);
+    if (answer === -ERRNOS.ENODEV) return undefined;
+    unwrap(answer, 'write(unbind)', this.bus.path(full));
+    return driver;
+  }
+
+  /**
+   * Gives a function to a driver, such as the one that unbind() returned. Needs root.
+   * @throws CxlError EBUSY (a driver is bound), ENOENT (the kernel has no such driver), ENODEV (the
+   *   driver does not take this function), EACCES, EROFS (a recorded bus), and what the driver
+   *   answers; ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+   */
+  async bind(address: string, driver: string): Promise<void> {
+    const full = parseAddress(address);
+    checkString('driver', driver);
+    if (!/^[^/\0.][^/\0]*$/.test(driver))
+      throw valueError('driver', 'the name of a driver', driver);
+    const answer = await this.bus.bind(full, driver);
+    unwrap(answer, 'write(bind)', this.bus.path(full));
   }
 
   /** One state for each capability: all DoeMailbox objects for it share mutex and phase. */

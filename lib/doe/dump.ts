@@ -100,4 +100,12 @@ export class DumpPci implements PciBus {
   async driver() {
     return undefined;
   }
+
+  async unbind() {
+    return -ERRNOS.EROFS;
+  }
+
+  async bind() {
+    return -ERRNOS.EROFS;
+  }
 }

@@ -10,8 +10,10 @@
  * ```
  *
  * A driver bound to the device, and the kernel itself, may use the same mailbox. `owner` says who
- * does; exchanges need `force` where a driver is bound. The kernel does not take this library's
- * lock, so `force` is safe only while the driver does not use the mailbox.
+ * does. A mailbox is shared by its protocols: exchanges of one that the kernel uses need `force`,
+ * others do not (DoeMailbox.usedBy()). The kernel does not take this library's lock, so `force` is
+ * safe only while the driver does not use the mailbox; doe.unbind() and doe.bind() hand a function
+ * over.
  *
  * @packageDocumentation
  */
@@ -64,6 +66,7 @@ export {
   type DiscoveredProtocol,
   discoverIndex,
   discoveryProtocol,
+  type ProtocolLimits,
   wellKnownName,
 } from './discovery';
 export { Doe, type FunctionScan } from './doe';
@@ -76,4 +79,5 @@ export {
 } from './exchange';
 export { DoeMailbox } from './mailbox';
 export type { ExchangeOptions, ResetMailboxOptions, ScanOptions } from './options';
+export type { Status as MailboxStatus } from './registers';
 export { type SpdmVersion, securedSpdmProtocol, spdmProtocol, spdmVersions } from './spdm';

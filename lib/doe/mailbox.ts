@@ -10,7 +10,14 @@ import { shown } from '../shared/inspection';
 import { Mutex } from '../shared/mutex';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
-import { abort, MAX_PAYLOAD_BYTES, type Phase, type Protocol, transact } from './exchange';
+import {
+  abort,
+  MAX_PAYLOAD_BYTES,
+  type Phase,
+  type Protocol,
+  protocolName,
+  transact,
+} from './exchange';
 import {
   checkExchange,
   checkProtocol,
@@ -18,7 +25,8 @@ import {
   RESET_OPTIONS,
   type ResetMailboxOptions,
 } from './options';
-import { MailboxRegisters, REGISTERS_LENGTH } from './registers';
+import { kernelUser } from './owner';
+import { MailboxRegisters, REGISTERS_LENGTH, type Status } from './registers';
 
 /**
  * Milliseconds to wait for the lock. Another process holds it for one exchange: about a second,
@@ -46,6 +54,10 @@ export class DoeMailbox {
   readonly version: number;
   /** Whether the device can interrupt, and by which message. This library polls anyway. */
   readonly interrupt: DoeCapability['interrupt'];
+  /** Whether the device has the attention mechanism (after PCIe 6.0). This library does not use it. */
+  readonly attention: boolean;
+  /** Whether the device can send asynchronous messages (after PCIe 6.0). */
+  readonly asyncMessages: boolean;
   /** Who else may be using the mailbox, as it was when the mailbox was found. */
   readonly owner: Owner;
   readonly #bus: PciBus;
@@ -67,6 +79,8 @@ export class DoeMailbox {
     this.offset = capability.offset;
     this.version = capability.version;
     this.interrupt = capability.interrupt;
+    this.attention = capability.attention;
+    this.asyncMessages = capability.asyncMessages;
     this.owner = owner;
   }
 
@@ -85,7 +99,7 @@ export class DoeMailbox {
    * one after the other, in their order; a lock on the capability's registers excludes other
    * processes that use this library.
    * @param payload whole 32-bit words, little-endian, up to 2^20 - 8 bytes
-   * @throws CxlError EBUSY (a driver is bound and `force` is not set, or the mailbox is in use),
+   * @throws CxlError EBUSY (the kernel uses the protocol and `force` is not set, or the mailbox is in use),
    *   EIO (the device reported an error, or the mailbox is dead), ETIMEDOUT (no answer, or the
    *   lock was not free within 10 s), EPROTO (an answer of another protocol), EBADMSG (an answer
    *   shorter or longer than its header says), EOVERFLOW (longer than maxLength), ENODEV (the
@@ -101,7 +115,7 @@ export class DoeMailbox {
     const { signal, timeout, maxLength } = checkExchange(options);
     const release = await this.#state.mutex.lock(signal);
     try {
-      const answer = await this.#locked(options, (registers) =>
+      const answer = await this.#locked(wanted, options, (registers) =>
         transact({
           registers,
           protocol: wanted,
@@ -132,6 +146,29 @@ export class DoeMailbox {
   }
 
   /**
+   * The driver that may be using a protocol of this mailbox now, so that exchange() refuses it
+   * without `force`; undefined: none. A driver such as cxl_pci uses table access alone; one that is
+   * not known here may use what the kernel found (`owner.kernelFeatures`), or everything if the
+   * kernel has no such list.
+   */
+  usedBy(protocol: Protocol): Promise<string | undefined> {
+    return kernelUser(this.#bus, this.address, checkProtocol(protocol));
+  }
+
+  /**
+   * What the status register says now. Neither waits for another exchange, nor disturbs one.
+   * @throws CxlError EACCES, ENODEV (the device is gone)
+   */
+  async status(): Promise<Status> {
+    const space = this.#open('read');
+    try {
+      return new MailboxRegisters(space, this.offset, this.#path).status();
+    } finally {
+      space.close();
+    }
+  }
+
+  /**
    * Aborts, and makes the mailbox usable again even if it was declared dead (after a reset of the
    * function, for example).
    * @throws CxlError EBUSY (another process or a driver is using the mailbox, or a driver is bound
@@ -145,7 +182,7 @@ export class DoeMailbox {
     const { dead } = this.#state;
     this.#state.dead = undefined;
     try {
-      await this.#locked(options, async (registers) => {
+      await this.#locked(undefined, options, async (registers) => {
         throwIfAborted(signal);
         // A dead mailbox is busy with our own exchange.
         if (dead === undefined && registers.status().busy) throw this.#busy();
@@ -184,7 +221,9 @@ export class DoeMailbox {
     );
   }
 
+  /** `protocol`: what the registers are used for; undefined: anything. */
   async #locked<T>(
+    protocol: Protocol | undefined,
     options: ExchangeOptions,
     use: (registers: MailboxRegisters) => Promise<T>,
   ): Promise<T> {
@@ -193,14 +232,8 @@ export class DoeMailbox {
       const hint = `the mailbox is dead; what happened: ${dead.message}`;
       throw systemError(dead.errno, 'doe(dead)', this.#path, hint);
     }
-    await this.#checkDriver(options);
-    const space = this.#bus.open(this.address, 'write');
-    if (typeof space === 'number') {
-      const hint =
-        space === -ERRNOS.ENOENT ? 'no such PCI function; is the device gone?' : undefined;
-      const advice = hint ?? 'only root can write configuration space';
-      throw systemError(space, 'open', this.#path, advice);
-    }
+    await this.#checkDriver(protocol, options);
+    const space = this.#open('write');
     try {
       await this.#lock(space, options.signal);
       return await use(new MailboxRegisters(space, this.offset, this.#path));
@@ -210,12 +243,22 @@ export class DoeMailbox {
     }
   }
 
-  /** A bound driver may use the mailbox at any time, and does not take our lock. */
-  async #checkDriver({ force }: ExchangeOptions): Promise<void> {
+  #open(access: 'read' | 'write'): ConfigSpace {
+    const space = this.#bus.open(this.address, access);
+    if (typeof space !== 'number') return space;
+    const hint = space === -ERRNOS.ENOENT ? 'no such PCI function; is the device gone?' : undefined;
+    const advice = hint ?? `only root can ${access} configuration space`;
+    throw systemError(space, 'open', this.#path, advice);
+  }
+
+  /** The kernel may use a protocol of its own at any time, and does not take our lock. */
+  async #checkDriver(protocol: Protocol | undefined, { force }: ExchangeOptions): Promise<void> {
     if (force === true) return;
-    const driver = await this.#bus.driver(this.address);
+    const driver =
+      protocol === undefined ? await this.#bus.driver(this.address) : await this.usedBy(protocol);
     if (driver === undefined) return;
-    const hint = `the driver ${driver} is bound to the device and may be using its mailboxes: unbind it, or pass force`;
+    const what = protocol === undefined ? 'mailboxes' : protocolName(protocol);
+    const hint = `the driver ${driver} is bound to the device and may be using its ${what}: unbind it, or pass force`;
     throw systemError('EBUSY', 'doe(claim)', this.#path, hint);
   }
 

@@ -9,7 +9,7 @@ export interface ExchangeOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds the device may take to answer, 1 to 2^31 - 1. Default 1000 (PCIe 6.0 §6.30.2). */
   readonly timeout?: number | undefined;
-  /** Use the mailbox although a driver is bound to the device. Default false. */
+  /** Use the mailbox although a driver may be using the same protocol. Default false. */
   readonly force?: boolean | undefined;
   /**
    * Longest payload of an answer in bytes, 0 to 2^20 - 8; a longer one is refused (EOVERFLOW).

@@ -19,15 +19,35 @@ export const OFFSETS = {
   readMailbox: 0x14,
 } as const;
 
+/** Of the DOE capabilities register. The message number has 11 bits. */
+export const CAPABILITY_BITS = {
+  interrupt: 1,
+  attention: 0x1000,
+  asyncMessages: 0x2000,
+} as const;
 export const CONTROL_BITS = { abort: 1, interruptEnable: 2, go: 0x8000_0000 } as const;
-export const STATUS_BITS = { busy: 1, interrupt: 2, error: 4, ready: 0x8000_0000 } as const;
+export const STATUS_BITS = {
+  busy: 1,
+  interrupt: 2,
+  error: 4,
+  asyncMessage: 8,
+  atAttention: 0x10,
+  ready: 0x8000_0000,
+} as const;
 
 /** Longest time, in milliseconds, that register accesses may block the event loop. */
 const MAX_BLOCKING_TIME = 2;
 
+/** The status register of a mailbox. */
 export interface Status {
   readonly busy: boolean;
+  /** An interrupt was raised and not acknowledged. */
+  readonly interrupt: boolean;
   readonly error: boolean;
+  /** The device has an asynchronous message (after PCIe 6.0). */
+  readonly asyncMessage: boolean;
+  /** The mailbox is ready to answer at once (after PCIe 6.0). */
+  readonly atAttention: boolean;
   /** Data object ready. */
   readonly ready: boolean;
 }
@@ -63,11 +83,9 @@ export class MailboxRegisters {
     if (value === ALL_ONES_32) {
       throw systemError('ENODEV', 'read(config)', this.#path, 'the device is gone');
     }
-    return {
-      busy: (value & STATUS_BITS.busy) !== 0,
-      error: (value & STATUS_BITS.error) !== 0,
-      ready: (value & STATUS_BITS.ready) !== 0,
-    };
+    const names = Object.keys(STATUS_BITS) as (keyof Status)[];
+    const bits = names.map((name) => [name, (value & STATUS_BITS[name]) !== 0]);
+    return Object.fromEntries(bits) as Status;
   }
 
   abort(): void {

@@ -9,23 +9,32 @@ import { nativeRangeLock } from './range-lock';
 export interface SysfsOptions {
   /** Folder of the PCI functions. Default /sys/bus/pci/devices. */
   readonly devices?: string | undefined;
+  /** Folder of the drivers of PCI functions. Default /sys/bus/pci/drivers. */
+  readonly drivers?: string | undefined;
   /** Folder of the kernel's Compute Express Link devices. Default /sys/bus/cxl/devices. */
   readonly cxlDevices?: string | undefined;
   /** Default: the addon's. */
   readonly lock?: RangeLock | undefined;
 }
-const SYSFS_OPTIONS: OptionNames<SysfsOptions> = { devices: true, cxlDevices: true, lock: true };
+const SYSFS_OPTIONS: OptionNames<SysfsOptions> = {
+  devices: true,
+  drivers: true,
+  cxlDevices: true,
+  lock: true,
+};
 
 /** The PCI functions of this machine, through sysfs. */
 export class SysfsPci implements PciBus {
   readonly kind = 'native';
   readonly #devices: string;
+  readonly #drivers: string;
   readonly #cxlDevices: string;
   readonly #lock: RangeLock;
 
   constructor(options: SysfsOptions = {}) {
     checkOptions(options, SYSFS_OPTIONS);
     this.#devices = checkString('options.devices', options.devices ?? '/sys/bus/pci/devices');
+    this.#drivers = checkString('options.drivers', options.drivers ?? '/sys/bus/pci/drivers');
     this.#cxlDevices = checkString(
       'options.cxlDevices',
       options.cxlDevices ?? '/sys/bus/cxl/devices',
@@ -75,6 +84,16 @@ export class SysfsPci implements PciBus {
     return target === undefined ? undefined : path.basename(target);
   }
 
+  async unbind(address: string): Promise<number | NegativeErrno> {
+    const answer = await write(path.join(this.#devices, address, 'driver', 'unbind'), address);
+    const there = answer !== -ERRNOS.ENOENT || (await exists(path.join(this.#devices, address)));
+    return there && answer === -ERRNOS.ENOENT ? -ERRNOS.ENODEV : answer;
+  }
+
+  bind(address: string, driver: string): Promise<number | NegativeErrno> {
+    return write(path.join(this.#drivers, driver, 'bind'), address);
+  }
+
   /** `CDAT` attributes of the ports of the cxl bus whose `uport` is a device of this function. */
   async #tables(address: string): Promise<string[]> {
     const names = await fs.promises.readdir(this.#cxlDevices).catch((): string[] => []);
@@ -86,13 +105,31 @@ export class SysfsPci implements PciBus {
       // The path also has the bridges above the function; the last address is the function's.
       if (lastAddress(above) !== address) continue;
       const table = path.join(port, 'CDAT');
-      const there = await fs.promises.access(table).then(
-        () => true,
-        () => false,
-      );
-      if (there) tables.push(table);
+      if (await exists(table)) tables.push(table);
     }
     return tables;
+  }
+}
+
+function exists(file: string): Promise<boolean> {
+  return fs.promises.access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Writes to a file that exists. */
+async function write(file: string, text: string): Promise<number | NegativeErrno> {
+  try {
+    const handle = await fs.promises.open(file, fs.constants.O_WRONLY);
+    try {
+      await handle.write(text);
+      return 0;
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    return errnoOf(error);
   }
 }
 

@@ -34,13 +34,29 @@ describe('DOE: finding', () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it('its owner is told, and needs force', async () => {
+  it('its owner is told; a protocol that the driver uses needs force, another does not', async () => {
     expect(mailbox.owner.driver).toBe('cxl_pci');
     expect(mailbox.owner.kernelTables).toHaveLength(1);
-    await expect(mailbox.discover()).rejects.toMatchObject({
+    expect(await mailbox.usedBy(tableAccessProtocol)).toBe('cxl_pci');
+    await expect(mailbox.exchange(tableAccessProtocol, dword(0))).rejects.toMatchObject({
       code: 'EBUSY',
       syscall: 'doe(claim)',
     });
+    await expect(mailbox.reset()).rejects.toMatchObject({ syscall: 'doe(claim)' });
+    expect(await mailbox.usedBy({ vendorId: 0x0001, type: 1 })).toBeUndefined();
+    expect(await mailbox.discover()).toHaveLength(2);
+  });
+
+  it('its status can be read at any time', async () => {
+    expect(await mailbox.status()).toEqual({
+      busy: false,
+      interrupt: false,
+      error: false,
+      asyncMessage: false,
+      atAttention: false,
+      ready: false,
+    });
+    expect([mailbox.attention, mailbox.asyncMessages]).toEqual([false, false]);
   });
 });
 

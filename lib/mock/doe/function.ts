@@ -46,7 +46,7 @@ export interface MockFunctionOptions {
    * and 64 for others. Default: all.
    */
   readonly readable?: number | undefined;
-  /** The driver bound to the function; exchanges then need the option `force`. Default: none. */
+  /** The driver bound to the function: see DoeMailbox.usedBy(). Default: none. */
   readonly driver?: string | undefined;
   /** Names in `doe_features` (Linux 6.15 and later), such as `0001:01`. Default: none. */
   readonly kernelFeatures?: readonly string[] | undefined;
@@ -79,6 +79,7 @@ export class MockFunction {
   readonly address: string;
   readonly mailboxes: readonly MockMailbox[];
   driver: string | undefined;
+  readonly #firstDriver: string | undefined;
   readonly size: number;
   readable: number;
   readonly #config: Buffer;
@@ -96,6 +97,7 @@ export class MockFunction {
     this.readable = checkInteger('function.readable', options.readable ?? this.size, 0, 4096);
     if (options.driver !== undefined) checkString('function.driver', options.driver);
     this.driver = options.driver;
+    this.#firstDriver = options.driver;
     this.#kernel = {
       kernelFeatures: checkArray('function.kernelFeatures', options.kernelFeatures ?? []),
       kernelTables: checkArray('function.kernelTables', options.kernelTables ?? []),
@@ -139,6 +141,21 @@ export class MockFunction {
   /** Undoes remove(). */
   restore(): void {
     this.#state = 'present';
+  }
+
+  /** A write to `unbind` of its driver: 0, or -ENODEV without one. */
+  unbind(): number | NegativeErrno {
+    if (this.driver === undefined) return -ERRNOS.ENODEV;
+    this.driver = undefined;
+    return 0;
+  }
+
+  /** A write to `bind` of a driver: 0, -EBUSY, or -ENOENT unless it is the one of the options. */
+  bind(driver: string): number | NegativeErrno {
+    if (driver !== this.#firstDriver) return -ERRNOS.ENOENT;
+    if (this.driver !== undefined) return -ERRNOS.EBUSY;
+    this.driver = driver;
+    return 0;
   }
 
   owner(): Owner {

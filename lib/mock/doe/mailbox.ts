@@ -2,9 +2,16 @@
 import type { NegativeErrno } from '../../binding';
 import { MAX_OBJECT_DWORDS, type Protocol } from '../../doe/exchange';
 import { checkProtocol } from '../../doe/options';
-import { CONTROL_BITS, DOE_CAPABILITY_ID, OFFSETS, STATUS_BITS } from '../../doe/registers';
+import {
+  CAPABILITY_BITS,
+  CONTROL_BITS,
+  DOE_CAPABILITY_ID,
+  OFFSETS,
+  STATUS_BITS,
+} from '../../doe/registers';
 import {
   checkArray,
+  checkBoolean,
   checkFunction,
   checkInteger,
   checkOptions,
@@ -60,6 +67,10 @@ export interface MockMailboxOptions {
   readonly version?: number | undefined;
   /** MSI or MSI-X message number, 0 to 2047. Default: no interrupt support. */
   readonly messageNumber?: number | undefined;
+  /** What its capability says of the attention mechanism; the model has none. Default false. */
+  readonly attention?: boolean | undefined;
+  /** What its capability says of asynchronous messages; the model sends none. Default false. */
+  readonly asyncMessages?: boolean | undefined;
   /** In addition to discovery, which lists them. A discovery protocol in here replaces that. */
   readonly protocols?: readonly MockProtocol[] | undefined;
   readonly faults?: MockFaults | undefined;
@@ -67,6 +78,8 @@ export interface MockMailboxOptions {
 export const MAILBOX_OPTIONS: OptionNames<MockMailboxOptions> = {
   version: true,
   messageNumber: true,
+  attention: true,
+  asyncMessages: true,
   protocols: true,
   faults: true,
 };
@@ -80,11 +93,16 @@ export interface RegisterAccess {
   readonly value: number;
 }
 
+const LOG_LIMIT = 10_000;
+const REQUEST_LIMIT = 1000;
+/** Bytes of the requests that are kept; the newest one always is. */
+const REQUEST_BYTES_LIMIT = 1 << 24;
+
 export class MockMailbox {
   #faults: MockFaults = {};
-  /** All accesses, in order. */
+  /** The newest accesses, in order: 10000 at most. */
   readonly log: RegisterAccess[] = [];
-  /** The data objects of all requests that were answered, in order. */
+  /** The data objects of the newest requests that were answered, in order: 1000 at most. */
   readonly requests: Buffer[] = [];
   /** Called when the fault `goneAfter` occurs. The function of the mailbox sets it. */
   onGone: (how: 'unplugged' | 'link down') => void = () => {};
@@ -106,7 +124,13 @@ export class MockMailbox {
     if (messageNumber !== undefined) {
       checkInteger('mailbox.messageNumber', messageNumber, 0, 0x7ff);
     }
-    this.#capabilities = messageNumber === undefined ? 0 : 1 | (messageNumber << 1);
+    const { attention = false, asyncMessages = false } = options;
+    const bits = [
+      messageNumber === undefined ? 0 : CAPABILITY_BITS.interrupt | (messageNumber << 1),
+      checkBoolean('mailbox.attention', attention) ? CAPABILITY_BITS.attention : 0,
+      checkBoolean('mailbox.asyncMessages', asyncMessages) ? CAPABILITY_BITS.asyncMessages : 0,
+    ];
+    this.#capabilities = bits.reduce((all, each) => all | each);
     checkArray('mailbox.protocols', protocols).forEach(checkMockProtocol);
     const isDiscovery = (p: Protocol) => p.vendorId === 1 && p.type === 0;
     this.#protocols = protocols.some(isDiscovery)
@@ -149,16 +173,35 @@ export class MockMailbox {
   read(register: number): number | NegativeErrno {
     this.#count();
     const value = this.#value(register);
-    this.log.push({ kind: 'read', register, value });
+    this.#record({ kind: 'read', register, value });
     return value;
   }
 
   write(register: number, value: number): void {
     this.#count();
-    this.log.push({ kind: 'write', register, value });
+    this.#record({ kind: 'write', register, value });
     if (register === OFFSETS.control) this.#control(value);
     else if (register === OFFSETS.writeMailbox) this.#receive(value);
     else if (register === OFFSETS.readMailbox) this.#advance();
+  }
+
+  /** How many accesses there have been, those that the log has no more included. */
+  get accesses(): number {
+    return this.#accesses;
+  }
+
+  #record(access: RegisterAccess): void {
+    this.log.push(access);
+    if (this.log.length > LOG_LIMIT) this.log.shift();
+  }
+
+  #keep(request: Buffer): void {
+    this.requests.push(request);
+    const bytes = this.requests.reduce((sum, { length }) => sum + length, 0);
+    let excess = bytes - REQUEST_BYTES_LIMIT;
+    while (this.requests.length > REQUEST_LIMIT || (excess > 0 && this.requests.length > 1)) {
+      excess -= this.requests.shift()!.length;
+    }
   }
 
   #count(): void {
@@ -213,7 +256,7 @@ export class MockMailbox {
     );
     const plain = protocol?.answer(whole.subarray(8));
     if (plain === undefined || this.faults.silent === true) return;
-    this.requests.push(whole);
+    this.#keep(whole);
     const payload = this.faults.mangle?.(plain) ?? plain;
     const { vendorId, type } = this.faults.answerAs ?? asked;
     const dwords = [(vendorId | (type << 16)) >>> 0, this.#announce(payload)];

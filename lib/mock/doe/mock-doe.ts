@@ -42,6 +42,14 @@ class MockPci implements PciBus {
   async driver(address: string): Promise<string | undefined> {
     return this.#functions.get(address)?.driver;
   }
+
+  async unbind(address: string): Promise<number | NegativeErrno> {
+    return this.#functions.get(address)?.unbind() ?? -ERRNOS.ENOENT;
+  }
+
+  async bind(address: string, driver: string): Promise<number | NegativeErrno> {
+    return this.#functions.get(address)?.bind(driver) ?? -ERRNOS.ENODEV;
+  }
 }
 
 /** A Doe with modeled devices, and the device side of them for tests. */

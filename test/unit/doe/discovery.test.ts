@@ -77,9 +77,65 @@ describe('discovery', () => {
   it('refuses an entry that is too short or too long', async () => {
     const empty = await mailboxOf(listing(() => Buffer.alloc(0)));
     await expect(empty.mailbox.discover()).rejects.toMatchObject({ code: 'EBADMSG' });
-    const long = await mailboxOf(listing(() => Buffer.alloc(8)));
+    const long = await mailboxOf(listing(() => Buffer.alloc(12)));
     await expect(long.mailbox.discover()).rejects.toMatchObject({ code: 'EOVERFLOW' });
     expect(empty.device.idle && long.device.idle).toBe(true);
+  });
+
+  it('has the limits that devices after PCIe 6.0 add', async () => {
+    const limits = (dword: number) => {
+      const bytes = Buffer.alloc(4);
+      bytes.writeUInt32LE(dword >>> 0);
+      return bytes;
+    };
+    const { mailbox } = await mailboxOf(
+      listing((index) =>
+        [
+          Buffer.concat([entry(1, 0, 1), limits(0x0000_0010)]),
+          Buffer.concat([entry(1, 3, 2), limits((5 << 18) | 0x400)]),
+          Buffer.concat([entry(1, 5, 3), limits(0xfffc_0000)]),
+          entry(1, 1, 0),
+        ].at(index),
+      ),
+    );
+    expect(await mailbox.discover()).toEqual([
+      {
+        index: 0,
+        vendorId: 1,
+        type: 0,
+        name: 'DOE discovery',
+        limits: { maxObjectLength: 64, additionalInfo: 0 },
+      },
+      {
+        index: 1,
+        vendorId: 1,
+        type: 3,
+        name: 'CMA/SPDM with connection id',
+        limits: { maxObjectLength: 4096, additionalInfo: 5 },
+      },
+      {
+        index: 2,
+        vendorId: 1,
+        type: 5,
+        name: 'DOE async message',
+        limits: { maxObjectLength: 2 ** 20, additionalInfo: 0x3fff },
+      },
+      { index: 3, vendorId: 1, type: 1, name: 'CMA/SPDM' },
+    ]);
+  });
+
+  it('of the capability has the bits that came after PCIe 6.0', async () => {
+    const { mailbox, device } = await mailboxOf({ attention: true, asyncMessages: true });
+    expect(mailbox).toMatchObject({ attention: true, asyncMessages: true });
+    expect(mailbox.interrupt).toEqual({ supported: false, messageNumber: 0 });
+    const other = (await mailboxOf({ messageNumber: 0x7ff })).mailbox;
+    expect(other).toMatchObject({ attention: false, asyncMessages: false });
+    expect(other.interrupt).toEqual({ supported: true, messageNumber: 0x7ff });
+    device.faults = { busy: true };
+    expect(await mailbox.status()).toMatchObject({ busy: true, error: false, ready: false });
+    device.faults = {};
+    device.leaveBehind('ready');
+    expect(await mailbox.status()).toMatchObject({ busy: false, ready: true });
   });
 
   it('has names for known protocols', () => {

@@ -62,6 +62,17 @@ describe('an exchange', () => {
     expect(reads).toBe(4 + dwords);
   });
 
+  it('leaves a log of the model that does not grow without bound', async () => {
+    const { device, exchange } = await setUp();
+    for (let count = 0; count < 1100; count++) await exchange();
+    const each = device.accesses;
+    expect(each).toBeGreaterThan(18_000);
+    expect(device.log.length).toBe(10_000);
+    expect(device.requests.length).toBe(1000);
+    // The newest ones.
+    expect(device.log.at(-1)).toMatchObject({ kind: 'read', register: 0x0c });
+  });
+
   it('copies the payload at the call', async () => {
     const { mailbox } = await setUp();
     const payload = Buffer.from([1, 2, 3, 4]);

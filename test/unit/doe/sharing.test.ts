@@ -9,13 +9,13 @@ const echo: MockProtocol = {
 };
 const ADDRESS = '0000:01:00.0';
 
-function twoMailboxes(driver?: string) {
+function twoMailboxes(driver?: string, kernelFeatures = ['0001:00', '1e98:02']) {
   return createMockDoe({
     functions: [
       {
         address: ADDRESS,
         ...(driver === undefined ? {} : { driver }),
-        kernelFeatures: ['0001:00', '1e98:02'],
+        kernelFeatures,
         kernelTables: ['/sys/bus/cxl/devices/endpoint1/CDAT'],
         mailboxes: [{ protocols: [echo] }, { protocols: [echo] }],
       },
@@ -150,19 +150,82 @@ describe('who else uses the mailbox', () => {
     });
   });
 
-  it('a bound driver: no write without force, and the error names it', async () => {
-    const doe = twoMailboxes('cxl_pci');
+  it('a driver that may use everything: no write without force, and the error names it', async () => {
+    const doe = twoMailboxes('vfio-pci');
     const [mailbox] = await doe.mailboxes(ADDRESS);
     const device = doe.function(ADDRESS).mailboxes[0]!;
     device.log.length = 0;
     const refusal = await mailbox!.exchange(echoProtocol, number(1)).catch((error) => error);
     expect(refusal).toMatchObject({ code: 'EBUSY', syscall: 'doe(claim)' });
-    expect(refusal.message).toContain('cxl_pci');
+    expect(refusal.message).toContain('vfio-pci');
     await expect(mailbox!.discover()).rejects.toMatchObject({ syscall: 'doe(claim)' });
     await expect(mailbox!.reset()).rejects.toMatchObject({ syscall: 'doe(claim)' });
     expect(device.log).toEqual([]);
     const answer = await mailbox!.exchange(echoProtocol, number(1), { force: true });
     expect(answer.readUInt32LE()).toBe(1);
+  });
+
+  it('is asked for each protocol: what the kernel uses is refused, the rest is not', async () => {
+    const echoName = '1234:07';
+    const uses: [string | undefined, string[], string[]][] = [
+      // driver, doe_features, the protocols that are refused
+      [undefined, [], []],
+      [undefined, ['1e98:02'], []],
+      ['cxl_pci', [], ['table access']],
+      ['cxl_pci', ['0001:00', '1e98:02', echoName], ['table access']],
+      ['pcieport', [], ['table access']],
+      ['another', ['0001:00', '1e98:02'], ['table access']],
+      ['another', ['0001:00', echoName], ['echo']],
+      ['another', [], ['discovery', 'table access', 'echo']],
+      ['vfio-pci', ['1e98:02'], ['discovery', 'table access', 'echo']],
+    ];
+    for (const [driver, features, refused] of uses) {
+      const doe = twoMailboxes(driver, features);
+      const [mailbox] = await doe.mailboxes(ADDRESS);
+      const sent = () => doe.function(ADDRESS).mailboxes[0]!.requests.length;
+      const found: string[] = [];
+      for (const [name, protocol] of [
+        ['discovery', { vendorId: 1, type: 0 }],
+        ['table access', { vendorId: 0x1e98, type: 2 }],
+        ['echo', echoProtocol],
+      ] as const) {
+        const before = sent();
+        const { code, syscall } = await mailbox!
+          .exchange(protocol, number(DROPPED), { timeout: 1 })
+          .then(() => ({ code: undefined, syscall: undefined }))
+          .catch((error) => error);
+        const isRefused = code === 'EBUSY' && syscall === 'doe(claim)';
+        expect(await mailbox!.usedBy(protocol)).toBe(isRefused ? driver : undefined);
+        if (isRefused) found.push(name);
+        if (isRefused) expect(sent()).toBe(before);
+      }
+      expect([driver, features, found]).toEqual([driver, features, refused]);
+    }
+  });
+
+  it('can hand the device over: unbind() and bind()', async () => {
+    const doe = twoMailboxes('vfio-pci');
+    const [mailbox] = await doe.mailboxes(ADDRESS);
+    expect(await doe.unbind('01:00.0')).toBe('vfio-pci');
+    expect((await mailbox!.exchange(echoProtocol, number(5))).readUInt32LE()).toBe(5);
+    await mailbox!.reset();
+    expect(await doe.unbind(ADDRESS)).toBeUndefined();
+    await expect(doe.bind(ADDRESS, 'nobody')).rejects.toMatchObject({
+      code: 'ENOENT',
+      syscall: 'write(bind)',
+    });
+    await doe.bind(ADDRESS, 'vfio-pci');
+    await expect(doe.bind(ADDRESS, 'vfio-pci')).rejects.toMatchObject({ code: 'EBUSY' });
+    await expect(mailbox!.exchange(echoProtocol)).rejects.toMatchObject({ syscall: 'doe(claim)' });
+    await expect(doe.unbind('02:00.0')).rejects.toMatchObject({ code: 'ENOENT' });
+    for (const name of ['', '..', 'a/b', '.hidden']) {
+      await expect(doe.bind(ADDRESS, name)).rejects.toMatchObject({
+        code: 'ERR_INVALID_ARG_VALUE',
+      });
+    }
+    await expect(doe.bind(ADDRESS, 7 as never)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
   });
 
   it('a driver bound after the mailbox was found is noticed', async () => {

@@ -136,6 +136,24 @@ describe('PCI functions in sysfs', () => {
   });
 });
 
+describe('the driver of a function', () => {
+  it('is taken from it, and given to it, by the files of sysfs', async () => {
+    const device = addFunction(ADDRESS);
+    const driver = path.join(root, 'bus/pci/drivers/cxl_pci');
+    mkdirSync(driver, { recursive: true });
+    for (const name of ['bind', 'unbind']) writeFileSync(path.join(driver, name), '');
+    const doe = new Doe(new SysfsPci({ devices, cxlDevices, drivers: path.dirname(driver) }));
+    expect(await doe.unbind(ADDRESS)).toBeUndefined();
+    symlinkSync(driver, path.join(device, 'driver'));
+    expect(await doe.unbind(ADDRESS)).toBe('cxl_pci');
+    expect(readFileSync(path.join(driver, 'unbind'), 'utf8')).toBe(ADDRESS);
+    await doe.bind(ADDRESS, 'cxl_pci');
+    expect(readFileSync(path.join(driver, 'bind'), 'utf8')).toBe(ADDRESS);
+    await expect(doe.bind(ADDRESS, 'nvme')).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(doe.unbind('0000:77:00.0')).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+});
+
 describe('an exchange over a config file', () => {
   it('writes whole dwords in order, and aborts when there is no answer', async () => {
     addFunction(ADDRESS);

@@ -32,6 +32,14 @@ class CountedPci implements PciBus {
     return this.#sysfs.driver(address);
   }
 
+  unbind(address: string) {
+    return this.#sysfs.unbind(address);
+  }
+
+  bind(address: string, driver: string) {
+    return this.#sysfs.bind(address, driver);
+  }
+
   open(address: string, access: 'read' | 'write'): ConfigSpace | number {
     const space = this.#sysfs.open(address, access);
     if (typeof space === 'number') return space;
