@@ -400,7 +400,7 @@ export class BlockDevice {
       throw typeError(name, 'a Uint8Array, Memory or { memory, offset, length }', buffer);
     }
     const { memory } = slice;
-    if (memory.freed) throw stateError(`${name}: this Memory has been freed`);
+    if (memory.disposed) throw stateError(`${name}: this Memory has been freed`);
     const offset = checkInteger(`${name}.offset`, slice.offset ?? 0, 0, memory.size);
     if (offset % DATA_ALIGNMENT !== 0) {
       throw valueError(`${name}.offset`, `a multiple of ${DATA_ALIGNMENT}`, offset);

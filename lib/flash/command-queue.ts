@@ -170,6 +170,8 @@ export class CommandQueue implements MonitoredQueue {
   }
 
   #program(): void {
+    // As long as the context is open, its AFU may write to the rings.
+    this.ring.holdBy(this.#owner.context);
     this.#unmapSupported = this.ring.program(this.#owner.page);
     this.#room = 0;
     this.#programmed = true;

@@ -2,7 +2,6 @@
 import type { Context } from '../device/context';
 import type { Memory } from '../device/memory';
 import type { ProblemState } from '../device/problem-state';
-import { stateError } from '../shared/errors';
 import type { Resource } from './resource';
 import type { RingOptions } from './ring';
 import { OPCODES, WRITE_SAME_UNMAP } from './sislite';
@@ -97,16 +96,18 @@ export class Command {
   }
 
   /**
-   * The AFU is about to use the data.
+   * The AFU is about to use the data: its Memory cannot be freed until letGo().
    *
    * @throws ERR_INVALID_STATE its Memory has been freed
    */
   hold(): void {
-    if (this.data.memory?.freed) throw stateError('the Memory of the data has been freed');
+    this.data.memory?.hold(this.resource.memoryHolder);
   }
 
   /** The AFU does not use the data any more. */
-  letGo(): void {}
+  letGo(): void {
+    this.data.memory?.release(this.resource.memoryHolder);
+  }
 
   /** Whether it accesses a block of the resource from `lba` on. */
   reaches(resource: Resource, lba: bigint): boolean {

@@ -1,5 +1,6 @@
 import { type InspectOptions, inspect } from 'node:util';
 import { flashFlags } from '../binding/flash';
+import type { MemoryHolder } from '../device/holders';
 import { stateError, systemError } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { BlockDevice } from './block-device';
@@ -49,6 +50,8 @@ export class Resource {
   readonly maxTransfer: number;
   /** Of a virtual LUN: it is used over several ports (ALL_PORTS_ACTIVE). */
   readonly allPortsActive: boolean;
+  /** @internal Holds the Memory of commands in flight. */
+  readonly memoryHolder: MemoryHolder;
   #blocks: bigint;
   #state: 'open' | 'releasing' | 'released' = 'open';
   #releasing: Promise<void> | undefined;
@@ -74,6 +77,10 @@ export class Resource {
     this.maxTransfer = geometry.maxTransfer;
     this.allPortsActive = allPortsActive;
     this.#blocks = this.#count(lastLba);
+    this.memoryHolder = {
+      path: lun.path,
+      reason: `a transfer in flight (resource handle ${this.handle})`,
+    };
   }
 
   /** Size in blocks of blockSize bytes. 0: an empty virtual LUN. */

@@ -6,6 +6,7 @@
  * the AFU includes the memory barrier.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Context } from '../device/context';
 import type { Cxl } from '../device/cxl';
 import type { Memory } from '../device/memory';
 import type { ProblemState } from '../device/problem-state';
@@ -79,6 +80,11 @@ export class Ring {
     this.#memory = system.allocate(size, { alignment: ALIGNMENT });
     this.#view = new DataView(this.#memory.buffer);
     this.#bytes = new Uint8Array(this.#memory.buffer);
+  }
+
+  /** Keeps the memory until the context is closed. */
+  holdBy(context: Context): void {
+    context.hold(this.#memory);
   }
 
   /**
