@@ -1,5 +1,6 @@
 import { type LunInfo, listLuns, openLun } from 'node-cxl/flash';
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { SysFs } from '../../lib/binding';
 import { LUN_BLOCKS, testTarget } from './flash-target';
 
 describe('the LUNs of a flash adapter, as sysfs shows them', () => {
@@ -56,5 +57,63 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
     await generic.call('RELEASE', { contextId: context.id, rsrcHandle });
     await context.close();
     await disk.close();
+  });
+});
+
+describe('the attributes of a LUN that tools read', () => {
+  const target = testTarget();
+  let sysfs: SysFs;
+  let block: string;
+  let generic: string;
+
+  beforeEach(async () => {
+    const about = (await listLuns(target)).find((lun) => lun.generic === target.nodes[4]?.[0]);
+    block = about?.block?.slice('/dev/'.length) ?? '';
+    generic = about?.generic?.slice('/dev/'.length) ?? '';
+    sysfs = (target.system as unknown as { binding: { sysfs: SysFs } }).binding.sysfs;
+  });
+
+  async function bytes(path: string): Promise<Buffer> {
+    const content = await sysfs.read(path);
+    if (typeof content === 'number') throw new Error(`${path}: ${content}`);
+    return Buffer.from(content);
+  }
+
+  const text = async (path: string) => (await bytes(path)).toString('latin1');
+
+  it('vpd_pg83 identifies the LUN (NAA), vpd_pg80 has its serial number', async () => {
+    const device = `/sys/class/scsi_generic/${generic}/device`;
+    const wwid = (await text(`${device}/wwid`)).trim().slice('naa.'.length);
+    expect((await bytes(`${device}/vpd_pg83`)).toString('hex')).toBe(`0083001401030010${wwid}`);
+    const serial = await bytes(`${device}/vpd_pg80`);
+    expect([serial[1], serial[3]]).toEqual([0x80, serial.length - 4]);
+  });
+
+  it('/sys/block has the size in sectors and the size of a block', async () => {
+    for (const folder of [`/sys/block/${block}`, `/sys/class/block/${block}`]) {
+      const sectors = (LUN_BLOCKS[4] * 4096n) / 512n;
+      expect(await text(`${folder}/size`)).toBe(`${sectors}\n`);
+      expect(await text(`${folder}/queue/logical_block_size`)).toBe('4096\n');
+      expect(await text(`${folder}/uevent`)).toContain(`DEVNAME=${block}\n`);
+      expect(await text(`${folder}/dev`)).toMatch(/^\d+:\d+\n$/);
+      expect(await text(`${folder}/device/type`)).toBe('0\n');
+    }
+    expect(await text(`/sys/class/scsi_generic/${generic}/uevent`)).toContain(`DEVNAME=${generic}`);
+  });
+
+  it('the devices above it are the PCI function of cxlflash, and the card', async () => {
+    const home = await sysfs.realpath(`/sys/class/scsi_generic/${generic}/device`);
+    const found = /^(.*)\/pci([0-9a-f]{4}:00)\/(\2:00\.0)\/host\d+\/target[\d:]+\/[\d:]+$/.exec(
+      String(home),
+    );
+    expect(found).not.toBeNull();
+    const [, card, root, slot] = found ?? [];
+    const adapter = `${card}/pci${root}/${slot}`;
+    expect(await text(`${adapter}/vendor`)).toBe('0x1014\n');
+    expect(await text(`${adapter}/device`)).toBe('0x0600\n');
+    expect(await text(`${adapter}/class`)).toBe('0x010000\n');
+    expect(await text(`${adapter}/uevent`)).toContain(`DRIVER=cxlflash\n`);
+    expect(await text(`${adapter}/uevent`)).toContain(`PCI_SLOT_NAME=${slot}\n`);
+    expect(await text(`${card}/device`)).toBe('0x0601\n');
   });
 });

@@ -40,7 +40,7 @@ export class FlashAdapter implements FlashPlatform {
     this.#model = new FlashAfuModel(options.contexts, options.interruptsMinimum);
     const slot = kernel.adapters.size;
     this.card = kernel.probe(
-      adapterSetup({ afus: [{ model: this.#model }], device: 0x0600 }, slot),
+      adapterSetup({ afus: [{ model: this.#model }], device: 0x0601 }, slot),
     );
     const tableSize = kernel.pageSize / 16;
     this.state = new FlashAdapterState({ ...options, tableSize }, global, {

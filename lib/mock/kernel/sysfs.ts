@@ -62,7 +62,7 @@ export function fileTree(kernel: Kernel): Directory {
 const DEVICE_NODE: File = { kind: 'file' };
 
 /** /sys/devices with directories at these paths and at those between. */
-function nested(devices: Record<string, Record<string, Entry>>): Directory {
+export function nested(devices: Record<string, Record<string, Entry>>): Directory {
   const prefix = '/sys/devices/';
   const top = new Map<string, Entry>();
   for (const [home, entries] of Object.entries(devices)) {
@@ -81,7 +81,8 @@ function nested(devices: Record<string, Record<string, Entry>>): Directory {
   return { kind: 'directory', entries: top };
 }
 
-function parentDevice(adapter: CxlAdapter): string {
+/** The device that the cxl driver drives: a PCI function, or a platform device of a guest. */
+export function parentDevice(adapter: CxlAdapter): string {
   const { pciAddress } = adapter.setup;
   if (adapter.kernel.guest) {
     const unit = (0x1000_0000 + adapter.number * 0x1_0000).toString(16);

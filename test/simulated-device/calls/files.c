@@ -224,13 +224,15 @@ static int open_attribute(const char* path, int flags) {
 int file_open(const char* tree, int flags, mode_t mode) {
   char path[PATH_MAX];
   struct stat found;
+  // A program walks along a path by such descriptors, with O_NOFOLLOW also to links themselves.
+  if (flags & O_PATH) return NEXT(openat)(AT_FDCWD, tree, flags, mode);
   if (!tree_resolve(tree, path)) return -1;
   if (NEXT(lstat)(tree, &found) == 0 && S_ISLNK(found.st_mode) && (flags & O_NOFOLLOW)) {
     errno = ELOOP;
     return -1;
   }
   bool folder = NEXT(stat)(tree, &found) == 0 && S_ISDIR(found.st_mode);
-  if (folder || (flags & O_PATH)) return NEXT(openat)(AT_FDCWD, tree, flags & ~O_CREAT, mode);
+  if (folder) return NEXT(openat)(AT_FDCWD, tree, flags & ~O_CREAT, mode);
   if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) {
     errno = EEXIST;
     return -1;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -166,10 +167,12 @@ static bool anonymous(int fd) {
 EXPORT int fstatfs(int fd, struct statfs* out) {
   int result = NEXT(fstatfs)(fd, out);
   if (result == 0 && anonymous(fd)) out->f_type = CXL_PSEUDO_FS_MAGIC;
+  if (result == 0 && tree_in_sysfs(fd)) out->f_type = SYSFS_MAGIC;
   return result;
 }
 EXPORT int fstatfs64(int fd, struct statfs64* out) {
   int result = NEXT(fstatfs64)(fd, out);
   if (result == 0 && anonymous(fd)) out->f_type = CXL_PSEUDO_FS_MAGIC;
+  if (result == 0 && tree_in_sysfs(fd)) out->f_type = SYSFS_MAGIC;
   return result;
 }

@@ -155,6 +155,7 @@ static inline struct command_queue* queue_of(const struct flash_context* record)
 void flash_lock(void);
 void flash_unlock(void);
 bool segment_alive(int pid);
+uint32_t flash_block_size(int lun);
 // The bytes read as zeros afterwards and take no memory.
 void lun_discard(const struct flash_lun* lun, uint64_t byte, uint64_t size);
 // Between the medium and the program's memory; the number of bytes copied.

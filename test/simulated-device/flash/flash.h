@@ -16,7 +16,7 @@ bool flash_ours(const char* path);
 // Creates these paths with the functions of the tree; `to` is a path below /sys.
 struct tree_maker {
   void (*folder)(const char* path);
-  void (*text)(const char* path, const char* text);
+  void (*file)(const char* path, const char* content, size_t size);
   void (*link)(const char* path, const char* to);
 };
 void flash_tree(const struct tree_maker* make);

@@ -50,6 +50,8 @@ static size_t round_up(size_t size) {
   return (size + SISL_HOST_MAP_SIZE - 1) & ~(size_t)(SISL_HOST_MAP_SIZE - 1);
 }
 
+uint32_t flash_block_size(int lun) { return media[lun].block_size; }
+
 static size_t segment_size(void) { return round_up(sizeof *flash) + FLASH_LUNS * LUN_DISTANCE; }
 
 static struct flash_adapter* map(int fd) {

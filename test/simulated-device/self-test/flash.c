@@ -5,6 +5,7 @@
 
 #include <endian.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -183,9 +186,32 @@ static void descriptor(void) {
   close(fd);
 }
 
+// As libudev does to find a device: from folder to folder, links themselves too.
+static void walked(void) {
+  int folder = open("/sys/class", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  int generic = openat(folder, "scsi_generic", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int link = openat(generic, "sg96", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  int device = openat(generic, "sg96/device", O_PATH | O_CLOEXEC);
+  struct stat found;
+  struct statfs system;
+  char target[256] = "";
+  check(link >= 0 && fstat(link, &found) == 0 && S_ISLNK(found.st_mode) &&
+            readlinkat(generic, "sg96", target, sizeof target) > 0 &&
+            strstr(target, "/scsi_generic/sg96"),
+        "O_PATH and O_NOFOLLOW open a link of sysfs itself");
+  check(device >= 0 && fstatfs(device, &system) == 0 && system.f_type == SYSFS_MAGIC &&
+            faccessat(device, "uevent", R_OK, 0) == 0,
+        "a device folder is in a file system of the type sysfs, and has uevent");
+  close(device);
+  close(link);
+  close(generic);
+  close(folder);
+}
+
 void flash_rules(void) {
   command("flash-mode sq\n");
   lun = open("/dev/sg90", O_RDWR);
+  walked();
   descriptor();
   forked();
   killed_with_the_lock();

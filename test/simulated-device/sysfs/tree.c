@@ -103,11 +103,11 @@ static void put_file(const char* path, int mode, size_t size, bool wanted) {
   NEXT(close)(fd);
 }
 
-static void put_text(const char* path, const char* text) {
+static void put_content(const char* path, const char* content, size_t size) {
   char place[PATH_MAX];
   int fd = NEXT(open)(full(path, place), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd < 0) return;
-  if (NEXT(write)(fd, text, strlen(text)) < 0) perror("cxlsim: attribute");
+  if (NEXT(write)(fd, content, size) < 0) perror("cxlsim: attribute");
   NEXT(close)(fd);
 }
 
@@ -267,7 +267,7 @@ static void synchronize(void) {
   put_folder(options.guest ? "/sys/bus/platform" : "/sys/bus/pci");
   put_folder("/dev/cxl");
   put_file("/dev/cxl-sim", 0600, 0, true);
-  flash_tree(&(struct tree_maker){put_folder, put_text, put_class_link});
+  flash_tree(&(struct tree_maker){put_folder, put_content, put_class_link});
   for (int number = 0; number < CARDS; number++) put_card(&cards[number]);
   umask(mask);
 }
@@ -319,12 +319,25 @@ static bool start_of(int dirfd, char out[PATH_MAX]) {
   return out[0] == '/';
 }
 
+bool tree_in_sysfs(int fd) {
+  char path[PATH_MAX];
+  int before = errno;
+  const char* within = start_of(fd, path) ? within_tree(path) : NULL;
+  errno = before;
+  return within && below(within, "/sys");
+}
+
 static bool relative_path(int dirfd, const char* path, char out[PATH_MAX]) {
   if (dirfd == AT_FDCWD && !inside_tree) return false;
-  char base[PATH_MAX];
+  char base[PATH_MAX], joined[PATH_MAX];
   if (!start_of(dirfd, base)) return false;
   const char* within = within_tree(base);
-  if (!within) return false;
+  if (!within) {
+    // From a folder of the machine, such as /sys/class, into one of the device.
+    return strcmp(path, "..") && strcmp(base, "/") &&
+           (size_t)snprintf(joined, PATH_MAX, "%s/%s", base, path) < PATH_MAX &&
+           tree_path(AT_FDCWD, joined, out);
+  }
   prepare();
   return (size_t)snprintf(out, PATH_MAX, "%s%s/%s", root, within, path) < PATH_MAX;
 }

@@ -38,3 +38,5 @@ struct node {
 };
 bool tree_node(const char* name, struct node* node);
 int tree_minor(struct node node);
+// Whether a descriptor is that of a file below /sys of the tree.
+bool tree_in_sysfs(int fd);
