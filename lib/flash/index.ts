@@ -9,13 +9,14 @@ export type { CallAnswer, CallHeader, HostCalls, LunCalls } from '../binding/fla
 export { flashFlags, provisionSubcommands } from '../binding/flash';
 export type { AttachOptions } from './attach-options';
 export {
+  BlockAccess,
   type BlockBuffer,
-  BlockDevice,
-  type BlockStatistics,
   type MemorySlice,
   type TransferOptions,
   type TransferRequest,
-} from './block-device';
+} from './block-access';
+export { BlockDevice } from './block-device';
+export type { BlockStatistics } from './block-statistics';
 export type { CloneToken } from './clone-token';
 export type { Operation, Priority } from './command';
 export type { CommandError, CommandFailure } from './command-status';
@@ -24,6 +25,15 @@ export { FlashContext, type Recovery } from './flash-context';
 export type { Geometry } from './geometry';
 export { FlashHost, openFlashHost, type PortCapacity, type ProvisionedLun } from './host';
 export { Lun, type OpenLunOptions, openLun, type SuperpipeOptions } from './lun';
+export type { PathState } from './lun-path';
+export {
+  MultipathBlockDevice,
+  type MultipathStatistics,
+  type PathChange,
+  type PathStatus,
+} from './multipath-device';
+export { type OpenBlockDeviceOptions, openBlockDevice } from './open-block-device';
+export { BlockReadStream, type BlockReadStreamOptions } from './read-stream';
 export {
   type OpenVirtualOptions,
   type Resized,
@@ -33,3 +43,6 @@ export {
 export { decodeSense, type Sense, type SenseKey } from './sense';
 export type { CommandStatus } from './sislite';
 export type { PortStatistics, QueueStatistics } from './statistics';
+export type { BlockStreamOptions } from './stream-transfers';
+export { openStripedDevice, StripedBlockDevice, type StripeOptions } from './striped-device';
+export { BlockWriteStream, type BlockWriteStreamOptions } from './write-stream';

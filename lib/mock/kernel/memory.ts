@@ -4,7 +4,6 @@ import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
 import { HOST_IS_LITTLE_ENDIAN } from '../../shared/endian';
 import type { AddressSpace } from './address-space';
-import { originOf, type Traced } from './origin';
 
 /** What all memory of a process needs of the modeled kernel. */
 export interface MemoryHost {
@@ -15,20 +14,12 @@ export interface MemoryHost {
   poke(): void;
 }
 
-/** What is known of an allocation without keeping it from being collected. */
-interface Allocation extends Traced {
-  readonly size: number;
-}
-
 /** Counts what is allocated. */
 export class AllocatedMemory {
   bytes = 0;
-  /** What is neither freed nor collected. */
-  readonly live = new Set<Allocation>();
   readonly #host: MemoryHost;
-  readonly #allocations = new WeakMap<ArrayBuffer, Allocation>();
-  readonly #collected = new FinalizationRegistry<Allocation>((allocation) => {
-    this.#end(allocation);
+  readonly #collected = new FinalizationRegistry<number>((size) => {
+    this.bytes -= size;
   });
 
   constructor(host: MemoryHost) {
@@ -38,35 +29,20 @@ export class AllocatedMemory {
   allocate(size: number, alignment: number): MemoryRegion {
     const buffer = new ArrayBuffer(size);
     const address = this.#host.addressSpace.addressOf(buffer, alignment);
-    const what = `memory: ${size} bytes at 0x${address.toString(16)}`;
-    this.#keep(buffer, { what, size, origin: originOf(this.allocate) });
+    this.#collected.register(buffer, size, buffer);
     this.bytes += size;
     return new MockMemory(this.#host, this, buffer, BigInt(address), size);
   }
 
-  release(buffer: ArrayBuffer): void {
+  release(buffer: ArrayBuffer, size: number): void {
     this.#host.addressSpace.remove(buffer);
-    this.#collected.unregister(buffer);
-    const allocation = this.#allocations.get(buffer);
-    if (allocation !== undefined) this.#end(allocation);
+    if (this.#collected.unregister(buffer)) this.bytes -= size;
   }
 
   /** The bytes of `before` are those of `after` now. */
-  move(before: ArrayBuffer, after: ArrayBuffer): void {
+  move(before: ArrayBuffer, after: ArrayBuffer, size: number): void {
     this.#host.addressSpace.move(before, after);
-    this.#collected.unregister(before);
-    const allocation = this.#allocations.get(before);
-    if (allocation !== undefined) this.#keep(after, allocation);
-  }
-
-  #keep(buffer: ArrayBuffer, allocation: Allocation): void {
-    this.live.add(allocation);
-    this.#allocations.set(buffer, allocation);
-    this.#collected.register(buffer, allocation, buffer);
-  }
-
-  #end(allocation: Allocation): void {
-    if (this.live.delete(allocation)) this.bytes -= allocation.size;
+    if (this.#collected.unregister(before)) this.#collected.register(after, size, after);
   }
 }
 
@@ -142,7 +118,7 @@ class MockMemory implements MemoryRegion {
     const { transfer } = ArrayBuffer.prototype as { transfer?: () => ArrayBuffer };
     if (transfer === undefined) return;
     const bytes = transfer.call(this.#bytes);
-    this.#allocated.move(this.#bytes, bytes);
+    this.#allocated.move(this.#bytes, bytes, this.size);
     this.#bytes = bytes;
     this.#view = new DataView(bytes);
   }
@@ -150,7 +126,7 @@ class MockMemory implements MemoryRegion {
   free(): void {
     if (this.#freed) return;
     this.#freed = true;
-    this.#allocated.release(this.#bytes);
+    this.#allocated.release(this.#bytes, this.size);
     this.#bytes = new ArrayBuffer(0);
     this.#view = new DataView(this.#bytes);
   }

@@ -5,9 +5,7 @@ import { type Operands, operandsOf } from '../../binding/operands';
 import type { MmioWidth } from '../models/afu-model';
 import { ALL_ONES } from './afu';
 import type { CxlContext, MappingOps } from './context';
-import type { FaultPlace } from './fault-spec';
 import type { OpenFile } from './open-file';
-import { originOf, type Traced } from './origin';
 
 function swapped(value: bigint, width: MmioWidth): bigint {
   const view = new DataView(new ArrayBuffer(8));
@@ -19,9 +17,8 @@ function swapped(value: bigint, width: MmioWidth): bigint {
   return view.getBigUint64(0, true);
 }
 
-export class MockMapping implements ProblemStateMapping, Traced {
+export class MockMapping implements ProblemStateMapping {
   readonly length: number;
-  readonly origin = originOf(MockMapping);
   readonly #context: CxlContext;
   readonly #file: OpenFile;
   readonly #start: number;
@@ -48,11 +45,7 @@ export class MockMapping implements ProblemStateMapping, Traced {
     this.#swap = endian !== (context.afu.descriptor.endian ?? 'big');
     this.#operands = operandsOf(context.afu.kernel.operands);
     file.get();
-    context.afu.kernel.mappings.add(this);
-  }
-
-  get what(): string {
-    return `a mapping: ${this.#context.afu.name}, process element ${this.#context.processElement}`;
+    context.afu.kernel.mappings += 1;
   }
 
   readonly read32 = (): boolean => {
@@ -97,54 +90,42 @@ export class MockMapping implements ProblemStateMapping, Traced {
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
-    this.#context.afu.kernel.mappings.delete(this);
+    this.#context.afu.kernel.mappings -= 1;
     this.#file.put();
   }
 
   #load(offset: number, width: MmioWidth): bigint | undefined {
-    const place = this.#touch(offset, 'load');
+    const place = this.#touch(offset);
     if (place === undefined) return undefined;
     if (place !== 'device') return this.#pageLoad(place, offset, width);
-    if (this.#linkInError(offset, 'load')) return ALL_ONES[width];
+    if (this.#linkInError()) return ALL_ONES[width];
     const value = this.#context.afu.mmioRead(this.#context, this.#start + offset, width);
     this.#run();
-    const loaded = this.#swap ? swapped(value, width) : value;
-    this.#tell('load', offset, width, loaded);
-    return loaded;
+    return this.#swap ? swapped(value, width) : value;
   }
 
   #store(offset: number, width: MmioWidth, value: bigint): boolean {
-    const place = this.#touch(offset, 'store');
+    const place = this.#touch(offset);
     if (place === undefined) return false;
     if (place !== 'device') {
       this.#pageStore(place, offset, width, value);
       return true;
     }
-    if (this.#linkInError(offset, 'store')) return true;
+    if (this.#linkInError()) return true;
     const wire = this.#swap ? swapped(value, width) : value;
     this.#context.afu.mmioWrite(this.#context, this.#start + offset, width, wire);
     this.#run();
-    this.#tell('store', offset, width, value);
     return true;
   }
 
-  #tell(access: 'load' | 'store', offset: number, width: MmioWidth, value: bigint): void {
-    const { kernel } = this.#context.afu;
-    if (kernel.accessWatchers.size === 0) return;
-    kernel.accessed(this.#context, { access, offset: this.#start + offset, width, value });
-  }
-
-  #touch(offset: number, access: 'load' | 'store'): 'device' | Uint8Array | undefined {
+  #touch(offset: number): 'device' | Uint8Array | undefined {
     if (!this.#mapped) return undefined;
     const { adapter, kernel } = this.#context.afu;
     const { faults } = kernel;
-    if (faults.any) {
-      const at = this.#place(offset, access);
-      if (faults.happens('link-down', at)) adapter.linkDown();
-      if (faults.happens('detach-all', at)) this.#context.afu.detachAll();
-      if (faults.happens('unplug', at)) adapter.unplug();
-      if (faults.happens('mmio', at)) return undefined;
-    }
+    if (faults.happens('link-down')) adapter.linkDown();
+    if (faults.happens('detach-all')) this.#context.afu.detachAll();
+    if (faults.happens('unplug')) adapter.unplug();
+    if (faults.happens('mmio')) return undefined;
     const ops = this.#context.mappingOps;
     const place = ops === undefined ? this.#context.touch() : this.#page(offset, ops);
     return place === 'sigbus' ? undefined : place;
@@ -167,14 +148,8 @@ export class MockMapping implements ProblemStateMapping, Traced {
   }
 
   /** While the link is in error (EEH), loads read as all ones and stores are lost, without a fault. */
-  #linkInError(offset: number, access: 'load' | 'store'): boolean {
-    const { adapter, kernel } = this.#context.afu;
-    if (!adapter.linkOk) return true;
-    return kernel.faults.any && kernel.faults.happens('all-ones', this.#place(offset, access));
-  }
-
-  #place(offset: number, access: 'load' | 'store'): FaultPlace {
-    return { ...this.#context.place, offset: this.#start + offset, access };
+  #linkInError(): boolean {
+    return !this.#context.afu.adapter.linkOk || this.#context.afu.kernel.faults.happens('all-ones');
   }
 
   #run(): void {
