@@ -1,71 +1,15 @@
 /** The command-line program: its output, exit codes, and messages on stderr. */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { Folder, json, manifest, program, run, TIMEOUT } from './run';
 
-const manifest = createRequire(import.meta.url).resolve('node-cxl/package.json');
-const { bin, version } = JSON.parse(readFileSync(manifest, 'utf8'));
-const program = path.resolve(path.dirname(manifest), bin['node-cxl']);
-
-interface Outcome {
-  code: number | null;
-  signal: string | null;
-  stdout: string;
-  stderr: string;
-}
-
-interface RunOptions {
-  env?: Record<string, string>;
-  /** Called at each chunk of output, with the output so far. */
-  onOutput?: (child: ReturnType<typeof spawn>, soFar: string) => void;
-}
-
-function run(args: string[], { env, onOutput }: RunOptions = {}): Promise<Outcome> {
-  const { NODE_CXL_BACKEND: _, ...inherited } = process.env;
-  const child = spawn(process.execPath, [program, ...args], {
-    env: { ...inherited, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => {
-    stdout += text;
-    onOutput?.(child, stdout + stderr);
-  });
-  child.stderr.setEncoding('utf8').on('data', (text) => {
-    stderr += text;
-    onOutput?.(child, stdout + stderr);
-  });
-  return new Promise((resolve) => {
-    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
-}
-
-async function json(args: string[], options: RunOptions = {}) {
-  const { code, stdout, stderr } = await run([...args, '--json'], options);
-  expect(stderr).toBe('');
-  expect(code).toBe(0);
-  return JSON.parse(stdout);
-}
-
-let folder: string;
-const file = (name: string) => path.join(folder, name);
-
-function config(name: string, options: object): Record<string, string> {
-  writeFileSync(file(name), JSON.stringify(options));
-  return { NODE_CXL_BACKEND: `mock:${file(name)}` };
-}
-
-beforeAll(() => {
-  folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-cli-'));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const TIMEOUT = 60_000;
+const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
+const folder = new Folder();
+const file = (name: string) => folder.file(name);
+const config = (name: string, options: object) => folder.mock(name, options);
 
 describe('list and info', () => {
   it(
@@ -187,7 +131,7 @@ describe('memcpy', () => {
     async () => {
       writeFileSync(file('same'), 'contents');
       const { code, stderr } = await run([
-        ...['memcpy', '--mock', '--in', file('same'), '--out', path.join(folder, '.', 'same')],
+        ...['memcpy', '--mock', '--in', file('same'), '--out', path.join(folder.path, '.', 'same')],
       ]);
       expect(code).toBe(2);
       expect(stderr).toBe('node-cxl: --in and --out are the same file\n');

@@ -1,33 +1,23 @@
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { Folder, type RunOptions, run as runProgram, TIMEOUT } from './run';
 
-const PROGRAM = path.resolve('dist/cli/main.js');
-
-describe('node-cxl flash', () => {
-  let folder: string;
-  let config: string;
+describe('node-cxl flash', { timeout: TIMEOUT }, () => {
+  const folder = new Folder();
+  let env: Record<string, string>;
 
   beforeAll(() => {
-    folder = mkdtempSync(path.join(tmpdir(), 'flash-cli-'));
-    config = path.join(folder, 'mock.json');
-    const luns = [{ blocks: 1000, file: path.join(folder, 'lun') }];
-    writeFileSync(config, JSON.stringify({ cards: [], flash: [{ luns }] }));
+    const luns = [{ blocks: 1000, file: folder.file('lun') }];
+    env = folder.mock('mock.json', { cards: [], flash: [{ luns }] });
   });
 
-  afterAll(() => {
-    rmSync(folder, { recursive: true });
-  });
+  async function run(...words: string[]) {
+    return runWith({}, ...words);
+  }
 
-  function run(...words: string[]): Promise<{ code: number; out: string; err: string }> {
-    const env = { ...process.env, NODE_CXL_BACKEND: `mock:${config}` };
-    return new Promise((resolve) => {
-      execFile(process.execPath, [PROGRAM, 'flash', ...words], { env }, (error, out, err) => {
-        resolve({ code: error === null ? 0 : Number(error.code), out, err });
-      });
-    });
+  async function runWith(options: RunOptions, ...words: string[]) {
+    const { code, stdout, stderr } = await runProgram(['flash', ...words], { env, ...options });
+    return { code, out: stdout, err: stderr };
   }
 
   it('lists LUNs as a table and as JSON', async () => {
@@ -47,8 +37,8 @@ describe('node-cxl flash', () => {
   });
 
   it('writes a file and reads it back in another process', async () => {
-    const source = path.join(folder, 'in');
-    const target = path.join(folder, 'out');
+    const source = folder.file('in');
+    const target = folder.file('out');
     writeFileSync(source, Buffer.alloc(300 * 4096 + 5, 'flash'));
     const short = await run('write', '/dev/sg1', '--yes', '--superpipe', '--in', source);
     expect([short.code, short.err.includes('--pad')]).toEqual([2, true]);
@@ -64,29 +54,25 @@ describe('node-cxl flash', () => {
   });
 
   it('refuses files that cannot be written to, or have no length', async () => {
-    const absent = path.join(folder, 'no/such/folder');
+    const absent = folder.file('no/such/folder');
     const read = await run('read', '/dev/sg1', '--superpipe', '--count', '1', '--out', absent);
     expect([read.code, read.err.split('\n').length]).toEqual([1, 2]);
     expect(read.err).toMatch(/^node-cxl: ENOENT.*no\/such\/folder/);
-    const write = await run('write', '/dev/sg1', '--yes', '--superpipe', '--in', folder);
+    const write = await run('write', '/dev/sg1', '--yes', '--superpipe', '--in', folder.path);
     expect([write.code, write.err.includes('is a directory')]).toEqual([2, true]);
   });
 
   it('restores the mode of the LUN when it is interrupted', async () => {
-    const env = {
-      ...process.env,
-      NODE_CXL_BACKEND: `mock:${config}`,
-      NODE_DEBUG: 'cxl',
-    };
     const words = ['flash', 'bench', '/dev/sg1', '--superpipe', '--for', '600s'];
-    const child = execFile(process.execPath, [PROGRAM, ...words], { env });
-    let said = '';
-    child.stderr?.on('data', (text) => {
-      if (!said.includes('mmap') && String(text).includes('mmap')) child.kill('SIGINT');
-      said += text;
+    let interrupted = false;
+    const { code, stderr } = await runProgram(words, {
+      env: { ...env, NODE_DEBUG: 'cxl' },
+      onOutput: (child, text) => {
+        if (!interrupted && text.includes('mmap')) child.kill('SIGINT');
+        interrupted ||= text.includes('mmap');
+      },
     });
-    const code = await new Promise((resolve) => child.on('close', resolve));
-    expect([code, said.includes('close')]).toEqual([130, true]);
+    expect([code, stderr.includes('close')]).toEqual([130, true]);
   });
 
   it('refuses a LUN without superpipe, and blocks past its end', async () => {

@@ -1,0 +1,80 @@
+/** The help of every command, and the man page, which are made of the same definitions. */
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { manifest, run, TIMEOUT } from './run';
+
+/** The commands in a help text: the words at the start of the lines under its heading. */
+function commandsIn(help: string): string[] {
+  const [, list = ''] = /^Commands:\n((?: {2}.*\n?)+)/m.exec(help) ?? [];
+  return [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name as string);
+}
+
+/** Every command with its help text, found by walking from the program's own help. */
+async function tree(above: string[] = []): Promise<[words: string[], help: string][]> {
+  const { code, stdout, stderr } = await run([...above, '--help']);
+  expect([above, code, stderr]).toEqual([above, 0, '']);
+  const inner = commandsIn(stdout).filter((name) => name !== 'help');
+  const below = await Promise.all(inner.map((name) => tree([...above, name])));
+  return [[above, stdout], ...below.flat()];
+}
+
+describe('help', () => {
+  it(
+    'of every command is on stdout, with its usage, options and arguments',
+    async () => {
+      const found = await tree();
+      const names = found.map(([words]) => words.join(' '));
+      expect(names).toContain('flash write');
+      expect(names.length).toBeGreaterThan(20);
+      for (const [words, help] of found) {
+        expect(help).toContain(`Usage: ${['node-cxl', ...words].join(' ')}`);
+        expect(help).toMatch(/^ {2}-h, --help/m);
+      }
+    },
+    TIMEOUT,
+  );
+});
+
+describe('the man page', () => {
+  const { man } = JSON.parse(readFileSync(manifest, 'utf8'));
+  const file = path.resolve(path.dirname(manifest), man);
+
+  it(
+    'has every command, option and argument of the help',
+    async () => {
+      const page = readFileSync(file, 'utf8').replaceAll('\\-', '-').replaceAll('\\(aq', "'");
+      for (const [words, help] of await tree()) {
+        if (commandsIn(help).length > 0) continue;
+        const [, section] = page.split(`.SS "node-cxl ${words.join(' ')}`);
+        expect([words, section]).not.toEqual([words, undefined]);
+        const text = (section as string).split('.SS ')[0] as string;
+        for (const [, option] of help.matchAll(/^ {2}(--[a-z-]+)/gm)) {
+          if (option !== '--help')
+            expect([words, text]).toEqual([words, expect.stringContaining(option as string)]);
+        }
+      }
+      expect(page).toContain('.SH EXIT STATUS');
+    },
+    TIMEOUT,
+  );
+
+  it('is formatted without a warning', () => {
+    const { error, status, stderr, stdout } = spawnSync(
+      'groff',
+      ['-man', '-Tascii', '-P-cbu', '-ww', file],
+      {
+        encoding: 'utf8',
+      },
+    );
+    // Without groff, at least what groff would stumble over: a line that begins with a quote or a dot.
+    if (error !== undefined) {
+      const text = readFileSync(file, 'utf8').split('\n');
+      expect(text.filter((line) => /^'|^\.(?![A-Z]{1,2}\b)/.test(line))).toEqual([]);
+      return;
+    }
+    expect([status, stderr]).toEqual([0, '']);
+    expect(stdout).toContain('EXIT STATUS');
+  });
+});
