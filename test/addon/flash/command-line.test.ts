@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -110,5 +110,62 @@ describe('node-cxl flash on the simulated device', { timeout: TIMEOUT }, () => {
     const status = await run(['status', about.block ?? '', '--json'], mounted);
     expect(JSON.parse(status.out).mounts).toEqual(['/srv']);
     expect((await run(words, `${other?.block}a1 /srv xfs rw 0 0`)).code).toBe(0);
+  });
+
+  const modeOf = async (node: string) =>
+    (await listLuns()).find(({ generic }) => generic === node)?.mode;
+  const pause = (time: number) => new Promise((resolve) => setTimeout(resolve, time));
+
+  /** `flash bench --superpipe`, which `interrupt` ends by signals. */
+  async function interrupted(node: string, interrupt: (child: ChildProcess) => Promise<void>) {
+    const words = ['flash', 'bench', node, '--superpipe', '--for', '20s', '--depth', '64'];
+    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: 'pipe' });
+    let said = '';
+    child.stderr.on('data', (text) => {
+      said += text;
+    });
+    const code = new Promise<number | null>((resolve) => child.on('close', resolve));
+    await interrupt(child);
+    return { code: await code, said };
+  }
+
+  /** Waits for superpipe mode: how many milliseconds that took. */
+  async function untilSuperpipe(node: string): Promise<number> {
+    const start = performance.now();
+    while ((await modeOf(node)) !== 'superpipe') await pause(2);
+    return performance.now() - start;
+  }
+
+  it('returns the LUN to the block layer at SIGINT, SIGTERM and SIGHUP, whenever they come', async () => {
+    const node = target.nodes[1]?.[0] ?? '';
+    const codes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+    let usual = 0;
+    for (let round = 0; round < 12; round += 1) {
+      const name = (['SIGHUP', 'SIGINT', 'SIGTERM'] as const)[round % 3] ?? 'SIGINT';
+      const early = round > 3 && round % 2 === 0;
+      const time = Math.random() * (early ? usual : 100);
+      const { code, said } = await interrupted(node, async (child) => {
+        if (!early) usual = await untilSuperpipe(node);
+        await pause(time);
+        child.kill(name);
+      });
+      const about = { name, early, time };
+      // Before the program has begun, the signal ends it at once.
+      const expected = early && code === null ? null : codes[name];
+      expect({ ...about, said, code }).toEqual({ ...about, said: '', code: expected });
+      expect({ ...about, mode: await modeOf(node) }).toEqual({ ...about, mode: 'legacy' });
+    }
+  });
+
+  it('takes a signal that comes again at once, as under npx, for the same request', async () => {
+    const node = target.nodes[1]?.[0] ?? '';
+    const { code } = await interrupted(node, async (child) => {
+      await untilSuperpipe(node);
+      for (const name of ['SIGINT', 'SIGINT', 'SIGTERM', 'SIGINT', 'SIGTERM'] as const) {
+        child.kill(name);
+        await pause(1);
+      }
+    });
+    expect([code, await modeOf(node)]).toEqual([130, 'legacy']);
   });
 });
