@@ -10,6 +10,9 @@ import { pathToFileURL } from 'node:url';
 const packages = {
   make: 'make',
   strace: 'strace',
+  zsh: 'zsh',
+  fish: 'fish',
+  groff: 'groff-base',
   'clang-format': 'clang-format',
   'x86_64-linux-gnu-g++': 'g++',
   'aarch64-linux-gnu-g++': 'g++-aarch64-linux-gnu',

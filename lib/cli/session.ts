@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Cxl } from '../index';
 
 /** What the commands of one run share. */
@@ -12,7 +12,7 @@ export interface Session {
 export function common(command: Command): Command {
   return command
     .option('--json', 'print JSON')
-    .option('--plain', 'print lines of tab-separated fields')
+    .addOption(new Option('--plain', 'print lines of tab-separated fields').conflicts('json'))
     .option('--mock', 'use mock devices instead of real ones');
 }
 
