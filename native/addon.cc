@@ -13,6 +13,7 @@
 #include "memory/memory_region.h"
 #include "memory/pages.h"
 #include "mmio/barrier.h"
+#include "mmio/fault_guard.h"
 #include "mmio/problem_state.h"
 
 namespace cxl {
@@ -38,6 +39,12 @@ Napi::Value AddressOf(const Napi::CallbackInfo& info) {
 
 napi_value MemoryBarrier(napi_env, napi_callback_info) {
   cxl_memory_barrier();
+  return nullptr;
+}
+
+// guardFaults(): after a handler of SIGBUS was added or removed.
+napi_value GuardFaults(napi_env, napi_callback_info) {
+  GuardFaultsAgain();
   return nullptr;
 }
 
@@ -99,6 +106,7 @@ Napi::Object Initialize(Napi::Env env, Napi::Object exports) {
       Property::Function(env, exports, "addressOf", AddressOf, napi_enumerable),
       Property::Value("memoryBarrier", Bare(env, "memoryBarrier", MemoryBarrier), napi_enumerable),
       Property::Function(env, exports, "lockRange", LockRange, napi_enumerable),
+      Property::Value("guardFaults", Bare(env, "guardFaults", GuardFaults), napi_default),
       Property::Value("nothing", Bare(env, "nothing", Nothing), napi_default),
       Property::Function(env, exports, "mappedMemory", MappedMemory, napi_default),
   });

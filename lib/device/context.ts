@@ -272,9 +272,10 @@ export class Context<Decoded = undefined> {
    * Maps the problem state area: shared, readable and writable.
    *
    * The first mapping of the process installs a SIGBUS handler, which turns a faulting access
-   * into EIO and passes any other SIGBUS on to the handler installed before it. A handler that
-   * is installed later, as by process.on('SIGBUS'), replaces it, and a faulting access then
-   * raises SIGBUS in the program: install yours first.
+   * into EIO and passes any other SIGBUS on to the handler installed before it. process.on('SIGBUS')
+   * keeps working, before the first mapping and after it. A handler that native code installs later
+   * replaces it until the next mapping; so does process.on('SIGBUS') where only workers use this
+   * package: let the main thread open a context, or ask for an adapter, too.
    *
    * @throws EIO before attach, once detached, or while the link is down; EINVAL past the end of
    *   the area, or when the AFU has none; EBUSY AFU not enabled. Source: cxl_context_iomap.

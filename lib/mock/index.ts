@@ -22,7 +22,12 @@ export type { CallDetail, CallLog, CallLogOptions } from '../observe/call-log';
 export type { CallPattern } from '../observe/pattern';
 export type { MockOptions } from './config/options';
 export type { MockAfuOptions, MockCardOptions } from './device/card-options';
-export type { MockAfu } from './device/mock-afu';
+export type {
+  AccessExpectation,
+  AttachExpectation,
+  ExpectedAccess,
+  MockAfu,
+} from './device/mock-afu';
 export type { MockCard } from './device/mock-card';
 export type { MockContext } from './device/mock-context';
 export { encodeCdat } from './doe/cdat';
@@ -45,14 +50,8 @@ export type { Link, PerstImage } from './kernel/adapter';
 export type { AfuMode } from './kernel/afu';
 export type { ContextStatus } from './kernel/context';
 export type { AfuDriverOps } from './kernel/events';
-export type {
-  FaultCondition,
-  FaultName,
-  FaultSpec,
-  Latency,
-  RefusableCall,
-  SlowCall,
-} from './kernel/faults';
+export type { FaultCondition, FaultName, FaultSpec, RefusableCall } from './kernel/fault-spec';
+export type { Latency, SlowCall } from './kernel/faults';
 export type { KernelContext, KernelStartWork } from './kernel/kernel-context';
 export { type MockCounters, MockCxl, mockOf } from './mock-cxl';
 export type {

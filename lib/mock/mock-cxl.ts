@@ -9,10 +9,12 @@ import { shown } from '../shared/inspection';
 import { MockBinding } from './binding';
 import { defaultCards, kernelOptions, type MockOptions } from './config/options';
 import { adapterSetup } from './device/card-options';
+import { assertNone } from './device/leftovers';
 import { MockCard } from './device/mock-card';
 import { MockFlash } from './flash/mock-flash';
-import type { FaultName, FaultSpec } from './kernel/faults';
+import type { FaultName, FaultSpec } from './kernel/fault-spec';
 import { Kernel } from './kernel/kernel';
+import { originOf } from './kernel/origin';
 import { fileTree } from './kernel/sysfs';
 import { resolve } from './kernel/virtual-files';
 
@@ -107,20 +109,59 @@ export class MockCxl extends Cxl {
     const afus = [...this.#kernel.adapters.values()].flatMap((adapter) => adapter.afus);
     return {
       files: this.#kernel.files.size,
-      mappings: this.#kernel.mappings,
+      mappings: this.#kernel.mappings.size,
       bytes: this.#kernel.memory.bytes,
       contexts: afus.reduce((sum, afu) => sum + afu.contexts.size, 0),
     };
   }
 
-  /** Adds a fault. Its counts begin now. */
-  inject(fault: FaultSpec): void {
-    this.#kernel.faults.inject(fault);
+  /**
+   * Adds a fault. Its counts begin now. With several, each is added when the one before it has
+   * happened as often as it may. MockContext.inject() adds one for a single context.
+   *
+   * @throws TypeError or RangeError naming the field that is wrong
+   * @example
+   * system.inject({ name: 'mmio', device: 'afu0.0', registers: [0x40, 0x7f], access: 'store' });
+   * system.inject({ name: 'open', errno: 'EBUSY', times: 2 }, { name: 'open', errno: 'EIO' });
+   */
+  inject(fault: FaultSpec, ...next: FaultSpec[]): void {
+    this.#kernel.faults.inject([fault, ...next], originOf(this.inject));
+  }
+
+  /**
+   * Checks that every fault has happened: as often as `times` says; one without a limit at least
+   * once. A test whose fault never happened tests nothing.
+   *
+   * @throws AssertionError that lists them, with where each was injected
+   */
+  assertNoPendingFaults(): void {
+    assertNone(
+      'faults have not happened',
+      this.#kernel.faults.pending().map(({ spec, happened, fitted, origin }) => ({
+        what: `${inspect(spec, { breakLength: Number.POSITIVE_INFINITY })}: happened ${happened} times, ${fitted} operations fit`,
+        origin,
+      })),
+      this.assertNoPendingFaults,
+    );
   }
 
   /** Removes the faults of that name, or all. */
   clearFaults(name?: FaultName): void {
     this.#kernel.faults.clear(name);
+  }
+
+  /**
+   * Checks that the program has closed, unmapped and freed what it opened, mapped and allocated, and
+   * that it waits for nothing. Memory that the garbage collector may still free counts too.
+   *
+   * @throws AssertionError that lists what is left, with where the program made it
+   * @example
+   * afterEach(() => system.assertNoLeaks());
+   */
+  assertNoLeaks(): void {
+    const { files, openNodes, mappings, memory, waits } = this.#kernel;
+    const left = [...files.values(), ...openNodes, ...mappings, ...memory.live, ...waits];
+    assertNone('things are left', left, this.assertNoLeaks);
   }
 
   /**

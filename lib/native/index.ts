@@ -1,12 +1,15 @@
 /** The backend for real devices: the addon, whose exports are a Binding, and how it is found. */
 import { endianness } from 'node:os';
 import path from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 import type { Binding } from '../binding';
 import type { RangeLock } from '../binding/configuration-space';
 
 /** The addon: a Binding, and what only native code needs. */
 export interface NativeBinding extends Binding {
   readonly lockRange: RangeLock;
+  /** Installs the handler of faulting accesses again, if there are mappings. */
+  guardFaults(): void;
   /** Does nothing: what the benchmarks compare calls with. */
   nothing(): void;
   /** Bytes of memory that allocate() has mapped, in all environments of the process. */
@@ -60,6 +63,24 @@ let binding: NativeBinding | undefined;
  * @throws Error with code ERR_CXL_NO_NATIVE, its message saying what can be done
  */
 export function nativeBinding(): NativeBinding {
-  binding ??= load();
+  if (binding === undefined) {
+    binding = load();
+    if (isMainThread) keepGuard(binding);
+  }
   return binding;
+}
+
+/**
+ * process.on('SIGBUS') has libuv install a handler in place of the addon's, and removing the last
+ * listener the default action: a faulting register access would then repeat for ever, or end the
+ * process. Node does it in its own listeners of these two events, which come before ours. The
+ * addon's handler, installed again, passes other SIGBUS on to libuv's. Signals have listeners in the
+ * main thread alone.
+ */
+function keepGuard({ guardFaults }: NativeBinding): void {
+  const onChange = (event: string | symbol) => {
+    if (event === 'SIGBUS') guardFaults();
+  };
+  process.on('newListener', onChange);
+  process.on('removeListener', onChange);
 }

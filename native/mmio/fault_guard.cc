@@ -8,9 +8,10 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include <atomic>
+
+#include "../threads/thread.h"
 
 namespace {
 
@@ -32,9 +33,23 @@ extern const FixUp __stop_cxl_fix_ups[] __attribute__((visibility("hidden")));
 namespace cxl {
 namespace {
 
-struct sigaction previous;
-// Set when the previous handler asked to be called once only (SA_RESETHAND) and has been.
-std::atomic<bool> previous_spent{false};
+// A handler that had the signal before ours.
+struct Previous {
+  struct sigaction action;
+  // It asked to be called once only (SA_RESETHAND), and has been.
+  std::atomic<bool> spent;
+};
+
+// The first is who had the signal before the first mapping; the others replaced our handler later,
+// until it was installed again. Handlers read them, so that an entry is complete before it counts.
+constexpr int kMaxPrevious = 16;
+Previous previous[kMaxPrevious];
+std::atomic<int> newest{-1};
+int used_previous = 0;  // under the lock of GuardFaults()
+
+// Handlers of ours that are under way on this thread. Initial-exec: a handler must not allocate,
+// which the first access to another kind of thread-local variable may.
+__attribute__((tls_model("initial-exec"))) thread_local int depth = 0;
 
 #if defined(__x86_64__)
 using ProgramCounter = greg_t;
@@ -66,14 +81,15 @@ void RestoreDefault() {
   sigaction(SIGBUS, &action, nullptr);
 }
 
-void PassOn(int signal, siginfo_t* info, void* context, bool will_fault_again) {
-  const bool spent = (previous.sa_flags & SA_RESETHAND) != 0 && previous_spent.exchange(true);
-  if (!spent && (previous.sa_flags & SA_SIGINFO) != 0) {
-    previous.sa_sigaction(signal, info, context);
+void PassOnTo(Previous& to, int signal, siginfo_t* info, void* context, bool will_fault_again) {
+  const struct sigaction& action = to.action;
+  const bool spent = (action.sa_flags & SA_RESETHAND) != 0 && to.spent.exchange(true);
+  if (!spent && (action.sa_flags & SA_SIGINFO) != 0) {
+    action.sa_sigaction(signal, info, context);
     return;
   }
-  if (!spent && previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-    previous.sa_handler(signal);
+  if (!spent && action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
+    action.sa_handler(signal);
     return;
   }
   if (will_fault_again) {
@@ -82,11 +98,24 @@ void PassOn(int signal, siginfo_t* info, void* context, bool will_fault_again) {
     RestoreDefault();
     return;
   }
-  if (!spent && previous.sa_handler == SIG_IGN) return;
+  if (!spent && action.sa_handler == SIG_IGN) return;
   // The signal was sent by kill() or the like: nothing would raise it again. It is blocked until
   // this handler returns, and then takes the default action.
   RestoreDefault();
   syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signal);
+}
+
+// To the handler that ours replaced last. One that was installed over ours may pass on to ours in
+// turn: then to the first, which cannot.
+void PassOn(int signal, siginfo_t* info, void* context, bool will_fault_again) {
+  const int last = newest.load();
+  if (last == 0 || depth > 0) {
+    PassOnTo(previous[0], signal, info, context, will_fault_again);
+    return;
+  }
+  ++depth;
+  PassOnTo(previous[last], signal, info, context, will_fault_again);
+  --depth;
 }
 
 void OnBusError(int signal, siginfo_t* info, void* context) {
@@ -99,21 +128,47 @@ void OnBusError(int signal, siginfo_t* info, void* context) {
   errno = saved;
 }
 
-void Install() {
+bool SameAction(const struct sigaction& one, const struct sigaction& other) {
+  return one.sa_flags == other.sa_flags && one.sa_handler == other.sa_handler;
+}
+
+// Under the lock of GuardFaults(). A place of its own for each handler: another thread may be in
+// it.
+void Remember(const struct sigaction& action) {
+  int at = 0;
+  const int count = used_previous;
+  while (at < count && !SameAction(previous[at].action, action)) ++at;
+  // More than any program installs: the last place is used again.
+  if (at == kMaxPrevious) at = kMaxPrevious - 1;
+  if (at >= count) {
+    previous[at].action = action;
+    used_previous = at + 1;
+  }
+  previous[at].spent.store(false);
+  newest.store(at);
+}
+
+}  // namespace
+
+void GuardFaults() {
+  // Never destroyed: threads may still come here while the process exits.
+  static Mutex& mutex = *new Mutex;
+  Lock lock(mutex);
+  struct sigaction current = {};
+  sigaction(SIGBUS, nullptr, &current);
+  if ((current.sa_flags & SA_SIGINFO) != 0 && current.sa_sigaction == OnBusError) return;
+  Remember(current);
   struct sigaction action = {};
-  sigaction(SIGBUS, nullptr, &previous);
   // The previous handler is called from within ours, and may count on what it asked to be
   // blocked, or not to be, meanwhile.
-  action.sa_mask = previous.sa_mask;
-  action.sa_flags = SA_SIGINFO | SA_ONSTACK | (previous.sa_flags & (SA_NODEFER | SA_RESTART));
+  action.sa_mask = current.sa_mask;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | (current.sa_flags & (SA_NODEFER | SA_RESTART));
   action.sa_sigaction = OnBusError;
   sigaction(SIGBUS, &action, nullptr);
 }
 
-uv_once_t installed = UV_ONCE_INIT;
-
-}  // namespace
-
-void GuardFaults() { uv_once(&installed, Install); }
+void GuardFaultsAgain() {
+  if (newest.load() >= 0) GuardFaults();
+}
 
 }  // namespace cxl

@@ -6,8 +6,12 @@
 
 namespace cxl {
 
-// Installs the handler, once in the life of the process.
+// Installs the handler, unless it is installed. To be called before each mapping.
 void GuardFaults();
+
+// After other code may have installed a handler of its own, or the default, in place of ours.
+// Nothing before the first mapping.
+void GuardFaultsAgain();
 
 }  // namespace cxl
 

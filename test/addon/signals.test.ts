@@ -78,4 +78,82 @@ describe('SIGBUS', () => {
     );
     expect(child).toEqual(ended('EIO 0\n3 EIO\n'));
   }, 60_000);
+
+  it('handled by process.on() after the mapping: a fault is EIO, and the listener gets the rest', async () => {
+    const child = await runNode(
+      `${guarded}
+      let caught = 0;
+      const listener = () => { ++caught; };
+      process.on('SIGBUS', listener);
+      detach();
+      console.log(await faults(), caught);
+      process.kill(process.pid, 'SIGBUS');
+      await sleep(50);
+      console.log(caught, await faults());
+      process.once('SIGBUS', listener);
+      process.kill(process.pid, 'SIGBUS');
+      await sleep(50);
+      console.log(caught, await faults());
+      process.exit();
+      `,
+      { limit: 20_000 },
+    );
+    expect(child).toEqual(ended('EIO 0\n1 EIO\n3 EIO\n'));
+  }, 60_000);
+
+  it('no longer handled by process.on(): a fault is EIO still, and the rest kills the process', async () => {
+    const child = await runNode(
+      `${guarded}
+      for (let i = 0; i < 100; ++i) {
+        const listener = () => {};
+        process.on('SIGBUS', listener);
+        process.off('SIGBUS', listener);
+      }
+      detach();
+      console.log(await faults());
+      process.removeAllListeners('SIGBUS');
+      console.log(await faults());
+      process.kill(process.pid, 'SIGBUS');
+      await sleep(5000);
+      `,
+      { limit: 20_000 },
+    );
+    expect(child).toEqual({
+      code: null,
+      signal: 'SIGBUS',
+      stdout: 'EIO\nEIO\n',
+      stderr: '',
+      hung: false,
+    });
+  }, 60_000);
+
+  it('handled by two copies of the addon, each installed over the other in turn', async () => {
+    const child = await runNode(
+      `import { copyFileSync, mkdtempSync } from 'node:fs';
+      import { tmpdir } from 'node:os';
+      let caught = 0;
+      process.on('SIGBUS', () => { ++caught; });
+      ${guarded}
+      const copy = mkdtempSync(tmpdir() + '/node-cxl-copy-') + '/copy.node';
+      copyFileSync('build/Release/node_cxl.node', copy);
+      const other = require(copy);
+      const fd = context.fd;
+      for (let i = 0; i < 5; ++i) {
+        const mapping = other.adoptAfu(fd, false).map(0, cxl.pageSize, 'big');
+        mapping.unmap();
+        context.mapProblemState({ endian: 'big' }).unmap();
+      }
+      const theirs = other.adoptAfu(fd, false).map(0, cxl.pageSize, 'big');
+      detach();
+      console.log(await faults());
+      console.log(theirs.read64());
+      process.kill(process.pid, 'SIGBUS');
+      await sleep(50);
+      console.log(caught);
+      process.exit();
+      `,
+      { limit: 20_000 },
+    );
+    expect(child).toEqual(ended('EIO\nfalse\n1\n'));
+  }, 60_000);
 });

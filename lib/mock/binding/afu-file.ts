@@ -4,9 +4,12 @@ import type { AfuIoctls, StartWork } from '../../binding/cxl-ioctls';
 import { ERRNOS } from '../../shared/errno';
 import type { CxlContext, PreparedStart } from '../kernel/context';
 import { CXL_READ_MIN_SIZE } from '../kernel/event-bytes';
+import type { RefusableCall } from '../kernel/fault-spec';
 import type { Kernel } from '../kernel/kernel';
 import type { OpenFile } from '../kernel/open-file';
+import { originOf, type Traced } from '../kernel/origin';
 import { MockMapping } from '../kernel/problem-state';
+import { realTimers } from '../models/real-timers';
 import { MockDeviceFile } from './device-file';
 import { later } from './sysfs';
 
@@ -37,8 +40,9 @@ export class MockAfuFile implements AfuFile {
     this.#wait = new EventWait(context, () => this.#read);
     this.#ioctls = {
       START_WORK: (work) => this.#startWorkSync(work),
-      GET_PROCESS_ELEMENT: () => faults.refusal('process-element') || context.ioctlProcessElement(),
-      GET_AFU_ID: () => faults.refusal('afu-id') || context.ioctlAfuId(),
+      GET_PROCESS_ELEMENT: () =>
+        faults.refusal('process-element', context.place) || context.ioctlProcessElement(),
+      GET_AFU_ID: () => faults.refusal('afu-id', context.place) || context.ioctlAfuId(),
     };
     this.#device = new MockDeviceFile<AfuIoctls>(
       fd,
@@ -47,8 +51,9 @@ export class MockAfuFile implements AfuFile {
       'in-order',
       async () => {
         await later(faults.delay('close'));
+        const { place } = context;
         const closed = ownsFd ? kernel.closeFd(fd) : 0;
-        return faults.refusal('close') || closed;
+        return faults.refusal('close', place) || closed;
       },
     );
   }
@@ -94,7 +99,7 @@ export class MockAfuFile implements AfuFile {
   }
 
   #prepare(work: StartWork): PreparedStart | NegativeErrno {
-    return this.#kernel.faults.refusal('start-work') || this.#context.prepareStart(work);
+    return this.#refusal('start-work') || this.#context.prepareStart(work);
   }
 
   #attachDelay(): number {
@@ -113,7 +118,7 @@ export class MockAfuFile implements AfuFile {
     endian: 'big' | 'little',
   ): ProblemStateMapping | NegativeErrno {
     if (!this.#open) return -ERRNOS.EBADF;
-    const refused = this.#kernel.faults.refusal('map') || this.#context.checkMap(offset, length);
+    const refused = this.#refusal('map') || this.#context.checkMap(offset, length);
     return refused || new MockMapping(this.#context, this.#file, offset, length, endian);
   }
 
@@ -136,7 +141,11 @@ export class MockAfuFile implements AfuFile {
   }
 
   readonly #read = (target: Uint8Array): number =>
-    this.#kernel.faults.refusal('read') || this.#context.read(target);
+    this.#refusal('read') || this.#context.read(target);
+
+  #refusal(name: RefusableCall): number {
+    return this.#kernel.faults.refusal(name, this.#context.place);
+  }
 
   close(): Promise<number> {
     this.#wait.disarm();
@@ -148,7 +157,8 @@ export class MockAfuFile implements AfuFile {
  * Waits for one batch of events, as poll() does: until the context is readable or in error. The
  * detach of a context that was not started ends no wait.
  */
-class EventWait {
+class EventWait implements Traced {
+  origin = new Error();
   sink: EventSink | undefined;
   readonly #context: CxlContext;
   readonly #reader: () => (target: Uint8Array) => number;
@@ -162,26 +172,34 @@ class EventWait {
     this.#reader = reader;
   }
 
+  get what(): string {
+    const { afu, processElement } = this.#context;
+    return `a wait for events: ${afu.name}, process element ${processElement}`;
+  }
+
   arm(): void {
     if (this.#stopWatching !== undefined) return;
+    this.origin = originOf(this.arm);
     this.#stopWatching = this.#context.onWake(() => this.#check());
+    this.#context.afu.kernel.waitBegan(this.#context, this);
     // A wait keeps the Node process alive, as in the addon; the timer of the AFU models does not.
-    this.#keepAlive = setInterval(() => undefined, 0x7fff_ffff);
+    this.#keepAlive = realTimers.setInterval(() => undefined, 0x7fff_ffff);
     this.#check();
   }
 
   disarm(): void {
+    this.#context.afu.kernel.waits.delete(this);
     this.#stopWatching?.();
     this.#stopWatching = undefined;
-    clearInterval(this.#keepAlive);
-    if (this.#delivery !== undefined) clearImmediate(this.#delivery);
+    realTimers.clearInterval(this.#keepAlive);
+    if (this.#delivery !== undefined) realTimers.clearImmediate(this.#delivery);
     this.#delivery = undefined;
   }
 
   #check(): void {
     const { readable, error } = this.#context.poll();
     if (!readable && !error) return;
-    this.#delivery ??= setImmediate(() => this.#deliver());
+    this.#delivery ??= realTimers.setImmediate(() => this.#deliver());
   }
 
   /** As the event thread's read, at once. False: there was nothing. */

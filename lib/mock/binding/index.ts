@@ -48,12 +48,15 @@ export class MockBinding implements Binding {
     if (typeof found === 'number') return found;
     const match = /^\/dev\/cxl\/afu(\d+)\.(\d+)([dms])$/.exec(found.real);
     if (match === null) return -ERRNOS.ENODEV;
-    const refused = this.#kernel.faults.refusal('open');
+    const [, card, slice, letter] = match;
+    const name = `afu${card}.${slice}`;
+    const devices = [`card${card}`, name, `${name}${letter}`];
+    const refused = this.#kernel.faults.refusal('open', { devices });
     if (refused) return refused;
-    const afu = this.#kernel.afu(Number(match[1]), Number(match[2]));
+    const afu = this.#kernel.afu(Number(card), Number(slice));
     if (afu === undefined) return -ERRNOS.ENODEV;
     // The dedicated node uses the master's file operations.
-    const context = afu.open(match[3] !== 's');
+    const context = afu.open(letter !== 's');
     if (typeof context === 'number') return context;
     return this.#install(OpenFile.ofContext(context, false));
   }
@@ -66,9 +69,9 @@ export class MockBinding implements Binding {
   }
 
   adoptAfu(fd: number, owned: boolean): AfuFile | NegativeErrno {
-    const refused = this.#kernel.faults.refusal('adopt');
-    if (refused) return refused;
     const file = this.#kernel.files.get(fd);
+    const refused = this.#kernel.faults.refusal('adopt', file?.context?.place);
+    if (refused) return refused;
     if (file === undefined) return -ERRNOS.EBADF;
     if (file.context === undefined) return -ERRNOS.ENODEV;
     // If GET_AFU_ID fails (detached, link down), the addon recognizes the file system of the file.
@@ -83,7 +86,7 @@ export class MockBinding implements Binding {
     if (typeof found === 'number') return found;
     const match = /^\/dev\/cxl\/card(\d+)$/.exec(found.real);
     if (match === null) return -ERRNOS.ENODEV;
-    const refused = this.#kernel.faults.refusal('open-card');
+    const refused = this.#kernel.faults.refusal('open-card', { devices: [`card${match[1]}`] });
     if (refused) return refused;
     const up = await this.#kernel.imageSemaphore.lock(undefined);
     // Looked up after the wait: the card may be gone, or have been probed anew.
@@ -128,7 +131,9 @@ export class MockBinding implements Binding {
     const { faults } = this.#kernel;
     const transfer = async (operation: 'download' | 'validate', chunk: AdapterImage) => {
       await later(faults.delay('image-transfer'));
-      const refused = faults.refusal('image-transfer');
+      const refused = faults.refusal('image-transfer', {
+        devices: [`card${image.adapter.number}`],
+      });
       const needHeader = (chunk.flags & ADAPTER_IMAGE_FLAGS.NEED_HEADER) !== 0n;
       const result =
         refused || image.transfer(operation, needHeader, chunk.data, Number(chunk.lenImage));

@@ -4,12 +4,13 @@ import { ERRNOS } from '../../shared/errno';
 import type { Kernel } from '../kernel/kernel';
 import { fileTree } from '../kernel/sysfs';
 import { resolve } from '../kernel/virtual-files';
+import { realTimers } from '../models/real-timers';
 
 /** Resolves in a later turn of the event loop, as what the addon does on another thread. */
 export function later(milliseconds = 0): Promise<void> {
   return new Promise((done) => {
     if (milliseconds > 0) setTimeout(done, milliseconds);
-    else setImmediate(done);
+    else realTimers.setImmediate(done);
   });
 }
 
@@ -46,7 +47,7 @@ export class MockSysFs implements SysFs {
     if (this.#isRemoved(found.real)) return -ERRNOS.ENOENT;
     if (found.entry.kind === 'directory') return -ERRNOS.EISDIR;
     if (found.entry.kind === 'link' || found.entry.read === undefined) return -ERRNOS.EACCES;
-    const refused = this.#kernel.faults.refusal('sysfs-read');
+    const refused = this.#kernel.faults.refusal('sysfs-read', { path: found.real });
     if (refused) return refused;
     const override = this.#kernel.attributeOverrides.get(found.real);
     const bytes = override === undefined ? found.entry.read() : Buffer.from(override, 'latin1');
@@ -60,7 +61,9 @@ export class MockSysFs implements SysFs {
     if (this.#isRemoved(found.real)) return -ERRNOS.ENOENT;
     if (found.entry.kind === 'directory') return -ERRNOS.EISDIR;
     if (found.entry.kind === 'link' || found.entry.write === undefined) return -ERRNOS.EACCES;
-    return this.#kernel.faults.refusal('sysfs-write') || found.entry.write(data);
+    return (
+      this.#kernel.faults.refusal('sysfs-write', { path: found.real }) || found.entry.write(data)
+    );
   }
 
   #isRemoved(real: string): boolean {

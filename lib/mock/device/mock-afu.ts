@@ -1,13 +1,48 @@
 /** The device side of an AFU, and the contexts that an in-kernel driver makes on it. */
-import type { WaitOptions } from '../../shared/abort';
-import { checkUint64 } from '../../shared/checks';
+import { checkWaitOptions, WAIT_OPTIONS, type WaitOptions } from '../../shared/abort';
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkUint64,
+  type OptionNames,
+} from '../../shared/checks';
 import { stateError, unwrap } from '../../shared/errors';
 import type { AfuMode, CxlAfu } from '../kernel/afu';
 import type { CxlContext } from '../kernel/context';
-import type { ContextChange, Kernel } from '../kernel/kernel';
+import type { ContextChange, Kernel, MmioAccess } from '../kernel/kernel';
 import { KernelContext } from '../kernel/kernel-context';
-import { expectChange } from './expectations';
+import { expectAccess, expectChange } from './expectations';
 import { MockContext } from './mock-context';
+
+/** Which attach is expected. */
+export interface AttachExpectation extends WaitOptions {
+  readonly wed?: bigint | undefined;
+  readonly interrupts?: number | undefined;
+}
+const ATTACH_EXPECTATION: OptionNames<AttachExpectation> = {
+  ...WAIT_OPTIONS,
+  wed: true,
+  interrupts: true,
+};
+
+/** Which access to registers is expected. */
+export interface AccessExpectation extends WaitOptions {
+  readonly access?: 'load' | 'store' | undefined;
+  readonly offset?: number | undefined;
+  readonly value?: bigint | undefined;
+}
+const ACCESS_EXPECTATION: OptionNames<AccessExpectation> = {
+  ...WAIT_OPTIONS,
+  access: true,
+  offset: true,
+  value: true,
+};
+
+/** An access that was expected. */
+export interface ExpectedAccess extends MmioAccess {
+  readonly context: MockContext;
+}
 
 /** What a test does to an AFU. */
 export class MockAfu {
@@ -122,9 +157,62 @@ export class MockAfu {
     return this.#expect('open', options);
   }
 
-  /** Waits for the next context attached, as expectOpen() does. */
-  expectAttach(options: WaitOptions = {}): Promise<MockContext> {
-    return this.#expect('attach', options);
+  /**
+   * Waits for the next context attached, as expectOpen() does.
+   *
+   * @param options `wed`, `interrupts`: only one that is attached with these
+   */
+  expectAttach(options: AttachExpectation = {}): Promise<MockContext> {
+    const { wed, interrupts, ...wait } = checkOptions(options, ATTACH_EXPECTATION);
+    if (wed !== undefined) checkUint64('options.wed', wed);
+    if (interrupts !== undefined) checkInteger('options.interrupts', interrupts, 0, 0xffff);
+    return this.#expect('attach', wait, (context) => {
+      if (interrupts !== undefined && context.interrupts !== interrupts) return false;
+      return wed === undefined || context.process?.wed === wed;
+    });
+  }
+
+  /**
+   * Waits until the program waits for events of a context: now, if one does. A test that has fake
+   * timers, or that raises an interrupt for a program to find, goes on from there.
+   *
+   * @example
+   * const done = program(); // waits for an interrupt, with a timeout of a minute
+   * await system.card(0).afu(0).expectWait();
+   * vi.advanceTimersByTime(60_000);
+   * await expect(done).rejects.toThrow('ETIMEDOUT');
+   */
+  async expectWait(options: WaitOptions = {}): Promise<MockContext> {
+    checkWaitOptions(options, WAIT_OPTIONS);
+    const waiting = this.contexts.find((context) => context.waiting);
+    return waiting ?? this.#expect('wait', options);
+  }
+
+  /**
+   * Waits for the next access of the program to registers of a context.
+   *
+   * @param options `access`, `offset` (bytes from the start of the area that the context maps),
+   *   `value`: only an access of that kind, there, of that value
+   * @example
+   * const started = afu.expectAccess({ access: 'store', offset: DOORBELL });
+   * void program();
+   * expect((await started).value).toBe(1n);
+   */
+  async expectAccess(options: AccessExpectation = {}): Promise<ExpectedAccess> {
+    const { access, offset, value, ...wait } = checkOptions(options, ACCESS_EXPECTATION);
+    if (access !== undefined) checkOneOf('options.access', access, ['load', 'store']);
+    if (offset !== undefined) checkInteger('options.offset', offset, 0, Number.MAX_SAFE_INTEGER);
+    if (value !== undefined) checkUint64('options.value', value);
+    const { of, ...made } = await expectAccess(
+      this.#kernel,
+      (one, context) =>
+        context.afu === this.#find() &&
+        (access === undefined || one.access === access) &&
+        (offset === undefined || one.offset === offset) &&
+        (value === undefined || one.value === value),
+      wait,
+    );
+    return { ...made, context: new MockContext(of) };
   }
 
   /** Waits for the next context detached, by close or by force. */
@@ -137,8 +225,12 @@ export class MockAfu {
     return this.#expect('close', options);
   }
 
-  async #expect(change: ContextChange, options: WaitOptions): Promise<MockContext> {
-    const matches = (context: CxlContext) => context.afu === this.#find();
+  async #expect(
+    change: ContextChange,
+    options: WaitOptions,
+    accepts: (context: CxlContext) => boolean = () => true,
+  ): Promise<MockContext> {
+    const matches = (context: CxlContext) => context.afu === this.#find() && accepts(context);
     return new MockContext(await expectChange(this.#kernel, change, matches, options));
   }
 }

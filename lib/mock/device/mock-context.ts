@@ -1,8 +1,10 @@
 /** The device side of a context. */
 import { types } from 'node:util';
 import { checkInteger, checkUint64 } from '../../shared/checks';
-import { stateError, typeError } from '../../shared/errors';
+import { stateError, typeError, valueError } from '../../shared/errors';
 import type { ContextStatus, CxlContext } from '../kernel/context';
+import { CONTEXT_FAULTS, type FaultSpec } from '../kernel/fault-spec';
+import { originOf } from '../kernel/origin';
 import { DSISR } from '../kernel/process-element';
 import type { ContextRole } from '../models/afu-model';
 
@@ -43,6 +45,11 @@ export class MockContext {
     return this.#context.interrupts;
   }
 
+  /** Whether the program waits for events of this context. */
+  get waiting(): boolean {
+    return this.#context.waiting;
+  }
+
   /** Raises AFU interrupts, each from 1 to `interrupts`. */
   raiseInterrupt(...irqs: number[]): void {
     const process = this.#started();
@@ -71,6 +78,23 @@ export class MockContext {
     if (!types.isUint8Array(bytes)) throw typeError('bytes', 'a Buffer or Uint8Array', bytes);
     checkInteger('bytes.length', bytes.length, 1, 4096);
     this.#context.rawEvent(bytes);
+  }
+
+  /**
+   * Adds a fault for this context alone: as MockCxl.inject(), of faults that happen to contexts.
+   *
+   * @example
+   * const context = await system.card(0).afu(0).expectAttach();
+   * context.inject({ name: 'lost-interrupt' });
+   */
+  inject(fault: FaultSpec, ...next: FaultSpec[]): void {
+    const { faults } = this.#context.afu.kernel;
+    for (const { name } of [fault, ...next]) {
+      if (!CONTEXT_FAULTS.includes(name)) {
+        throw valueError('fault.name', CONTEXT_FAULTS.join(', '), name);
+      }
+    }
+    faults.inject([fault, ...next], originOf(this.inject), this.#context);
   }
 
   /** Detaches this context by force. */

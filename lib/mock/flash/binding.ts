@@ -5,6 +5,7 @@ import { ERRNOS } from '../../shared/errno';
 import { MockDeviceFile, type Perform } from '../binding/device-file';
 import { later } from '../binding/sysfs';
 import type { Kernel } from '../kernel/kernel';
+import { originOf } from '../kernel/origin';
 import type { FlashAdapter } from './adapter';
 import type { Caller } from './platform';
 
@@ -31,7 +32,7 @@ export function flashBinding(
       for (const adapter of adapters) {
         const path = adapter.luns.find(node);
         if (path === undefined) continue;
-        return openFile<LunCalls>((name, input) =>
+        return openFile<LunCalls>(kernel, node, (name, input) =>
           adapter.superpipe.call(path, caller, name, input),
         );
       }
@@ -42,7 +43,9 @@ export function flashBinding(
       const index = /^\/dev\/cxlflash\/cxlflash(\d+)$/.exec(node)?.[1];
       const adapter = index === undefined ? undefined : adapters[Number(index)];
       if (adapter === undefined) return -ERRNOS.ENOENT;
-      return openFile<HostCalls>((name, input) => adapter.hostCalls.call(name, input));
+      return openFile<HostCalls>(kernel, node, (name, input) =>
+        adapter.hostCalls.call(name, input),
+      );
     },
   };
 }
@@ -50,8 +53,17 @@ export function flashBinding(
 let nextFd = FIRST_FD;
 
 /** An open node. Its close has no effect on the adapter. */
-function openFile<Calls extends IoctlMap<Calls>>(perform: Perform<Calls>): DeviceFile<Calls> {
+function openFile<Calls extends IoctlMap<Calls>>(
+  kernel: Kernel,
+  node: string,
+  perform: Perform<Calls>,
+): DeviceFile<Calls> {
   const fd = nextFd;
   nextFd += 1;
-  return new MockDeviceFile<Calls>(fd, perform, 'concurrent', () => 0);
+  const opened = { what: `an open node: ${node}`, origin: originOf(openFile) };
+  kernel.openNodes.add(opened);
+  return new MockDeviceFile<Calls>(fd, perform, 'concurrent', () => {
+    kernel.openNodes.delete(opened);
+    return 0;
+  });
 }

@@ -15,6 +15,7 @@ import type { ContextRole } from '../models/afu-model';
 import type { CxlAfu } from './afu';
 import { CXL_READ_MIN_SIZE } from './event-bytes';
 import { type AfuDriverOps, PendingEvents } from './events';
+import type { FaultPlace } from './fault-spec';
 import type { KernelContext } from './kernel-context';
 import { ProcessElement } from './process-element';
 
@@ -79,6 +80,14 @@ export class CxlContext {
 
   get interrupts(): number {
     return this.#pending.interruptCount;
+  }
+
+  /** Where a fault of this context happens. */
+  get place(): FaultPlace {
+    const { name, adapter } = this.afu;
+    const node = `${name}${this.role[0]}`;
+    const devices = [`card${adapter.number}`, name, node];
+    return { devices, processElement: this.processElement, context: this };
   }
 
   /** The check that every ioctl makes first: 0 or -EIO. */
@@ -179,7 +188,7 @@ export class CxlContext {
     if (!this.afu.adapter.linkOk) return -ERRNOS.EIO;
     if (target.length < CXL_READ_MIN_SIZE) return -ERRNOS.EINVAL;
     if (this.#pending.any) {
-      const copyFails = this.afu.kernel.faults.happens('copy');
+      const copyFails = this.afu.kernel.faults.happens('copy', this.place);
       return this.#pending.take(target, this.processElement, copyFails);
     }
     return this.status === 'CLOSED' ? -ERRNOS.EIO : -ERRNOS.EAGAIN;
@@ -188,6 +197,11 @@ export class CxlContext {
   poll(): { readonly readable: boolean; readonly error: boolean } {
     const readable = this.#pending.any;
     return { readable, error: !readable && this.status === 'CLOSED' };
+  }
+
+  /** Whether anything waits in poll(). */
+  get waiting(): boolean {
+    return this.#wakeups.size > 0;
   }
 
   /** Calls back at every change that wakes poll(), until the returned function is called. */
@@ -254,7 +268,7 @@ export class CxlContext {
     const { kernel, adapter } = this.afu;
     // The end of a dedicated process is a reset of the AFU, whose failure the driver ignores.
     const directed = this.role !== 'dedicated';
-    if (directed && adapter.linkOk && kernel.faults.happens('detach')) {
+    if (directed && adapter.linkOk && kernel.faults.happens('detach', this.place)) {
       kernel.log(`WARNING: ${this.afu.name} keeps process element ${this.processElement}`);
       this.afu.keep(process);
       return;

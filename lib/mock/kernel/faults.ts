@@ -2,59 +2,18 @@
  * Fault and latency injection: which operations fail, and how long calls take. Random choices
  * come from a seeded generator, so that a run can be repeated from its seed.
  */
-import {
-  checkArray,
-  checkInteger,
-  checkOneOf,
-  checkOptions,
-  type OptionNames,
-} from '../../shared/checks';
-import { ERRNOS, type ErrnoName } from '../../shared/errno';
+import { checkArray, checkInteger, checkOptions, type OptionNames } from '../../shared/checks';
+import { ERRNOS } from '../../shared/errno';
 import { rangeError, valueError } from '../../shared/errors';
-
-/** Calls that can be made to fail with an errno. */
-export const REFUSABLE_CALLS = [
-  'open',
-  'open-card',
-  'adopt',
-  'start-work',
-  'process-element',
-  'afu-id',
-  'map',
-  'read',
-  'close',
-  'allocate',
-  'sysfs-read',
-  'sysfs-write',
-  'image-transfer',
-] as const;
-
-/** Conditions that can be injected. Each has an effect of its own rather than an errno. */
-export const FAULT_CONDITIONS = [
-  /** An MMIO access faults (SIGBUS). Counted per access. */
-  'mmio',
-  /** An MMIO load reads as all ones; a store is lost. Counted per access. */
-  'all-ones',
-  /** At an MMIO access, the link goes down. */
-  'link-down',
-  /** At an MMIO access, all contexts of the AFU are detached. */
-  'detach-all',
-  /** At an MMIO access, the card leaves its slot. */
-  'unplug',
-  /** An AFU's access to memory cannot be translated. Counted per access. */
-  'translation',
-  /**
-   * The accelerator does not give up a process element as its context is detached: the driver goes
-   * on, and so does the AFU (MockAfu.keptElements). Counted per detach from an AFU-directed AFU.
-   */
-  'detach',
-  /** An AFU interrupt is lost. Counted per interrupt. */
-  'lost-interrupt',
-  /** An event cannot be copied to the reader: it is lost, and the read fails with EFAULT. */
-  'copy',
-  /** No descriptor is free: open fails with EMFILE. */
-  'descriptors',
-] as const;
+import {
+  checkFault,
+  type FaultCondition,
+  type FaultName,
+  type FaultPlace,
+  type FaultSpec,
+  fitsPlace,
+  type RefusableCall,
+} from './fault-spec';
 
 /**
  * Calls that can be made slow. They take their time without blocking the event loop, so it counts
@@ -71,33 +30,11 @@ export const SLOW_CALLS = [
   'image-transfer',
 ] as const;
 
+export type SlowCall = (typeof SLOW_CALLS)[number];
+
 const SLOW_CALL_NAMES = Object.fromEntries(SLOW_CALLS.map((name) => [name, true])) as OptionNames<
   Record<SlowCall, Latency>
 >;
-
-export type RefusableCall = (typeof REFUSABLE_CALLS)[number];
-export type FaultCondition = (typeof FAULT_CONDITIONS)[number];
-export type SlowCall = (typeof SLOW_CALLS)[number];
-export type FaultName = RefusableCall | FaultCondition;
-
-export interface FaultSpec {
-  readonly name: FaultName;
-  /** The errno a call fails with. Default 'EIO'. Not for conditions such as 'link-down'. */
-  readonly errno?: ErrnoName | undefined;
-  /** How many operations of that kind succeed first. Default 0. */
-  readonly after?: number | undefined;
-  /** How often it happens at most. Default 1; without limit if a probability is given. */
-  readonly times?: number | undefined;
-  /** Probability for each operation, 0 to 1. Default 1. */
-  readonly probability?: number | undefined;
-}
-const FAULT_SPEC: OptionNames<FaultSpec> = {
-  name: true,
-  errno: true,
-  after: true,
-  times: true,
-  probability: true,
-};
 
 /** Milliseconds, or a range of which each call takes a random value. */
 export type Latency = number | readonly [minimum: number, maximum: number];
@@ -112,18 +49,34 @@ export interface FaultOptions {
   /** How long calls take, in milliseconds. Default: no time. */
   readonly latency?: Partial<Record<SlowCall, Latency>> | undefined;
 }
+
 export const FAULT_OPTIONS: OptionNames<FaultOptions> = { seed: true, faults: true, latency: true };
 
-interface Armed {
+/** A fault that has been injected. */
+export interface InjectedFault {
   readonly spec: FaultSpec;
-  left: number;
-  toSkip: number;
+  /** How often it happened. */
+  readonly happened: number;
+  /** How many operations fit, those that succeeded first included. */
+  readonly fitted: number;
+  /** How often it still happens; Infinity: without limit. */
+  readonly left: number;
+  /** The stack of the call that injected it. */
+  readonly origin: Error;
+  /** The only context that it is for. */
+  readonly context: object | undefined;
 }
+
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
+const NOWHERE: FaultPlace = {};
 
 /** The faults and latencies in effect. */
 export class Faults {
   readonly seed: number;
-  readonly #armed: Armed[] = [];
+  readonly #injected: Mutable<InjectedFault>[] = [];
+  /** Faults that are injected when the one before them has been used up. */
+  readonly #next = new Map<InjectedFault, readonly FaultSpec[]>();
   readonly #latency: Partial<Record<SlowCall, Latency>>;
   #state: number;
 
@@ -134,7 +87,9 @@ export class Faults {
     this.#latency = options.latency ?? {};
     checkOptions(this.#latency, SLOW_CALL_NAMES, 'options.latency');
     for (const [call, value] of Object.entries(this.#latency)) checkLatency(call, value);
-    for (const spec of checkArray('options.faults', options.faults ?? [])) this.inject(spec);
+    for (const spec of checkArray('options.faults', options.faults ?? [])) {
+      this.inject([spec], new Error('injected by options'));
+    }
     if (options.seed === undefined && this.#isRandom) {
       process.stderr.write(`node-cxl mock: seed ${this.seed} repeats this run's faults\n`);
     }
@@ -142,31 +97,63 @@ export class Faults {
 
   get #isRandom(): boolean {
     const ranges = Object.values(this.#latency).some((latency) => typeof latency !== 'number');
-    return ranges || this.#armed.some(({ spec }) => spec.probability !== undefined);
+    return ranges || this.#injected.some(({ spec }) => spec.probability !== undefined);
   }
 
-  /** Arms a fault; counting starts now. */
-  inject(spec: FaultSpec): void {
-    checkFault(spec);
+  /** Whether any fault has been injected: the places of operations matter only then. */
+  get any(): boolean {
+    return this.#injected.length > 0;
+  }
+
+  /** Injects the first fault; each of the others when the one before it has been used up. */
+  inject(specs: readonly FaultSpec[], origin: Error, context?: object): void {
+    const [first, ...rest] = specs.map(checkFault);
+    if (first !== undefined) this.#inject(first, rest, origin, context);
+  }
+
+  #inject(
+    spec: FaultSpec,
+    rest: readonly FaultSpec[],
+    origin: Error,
+    context: object | undefined,
+  ): void {
     const left = spec.times ?? (spec.probability === undefined ? 1 : Number.POSITIVE_INFINITY);
-    this.#armed.push({ spec, left, toSkip: spec.after ?? 0 });
+    const fault = { spec, happened: 0, fitted: 0, left, origin, context };
+    this.#injected.push(fault);
+    if (rest.length > 0) this.#next.set(fault, rest);
   }
 
-  /** Disarms every fault of that name, or all. */
+  /** Removes every fault of that name, or all. */
   clear(name?: FaultName): void {
-    const kept = name === undefined ? [] : this.#armed.filter(({ spec }) => spec.name !== name);
-    this.#armed.splice(0, this.#armed.length, ...kept);
+    const kept = this.#injected.filter(({ spec }) => name !== undefined && spec.name !== name);
+    this.#injected.splice(0, this.#injected.length, ...kept);
+    for (const fault of this.#next.keys()) {
+      if (!kept.includes(fault as Mutable<InjectedFault>)) this.#next.delete(fault);
+    }
+  }
+
+  /** Faults that have not happened as often as they should, and those that wait for them. */
+  pending(): InjectedFault[] {
+    const waiting = [...this.#next].flatMap(([{ origin, context }, specs]) =>
+      specs.map((spec) => {
+        return { spec, happened: 0, fitted: 0, left: spec.times ?? 1, origin, context };
+      }),
+    );
+    const unused = this.#injected.filter(({ left, happened }) =>
+      left === Number.POSITIVE_INFINITY ? happened === 0 : left > 0,
+    );
+    return [...unused, ...waiting];
   }
 
   /** Whether the condition occurs at this operation. */
-  happens(name: FaultCondition): boolean {
-    return this.#armed.length > 0 && this.#next(name) !== undefined;
+  happens(name: FaultCondition, place: FaultPlace = NOWHERE): boolean {
+    return this.any && this.#count(name, place) !== undefined;
   }
 
   /** 0, or the negative errno that this call fails with. */
-  refusal(name: RefusableCall): number {
-    if (this.#armed.length === 0) return 0;
-    const spec = this.#next(name);
+  refusal(name: RefusableCall, place: FaultPlace = NOWHERE): number {
+    if (!this.any) return 0;
+    const spec = this.#count(name, place);
     return spec === undefined ? 0 : -ERRNOS[spec.errno ?? 'EIO'];
   }
 
@@ -179,21 +166,30 @@ export class Faults {
     return minimum + (maximum - minimum) * this.#random();
   }
 
-  /** Counts an operation. The fault that happens at it, if one does. */
-  #next(name: FaultName): FaultSpec | undefined {
-    for (const fault of this.#armed) {
-      if (fault.spec.name !== name || fault.left === 0) continue;
-      if (fault.toSkip > 0) {
-        fault.toSkip -= 1;
-        continue;
-      }
-      if (fault.spec.probability !== undefined && this.#random() >= fault.spec.probability) {
-        continue;
-      }
+  /**
+   * Counts an operation. The fault that happens at it, if one does: of several the first injected,
+   * and the others do not count the operation.
+   */
+  #count(name: FaultName, place: FaultPlace): FaultSpec | undefined {
+    for (const fault of this.#injected) {
+      const { spec } = fault;
+      if (spec.name !== name || fault.left === 0 || !fitsPlace(spec, place)) continue;
+      if (fault.context !== undefined && fault.context !== place.context) continue;
+      fault.fitted += 1;
+      if (fault.fitted <= (spec.after ?? 0)) continue;
+      if (spec.probability !== undefined && this.#random() >= spec.probability) continue;
+      fault.happened += 1;
       fault.left -= 1;
-      return fault.spec;
+      if (fault.left === 0) this.#injectNext(fault);
+      return spec;
     }
     return undefined;
+  }
+
+  #injectNext(fault: InjectedFault): void {
+    const [first, ...rest] = this.#next.get(fault) ?? [];
+    this.#next.delete(fault);
+    if (first !== undefined) this.#inject(first, rest, fault.origin, fault.context);
   }
 
   /** Uniform in [0, 1), by the mulberry32 generator: the same sequence on every platform. */
@@ -206,32 +202,14 @@ export class Faults {
   }
 }
 
-function checkFault(spec: FaultSpec): void {
-  checkOptions(spec, FAULT_SPEC, 'fault');
-  checkOneOf('fault.name', spec.name, [...REFUSABLE_CALLS, ...FAULT_CONDITIONS]);
-  if (spec.errno !== undefined) {
-    if (!Object.hasOwn(ERRNOS, spec.errno))
-      throw valueError('fault.errno', "a name such as 'EIO'", spec.errno);
-    if ((FAULT_CONDITIONS as readonly string[]).includes(spec.name)) {
-      throw valueError('fault.errno', `absent: '${spec.name}' has its own effect`, spec.errno);
-    }
-  }
-  checkNumber('fault.after', spec.after, Number.MAX_SAFE_INTEGER);
-  checkNumber('fault.times', spec.times, Number.POSITIVE_INFINITY);
-  checkNumber('fault.probability', spec.probability, 1);
-}
-
 function checkLatency(call: string, latency: Latency): void {
   const range = typeof latency === 'number' ? [latency] : latency;
   if (!Array.isArray(range) || (typeof latency !== 'number' && range.length !== 2)) {
     throw valueError(`latency of '${call}'`, 'a number, or [minimum, maximum]', latency);
   }
-  for (const value of range) checkNumber(`latency of '${call}'`, value ?? Number.NaN, 2 ** 31 - 1);
-}
-
-function checkNumber(name: string, value: number | undefined, maximum: number): void {
-  if (value === undefined) return;
-  if (typeof value !== 'number' || !(value >= 0) || value > maximum) {
-    throw rangeError(name, `from 0 to ${maximum}`, value);
+  for (const value of range) {
+    if (typeof value !== 'number' || !(value >= 0) || value > 2 ** 31 - 1) {
+      throw rangeError(`latency of '${call}'`, 'from 0 to 2^31 - 1', value);
+    }
   }
 }

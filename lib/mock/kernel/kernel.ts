@@ -2,6 +2,7 @@
 import { OPERANDS_SIZE } from '../../binding/operands';
 import { ERRNOS } from '../../shared/errno';
 import { Mutex } from '../../shared/mutex';
+import type { MmioWidth } from '../models/afu-model';
 import { Scheduler } from '../models/scheduler';
 import { type AdapterSetup, CxlAdapter } from './adapter';
 import { AddressSpace } from './address-space';
@@ -10,6 +11,7 @@ import type { CxlContext } from './context';
 import { type FaultOptions, Faults } from './faults';
 import { AllocatedMemory } from './memory';
 import type { OpenFile } from './open-file';
+import type { Traced } from './origin';
 
 export interface KernelOptions {
   /** The driver's backend for PowerVM guests rather than the one for bare metal. */
@@ -26,7 +28,18 @@ export interface KernelOptions {
 }
 
 /** What happens to a context. */
-export type ContextChange = 'open' | 'attach' | 'detach' | 'close';
+export type ContextChange = 'open' | 'attach' | 'wait' | 'detach' | 'close';
+
+/** An access of a program to registers. */
+export interface MmioAccess {
+  readonly access: 'load' | 'store';
+  /** Bytes from the start of the area that the context maps. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly width: MmioWidth;
+  /** What was loaded or stored. */
+  readonly value: bigint;
+}
 
 const LOG_LIMIT = 1000;
 const THREAD_ID = 1;
@@ -53,8 +66,14 @@ export class Kernel {
   readonly messages: string[] = [];
   /** By real path: the text that a sysfs attribute has instead of its own; undefined: it is absent. */
   readonly attributeOverrides = new Map<string, string | undefined>();
-  /** How many mappings of problem state areas there are. */
-  mappings = 0;
+  /** The mappings of problem state areas. */
+  readonly mappings = new Set<Traced>();
+  /** The waits for events. */
+  readonly waits = new Set<Traced>();
+  /** The open nodes of other drivers: flash devices. */
+  readonly openNodes = new Set<Traced>();
+  /** Called at each access of a program to registers. */
+  readonly accessWatchers = new Set<(access: MmioAccess, context: CxlContext) => void>();
   /** Called at each change of a context. */
   readonly watchers = new Set<(change: ContextChange, context: CxlContext) => void>();
 
@@ -136,6 +155,16 @@ export class Kernel {
 
   contextFreed(context: CxlContext): void {
     this.#notify('close', context);
+  }
+
+  waitBegan(context: CxlContext, wait: Traced): void {
+    this.waits.add(wait);
+    this.#notify('wait', context);
+  }
+
+  /** A program accessed registers. */
+  accessed(context: CxlContext, access: MmioAccess): void {
+    for (const watcher of [...this.accessWatchers]) watcher(access, context);
   }
 
   #notify(change: ContextChange, context: CxlContext): void {

@@ -4,6 +4,7 @@ import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
 import { HOST_IS_LITTLE_ENDIAN } from '../../shared/endian';
 import type { AddressSpace } from './address-space';
+import { originOf, type Traced } from './origin';
 
 /** What all memory of a process needs of the modeled kernel. */
 export interface MemoryHost {
@@ -14,12 +15,20 @@ export interface MemoryHost {
   poke(): void;
 }
 
+/** What is known of an allocation without keeping it from being collected. */
+interface Allocation extends Traced {
+  readonly size: number;
+}
+
 /** Counts what is allocated. */
 export class AllocatedMemory {
   bytes = 0;
+  /** What is neither freed nor collected. */
+  readonly live = new Set<Allocation>();
   readonly #host: MemoryHost;
-  readonly #collected = new FinalizationRegistry<number>((size) => {
-    this.bytes -= size;
+  readonly #allocations = new WeakMap<ArrayBuffer, Allocation>();
+  readonly #collected = new FinalizationRegistry<Allocation>((allocation) => {
+    this.#end(allocation);
   });
 
   constructor(host: MemoryHost) {
@@ -29,20 +38,35 @@ export class AllocatedMemory {
   allocate(size: number, alignment: number): MemoryRegion {
     const buffer = new ArrayBuffer(size);
     const address = this.#host.addressSpace.addressOf(buffer, alignment);
-    this.#collected.register(buffer, size, buffer);
+    const what = `memory: ${size} bytes at 0x${address.toString(16)}`;
+    this.#keep(buffer, { what, size, origin: originOf(this.allocate) });
     this.bytes += size;
     return new MockMemory(this.#host, this, buffer, BigInt(address), size);
   }
 
-  release(buffer: ArrayBuffer, size: number): void {
+  release(buffer: ArrayBuffer): void {
     this.#host.addressSpace.remove(buffer);
-    if (this.#collected.unregister(buffer)) this.bytes -= size;
+    this.#collected.unregister(buffer);
+    const allocation = this.#allocations.get(buffer);
+    if (allocation !== undefined) this.#end(allocation);
   }
 
   /** The bytes of `before` are those of `after` now. */
-  move(before: ArrayBuffer, after: ArrayBuffer, size: number): void {
+  move(before: ArrayBuffer, after: ArrayBuffer): void {
     this.#host.addressSpace.move(before, after);
-    if (this.#collected.unregister(before)) this.#collected.register(after, size, after);
+    this.#collected.unregister(before);
+    const allocation = this.#allocations.get(before);
+    if (allocation !== undefined) this.#keep(after, allocation);
+  }
+
+  #keep(buffer: ArrayBuffer, allocation: Allocation): void {
+    this.live.add(allocation);
+    this.#allocations.set(buffer, allocation);
+    this.#collected.register(buffer, allocation, buffer);
+  }
+
+  #end(allocation: Allocation): void {
+    if (this.live.delete(allocation)) this.bytes -= allocation.size;
   }
 }
 
@@ -118,7 +142,7 @@ class MockMemory implements MemoryRegion {
     const { transfer } = ArrayBuffer.prototype as { transfer?: () => ArrayBuffer };
     if (transfer === undefined) return;
     const bytes = transfer.call(this.#bytes);
-    this.#allocated.move(this.#bytes, bytes, this.size);
+    this.#allocated.move(this.#bytes, bytes);
     this.#bytes = bytes;
     this.#view = new DataView(bytes);
   }
@@ -126,7 +150,7 @@ class MockMemory implements MemoryRegion {
   free(): void {
     if (this.#freed) return;
     this.#freed = true;
-    this.#allocated.release(this.#bytes, this.size);
+    this.#allocated.release(this.#bytes);
     this.#bytes = new ArrayBuffer(0);
     this.#view = new DataView(this.#bytes);
   }

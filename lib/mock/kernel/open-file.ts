@@ -5,8 +5,10 @@
  */
 import type { CardImage } from './card-image';
 import type { CxlContext } from './context';
+import { originOf, type Traced } from './origin';
 
-export class OpenFile {
+export class OpenFile implements Traced {
+  readonly origin = originOf(OpenFile);
   readonly context: CxlContext | undefined;
   readonly card: CardImage | undefined;
   /** Made by cxl_get_fd() on the driver's anonymous file system, not by open() of a node. */
@@ -35,6 +37,12 @@ export class OpenFile {
 
   static ofCard(card: CardImage): OpenFile {
     return new OpenFile(undefined, card, false, () => card.close());
+  }
+
+  get what(): string {
+    if (this.context === undefined) return `an open card: card${this.card?.adapter.number}`;
+    const { afu, processElement, status } = this.context;
+    return `an open context: ${afu.name}, process element ${processElement}, ${status}`;
   }
 
   get(): void {

@@ -5,7 +5,9 @@ import { type Operands, operandsOf } from '../../binding/operands';
 import type { MmioWidth } from '../models/afu-model';
 import { ALL_ONES } from './afu';
 import type { CxlContext, MappingOps } from './context';
+import type { FaultPlace } from './fault-spec';
 import type { OpenFile } from './open-file';
+import { originOf, type Traced } from './origin';
 
 function swapped(value: bigint, width: MmioWidth): bigint {
   const view = new DataView(new ArrayBuffer(8));
@@ -17,8 +19,9 @@ function swapped(value: bigint, width: MmioWidth): bigint {
   return view.getBigUint64(0, true);
 }
 
-export class MockMapping implements ProblemStateMapping {
+export class MockMapping implements ProblemStateMapping, Traced {
   readonly length: number;
+  readonly origin = originOf(MockMapping);
   readonly #context: CxlContext;
   readonly #file: OpenFile;
   readonly #start: number;
@@ -45,7 +48,11 @@ export class MockMapping implements ProblemStateMapping {
     this.#swap = endian !== (context.afu.descriptor.endian ?? 'big');
     this.#operands = operandsOf(context.afu.kernel.operands);
     file.get();
-    context.afu.kernel.mappings += 1;
+    context.afu.kernel.mappings.add(this);
+  }
+
+  get what(): string {
+    return `a mapping: ${this.#context.afu.name}, process element ${this.#context.processElement}`;
   }
 
   readonly read32 = (): boolean => {
@@ -90,42 +97,54 @@ export class MockMapping implements ProblemStateMapping {
   unmap(): void {
     if (!this.#mapped) return;
     this.#mapped = false;
-    this.#context.afu.kernel.mappings -= 1;
+    this.#context.afu.kernel.mappings.delete(this);
     this.#file.put();
   }
 
   #load(offset: number, width: MmioWidth): bigint | undefined {
-    const place = this.#touch(offset);
+    const place = this.#touch(offset, 'load');
     if (place === undefined) return undefined;
     if (place !== 'device') return this.#pageLoad(place, offset, width);
-    if (this.#linkInError()) return ALL_ONES[width];
+    if (this.#linkInError(offset, 'load')) return ALL_ONES[width];
     const value = this.#context.afu.mmioRead(this.#context, this.#start + offset, width);
     this.#run();
-    return this.#swap ? swapped(value, width) : value;
+    const loaded = this.#swap ? swapped(value, width) : value;
+    this.#tell('load', offset, width, loaded);
+    return loaded;
   }
 
   #store(offset: number, width: MmioWidth, value: bigint): boolean {
-    const place = this.#touch(offset);
+    const place = this.#touch(offset, 'store');
     if (place === undefined) return false;
     if (place !== 'device') {
       this.#pageStore(place, offset, width, value);
       return true;
     }
-    if (this.#linkInError()) return true;
+    if (this.#linkInError(offset, 'store')) return true;
     const wire = this.#swap ? swapped(value, width) : value;
     this.#context.afu.mmioWrite(this.#context, this.#start + offset, width, wire);
     this.#run();
+    this.#tell('store', offset, width, value);
     return true;
   }
 
-  #touch(offset: number): 'device' | Uint8Array | undefined {
+  #tell(access: 'load' | 'store', offset: number, width: MmioWidth, value: bigint): void {
+    const { kernel } = this.#context.afu;
+    if (kernel.accessWatchers.size === 0) return;
+    kernel.accessed(this.#context, { access, offset: this.#start + offset, width, value });
+  }
+
+  #touch(offset: number, access: 'load' | 'store'): 'device' | Uint8Array | undefined {
     if (!this.#mapped) return undefined;
     const { adapter, kernel } = this.#context.afu;
     const { faults } = kernel;
-    if (faults.happens('link-down')) adapter.linkDown();
-    if (faults.happens('detach-all')) this.#context.afu.detachAll();
-    if (faults.happens('unplug')) adapter.unplug();
-    if (faults.happens('mmio')) return undefined;
+    if (faults.any) {
+      const at = this.#place(offset, access);
+      if (faults.happens('link-down', at)) adapter.linkDown();
+      if (faults.happens('detach-all', at)) this.#context.afu.detachAll();
+      if (faults.happens('unplug', at)) adapter.unplug();
+      if (faults.happens('mmio', at)) return undefined;
+    }
     const ops = this.#context.mappingOps;
     const place = ops === undefined ? this.#context.touch() : this.#page(offset, ops);
     return place === 'sigbus' ? undefined : place;
@@ -148,8 +167,14 @@ export class MockMapping implements ProblemStateMapping {
   }
 
   /** While the link is in error (EEH), loads read as all ones and stores are lost, without a fault. */
-  #linkInError(): boolean {
-    return !this.#context.afu.adapter.linkOk || this.#context.afu.kernel.faults.happens('all-ones');
+  #linkInError(offset: number, access: 'load' | 'store'): boolean {
+    const { adapter, kernel } = this.#context.afu;
+    if (!adapter.linkOk) return true;
+    return kernel.faults.any && kernel.faults.happens('all-ones', this.#place(offset, access));
+  }
+
+  #place(offset: number, access: 'load' | 'store'): FaultPlace {
+    return { ...this.#context.place, offset: this.#start + offset, access };
   }
 
   #run(): void {

@@ -80,7 +80,7 @@ export class ProcessElement implements AfuProcess, Runner {
   ): Uint8Array | undefined {
     const { kernel, adapter } = this.#context.afu;
     if (!this.#attached) return undefined;
-    const at = kernel.faults.happens('translation')
+    const at = kernel.faults.happens('translation', this.#context.place)
       ? undefined
       : kernel.addressSpace.translate(address, length);
     if (at !== undefined) return new Uint8Array(at.buffer, at.offset, length);
@@ -94,7 +94,8 @@ export class ProcessElement implements AfuProcess, Runner {
 
   raiseInterrupt(irq: number): boolean {
     if (!this.#attached || irq < 1 || irq > this.interrupts) return false;
-    if (!this.#context.afu.kernel.faults.happens('lost-interrupt')) this.#context.afuInterrupt(irq);
+    const { faults } = this.#context.afu.kernel;
+    if (!faults.happens('lost-interrupt', this.#context.place)) this.#context.afuInterrupt(irq);
     return true;
   }
 

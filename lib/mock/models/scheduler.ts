@@ -4,6 +4,8 @@
  * process alive.
  */
 
+import { realTimers } from './real-timers';
+
 /** What takes steps: a process element. */
 export interface Runner {
   /** Does some of the pending work. True when there is more to do at once. */
@@ -78,23 +80,23 @@ export class Scheduler {
   }
 
   #stop(): void {
-    clearTimeout(this.#timer);
+    realTimers.clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#sleep = 1;
   }
 
   #schedule(): void {
     // Not setImmediate(): an unreferenced immediate does not wake an event loop that waits.
-    this.#timer = setTimeout(() => this.#tick(), this.#sleep).unref();
+    this.#timer = realTimers.setTimeout(() => this.#tick(), this.#sleep).unref();
   }
 
   #tick(): void {
     this.#timer = undefined;
-    const end = performance.now() + TICK_DURATION;
+    const end = realTimers.now() + TICK_DURATION;
     let more = true;
     this.#running = true;
     try {
-      while (more && performance.now() < end) {
+      while (more && realTimers.now() < end) {
         more = false;
         for (const runner of this.#runners) more = runner.step() || more;
       }
