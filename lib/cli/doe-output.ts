@@ -10,7 +10,7 @@ import type {
   Owner,
 } from '../doe';
 import { type Data, type DataValue, type Forms, hex, present, presentHex } from './output';
-import { table } from './table';
+import { facts, table } from './table';
 
 /** Names of properties that are numbers of bytes, or bytes, as JSON has them. */
 const JSON_NAMES: Readonly<Record<string, string>> = {
@@ -185,7 +185,8 @@ export function cdatDocument(mailbox: DoeMailbox, cdat: CdatTable): Document {
   return [
     jsonData(cdat) as Data,
     {
-      text: () => `${first}\n${table(['Structure', 'Range', 'Description'], rows)}`,
+      text: () =>
+        `${facts('', [first], '')}\n${table(['Structure', 'Range', 'Description'], rows)}`,
       rows: () => rows,
     },
   ];

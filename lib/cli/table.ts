@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import { type DataValue, inline, words } from './output';
 
 /** Columns narrower than this are not made narrower still. */
-const MIN_WIDTH = 8;
+const MIN_WIDTH = 5;
 
 /** The width of the terminal; no limit where standard output is a file or a pipe. */
 function terminalWidth(): number {
