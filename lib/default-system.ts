@@ -79,7 +79,12 @@ export function withSystem<T>(system: Cxl, callback: () => T): T {
   return scoped.run(system, callback);
 }
 
-function checkSystem(system: unknown): void {
-  if (!(system instanceof Cxl))
-    throw typeError('system', 'a Cxl, such as of createMockCxl()', system);
+/** @internal The system of an option that names one; what `cxl` stands for where it does not. */
+export function systemOption(system: Cxl | undefined): Cxl {
+  return system === undefined ? currentSystem() : checkSystem(system, 'options.system');
+}
+
+function checkSystem(system: Cxl, name = 'system'): Cxl {
+  if (!(system instanceof Cxl)) throw typeError(name, 'a Cxl, such as of createMockCxl()', system);
+  return system;
 }

@@ -1,10 +1,10 @@
 /** DOE discovery (PCIe 6.0 §6.30.1.1): the protocol that every mailbox has. */
 import { checkInteger } from '../shared/checks';
 import { systemError } from '../shared/errors';
-import { MAX_OBJECT_DWORDS, type Protocol, protocolName } from './exchange';
+import { checkProtocol, MAX_OBJECT_DWORDS, type Protocol, protocolName } from './exchange';
 import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
-import { checkExchange, checkMailbox, checkProtocol, type ExchangeOptions } from './options';
+import { checkExchange, checkMailbox, type ExchangeOptions } from './options';
 
 export const discoveryProtocol: Protocol = { vendorId: 0x0001, type: 0 };
 

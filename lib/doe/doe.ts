@@ -9,15 +9,9 @@ import { shown } from '../shared/inspection';
 import { parseAddress } from './address';
 import { walkCapabilities } from './capability';
 import { sameProtocol } from './discovery';
-import type { Protocol } from './exchange';
+import { checkProtocol, type Protocol } from './exchange';
 import { DoeMailbox, MailboxState } from './mailbox';
-import {
-  checkExchange,
-  checkProtocol,
-  checkScan,
-  type ExchangeOptions,
-  type ScanOptions,
-} from './options';
+import { checkExchange, checkScan, type ExchangeOptions, type ScanOptions } from './options';
 
 /** What a scan found out about one PCI function. */
 export interface FunctionScan {

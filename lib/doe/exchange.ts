@@ -8,8 +8,9 @@
 import { performance } from 'node:perf_hooks';
 import { sleep, throwIfAborted } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
+import { checkInteger } from '../shared/checks';
 import type { ErrnoName } from '../shared/errno';
-import { CxlError, systemError } from '../shared/errors';
+import { CxlError, systemError, typeError } from '../shared/errors';
 import type { MailboxRegisters } from './registers';
 
 /** Length of the longest data object in 32-bit words, including its header of two. */
@@ -207,6 +208,18 @@ function fail(code: ErrnoName, step: string, path: string, hint: string): CxlErr
 }
 
 /** Such as `1e98:02`: vendor and type in hexadecimal. */
-export function protocolName({ vendorId, type }: Protocol): string {
+export function protocolName(protocol: Protocol): string {
+  const { vendorId, type } = checkProtocol(protocol);
   return `${vendorId.toString(16).padStart(4, '0')}:${type.toString(16).padStart(2, '0')}`;
+}
+
+/** @internal A data object type. */
+export function checkProtocol(protocol: Protocol): Protocol {
+  if (typeof protocol !== 'object' || protocol === null) {
+    throw typeError('protocol', 'an object { vendorId, type }', protocol);
+  }
+  return {
+    vendorId: checkInteger('protocol.vendorId', protocol.vendorId, 0, 0xffff),
+    type: checkInteger('protocol.type', protocol.type, 0, 0xff),
+  };
 }

@@ -2,7 +2,7 @@
 import { checkSignal } from '../shared/abort';
 import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
 import { typeError } from '../shared/errors';
-import { MAX_PAYLOAD_BYTES, type Protocol, RESPONSE_TIMEOUT } from './exchange';
+import { MAX_PAYLOAD_BYTES, RESPONSE_TIMEOUT } from './exchange';
 
 export interface ExchangeOptions {
   /** Aborts the exchange: the call rejects with an AbortError and the mailbox is left idle. */
@@ -64,15 +64,4 @@ export function checkMailbox<T extends { exchange: unknown }>(mailbox: T): T {
     throw typeError('mailbox', 'a DoeMailbox', mailbox);
   }
   return mailbox;
-}
-
-/** @internal A data object type. */
-export function checkProtocol(protocol: Protocol): Protocol {
-  if (typeof protocol !== 'object' || protocol === null) {
-    throw typeError('protocol', 'an object { vendorId, type }', protocol);
-  }
-  return {
-    vendorId: checkInteger('protocol.vendorId', protocol.vendorId, 0, 0xffff),
-    type: checkInteger('protocol.type', protocol.type, 0, 0xff),
-  };
 }

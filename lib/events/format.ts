@@ -1,3 +1,4 @@
+import { typeError, valueError } from '../shared/errors';
 import type { CxlEvent } from './events';
 
 /** Bytes of an event's data that are printed. */
@@ -9,6 +10,7 @@ const MAX_BYTES = 32;
  * element.
  */
 export function formatEvent(event: CxlEvent<unknown>): string {
+  if (typeof event !== 'object' || event === null) throw typeError('event', 'a CxlEvent', event);
   return `${describe(event)} (process element ${event.processElement})`;
 }
 
@@ -24,6 +26,8 @@ function describe(event: CxlEvent<unknown>): string {
       return `AFU-driver event of ${bytes(event.data)}`;
     case 'unknown':
       return `event of unknown type ${event.rawType} with ${bytes(event.data)}`;
+    default:
+      throw valueError('event.type', 'that of a CxlEvent', (event as { type: unknown }).type);
   }
 }
 

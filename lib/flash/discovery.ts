@@ -1,7 +1,9 @@
 /** Lists the LUNs of flash adapters from sysfs, without opening them. */
 import type { SysFs } from '../binding';
-import { currentSystem } from '../default-system';
+import { systemOption } from '../default-system';
 import type { Cxl } from '../device/cxl';
+import { checkSignal, throwIfAborted } from '../shared/abort';
+import { checkOptions, type OptionNames } from '../shared/checks';
 
 export interface LunInfo {
   /** SCSI address, host:channel:target:lun; the channel is the port. */
@@ -25,20 +27,32 @@ export interface LunInfo {
 
 const SCSI_DEVICES = '/sys/class/scsi_device';
 
+/** Options of listLuns(). */
+export interface ListLunsOptions {
+  /** Default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names. */
+  readonly system?: Cxl | undefined;
+  /** Ends the listing before the next path: the call rejects with an AbortError. */
+  readonly signal?: AbortSignal | undefined;
+}
+const LIST_OPTIONS: OptionNames<ListLunsOptions> = { system: true, signal: true };
+
 /**
  * Every path to a LUN of a flash adapter, in the order of SCSI addresses: a LUN that is connected to
  * two ports is listed twice, with the same `wwid`. Empty when the driver is not loaded. Reads only
  * sysfs, which needs no privilege.
  *
- * @param options.system default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names
+ * @throws AbortError
  */
-export async function listLuns(options: { system?: Cxl } = {}): Promise<LunInfo[]> {
-  const { sysfs } = (options.system ?? currentSystem()).binding;
+export async function listLuns(options: ListLunsOptions = {}): Promise<LunInfo[]> {
+  const { system, signal } = checkOptions(options, LIST_OPTIONS);
+  throwIfAborted(checkSignal(signal));
+  const { sysfs } = systemOption(system).binding;
   const names = await sysfs.readdir(SCSI_DEVICES);
   if (typeof names === 'number') return [];
   const flashHosts = new Map<number, boolean>();
   const found: LunInfo[] = [];
   for (const address of names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))) {
+    throwIfAborted(signal);
     const match = /^(\d+):(\d+):\d+:\d+$/.exec(address);
     if (match === null) continue;
     const host = Number(match[1]);

@@ -20,7 +20,7 @@ export type { BlockStatistics } from './block-statistics';
 export type { CloneToken } from './clone-token';
 export type { Operation, Priority } from './command';
 export type { CommandError, CommandFailure } from './command-status';
-export { type LunInfo, listLuns } from './discovery';
+export { type ListLunsOptions, type LunInfo, listLuns } from './discovery';
 export { FlashContext, type Recovery } from './flash-context';
 export type { Geometry } from './geometry';
 export { FlashHost, openFlashHost, type PortCapacity, type ProvisionedLun } from './host';

@@ -1,4 +1,5 @@
 /** SCSI sense data, decoded (SPC-4). */
+import { checkBytes } from '../shared/checks';
 
 const KEYS = [
   'no-sense',
@@ -51,6 +52,7 @@ export interface Sense {
 
 /** Sense data in fixed (0x70, 0x71) or descriptor (0x72, 0x73) format; undefined in any other. */
 export function decodeSense(bytes: Uint8Array): Sense | undefined {
+  checkBytes('bytes', bytes);
   const format = (bytes[0] ?? 0) & 0x7f;
   if (format < 0x70 || format > 0x73) return undefined;
   const fixed = format < 0x72;

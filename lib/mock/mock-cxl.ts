@@ -4,7 +4,8 @@ import type { Binding } from '../binding';
 import { Cxl } from '../device/cxl';
 import { CallLog } from '../observe/call-log';
 import { ObservedBinding } from '../observe/observed-binding';
-import { rangeError, stateError, unwrap } from '../shared/errors';
+import { checkInteger, checkString } from '../shared/checks';
+import { stateError, typeError, unwrap } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { MockBinding } from './binding';
 import { defaultCards, kernelOptions, type MockOptions } from './config/options';
@@ -45,6 +46,7 @@ const mocks = new WeakMap<Binding, MockCxl>();
  * if (cxl.backend === 'mock') mockOf(cxl).card(0).linkDown();
  */
 export function mockOf(system: Cxl): MockCxl {
+  if (!(system instanceof Cxl)) throw typeError('system', 'a Cxl', system);
   const mock = mocks.get(system.binding);
   if (mock === undefined) throw stateError('this system is not a mock');
   return mock;
@@ -84,11 +86,7 @@ export class MockCxl extends Cxl {
 
   /** The card of slot `slot`, from 0, whether it is plugged in or not. */
   card(slot = 0): MockCard {
-    const card = this.#cards[slot];
-    if (card === undefined) {
-      throw rangeError('slot', `an integer from 0 to ${this.#cards.length - 1}`, slot);
-    }
-    return card;
+    return this.#cards[checkInteger('slot', slot, 0, this.#cards.length - 1)]!;
   }
 
   get cards(): readonly MockCard[] {
@@ -172,6 +170,8 @@ export class MockCxl extends Cxl {
    * @throws ENOENT, ENOTDIR as a read of it does
    */
   setAttribute(path: string, text: string | undefined): void {
+    checkString('path', path);
+    if (text !== undefined) checkString('text', text);
     const found = unwrap(resolve(fileTree(this.#kernel), path), 'open', path);
     this.#kernel.attributeOverrides.set(found.real, text);
   }
@@ -184,6 +184,8 @@ export class MockCxl extends Cxl {
    * @throws the errno of the write, such as EINVAL, EBUSY or EIO; ENOENT; EACCES: not writable
    */
   async writeAttribute(path: string, text: string): Promise<void> {
+    checkString('path', path);
+    checkString('text', text);
     unwrap(await this.#binding.sysfs.write(path, text), 'write', path);
   }
 

@@ -21,8 +21,9 @@ export class AbortError extends Error {
   override readonly name = 'AbortError';
   readonly code = 'ABORT_ERR';
 
-  constructor(signal: AbortSignal) {
-    super('The operation was aborted', { cause: signal.reason });
+  /** @param signal whose abort it is; its reason becomes the cause */
+  constructor(signal?: AbortSignal) {
+    super('The operation was aborted', { cause: signal?.reason });
   }
 }
 

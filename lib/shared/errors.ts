@@ -105,10 +105,16 @@ export function unknownOption(options: string, name: string, known: readonly str
 /** A number outside its range. */
 export function rangeError(name: string, expected: string, actual: unknown) {
   return withCode(
-    new RangeError(`${name} must be ${expected}; got ${String(actual)}`),
+    new RangeError(`${name} must be ${expected}; got ${shownNumber(actual)}`),
     'ERR_OUT_OF_RANGE',
     rangeError,
   );
+}
+
+/** A bigint without its n; a text as it is. */
+function shownNumber(value: unknown): string {
+  const plain = typeof value === 'bigint' || typeof value === 'string';
+  return plain ? String(value) : inspect(value, { depth: 0 });
 }
 
 /** A call that the object's state does not allow. */

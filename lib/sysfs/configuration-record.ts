@@ -1,4 +1,5 @@
 import type { SysFs } from '../binding';
+import { checkInteger } from '../shared/checks';
 import { Attributes } from './attributes';
 
 /**
@@ -36,7 +37,9 @@ export class ConfigurationRecord {
   }
 
   /** The whole record, or `length` bytes of it from `offset`. */
-  config(offset?: number, length?: number): Promise<Uint8Array | undefined> {
+  async config(offset?: number, length?: number): Promise<Uint8Array | undefined> {
+    if (offset !== undefined) checkInteger('offset', offset, 0, 2 ** 31 - 1);
+    if (length !== undefined) checkInteger('length', length, 0, 2 ** 31 - 1);
     return this.#attributes.bytes('config', offset, length);
   }
 }

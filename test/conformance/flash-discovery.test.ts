@@ -8,7 +8,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
   let luns: LunInfo[];
 
   beforeEach(async () => {
-    luns = await listLuns(target);
+    luns = await listLuns({ system: target.system });
   });
 
   it('are listed once for each port, with both nodes', () => {
@@ -24,7 +24,7 @@ describe('the LUNs of a flash adapter, as sysfs shows them', () => {
   });
 
   it('are in legacy mode until superpipe is enabled on a path, and again afterwards', async () => {
-    const modes = async () => (await listLuns(target)).map((lun) => lun.mode);
+    const modes = async () => (await listLuns({ system: target.system })).map((lun) => lun.mode);
     const all = luns.map(() => 'legacy');
     expect(await modes()).toEqual(all);
     const lun = await target.lun(0, 1);

@@ -7,7 +7,7 @@ describe('the host ioctls', () => {
   let host: FlashHost;
 
   beforeEach(async () => {
-    host = await openFlashHost('/dev/cxlflash/cxlflash0', target);
+    host = await openFlashHost('/dev/cxlflash/cxlflash0', { system: target.system });
   });
 
   afterEach(async () => {

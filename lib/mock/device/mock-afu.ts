@@ -12,6 +12,7 @@ import type { AfuMode, CxlAfu } from '../kernel/afu';
 import type { CxlContext } from '../kernel/context';
 import type { ContextChange, Kernel, MmioAccess } from '../kernel/kernel';
 import { KernelContext } from '../kernel/kernel-context';
+import { checkMilliseconds } from './card-options';
 import { expectAccess, expectChange } from './expectations';
 import { MockContext } from './mock-context';
 
@@ -79,6 +80,7 @@ export class MockAfu {
 
   /** The context with that process element (the driver's index). */
   context(index = 0): MockContext {
+    checkInteger('index', index, 0, 0xffff);
     const context = this.#afu.contexts.get(index);
     if (context === undefined) throw stateError(`${this.name} has no context ${index}`);
     return new MockContext(context);
@@ -140,7 +142,7 @@ export class MockAfu {
 
   /** Makes the next START_WORK take so many milliseconds. */
   delayNextAttach(milliseconds: number): void {
-    this.#afu.port.delayNextAttach(milliseconds);
+    this.#afu.port.delayNextAttach(checkMilliseconds('milliseconds', milliseconds, 0));
   }
 
   /**

@@ -1,7 +1,9 @@
 /** The device side of a card. */
-import { rangeError, stateError } from '../../shared/errors';
+import { checkInteger } from '../../shared/checks';
+import { stateError } from '../../shared/errors';
 import type { AdapterSetup, CxlAdapter, Link } from '../kernel/adapter';
 import type { Kernel } from '../kernel/kernel';
+import { checkMilliseconds } from './card-options';
 import { MockAfu } from './mock-afu';
 
 /**
@@ -55,11 +57,7 @@ export class MockCard {
 
   /** The AFU of slice `slice`, from 0. */
   afu(slice = 0): MockAfu {
-    const afu = this.#afus[slice];
-    if (afu === undefined) {
-      throw rangeError('slice', `an integer from 0 to ${this.#afus.length - 1}`, slice);
-    }
-    return afu;
+    return this.#afus[checkInteger('slice', slice, 0, this.#afus.length - 1)]!;
   }
 
   get afus(): readonly MockAfu[] {
@@ -94,7 +92,7 @@ export class MockCard {
 
   /** linkDown(), and recover() after so many milliseconds. */
   enterErrorState(milliseconds: number): void {
-    this.#adapter.enterErrorState(milliseconds);
+    this.#adapter.enterErrorState(checkMilliseconds('milliseconds', milliseconds, 0));
   }
 
   /** Takes the card out of its slot: the link is gone, then the driver unbinds it. */

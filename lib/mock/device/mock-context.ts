@@ -1,7 +1,7 @@
 /** The device side of a context. */
 import { types } from 'node:util';
-import { checkInteger, checkUint64 } from '../../shared/checks';
-import { stateError, typeError, valueError } from '../../shared/errors';
+import { checkInteger, checkOneOf, checkUint64 } from '../../shared/checks';
+import { stateError, typeError } from '../../shared/errors';
 import type { ContextStatus, CxlContext } from '../kernel/context';
 import { CONTEXT_FAULTS, type FaultSpec } from '../kernel/fault-spec';
 import { originOf } from '../kernel/origin';
@@ -89,10 +89,8 @@ export class MockContext {
    */
   inject(fault: FaultSpec, ...next: FaultSpec[]): void {
     const { faults } = this.#context.afu.kernel;
-    for (const { name } of [fault, ...next]) {
-      if (!CONTEXT_FAULTS.includes(name)) {
-        throw valueError('fault.name', CONTEXT_FAULTS.join(', '), name);
-      }
+    for (const each of [fault, ...next]) {
+      checkOneOf('fault.name', (each as FaultSpec | null)?.name, CONTEXT_FAULTS);
     }
     faults.inject([fault, ...next], originOf(this.inject), this.#context);
   }

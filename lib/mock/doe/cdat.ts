@@ -1,6 +1,13 @@
 /** Encodes a CDAT (Coherent Device Attribute Table). */
 import type { CdatStructure } from '../../doe/cdat-structures';
-import { checkArray, checkInteger, checkOptions, type OptionNames } from '../../shared/checks';
+import {
+  checkArray,
+  checkBytes,
+  checkInteger,
+  checkOptions,
+  type OptionNames,
+} from '../../shared/checks';
+import { typeError, valueError } from '../../shared/errors';
 
 const DATA_TYPES = [
   'access latency',
@@ -45,6 +52,9 @@ export function encodeCdat(
 }
 
 function encode(structure: CdatStructure): Buffer {
+  if (typeof structure !== 'object' || structure === null) {
+    throw typeError('structures', 'CdatStructures', structure);
+  }
   switch (structure.kind) {
     case 'DSMAS': {
       const bytes = start(0, 24);
@@ -57,7 +67,7 @@ function encode(structure: CdatStructure): Buffer {
       const bytes = start(1, 24);
       bytes.set([structure.handle, structure.flags, number(DATA_TYPES, structure.dataType)], 4);
       bytes.writeBigUInt64LE(structure.entryBaseUnit, 8);
-      structure.entries.forEach((entry, index) => {
+      checkArray('structure.entries', structure.entries).forEach((entry, index) => {
         bytes.writeUInt16LE(entry, 16 + index * 2);
       });
       return bytes;
@@ -82,7 +92,7 @@ function encode(structure: CdatStructure): Buffer {
       return bytes;
     }
     case 'SSLBIS': {
-      const bytes = start(5, 16 + structure.entries.length * 8);
+      const bytes = start(5, 16 + checkArray('structure.entries', structure.entries).length * 8);
       bytes.writeUInt8(number(DATA_TYPES, structure.dataType), 4);
       bytes.writeBigUInt64LE(structure.entryBaseUnit, 8);
       structure.entries.forEach(({ portX, portY, value }, index) => {
@@ -93,7 +103,13 @@ function encode(structure: CdatStructure): Buffer {
       return bytes;
     }
     case 'unknown':
-      return structure.bytes;
+      return Buffer.from(checkBytes('structure.bytes', structure.bytes));
+    default:
+      throw valueError(
+        'structure.kind',
+        'that of a CdatStructure',
+        (structure as { kind: unknown }).kind,
+      );
   }
 }
 

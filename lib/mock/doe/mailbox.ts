@@ -1,7 +1,6 @@
 /** The device side of a DOE mailbox: its registers, what it answers, and injected faults. */
 import type { NegativeErrno } from '../../binding';
-import { MAX_OBJECT_DWORDS, type Protocol } from '../../doe/exchange';
-import { checkProtocol } from '../../doe/options';
+import { checkProtocol, MAX_OBJECT_DWORDS, type Protocol } from '../../doe/exchange';
 import {
   CAPABILITY_BITS,
   CONTROL_BITS,
@@ -14,6 +13,7 @@ import {
   checkBoolean,
   checkFunction,
   checkInteger,
+  checkOneOf,
   checkOptions,
   type OptionNames,
 } from '../../shared/checks';
@@ -150,11 +150,13 @@ export class MockMailbox {
 
   /** The header of its extended capability; `next` is the offset of the next one, 0 for none. */
   header(next: number): number {
+    checkInteger('next', next, 0, 0xfff);
     return (DOE_CAPABILITY_ID | (this.#version << 16) | (next << 20)) >>> 0;
   }
 
   /** Leaves the mailbox with the error bit set, or with an answer that nobody has read. */
   leaveBehind(what: 'error' | 'ready'): void {
+    checkOneOf('what', what, ['error', 'ready']);
     if (what === 'error') this.#error = true;
     else this.#put([0x0001, 3, 0]);
   }

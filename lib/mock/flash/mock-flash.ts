@@ -2,6 +2,15 @@
 import { createHash } from 'node:crypto';
 import type { Binding } from '../../binding';
 import { Cxl } from '../../device/cxl';
+import {
+  checkArray,
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkString,
+  checkUint64,
+} from '../../shared/checks';
+import { checkMilliseconds } from '../device/card-options';
 import type { Kernel } from '../kernel/kernel';
 import type { KernelContext } from '../kernel/kernel-context';
 import { FlashAdapter } from './adapter';
@@ -92,6 +101,7 @@ export class MockFlash {
 
   /** Sets the lines of /proc/self/mounts, such as `/dev/sdb1 /srv ext4 rw 0 0`. */
   setMounts(lines: readonly string[]): void {
+    for (const line of checkArray('lines', lines)) checkString('lines', line);
     this.#mounts.splice(0, this.#mounts.length, ...lines);
   }
 
@@ -100,6 +110,7 @@ export class MockFlash {
    * A process can use only the contexts it attached.
    */
   process(parentId: number = process.pid): Cxl {
+    checkInteger('parentId', parentId, 0, 2 ** 31 - 1);
     this.#processes += 1;
     const caller = { processId: this.#processes, parentId };
     const flash = flashBinding(this.#kernel, caller, this.#adapters);
@@ -133,21 +144,22 @@ function deviceSide(adapter: FlashAdapter): MockFlashAdapter {
       return adapter.luns.paths.map(({ letter }) => genericName(letter));
     },
     reset(milliseconds, outcome = 'recovers') {
-      state.resetFails = outcome === 'fails';
+      checkMilliseconds('milliseconds', milliseconds, 0);
+      state.resetFails = checkOneOf('outcome', outcome, ['recovers', 'fails']) === 'fails';
       state.reset(milliseconds);
     },
     enterErrorState(milliseconds) {
-      adapter.card.enterErrorState(milliseconds);
+      adapter.card.enterErrorState(checkMilliseconds('milliseconds', milliseconds, 0));
     },
     hold(held) {
-      state.faults.held = held;
+      state.faults.held = checkBoolean('held', held);
     },
     setPorts(mask) {
-      state.portsUp = mask;
+      state.portsUp = checkInteger('mask', mask, 0, 0xf);
     },
     get executed() {
       return state.faults.executed;
     },
-    kernelContext: (contextId) => adapter.kernelContext(contextId),
+    kernelContext: (contextId) => adapter.kernelContext(checkUint64('contextId', contextId)),
   };
 }

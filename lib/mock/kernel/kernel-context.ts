@@ -3,7 +3,7 @@
  * starts it, gives a program a descriptor of it and delivers events of its own to it. The model of
  * drivers/misc/cxl/api.c. Methods return what its functions return: a value or a negative errno.
  */
-import { checkInteger } from '../../shared/checks';
+import { checkInteger, checkOptions, checkUint64, type OptionNames } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { stateError, typeError } from '../../shared/errors';
 import type { CxlAfu } from './afu';
@@ -15,8 +15,9 @@ import { OpenFile } from './open-file';
 export interface KernelStartWork {
   readonly wed: bigint;
   /** Default: irqs_min of the AFU. */
-  readonly interrupts?: number;
+  readonly interrupts?: number | undefined;
 }
+const START_WORK: OptionNames<KernelStartWork> = { wed: true, interrupts: true };
 
 /** A context that an in-kernel driver made with cxl_dev_context_init(). */
 export class KernelContext {
@@ -49,6 +50,7 @@ export class KernelContext {
 
   /** cxl_allocate_afu_irqs: 0 asks for irqs_min. 0, or -ENOSPC. */
   allocateInterrupts(count: number): number {
+    checkInteger('count', count, 0, 0xffff);
     const wanted = count === 0 ? this.context.afu.interruptsMinimum : count;
     const taken = this.context.afu.adapter.takeInterrupts(wanted);
     if (taken < 0) return -ERRNOS.ENOSPC;
@@ -66,6 +68,7 @@ export class KernelContext {
 
   /** cxl_start_context. 0 (also when it is started already); -EBUSY locked for a reset; -EIO. */
   start(wed: bigint): number {
+    checkUint64('wed', wed);
     if (this.context.status === 'STARTED') return 0;
     const { adapter } = this.context.afu;
     if (!adapter.contextGet()) return -ERRNOS.EBUSY;
@@ -79,12 +82,15 @@ export class KernelContext {
 
   /** cxl_start_work: takes interrupts and starts. 0, -EINVAL, -ENOSPC, -EBUSY or -EIO. */
   startWork(work: KernelStartWork): number {
-    const interrupts = this.context.afu.interruptsFor(work.interrupts);
+    const { wed, interrupts: wanted } = checkOptions(work, START_WORK, 'work');
+    checkUint64('work.wed', wed);
+    if (wanted !== undefined) checkInteger('work.interrupts', wanted, 0, 0xffff);
+    const interrupts = this.context.afu.interruptsFor(wanted);
     if (interrupts < 0) return interrupts;
     const taken = this.context.afu.adapter.takeInterrupts(interrupts);
     if (taken < 0) return -ERRNOS.ENOSPC;
     this.context.assignInterrupts(interrupts, taken);
-    const started = this.start(work.wed);
+    const started = this.start(wed);
     if (started < 0) this.context.releaseInterrupts();
     return started;
   }

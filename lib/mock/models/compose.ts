@@ -1,5 +1,5 @@
 /** composeAfu(): an AFU model made of behaviors. */
-import { checkInteger } from '../../shared/checks';
+import { checkInteger, checkOptions, checkString, type OptionNames } from '../../shared/checks';
 import { typeError } from '../../shared/errors';
 import type { AfuDescriptor, AfuModel, AfuProcess, MmioWidth, ProcessLogic } from './afu-model';
 import type { Behavior, BehaviorLogic, RegisterValues } from './behaviors';
@@ -13,6 +13,18 @@ export interface AfuDescription extends Partial<AfuDescriptor> {
   /** The model's name. */
   readonly name: string;
 }
+
+const DESCRIPTION: OptionNames<AfuDescription> = {
+  name: true,
+  processes: true,
+  interruptsMinimum: true,
+  modes: true,
+  problemStateSize: true,
+  perProcess: true,
+  endian: true,
+  configRecords: true,
+  errorBuffer: true,
+};
 
 /**
  * Makes a model of an AFU of behaviors. By default it has one process in AFU-directed mode, needs
@@ -30,7 +42,8 @@ export interface AfuDescription extends Partial<AfuDescriptor> {
  * );
  */
 export function composeAfu(description: AfuDescription, ...behaviors: Behavior[]): AfuModel {
-  const { name, ...given } = description;
+  const { name, ...given } = checkOptions(description, DESCRIPTION, 'description');
+  checkString('description.name', name);
   for (const [index, behavior] of behaviors.entries()) {
     if (typeof behavior !== 'function')
       throw typeError(`behaviors[${index}]`, 'a behavior', behavior);
