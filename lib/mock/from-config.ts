@@ -1,7 +1,6 @@
 /** Mocks that a JSON file describes: NODE_CXL_BACKEND=mock:FILE. */
 import { checkString } from '../shared/checks';
-import { readDoeOptions } from './config/doe-config';
-import { readMockOptions } from './config/mock-config';
+import { readConfig } from './config/config-file';
 import { createMockDoe, type MockDoe } from './doe/mock-doe';
 import { MockCxl } from './mock-cxl';
 
@@ -19,11 +18,16 @@ const DEFAULT_SEED = 1;
  *
  * @param file path of the file; it and the paths of LUN files in it are relative to the working
  *   directory
+ * An editor that is given the schema `node-cxl/mock-config.schema.json`, by `$schema` in the file,
+ * completes it and shows mistakes.
+ *
  * @throws ENOENT, EACCES and so on when the file cannot be read; ERR_INVALID_ARG_VALUE when it is
- *   not JSON, or has an unknown option or model; what createMockCxl() throws
+ *   not JSON, or has an unknown option or model; what createMockCxl() and createMockDoe() throw,
+ *   whichever of the two the file is read for
  */
 export function mockFromConfig(file?: string): MockCxl {
-  const options = file === undefined ? { flash: [{}] } : readMockOptions(checkString('file', file));
+  const options =
+    file === undefined ? { flash: [{}] } : readConfig(checkString('file', file)).options;
   return new MockCxl({ seed: DEFAULT_SEED, ...options });
 }
 
@@ -36,5 +40,5 @@ export function mockFromConfig(file?: string): MockCxl {
  * @throws as mockFromConfig()
  */
 export function mockDoeFromConfig(file?: string): MockDoe {
-  return createMockDoe(file === undefined ? {} : readDoeOptions(checkString('file', file)));
+  return file === undefined ? createMockDoe() : readConfig(checkString('file', file)).doe;
 }

@@ -8,7 +8,7 @@ import { checkInteger, checkString } from '../shared/checks';
 import { stateError, typeError, unwrap } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { MockBinding } from './binding';
-import { defaultCards, kernelOptions, type MockOptions } from './config/options';
+import { checkMockOptions, defaultCards, kernelOptions, type MockOptions } from './config/options';
 import { adapterSetup } from './device/card-options';
 import { assertNone } from './device/leftovers';
 import { MockCard } from './device/mock-card';
@@ -64,8 +64,8 @@ export class MockCxl extends Cxl {
 
   /** @internal Use createMockCxl(). */
   constructor(options: MockOptions = {}) {
-    const kernel = new Kernel(kernelOptions(options));
-    const setups = (options.cards ?? defaultCards()).map(adapterSetup);
+    const kernel = new Kernel(kernelOptions(checkMockOptions(options)));
+    const setups = (options.cards ?? defaultCards()).map((card, slot) => adapterSetup(card, slot));
     const cards = setups.map((setup) => new MockCard(kernel, setup));
     const binding = new MockBinding(kernel, (number) => {
       cards.find((card) => card.number === number)?.rebind();

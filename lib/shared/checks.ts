@@ -86,3 +86,22 @@ export function checkOptions<T>(value: T, names: OptionNames<NoInfer<T>>, name =
   }
   return value;
 }
+
+/**
+ * Refuses null, which is no value of any option, but which a file could have where another option
+ * would have its default. Looks into arrays and plain objects alone: not into models and functions.
+ */
+export function refuseNull(value: unknown, name: string): void {
+  if (value === null) throw typeError(name, 'a value, or absent', value);
+  if (Array.isArray(value)) {
+    for (const [index, each] of value.entries()) refuseNull(each, `${name}[${index}]`);
+  } else if (isPlainObject(value)) {
+    for (const [key, each] of Object.entries(value)) {
+      if (key !== 'model') refuseNull(each, `${name}.${key}`);
+    }
+  }
+}
+
+function isPlainObject(value: unknown): value is object {
+  return typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype;
+}

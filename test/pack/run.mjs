@@ -99,6 +99,7 @@ check('what is in it', () => {
     ],
     ...['dist/mock/index.js', 'dist/doe/index.js', 'dist/flash/index.js', 'dist/cli/main.js'],
     'dist/cli/node-cxl.1',
+    'lib/mock/config/mock-config.schema.json',
     ...['x64', 'arm64', 'ppc64'].map((arch) => `prebuilds/linux-${arch}/node-cxl.node`),
   ];
   const missing = wanted.filter((name) => !files.includes(name));

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { listLuns } from 'node-cxl/flash';
-import { createMockCxl, echoAfu, type MockCxl, mockFromConfig } from 'node-cxl/mock';
+import { createMockCxl, echoAfu, type MockCxl, memcpyAfu, mockFromConfig } from 'node-cxl/mock';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeOf, thrownCode } from './mock-support';
 
@@ -78,21 +78,24 @@ describe('a mock from a configuration file', () => {
     };
     const value = 'ERR_INVALID_ARG_VALUE /config.json: the file';
     expect(bad('{')).toBe(value);
-    expect(bad('[]')).toBe(value);
+    const type = value.replace('VALUE', 'TYPE');
+    expect(bad('[]')).toBe(type);
     expect(bad({ card: [] })).toBe(value);
-    expect(bad({ cards: {} })).toBe(`${value}.cards`);
-    expect(bad({ cards: [7] })).toBe(`${value}.cards[0]`);
+    expect(bad({ cards: {} })).toBe(`${type}.cards`);
+    expect(bad({ cards: [7] })).toBe(`${type}.cards[0]`);
     expect(bad({ cards: [{ afu: [] }] })).toBe(`${value}.cards[0]`);
     expect(bad({ cards: [{ afus: [{ model: 'gzip' }] }] })).toBe(`${value}.cards[0].afus[0].model`);
     expect(bad({ cards: [{ afus: [{ model: 'constructor' }] }] })).toBe(
       `${value}.cards[0].afus[0].model`,
     );
-    expect(bad({ flash: {} })).toBe(`${value}.flash`);
+    expect(bad({ flash: {} })).toBe(`${type}.flash`);
     expect(bad({ flash: [{ lun: [] }] })).toBe(`${value}.flash[0]`);
-    expect(bad({ flash: [{ luns: [null] }] })).toBe(`${value}.flash[0].luns[0]`);
+    expect(bad({ flash: [{ luns: [null] }] })).toBe(`${type}.flash[0].luns[0]`);
     expect(bad({ flash: [{ luns: [{ size: 1 }] }] })).toBe(`${value}.flash[0].luns[0]`);
-    expect(bad({ flavor: 'vanilla' })).toBe('ERR_INVALID_ARG_VALUE options.flavor');
-    expect(bad({ cards: [{ interrupts: -1 }] })).toBe('ERR_OUT_OF_RANGE card.interrupts');
+    expect(bad({ flavor: 'vanilla' })).toBe(`${value}.flavor`);
+    expect(bad({ cards: [{ interrupts: -1 }] })).toBe(
+      'ERR_OUT_OF_RANGE /config.json: the file.cards[0].interrupts',
+    );
   });
 
   it('fails with the errno name when the file cannot be read', () => {
@@ -127,6 +130,48 @@ describe('options', () => {
     expect(bad({ cards: [{ afus: [{ model: { ...model, descriptor } }] }] })).toBe(
       'ERR_OUT_OF_RANGE',
     );
+  });
+
+  it('have a descriptor that an AFU can have', () => {
+    const model = echoAfu();
+    const code = (change: object) => {
+      const descriptor = { ...model.descriptor, ...change };
+      return thrownCode(() =>
+        createMockCxl({ cards: [{ afus: [{ model: { ...model, descriptor } }] }] }),
+      );
+    };
+    expect(code({})).toBeUndefined();
+    const value = 'ERR_INVALID_ARG_VALUE';
+    const range = 'ERR_OUT_OF_RANGE';
+    const type = 'ERR_INVALID_ARG_TYPE';
+    expect(code({ modes: [] })).toBe(range);
+    expect(code({ modes: ['bananas'] })).toBe(value);
+    expect(code({ modes: 'directed' })).toBe(type);
+    expect(code({ problemStateSize: 100 })).toBe(range);
+    expect(code({ problemStateSize: -4096 })).toBe(range);
+    expect(code({ problemStateSize: '4096' })).toBe(type);
+    const perProcess = { offset: 65536, size: 65536 };
+    const processes = 2;
+    const fits = { processes, perProcess, problemStateSize: 3 * 65536 };
+    expect(code(fits)).toBeUndefined();
+    expect(code({ ...fits, problemStateSize: 3 * 65536 - 4096 })).toBe(range);
+    expect(code({ ...fits, perProcess: { offset: 0, size: 0 } })).toBe(range);
+    expect(code({ ...fits, perProcess: { offset: 0, size: 100 } })).toBe(range);
+    expect(code({ ...fits, perProcess: { size: 4096 } })).toBe(type);
+    expect(code({ endian: 'middle' })).toBe(value);
+    expect(code({ configRecords: [{ vendor: 1, device: 2, class: 1 << 24 }] })).toBe(range);
+    expect(code({ errorBuffer: [1] })).toBe(type);
+    expect(code({ procesess: 1 })).toBe(value);
+    const mode = (name: string) =>
+      thrownCode(() => createMockCxl({ cards: [{ afus: [{ model, mode: name as 'none' }] }] }));
+    expect([mode('none'), mode('bananas')]).toEqual([undefined, value]);
+    // One that the model does not have left the AFU without a mode.
+    const directed = memcpyAfu({ modes: ['directed'] });
+    expect(
+      thrownCode(() =>
+        createMockCxl({ cards: [{ afus: [{ model: directed, mode: 'dedicated' }] }] }),
+      ),
+    ).toBe(value);
   });
 
   it('say which cards and AFUs exist', () => {

@@ -88,19 +88,19 @@ describe('unknown options of mocks', () => {
     const address = '0d:00.0';
     const nested: [name: string, call: () => unknown][] = [
       [
-        'card.afu is not an option; did you mean afus?',
+        'options.cards[0].afu is not an option; did you mean afus?',
         () => createMockCxl({ cards: [{ afu: [] } as never] }),
       ],
       [
-        'afu.modle is not an option; did you mean model?',
+        'options.cards[0].afus[0].modle is not an option; did you mean model?',
         () => createMockCxl({ cards: [{ afus: [{ modle: model } as never] }] }),
       ],
       [
-        'flash.lun is not an option; did you mean luns?',
+        'options.flash[0].lun is not an option; did you mean luns?',
         () => createMockCxl({ flash: [{ lun: [] } as never] }),
       ],
       [
-        'lun.block is not an option; did you mean blocks?',
+        'flash.luns[0].block is not an option; did you mean blocks?',
         () => mock.flash.add({ luns: [{ blocks: 65536, block: 1 } as never] }),
       ],
       [
@@ -112,11 +112,11 @@ describe('unknown options of mocks', () => {
         () => createMockCxl({ latency: { opens: 5 } as never }),
       ],
       [
-        'function.mailboxs is not an option; did you mean mailboxes?',
+        'options.functions[0].mailboxs is not an option; did you mean mailboxes?',
         () => createMockDoe({ functions: [{ address, mailboxs: [] } as never] }),
       ],
       [
-        'mailbox.protocol is not an option; did you mean protocols?',
+        'options.functions[0].mailboxes[0].protocol is not an option; did you mean protocols?',
         () => createMockDoe({ functions: [{ address, mailboxes: [{ protocol: [] } as never] }] }),
       ],
       [

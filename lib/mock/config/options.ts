@@ -1,15 +1,17 @@
 /** Options of a whole mock: their defaults and their checks. */
-import type { CallLogOptions } from '../../observe/call-log';
+import { CallLog, type CallLogOptions } from '../../observe/call-log';
 import {
   checkArray,
   checkBoolean,
   checkOneOf,
   checkOptions,
   type OptionNames,
+  refuseNull,
 } from '../../shared/checks';
-import { checkMilliseconds, type MockCardOptions } from '../device/card-options';
-import type { FlashAdapterOptions } from '../flash/options';
-import { FAULT_OPTIONS, type FaultOptions } from '../kernel/faults';
+import { valueError } from '../../shared/errors';
+import { adapterSetup, checkMilliseconds, type MockCardOptions } from '../device/card-options';
+import { checkAdapterOptions, type FlashAdapterOptions } from '../flash/options';
+import { checkFaultOptions, FAULT_OPTIONS, type FaultOptions } from '../kernel/faults';
 import type { KernelOptions } from '../kernel/kernel';
 import { echoAfu } from '../models/echo';
 import { memcpyAfu } from '../models/memcpy';
@@ -52,21 +54,51 @@ export function defaultCards(): MockCardOptions[] {
   return [{ afus: [{ model: memcpyAfu() }] }, { afus: [{ model: echoAfu() }] }];
 }
 
+/**
+ * Checks all options, by object or from a file: nothing is made before, such as the file of a LUN.
+ * `name` is what errors name.
+ */
+export function checkMockOptions(options: MockOptions, name = 'options'): MockOptions {
+  checkOptions(options, MOCK_OPTIONS, name);
+  refuseNull(options, name);
+  kernelOptions(options, name);
+  const setups = (options.cards ?? []).map((card, slot) =>
+    adapterSetup(card, slot, `${name}.cards[${slot}]`),
+  );
+  const addresses = setups.map(({ pciAddress }) => pciAddress);
+  if (new Set(addresses).size < addresses.length) {
+    throw valueError(`${name}.cards`, 'cards of different pciAddress', addresses);
+  }
+  for (const [index, adapter] of (options.flash ?? []).entries()) {
+    checkAdapterOptions(adapter, `${name}.flash[${index}]`);
+  }
+  checkFaultOptions(options, name);
+  new CallLog(options.calls, `${name}.calls`);
+  return options;
+}
+
 /** The options that the modeled kernel takes, checked and with their defaults. */
-export function kernelOptions(options: MockOptions): KernelOptions {
-  checkOptions(options, MOCK_OPTIONS);
+export function kernelOptions(options: MockOptions, name = 'options'): KernelOptions {
   const flavor = options.flavor ?? 'bare-metal';
-  const guest = checkOneOf('options.flavor', flavor, ['bare-metal', 'guest']) === 'guest';
-  const pageSize = checkOneOf('options.pageSize', options.pageSize ?? 65536, [65536, 4096]);
-  if (options.cards !== undefined) checkArray('options.cards', options.cards);
-  if (options.flash !== undefined) checkArray('options.flash', options.flash);
+  const guest = checkOneOf(`${name}.flavor`, flavor, ['bare-metal', 'guest']) === 'guest';
+  const pageSize = checkOneOf(`${name}.pageSize`, options.pageSize ?? 65536, [65536, 4096]);
+  if (options.cards !== undefined) checkArray(`${name}.cards`, options.cards);
+  if (options.flash !== undefined) checkArray(`${name}.flash`, options.flash);
   const { seed, faults, latency } = options;
   return {
     guest,
     pageSize,
-    errorPollInterval: checkMilliseconds('errorPollInterval', options.errorPollInterval, 3000),
-    attachTimeout: checkMilliseconds('attachTimeout', options.attachTimeout, guest ? 60000 : 5000),
-    udevLinks: checkBoolean('options.udevLinks', options.udevLinks ?? false),
+    errorPollInterval: checkMilliseconds(
+      `${name}.errorPollInterval`,
+      options.errorPollInterval,
+      3000,
+    ),
+    attachTimeout: checkMilliseconds(
+      `${name}.attachTimeout`,
+      options.attachTimeout,
+      guest ? 60000 : 5000,
+    ),
+    udevLinks: checkBoolean(`${name}.udevLinks`, options.udevLinks ?? false),
     faults: { seed, faults, latency },
   };
 }

@@ -13,6 +13,7 @@ import type { AdapterSetup, PerstImage } from '../kernel/adapter';
 import type { AfuMode, AfuSetup } from '../kernel/afu';
 import type { AfuModel } from '../models/afu-model';
 import { memcpyAfu } from '../models/memcpy';
+import { checkDescriptor } from './afu-descriptor';
 
 export interface MockAfuOptions {
   /** The AFU model. Default memcpyAfu(). */
@@ -86,30 +87,41 @@ export const CARD_OPTIONS: OptionNames<MockCardOptions> = {
   resetTime: true,
 };
 
-/** The card as the modeled driver finds it. `slot` numbers its default PCI address. */
-export function adapterSetup(card: MockCardOptions, slot: number): AdapterSetup {
-  checkOptions(card, CARD_OPTIONS, 'card');
-  const afus = checkArray('card.afus', card.afus ?? [{}]);
-  const caiaVersion = checkString('card.caiaVersion', card.caiaVersion ?? '1.0');
+/** CXL_MAX_SLICES of the driver. */
+const MAX_SLICES = 4;
+
+/**
+ * The card as the modeled driver finds it. `slot` numbers its default PCI address; `name` is what
+ * errors name.
+ */
+export function adapterSetup(
+  card: MockCardOptions,
+  slot: number,
+  name = `options.cards[${slot}]`,
+): AdapterSetup {
+  checkOptions(card, CARD_OPTIONS, name);
+  const afus = checkArray(`${name}.afus`, card.afus ?? [{}]);
+  if (afus.length > MAX_SLICES) throw rangeError(`${name}.afus`, `at most ${MAX_SLICES}`, afus);
+  const caiaVersion = checkString(`${name}.caiaVersion`, card.caiaVersion ?? '1.0');
   if (!/^[12]\.\d+$/.test(caiaVersion)) {
-    throw valueError('card.caiaVersion', "such as '1.0' or '2.0'", caiaVersion);
+    throw valueError(`${name}.caiaVersion`, "such as '1.0' or '2.0'", caiaVersion);
   }
   const standard = `0000:${hexByte(slot + 1)}:00.0`;
-  const pciAddress = checkString('card.pciAddress', card.pciAddress ?? standard);
+  const pciAddress = checkString(`${name}.pciAddress`, card.pciAddress ?? standard);
   if (!/^[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$/.test(pciAddress)) {
-    throw valueError('card.pciAddress', "such as '0000:01:00.0'", pciAddress);
+    throw valueError(`${name}.pciAddress`, "such as '0000:01:00.0'", pciAddress);
   }
   const flag = (
-    name: 'perstReloadsSameImage' | 'timebaseSynced' | 'tunneledOps',
+    option: 'perstReloadsSameImage' | 'timebaseSynced' | 'tunneledOps',
     standard: boolean,
-  ) => checkBoolean(`card.${name}`, card[name] ?? standard);
+  ) => checkBoolean(`${name}.${option}`, card[option] ?? standard);
   return {
-    afus: afus.map(afuSetup),
+    afus: afus.map((afu, slice) => afuSetup(afu, `${name}.afus[${slice}]`)),
     caiaVersion,
-    pslRevision: checkInteger('card.pslRevision', card.pslRevision ?? 1, 0, 0xffff),
-    baseImage: checkInteger('card.baseImage', card.baseImage ?? 0, 0, 0xffff),
-    imageLoaded: checkOneOf('card.imageLoaded', card.imageLoaded ?? 'user', ['user', 'factory']),
-    loadImageOnPerst: checkOneOf('card.loadImageOnPerst', card.loadImageOnPerst ?? 'none', [
+    pslRevision: checkInteger(`${name}.pslRevision`, card.pslRevision ?? 1, 0, 0xffff),
+    baseImage: checkInteger(`${name}.baseImage`, card.baseImage ?? 0, 0, 0xffff),
+    imageLoaded: checkOneOf(`${name}.imageLoaded`, card.imageLoaded ?? 'user', ['user', 'factory']),
+    loadImageOnPerst: checkOneOf(`${name}.loadImageOnPerst`, card.loadImageOnPerst ?? 'none', [
       'none',
       'user',
       'factory',
@@ -117,50 +129,34 @@ export function adapterSetup(card: MockCardOptions, slot: number): AdapterSetup 
     perstReloadsSameImage: flag('perstReloadsSameImage', false),
     timebaseSynced: flag('timebaseSynced', true),
     tunneledOps: flag('tunneledOps', true),
-    interrupts: checkInteger('card.interrupts', card.interrupts ?? 2037, 0, 0xffff),
+    interrupts: checkInteger(`${name}.interrupts`, card.interrupts ?? 2037, 0, 0xffff),
     pciAddress,
-    vendor: checkInteger('card.vendor', card.vendor ?? 0x1014, 0, 0xffff),
-    device: checkInteger('card.device', card.device ?? 0x0477, 0, 0xffff),
-    resetTime: checkMilliseconds('card.resetTime', card.resetTime, 10),
+    vendor: checkInteger(`${name}.vendor`, card.vendor ?? 0x1014, 0, 0xffff),
+    device: checkInteger(`${name}.device`, card.device ?? 0x0477, 0, 0xffff),
+    resetTime: checkMilliseconds(`${name}.resetTime`, card.resetTime, 10),
   };
 }
 
-function afuSetup(afu: MockAfuOptions): AfuSetup {
-  checkOptions(afu, AFU_OPTIONS, 'afu');
+function afuSetup(afu: MockAfuOptions, name: string): AfuSetup {
+  checkOptions(afu, AFU_OPTIONS, name);
   const model = afu.model ?? memcpyAfu();
   if (typeof model?.powerOn !== 'function') {
-    throw typeError('afu.model', 'an AfuModel, such as memcpyAfu()', model);
+    throw typeError(`${name}.model`, 'an AfuModel, such as memcpyAfu()', model);
   }
-  if (typeof model.descriptor !== 'object' || model.descriptor === null) {
-    throw typeError('afu.model.descriptor', 'an AfuDescriptor', model.descriptor);
+  const { modes } = checkDescriptor(model.descriptor, `${name}.model.descriptor`);
+  const { mode, interruptsMaximum, apiVersion = 3, apiVersionCompatible = 1 } = afu;
+  if (mode !== undefined) checkOneOf(`${name}.mode`, mode, ['none', ...modes]);
+  if (interruptsMaximum !== undefined) {
+    checkInteger(`${name}.interruptsMaximum`, interruptsMaximum, 0, 0xffff);
   }
-  const { processes, interruptsMinimum, modes } = model.descriptor;
-  for (const mode of checkArray('descriptor.modes', modes))
-    checkOneOf('descriptor.modes', mode, ['dedicated', 'directed']);
-  checkInteger('descriptor.processes', processes, 1, 0xffff);
-  checkInteger('descriptor.interruptsMinimum', interruptsMinimum, 0, 2037);
+  checkInteger(`${name}.apiVersion`, apiVersion, 1, 3);
+  checkInteger(`${name}.apiVersionCompatible`, apiVersionCompatible, 1, 0xffff);
   return {
     model,
-    ...(afu.mode === undefined
-      ? {}
-      : { mode: checkOneOf('afu.mode', afu.mode, ['none', 'dedicated', 'directed']) }),
-    ...(afu.interruptsMaximum === undefined
-      ? {}
-      : {
-          interruptsMaximum: checkInteger(
-            'afu.interruptsMaximum',
-            afu.interruptsMaximum,
-            0,
-            0xffff,
-          ),
-        }),
-    apiVersion: checkInteger('afu.apiVersion', afu.apiVersion ?? 3, 1, 3),
-    apiVersionCompatible: checkInteger(
-      'afu.apiVersionCompatible',
-      afu.apiVersionCompatible ?? 1,
-      1,
-      0xffff,
-    ),
+    ...(mode === undefined ? {} : { mode }),
+    ...(interruptsMaximum === undefined ? {} : { interruptsMaximum }),
+    apiVersion,
+    apiVersionCompatible,
   };
 }
 

@@ -14,12 +14,12 @@ import {
   type OptionNames,
 } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
-import { valueError } from '../../shared/errors';
+import { typeError, valueError } from '../../shared/errors';
 import { MAILBOX_OPTIONS, MockMailbox, type MockMailboxOptions } from './mailbox';
 
 /** A mailbox, and where its capability is. */
 export interface PlacedMailboxOptions extends MockMailboxOptions {
-  /** Byte offset in configuration space, a multiple of 4 from 0x100. */
+  /** Byte offset in configuration space, a multiple of 4 from 0x104. */
   readonly at?: number | undefined;
 }
 export const PLACED_MAILBOX_OPTIONS: OptionNames<PlacedMailboxOptions> = {
@@ -36,7 +36,7 @@ export interface MockFunctionOptions {
   readonly deviceId?: number | undefined;
   /**
    * Default: none. `at` is the byte offset of the capability in configuration space, a multiple
-   * of 4 from 0x100. Default: 0x190 for the first mailbox, 0x20 after the one before for others.
+   * of 4 from 0x104. Default: 0x190 for the first mailbox, 0x20 after the one before for others.
    */
   readonly mailboxes?: readonly PlacedMailboxOptions[] | undefined;
   /** Bytes of configuration space: 64, 256 or 4096. Default 4096. */
@@ -89,43 +89,53 @@ export class MockFunction {
   readonly #locks = new Map<object, Set<string>>();
   #state: 'present' | 'unplugged' | 'link down' = 'present';
 
-  constructor(options: MockFunctionOptions) {
-    checkOptions(options, FUNCTION_OPTIONS, 'function');
+  /** `name`: what errors name. */
+  constructor(options: MockFunctionOptions, name = 'function') {
+    checkOptions(options, FUNCTION_OPTIONS, name);
     this.address = parseAddress(options.address);
     this.size = options.size ?? 4096;
-    checkOneOf('function.size', this.size, [64, 256, 4096]);
-    this.readable = checkInteger('function.readable', options.readable ?? this.size, 0, 4096);
-    if (options.driver !== undefined) checkString('function.driver', options.driver);
+    checkOneOf(`${name}.size`, this.size, [64, 256, 4096]);
+    this.readable = checkInteger(`${name}.readable`, options.readable ?? this.size, 0, 4096);
+    if (options.driver !== undefined) checkString(`${name}.driver`, options.driver);
     this.driver = options.driver;
     this.#firstDriver = options.driver;
     this.#kernel = {
-      kernelFeatures: checkArray('function.kernelFeatures', options.kernelFeatures ?? []),
-      kernelTables: checkArray('function.kernelTables', options.kernelTables ?? []),
+      kernelFeatures: checkStrings(`${name}.kernelFeatures`, options.kernelFeatures),
+      kernelTables: checkStrings(`${name}.kernelTables`, options.kernelTables),
     };
-    const dwords = Object.entries(options.dwords ?? {});
+    const dwords = Object.entries(checkObject(`${name}.dwords`, options.dwords ?? {}));
+    for (const [at] of dwords) {
+      checkInteger(`${name}.dwords`, /^\d+$/.test(at) ? Number(at) : at, 0, 0xffc);
+    }
     this.#overrides = new Map(
       dwords.map(([at, value]) => [
         Number(at),
-        checkInteger(`function.dwords[${at}]`, value, 0, 0xffff_ffff),
+        checkInteger(`${name}.dwords[${at}]`, value, 0, 0xffff_ffff),
       ]),
     );
     this.#config = Buffer.alloc(4096);
-    const id = (name: string, value: number) => checkInteger(`function.${name}`, value, 0, 0xffff);
+    const id = (option: string, value: number) =>
+      checkInteger(`${name}.${option}`, value, 0, 0xffff);
     this.#config.writeUInt16LE(id('vendorId', options.vendorId ?? 0x8086), 0x00);
     this.#config.writeUInt16LE(id('deviceId', options.deviceId ?? 0x0d93), 0x02);
-    if (!checkBoolean('function.conventional', options.conventional ?? false)) {
+    if (!checkBoolean(`${name}.conventional`, options.conventional ?? false)) {
       this.#config.writeUInt16LE(0x0010, 0x06);
       this.#config.writeUInt8(EXPRESS_CAPABILITY, 0x34);
       this.#config.writeUInt8(0x10, EXPRESS_CAPABILITY);
     }
     let next = FIRST_MAILBOX;
-    const mailboxes = checkArray('function.mailboxes', options.mailboxes ?? []);
-    this.mailboxes = mailboxes.map((placed) => {
-      const { at, ...rest } = checkOptions(placed, PLACED_MAILBOX_OPTIONS, 'mailbox');
-      const mailbox = new MockMailbox(rest);
+    const mailboxes = checkArray(`${name}.mailboxes`, options.mailboxes ?? []);
+    this.mailboxes = mailboxes.map((placed, index) => {
+      const where = `${name}.mailboxes[${index}]`;
+      const { at, ...rest } = checkOptions(placed, PLACED_MAILBOX_OPTIONS, where);
+      const mailbox = new MockMailbox(rest, where);
       mailbox.onGone = (how) => this.remove(how);
-      const place = checkInteger('mailbox.at', at ?? next, 0x100, 4096 - REGISTERS_LENGTH);
-      if (place % 4 !== 0) throw valueError('mailbox.at', 'a multiple of 4', place);
+      const place = checkInteger(`${where}.at`, at ?? next, 0x104, 4096 - REGISTERS_LENGTH);
+      if (place % 4 !== 0) throw valueError(`${where}.at`, 'a multiple of 4', place);
+      const taken = [...this.#places.keys()].some(
+        (other) => Math.abs(other - place) < REGISTERS_LENGTH,
+      );
+      if (taken) throw valueError(`${where}.at`, 'outside of the mailboxes before', place);
       this.#places.set(place, mailbox);
       next = place + MAILBOX_DISTANCE;
       return mailbox;
@@ -235,4 +245,14 @@ export class MockFunction {
       this.#config.writeUInt32LE(header, place);
     });
   }
+}
+
+function checkStrings(name: string, values: readonly string[] = []): readonly string[] {
+  for (const value of checkArray(name, values)) checkString(name, value);
+  return values;
+}
+
+function checkObject<T extends object>(name: string, value: T): T {
+  if (typeof value !== 'object' || Array.isArray(value)) throw typeError(name, 'an object', value);
+  return value;
 }

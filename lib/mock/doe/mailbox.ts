@@ -17,6 +17,7 @@ import {
   checkOptions,
   type OptionNames,
 } from '../../shared/checks';
+import { rangeError } from '../../shared/errors';
 
 /** What a mailbox answers to the requests of one protocol. */
 export interface MockProtocol extends Protocol {
@@ -99,6 +100,7 @@ const REQUEST_LIMIT = 1000;
 const REQUEST_BYTES_LIMIT = 1 << 24;
 
 export class MockMailbox {
+  readonly #name: string;
   #faults: MockFaults = {};
   /** The newest accesses, in order: 10000 at most. */
   readonly log: RegisterAccess[] = [];
@@ -117,21 +119,23 @@ export class MockMailbox {
   #fetched = 0;
   #answerDue = 0;
 
-  constructor(options: MockMailboxOptions = {}) {
-    checkOptions(options, MAILBOX_OPTIONS, 'mailbox');
+  /** `name`: what errors name. */
+  constructor(options: MockMailboxOptions = {}, name = 'mailbox') {
+    checkOptions(options, MAILBOX_OPTIONS, name);
+    this.#name = name;
     const { version = 1, messageNumber, protocols = [], faults = {} } = options;
-    this.#version = checkInteger('mailbox.version', version, 0, 15);
+    this.#version = checkInteger(`${name}.version`, version, 0, 15);
     if (messageNumber !== undefined) {
-      checkInteger('mailbox.messageNumber', messageNumber, 0, 0x7ff);
+      checkInteger(`${name}.messageNumber`, messageNumber, 0, 0x7ff);
     }
     const { attention = false, asyncMessages = false } = options;
     const bits = [
       messageNumber === undefined ? 0 : CAPABILITY_BITS.interrupt | (messageNumber << 1),
-      checkBoolean('mailbox.attention', attention) ? CAPABILITY_BITS.attention : 0,
-      checkBoolean('mailbox.asyncMessages', asyncMessages) ? CAPABILITY_BITS.asyncMessages : 0,
+      checkBoolean(`${name}.attention`, attention) ? CAPABILITY_BITS.attention : 0,
+      checkBoolean(`${name}.asyncMessages`, asyncMessages) ? CAPABILITY_BITS.asyncMessages : 0,
     ];
     this.#capabilities = bits.reduce((all, each) => all | each);
-    checkArray('mailbox.protocols', protocols).forEach(checkMockProtocol);
+    checkArray(`${name}.protocols`, protocols).forEach(checkMockProtocol);
     const isDiscovery = (p: Protocol) => p.vendorId === 1 && p.type === 0;
     this.#protocols = protocols.some(isDiscovery)
       ? protocols
@@ -145,7 +149,7 @@ export class MockMailbox {
   }
 
   set faults(faults: MockFaults) {
-    this.#faults = checkOptions(faults, MAILBOX_FAULTS, 'mailbox.faults');
+    this.#faults = checkFaults(faults, `${this.#name}.faults`);
   }
 
   /** The header of its extended capability; `next` is the offset of the next one, 0 for none. */
@@ -317,3 +321,36 @@ function checkMockProtocol(protocol: MockProtocol): void {
   checkProtocol(protocol);
   checkFunction('protocol.answer', protocol.answer);
 }
+
+function checkFaults(faults: MockFaults, name: string): MockFaults {
+  checkOptions(faults, MAILBOX_FAULTS, name);
+  const { errorAt, delay, answerAs, announce, mangle, goneAfter } = faults;
+  for (const flag of ['busy', 'silent', 'ignoresAbort'] as const) {
+    if (faults[flag] !== undefined) checkBoolean(`${name}.${flag}`, faults[flag]);
+  }
+  if (errorAt !== undefined) {
+    checkOneOf(`${name}.errorAt`, errorAt, ['send', 'go', 'receive', 'end']);
+  }
+  if (delay !== undefined && !(typeof delay === 'number' && delay >= 0 && delay < 2 ** 31)) {
+    throw rangeError(`${name}.delay`, 'milliseconds, from 0 to 2^31 - 1', delay);
+  }
+  if (answerAs !== undefined) {
+    checkProtocol(checkOptions(answerAs, PROTOCOL, `${name}.answerAs`));
+  }
+  if (announce !== undefined) {
+    checkInteger(`${name}.announce`, announce, 0, MAX_OBJECT_DWORDS - 1);
+  }
+  if (mangle !== undefined) checkFunction(`${name}.mangle`, mangle);
+  if (goneAfter !== undefined) {
+    checkOptions(goneAfter, GONE_AFTER, `${name}.goneAfter`);
+    checkInteger(`${name}.goneAfter.accesses`, goneAfter.accesses, 0, Number.MAX_SAFE_INTEGER);
+    checkOneOf(`${name}.goneAfter.how`, goneAfter.how, ['unplugged', 'link down']);
+  }
+  return faults;
+}
+
+const PROTOCOL: OptionNames<Protocol> = { vendorId: true, type: true };
+const GONE_AFTER: OptionNames<NonNullable<MockFaults['goneAfter']>> = {
+  accesses: true,
+  how: true,
+};

@@ -3,7 +3,7 @@ import type { NegativeErrno } from '../../binding';
 import type { ConfigSpace, Owner, PciBus } from '../../binding/configuration-space';
 import { parseAddress } from '../../doe/address';
 import { Doe } from '../../doe/doe';
-import { checkArray, checkOptions, type OptionNames } from '../../shared/checks';
+import { checkArray, checkOptions, type OptionNames, refuseNull } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { valueError } from '../../shared/errors';
 import { MockFunction, type MockFunctionOptions } from './function';
@@ -89,8 +89,20 @@ export class MockDoe extends Doe {
  * @throws TypeError or RangeError naming the option that is wrong
  */
 export function createMockDoe(options: MockDoeOptions = {}): MockDoe {
+  return makeDoe(options, 'options.functions');
+}
+
+/** As createMockDoe(); `name` is what errors name. */
+export function makeDoe(options: MockDoeOptions, name: string): MockDoe {
   checkOptions(options, DOE_OPTIONS);
+  refuseNull(options.functions, name);
   const given = options.functions ?? [memoryDevice()];
-  const functions = checkArray('options.functions', given).map((each) => new MockFunction(each));
+  const functions = checkArray(name, given).map(
+    (each, index) => new MockFunction(each, `${name}[${index}]`),
+  );
+  const addresses = functions.map(({ address }) => address);
+  if (new Set(addresses).size < addresses.length) {
+    throw valueError(name, 'functions of different addresses', addresses);
+  }
   return new MockDoe(new Map(functions.map((made) => [made.address, made])));
 }

@@ -76,41 +76,47 @@ export interface CheckedOptions {
 
 const DEFAULT_BLOCKS = 262144;
 
-export function checkAdapterOptions(options: FlashAdapterOptions): CheckedOptions {
-  checkOptions(options, FLASH_OPTIONS, 'flash');
-  const luns = checkArray('flash.luns', options.luns ?? [{ blocks: DEFAULT_BLOCKS }]);
-  const ports = checkInteger('flash.ports', options.ports ?? 2, 1, 4);
-  for (const lun of luns) checkLun(lun, ports);
-  const mode = checkOneOf('flash.commandMode', options.commandMode ?? 'ioarrin', ['ioarrin', 'sq']);
-  const flag = (name: 'unmap' | 'provisioning' | 'debugging') =>
-    checkBoolean(`flash.${name}`, options[name] ?? true);
+/** `name`: what errors name. */
+export function checkAdapterOptions(options: FlashAdapterOptions, name = 'flash'): CheckedOptions {
+  checkOptions(options, FLASH_OPTIONS, name);
+  const luns = checkArray(`${name}.luns`, options.luns ?? [{ blocks: DEFAULT_BLOCKS }]);
+  const ports = checkInteger(`${name}.ports`, options.ports ?? 2, 1, 4);
+  for (const [index, lun] of luns.entries()) checkLun(lun, ports, `${name}.luns[${index}]`);
+  const mode = checkOneOf(`${name}.commandMode`, options.commandMode ?? 'ioarrin', [
+    'ioarrin',
+    'sq',
+  ]);
+  const flag = (option: 'unmap' | 'provisioning' | 'debugging') =>
+    checkBoolean(`${name}.${option}`, options[option] ?? true);
   return {
     luns,
     ports,
-    contexts: checkInteger('flash.contexts', options.contexts ?? 512, 1, 512),
+    contexts: checkInteger(`${name}.contexts`, options.contexts ?? 512, 1, 512),
     interruptsMinimum: checkInteger(
-      'flash.interruptsMinimum',
+      `${name}.interruptsMinimum`,
       options.interruptsMinimum ?? 2,
       0,
       4,
     ),
     squeue: mode === 'sq',
-    commandRoom: checkInteger('flash.commandRoom', options.commandRoom ?? 128, 1, 4096),
+    commandRoom: checkInteger(`${name}.commandRoom`, options.commandRoom ?? 128, 1, 4096),
     unmap: flag('unmap'),
     provisioning: flag('provisioning'),
     debugging: flag('debugging'),
   };
 }
 
-function checkLun(lun: FlashLunOptions, ports: number): void {
-  checkOptions(lun, LUN_OPTIONS, 'lun');
+function checkLun(lun: FlashLunOptions, ports: number, name: string): void {
+  checkOptions(lun, LUN_OPTIONS, name);
   const { blocks, blockSize = 4096, wwid, file } = lun;
-  checkInteger('lun.blocks', typeof blocks === 'bigint' ? Number(blocks) : blocks, 1, 2 ** 40);
-  checkOneOf('lun.blockSize', blockSize, [512, 4096]);
-  if (wwid !== undefined && !/^[0-9a-f]{32}$/.test(checkString('lun.wwid', wwid))) {
-    throw valueError('lun.wwid', '32 hexadecimal digits', wwid);
+  checkInteger(`${name}.blocks`, typeof blocks === 'bigint' ? Number(blocks) : blocks, 1, 2 ** 40);
+  checkOneOf(`${name}.blockSize`, blockSize, [512, 4096]);
+  if (wwid !== undefined && !/^[0-9a-f]{32}$/.test(checkString(`${name}.wwid`, wwid))) {
+    throw valueError(`${name}.wwid`, '32 hexadecimal digits', wwid);
   }
-  if (file !== undefined) checkString('lun.file', file);
-  for (const port of checkArray('lun.ports', lun.ports ?? []))
-    checkInteger('lun.ports', port, 0, ports - 1);
+  if (file !== undefined && checkString(`${name}.file`, file) === '') {
+    throw valueError(`${name}.file`, 'the path of a file', file);
+  }
+  for (const port of checkArray(`${name}.ports`, lun.ports ?? []))
+    checkInteger(`${name}.ports`, port, 0, ports - 1);
 }

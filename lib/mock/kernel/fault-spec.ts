@@ -1,5 +1,11 @@
 /** What can be made to fail, and where: the data of a fault, and its checks. */
-import { checkInteger, checkOneOf, checkOptions, type OptionNames } from '../../shared/checks';
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  type OptionNames,
+} from '../../shared/checks';
 import { ERRNOS, type ErrnoName } from '../../shared/errno';
 import { rangeError, typeError, valueError } from '../../shared/errors';
 
@@ -167,48 +173,55 @@ export function fitsPlace(spec: FaultSpec, place: FaultPlace): boolean {
   return place.offset !== undefined && place.offset >= first && place.offset <= last;
 }
 
-/** @throws TypeError, RangeError naming the field */
-export function checkFault(spec: FaultSpec): FaultSpec {
-  checkOptions(spec, SPEC_NAMES, 'fault');
-  checkOneOf('fault.name', spec.name, FAULT_NAMES);
+/** @throws TypeError, RangeError, which name the field after `name` */
+export function checkFault(spec: FaultSpec, name = 'fault'): FaultSpec {
+  checkOptions(spec, SPEC_NAMES, name);
+  checkOneOf(`${name}.name`, spec.name, FAULT_NAMES);
   if (spec.errno !== undefined) {
     if (!Object.hasOwn(ERRNOS, spec.errno)) {
-      throw valueError('fault.errno', "a name such as 'EIO'", spec.errno);
+      throw valueError(`${name}.errno`, "a name such as 'EIO'", spec.errno);
     }
     if ((FAULT_CONDITIONS as readonly string[]).includes(spec.name)) {
-      throw valueError('fault.errno', `absent: '${spec.name}' has its own effect`, spec.errno);
+      throw valueError(`${name}.errno`, `absent: '${spec.name}' has its own effect`, spec.errno);
     }
   }
-  checkNumber('fault.after', spec.after, Number.MAX_SAFE_INTEGER);
-  checkNumber('fault.times', spec.times, Number.POSITIVE_INFINITY);
-  checkNumber('fault.probability', spec.probability, 1);
-  checkPlace(spec);
+  const { after = 0, times = 1 } = spec;
+  checkInteger(`${name}.after`, after, 0, Number.MAX_SAFE_INTEGER);
+  if (times !== Number.POSITIVE_INFINITY) {
+    checkInteger(`${name}.times`, times, 0, Number.MAX_SAFE_INTEGER);
+  }
+  checkNumber(`${name}.probability`, spec.probability, 1);
+  checkPlace(spec, name);
   return spec;
 }
 
-function checkPlace(spec: FaultSpec): void {
+function checkPlace(spec: FaultSpec, name: string): void {
   for (const field of PLACE_FIELDS) {
     if (spec[field] === undefined || PLACES[spec.name].includes(field)) continue;
-    throw valueError(`fault.${field}`, `absent: '${spec.name}' has none`, spec[field]);
+    throw valueError(`${name}.${field}`, `absent: '${spec.name}' has none`, spec[field]);
   }
   const { device, processElement, registers, access, path } = spec;
-  if (device !== undefined && !/^(card\d+|afu\d+\.\d+[dms]?)$/.test(device)) {
-    throw valueError('fault.device', "a name such as 'card0', 'afu0.0' or 'afu0.0s'", device);
+  if (
+    device !== undefined &&
+    !/^(card\d+|afu\d+\.\d+[dms]?)$/.test(checkString(`${name}.device`, device))
+  ) {
+    throw valueError(`${name}.device`, "a name such as 'card0', 'afu0.0' or 'afu0.0s'", device);
   }
   if (path !== undefined && typeof path !== 'string')
-    throw typeError('fault.path', 'a string', path);
-  if (processElement !== undefined) checkInteger('fault.processElement', processElement, 0, 65_535);
+    throw typeError(`${name}.path`, 'a string', path);
+  if (processElement !== undefined)
+    checkInteger(`${name}.processElement`, processElement, 0, 65_535);
   if (access !== undefined && access !== 'load' && access !== 'store') {
-    throw valueError('fault.access', "'load' or 'store'", access);
+    throw valueError(`${name}.access`, "'load' or 'store'", access);
   }
   if (registers === undefined) return;
   const range = typeof registers === 'number' ? [registers, registers] : registers;
   if (!Array.isArray(range) || range.length !== 2) {
-    throw typeError('fault.registers', 'an offset, or the first and the last', registers);
+    throw typeError(`${name}.registers`, 'an offset, or the first and the last', registers);
   }
   const [first, last] = range as [number, number];
-  checkInteger('fault.registers', first, 0, Number.MAX_SAFE_INTEGER);
-  checkInteger('fault.registers', last, first, Number.MAX_SAFE_INTEGER);
+  checkInteger(`${name}.registers`, first, 0, Number.MAX_SAFE_INTEGER);
+  checkInteger(`${name}.registers`, last, first, Number.MAX_SAFE_INTEGER);
 }
 
 function checkNumber(name: string, value: number | undefined, maximum: number): void {

@@ -81,13 +81,11 @@ export class Faults {
   #state: number;
 
   constructor(options: FaultOptions) {
+    checkFaultOptions(options, 'options');
     this.seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
-    checkInteger('options.seed', this.seed, 0, 2 ** 32 - 1);
     this.#state = this.seed;
     this.#latency = options.latency ?? {};
-    checkOptions(this.#latency, SLOW_CALL_NAMES, 'options.latency');
-    for (const [call, value] of Object.entries(this.#latency)) checkLatency(call, value);
-    for (const spec of checkArray('options.faults', options.faults ?? [])) {
+    for (const spec of options.faults ?? []) {
       this.inject([spec], new Error('injected by options'));
     }
     if (options.seed === undefined && this.#isRandom) {
@@ -107,7 +105,7 @@ export class Faults {
 
   /** Injects the first fault; each of the others when the one before it has been used up. */
   inject(specs: readonly FaultSpec[], origin: Error, context?: object): void {
-    const [first, ...rest] = specs.map(checkFault);
+    const [first, ...rest] = specs.map((spec) => checkFault(spec));
     if (first !== undefined) this.#inject(first, rest, origin, context);
   }
 
@@ -202,14 +200,26 @@ export class Faults {
   }
 }
 
-function checkLatency(call: string, latency: Latency): void {
+/** `name`: what errors name. */
+export function checkFaultOptions({ seed, faults, latency }: FaultOptions, name: string): void {
+  if (seed !== undefined) checkInteger(`${name}.seed`, seed, 0, 2 ** 32 - 1);
+  for (const [index, spec] of checkArray(`${name}.faults`, faults ?? []).entries()) {
+    checkFault(spec, `${name}.faults[${index}]`);
+  }
+  checkOptions(latency ?? {}, SLOW_CALL_NAMES, `${name}.latency`);
+  for (const [call, value] of Object.entries(latency ?? {})) {
+    if (value !== undefined) checkLatency(`${name}.latency.${call}`, value);
+  }
+}
+
+function checkLatency(name: string, latency: Latency): void {
   const range = typeof latency === 'number' ? [latency] : latency;
   if (!Array.isArray(range) || (typeof latency !== 'number' && range.length !== 2)) {
-    throw valueError(`latency of '${call}'`, 'a number, or [minimum, maximum]', latency);
+    throw valueError(name, 'a number, or [minimum, maximum]', latency);
   }
   for (const value of range) {
     if (typeof value !== 'number' || !(value >= 0) || value > 2 ** 31 - 1) {
-      throw rangeError(`latency of '${call}'`, 'from 0 to 2^31 - 1', value);
+      throw rangeError(name, 'from 0 to 2^31 - 1', value);
     }
   }
 }

@@ -66,9 +66,10 @@ describe('DOE devices from a configuration file', () => {
       }
     };
     const value = 'ERR_INVALID_ARG_VALUE /config.json: the file.doe';
-    expect(bad({})).toBe(value);
+    const type = value.replace('VALUE', 'TYPE');
+    expect(bad({})).toBe(type);
     expect(bad([{ bdf: '0d:00.0' }])).toBe(`${value}[0]`);
-    expect(bad([{ mailboxes: {} }])).toBe(`${value}[0].mailboxes`);
+    expect(bad([{ mailboxes: {} }])).toBe(`${type}[0].mailboxes`);
     expect(bad([{ mailboxes: [{ offset: 4 }] }])).toBe(`${value}[0].mailboxes[0]`);
     expect(bad([{ mailboxes: [{ protocols: ['cdat'] }] }])).toBe(
       `${value}[0].mailboxes[0].protocols[0]`,
@@ -76,7 +77,11 @@ describe('DOE devices from a configuration file', () => {
     expect(bad([{ mailboxes: [{ faults: { slow: 1 } }] }])).toBe(`${value}[0].mailboxes[0].faults`);
     expect(bad([{}, {}])).toBe(value);
     expect(bad([{ address: 'zz' }])).toBe('ERR_INVALID_ARG_VALUE address');
-    expect(bad([{ vendorId: 0x10000 }])).toBe('ERR_OUT_OF_RANGE function.vendorId');
+    // A mistake in another part of the file is one of the file.
+    expect(thrownCode(() => mockDoeFromConfig(file({ cards: [7] })))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(bad([{ vendorId: 0x10000 }])).toBe(
+      'ERR_OUT_OF_RANGE /config.json: the file.doe[0].vendorId',
+    );
     expect(thrownCode(() => mockDoeFromConfig(path.join(folder, 'absent.json')))).toBe('ENOENT');
   });
 
@@ -102,7 +107,7 @@ describe('options of mock functions', () => {
       thrownCode(() => createMockDoe({ functions: [{ address, ...options }] }));
     expect(bad({ size: 100 })).toBe('ERR_INVALID_ARG_VALUE');
     expect(bad({ readable: -1 })).toBe('ERR_OUT_OF_RANGE');
-    expect(bad({ mailboxes: [{ at: 0x102 }] })).toBe('ERR_INVALID_ARG_VALUE');
+    expect(bad({ mailboxes: [{ at: 0x106 }] })).toBe('ERR_INVALID_ARG_VALUE');
     expect(bad({ mailboxes: [{ at: 0x40 }] })).toBe('ERR_OUT_OF_RANGE');
     expect(bad({ mailboxes: [{ version: 16 }] })).toBe('ERR_OUT_OF_RANGE');
     expect(bad({ mailboxes: [{ messageNumber: 2048 }] })).toBe('ERR_OUT_OF_RANGE');
