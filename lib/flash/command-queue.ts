@@ -172,7 +172,9 @@ export class CommandQueue implements MonitoredQueue {
   #program(): void {
     // As long as the context is open, its AFU may write to the rings.
     this.ring.holdBy(this.#owner.context);
-    this.#unmapSupported = this.ring.program(this.#owner.page);
+    // What the AFU can do does not change; just after a reset the bit may not be set again yet.
+    const canUnmap = this.ring.program(this.#owner.page);
+    this.#unmapSupported = canUnmap || this.#unmapSupported === true;
     this.#room = 0;
     this.#programmed = true;
   }

@@ -12,7 +12,7 @@ import { CommandQueue } from './command-queue';
 import { flashBindingOf } from './flash-binding';
 import { type Geometry, geometryOf, toSizeUnits } from './geometry';
 import type { Lun } from './lun';
-import { type OpenVirtualOptions, Resource } from './resource';
+import { checkOpenVirtual, type OpenVirtualOptions, Resource } from './resource';
 import { retryOnEagain } from './retry';
 import { REGISTERS } from './sislite';
 import type { QueueStatistics } from './statistics';
@@ -146,6 +146,7 @@ export class FlashContext {
         ({ resource }) => resource.lun === lun,
         systemError('ECANCELED', 'sislite', lun.path, 'its LUN was detached'),
       );
+      for (const resource of resources) await resource.scrubFrom(0n, resource.blocks);
       if (!this.closed) await this.#detachLun(lun);
     } catch (error) {
       for (const resource of resources) resource.refuseCommands(false);
@@ -178,6 +179,7 @@ export class FlashContext {
    */
   async openVirtual(options: OpenVirtualOptions = {}): Promise<Resource> {
     this.#check();
+    checkOpenVirtual(options);
     const lun = options.lun ?? this.#onlyLun();
     const geometry = this.#geometry(lun);
     const lunSize = toSizeUnits('options.blocks', options.blocks ?? 0, geometry.blockSize);
@@ -186,8 +188,10 @@ export class FlashContext {
       lun.call('USER_VIRTUAL', { flags, contextId: this.#id, lunSize }),
     );
     const allPorts = (answer.returnFlags & flashFlags.allPortsActive) !== 0n;
+    const { rsrcHandle, lastLba } = answer;
+    const { scrub } = options;
     return this.#add(
-      new Resource(this, lun, geometry, 'virtual', answer.rsrcHandle, answer.lastLba, allPorts),
+      new Resource(this, lun, geometry, 'virtual', rsrcHandle, lastLba, allPorts, scrub),
     );
   }
 
@@ -273,9 +277,16 @@ export class FlashContext {
     return [lun, () => lun.close().catch(() => undefined)];
   }
 
-  /** What a child process needs for cloneFrom(). */
+  /**
+   * What a child process needs for cloneFrom().
+   *
+   * @throws ERR_INVALID_STATE a resource was opened with `scrub`, which would zero the clone's blocks
+   */
   cloneToken(): CloneToken {
     this.#check();
+    if ([...this.#resources].some(({ scrub }) => scrub)) {
+      throw stateError('a resource with `scrub` is not cloned: its clone’s blocks would be zeroed');
+    }
     const resources = [...this.#resources].map((resource) => resource.describe());
     return { contextId: this.#id.toString(16), processId: this.#processId, resources };
   }
@@ -323,7 +334,8 @@ export class FlashContext {
   /**
    * Ends the commands in flight by a context reset (they succeed when they had completed, else fail
    * with ECANCELED), detaches every LUN, closes the descriptor and frees the memory. Idempotent.
-   * Also works after a failed recovery.
+   * Also works after a failed recovery. Resources that were opened with `scrub` are overwritten
+   * first; when that fails, close() closes everything all the same, and rejects with the error.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -332,8 +344,8 @@ export class FlashContext {
 
   async #close(): Promise<void> {
     await this.#recovery?.catch(() => undefined);
+    let failure = await this.#scrubAll();
     await this.#queue?.close();
-    let failure: unknown;
     for (const lun of this.#luns.keys()) {
       // Its node takes no ioctl any more; closing the context's descriptor detaches the LUN.
       if (lun.closed) continue;
@@ -354,6 +366,25 @@ export class FlashContext {
       this.#resources.clear();
     }
     if (failure !== undefined && !isGone(failure)) throw failure;
+  }
+
+  /** The first error. */
+  async #scrubAll(): Promise<unknown> {
+    let failure: unknown;
+    for (const resource of this.#resources) {
+      if (!resource.scrub) continue;
+      resource.refuseCommands(true);
+      this.#queue ??= this.#makeQueue();
+      const queue = this.#queue;
+      try {
+        const closed = systemError('ECANCELED', 'sislite', undefined, 'the context was closed');
+        await queue.retire((command) => command.resource === resource, closed);
+        await resource.scrubFrom(0n, resource.blocks, queue);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    return failure;
   }
 
   /**

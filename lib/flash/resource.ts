@@ -1,22 +1,63 @@
 import { type InspectOptions, inspect } from 'node:util';
 import { flashFlags } from '../binding/flash';
 import type { MemoryHolder } from '../device/holders';
-import { stateError, systemError } from '../shared/errors';
+import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
+import { stateError, systemError, valueError } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { BlockDevice } from './block-device';
+import type { CommandQueue } from './command-queue';
 import type { FlashContext } from './flash-context';
 import { type Geometry, grantedBlocks, SIZE_UNIT, toSizeUnits } from './geometry';
 import type { Lun } from './lun';
 import { retryOnEagain } from './retry';
+import { scrub } from './scrub';
 import type { Sense } from './sense';
 
 export interface OpenVirtualOptions {
   /** Required when several LUNs are attached to the context. */
-  lun?: Lun;
+  lun?: Lun | undefined;
   /** Blocks of the LUN's block size. Default 0. */
-  blocks?: number | bigint;
-  /** Blocks are overwritten with zeros before they are freed (NEED_WRITE_SAME). Default false. */
-  writeSame?: boolean;
+  blocks?: number | bigint | undefined;
+  /**
+   * Overwrite blocks with zeros, or unmap them where the LUN says that they read as zeros then,
+   * before they are freed: by resize(), release(), detach() and close(), which wait for that. What
+   * another program gets of the LUN later does not show this one's data. Blocks that the end of the
+   * process frees are not overwritten. Default false.
+   */
+  scrub?: boolean | undefined;
+  /**
+   * Have the driver do it (NEED_WRITE_SAME): refused, unless acceptWriteSameDefect is true as well.
+   * The driver zeroes the wrong blocks: for chunk n it overwrites 65536 blocks from block n on,
+   * which are in chunks 0 and 1, whoever has those, and not the chunk that is freed. Source:
+   * shrink_lxt() in vlun.c of Linux 6.1. Use `scrub`.
+   */
+  writeSame?: boolean | undefined;
+  /** The program has to have writeSame, with the defect of the driver. Default false. */
+  acceptWriteSameDefect?: boolean | undefined;
+}
+
+const OPEN_VIRTUAL_OPTIONS: OptionNames<OpenVirtualOptions> = {
+  lun: true,
+  blocks: true,
+  scrub: true,
+  writeSame: true,
+  acceptWriteSameDefect: true,
+};
+
+/** @internal Before any ioctl. */
+export function checkOpenVirtual(options: OpenVirtualOptions): OpenVirtualOptions {
+  const { scrub, writeSame, acceptWriteSameDefect } = checkOptions(options, OPEN_VIRTUAL_OPTIONS);
+  for (const [name, value] of Object.entries({ scrub, writeSame, acceptWriteSameDefect })) {
+    if (value !== undefined) checkBoolean(`options.${name}`, value);
+  }
+  if (writeSame === true && acceptWriteSameDefect !== true) {
+    throw valueError(
+      'options.writeSame',
+      'false: the driver zeroes the first blocks of the LUN, also those of other programs, and not what is freed (shrink_lxt of Linux 6.1). Use scrub: true, or insist by acceptWriteSameDefect: true',
+      writeSame,
+    );
+  }
+  return options;
 }
 
 /** Result of resize(). */
@@ -50,6 +91,8 @@ export class Resource {
   readonly maxTransfer: number;
   /** Of a virtual LUN: it is used over several ports (ALL_PORTS_ACTIVE). */
   readonly allPortsActive: boolean;
+  /** Blocks are overwritten with zeros before they are freed: OpenVirtualOptions. */
+  readonly scrub: boolean;
   /** @internal Holds the Memory of commands in flight. */
   readonly memoryHolder: MemoryHolder;
   #blocks: bigint;
@@ -68,7 +111,9 @@ export class Resource {
     handle: bigint,
     lastLba: bigint,
     allPortsActive: boolean,
+    scrub = false,
   ) {
+    this.scrub = scrub;
     this.context = context;
     this.lun = lun;
     this.mode = mode;
@@ -126,6 +171,7 @@ export class Resource {
           (command) => command.reaches(this, after),
           canceled('the virtual LUN was made smaller'),
         );
+        await this.scrubFrom(after, before);
       }
       const { answer, retries } = await retryOnEagain(() =>
         this.lun.call('VLUN_RESIZE', {
@@ -200,6 +246,7 @@ export class Resource {
         (command) => command.resource === this,
         canceled('its resource was released'),
       );
+      if (!this.context.closed) await this.scrubFrom(0n, this.#blocks);
       // close() releases it otherwise.
       if (!this.context.closed) await this.#callRelease();
     } catch (error) {
@@ -210,6 +257,11 @@ export class Resource {
     }
     this.#state = 'released';
     this.context.removeResource(this);
+  }
+
+  /** @internal Before the blocks from `from` to below `to` are freed. */
+  async scrubFrom(from: bigint, to: bigint, queue?: CommandQueue): Promise<void> {
+    if (this.scrub) await scrub(this, queue ?? this.context.queue, from, to);
   }
 
   async #callRelease(): Promise<void> {

@@ -16,13 +16,18 @@ export function parseWwid(name: string, wwid: string | Uint8Array): Uint8Array {
   return Uint8Array.from(Buffer.from(digits, 'hex'));
 }
 
-/** The world-wide id of a node such as /dev/sdb or /dev/sg1, from sysfs. */
-export async function readWwid(sysfs: SysFs, path: string): Promise<Uint8Array> {
+/** The path in sysfs of an attribute of the SCSI device with a node such as /dev/sdb or /dev/sg1. */
+export async function deviceAttribute(sysfs: SysFs, path: string, name: string): Promise<string> {
   const real = await sysfs.realpath(path);
   const node = typeof real === 'string' ? real : path;
-  const name = node.slice(node.lastIndexOf('/') + 1);
-  const kind = name.startsWith('sg') ? 'scsi_generic' : 'block';
-  const attribute = `/sys/class/${kind}/${name}/device/wwid`;
+  const base = node.slice(node.lastIndexOf('/') + 1);
+  const kind = base.startsWith('sg') ? 'scsi_generic' : 'block';
+  return `/sys/class/${kind}/${base}/device/${name}`;
+}
+
+/** The world-wide id of a node such as /dev/sdb or /dev/sg1, from sysfs. */
+export async function readWwid(sysfs: SysFs, path: string): Promise<Uint8Array> {
+  const attribute = await deviceAttribute(sysfs, path, 'wwid');
   const bytes = await sysfs.read(attribute);
   if (typeof bytes === 'number') throw systemError(bytes, 'read', attribute);
   const text = Buffer.from(bytes).toString('latin1').trim();

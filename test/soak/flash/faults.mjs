@@ -20,12 +20,15 @@ const SENSES = [
   [11, 0x00, 0x00],
 ];
 
+/** Milliseconds within which the adapter reads an injection. */
+const TAKEN = 500;
+
 export class Faults {
   #lun;
   #context;
   #random;
   #counts;
-  #portsUp = 3;
+  #last = Promise.resolve();
 
   constructor(lun, random, counts) {
     this.#lun = lun;
@@ -42,8 +45,14 @@ export class Faults {
     this.#context = undefined;
   }
 
-  /** False when the adapter was in error, so that nothing was injected. */
-  async inject(name, argument = 0, value = 0n, count = 1) {
+  /** False when the adapter was in error, so that nothing was injected. One after the other. */
+  inject(name, argument = 0, value = 0n, count = 1) {
+    const injected = this.#last.then(() => this.#inject(name, argument, value, count));
+    this.#last = injected.catch(() => undefined);
+    return injected;
+  }
+
+  async #inject(name, argument, value, count) {
     const page = this.#context.registers;
     if (name !== 'status') this.#counts.note(`inject ${name} ${argument} ${count}`);
     try {
@@ -51,11 +60,17 @@ export class Faults {
       page.write64(INJECTION_REGISTERS.count, BigInt(count));
       const command = (BigInt(INJECTION_COMMANDS[name]) << 56n) | BigInt(argument >>> 0);
       page.write64(INJECTION_REGISTERS.command, command);
+      const end = performance.now() + TAKEN;
       for (;;) {
         const left = page.read64(INJECTION_REGISTERS.command);
         if (left === 0n) break;
         if (left === ALL_ONES) {
           if (name === 'errorState') this.#counts.add('fault errorState');
+          await this.#recover();
+          return false;
+        }
+        if (performance.now() > end) {
+          // A reset came in between.
           await this.#recover();
           return false;
         }
@@ -85,7 +100,6 @@ export class Faults {
     ]) {
       while (!(await this.inject(name, argument))) await sleep(5);
     }
-    this.#portsUp = 3;
   }
 
   async status() {
@@ -139,15 +153,14 @@ export class Faults {
   }
 
   async ports() {
-    this.#portsUp = this.#random.weighted([
+    const up = this.#random.weighted([
       [3, 1],
       [3, 2],
       [1, 0],
     ]);
-    if (!(await this.inject('ports', this.#portsUp))) return;
+    if (!(await this.inject('ports', up))) return;
     await sleep(this.#random.integer(1, 60));
     while (!(await this.inject('ports', 3))) await sleep(2);
-    this.#portsUp = 3;
   }
 
   async slowSync() {

@@ -37,7 +37,16 @@ function report(error) {
   const lines = {
     transfers: ['read ', 'write ', 'unmap ', 'submit '],
     faults: ['fault ', 'status '],
-    events: ['event ', 'close ', 'close failed ', 'open failed ', 'resize ', 'recover failed '],
+    errors: ['unusual '],
+    events: [
+      'event ',
+      'close ',
+      'close failed ',
+      'open failed ',
+      'resize ',
+      'recover failed ',
+      'control ',
+    ],
   };
   for (const [title, prefixes] of Object.entries(lines)) {
     for (const prefix of prefixes) {

@@ -33,6 +33,9 @@ const EXPECTED = new Set([
   ...['ENODEV', 'EAGAIN', 'ERR_INVALID_STATE', 'ERR_OUT_OF_RANGE', 'EINVAL'],
 ]);
 
+/** Of these, the messages are counted too. */
+const UNUSUAL = new Set(['EINVAL', 'EFAULT', 'EPERM', 'EACCES', 'ENODEV', 'EAGAIN']);
+
 export class Storm {
   #system;
   #random;
@@ -167,7 +170,10 @@ export class Storm {
   async #within(what, promise) {
     let timer;
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Violation(`hangs: ${what}`)), HUNG);
+      timer = setTimeout(() => {
+        const left = [...this.#underWay.values()].map((each) => each.what).slice(0, 10);
+        reject(new Violation(`hangs: ${what}; under way: ${left.join(', ') || 'nothing'}`));
+      }, HUNG);
     });
     try {
       return await Promise.race([promise, late]);
@@ -182,7 +188,13 @@ export class Storm {
       const end = performance.now() + this.#random.next() * interval * 2;
       while (this.#running && performance.now() < end) await sleep(Math.min(interval, 20));
       if (!this.#running) return;
-      await make();
+      const key = Symbol(String(make));
+      this.#underWay.set(key, { begin: performance.now(), what: String(make) });
+      try {
+        await make();
+      } finally {
+        this.#underWay.delete(key);
+      }
     }
   }
 
@@ -401,6 +413,7 @@ export class Storm {
     const code = error?.code;
     if (!EXPECTED.has(code)) throw error;
     this.#counts.add(`${what} ${code}`);
+    if (UNUSUAL.has(code)) this.#counts.add(`unusual ${error.message}`);
     return code === 'ABORT_ERR' || (code === 'ETIMEDOUT' && options.timeout !== undefined);
   }
 
