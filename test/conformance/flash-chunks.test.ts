@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { CHUNK, codeOf, LUN_BLOCKS, testTarget } from './flash-target';
 
 const SIZE = 4096;
-/** The LUN of 320 chunks. */
+/** The LUN of 512 chunks. */
 const LARGE = 4;
 const CHUNKS = Number(LUN_BLOCKS[LARGE] / CHUNK);
 /** Chunks of a word of the driver's bit map. */

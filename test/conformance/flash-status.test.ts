@@ -79,6 +79,13 @@ for (const mode of COMMAND_MODES) {
         afuCode: 0x13,
       });
       expect(await codes({ handle: 1, opcode: write })).toEqual({ afuCode: 0x05 });
+      // More blocks than the data begin, or more than a command may move.
+      expect(await codes({ opcode: write, blocks: 2, dataLength: SIZE })).toEqual({
+        afuCode: 0x13,
+      });
+      expect(await codes({ opcode: write, dataLength: SIZE / 2 })).toEqual(check);
+      expect(await codes({ opcode: write, dataLength: 0 })).toEqual(check);
+      expect(await codes({ blocks: 4097 })).toEqual({ afuCode: 0x13 });
       await close();
     });
 

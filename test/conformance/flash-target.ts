@@ -1,7 +1,7 @@
 /**
  * The flash adapters that the conformance tests run on. Only this file knows how the backends
  * differ. Both have five LUNs: of 262144 and 131072 blocks, connected to two ports; of 1000 blocks
- * and of 262144 blocks of 512 bytes, connected to the first port only; and of 320 chunks, connected
+ * and of 262144 blocks of 512 bytes, connected to the first port only; and of 512 chunks, connected
  * to two ports.
  */
 import { type Cxl, cxl } from 'node-cxl';
@@ -21,7 +21,7 @@ import { command } from './support/simulated-target';
 export type CommandMode = 'ioarrin' | 'sq';
 
 export const CHUNK = 65536n;
-export const LUN_BLOCKS = [262144n, 131072n, 1000n, 262144n, 320n * CHUNK] as const;
+export const LUN_BLOCKS = [262144n, 131072n, 1000n, 262144n, 512n * CHUNK] as const;
 
 export interface FlashTarget {
   readonly system: Cxl;

@@ -62,6 +62,9 @@ interface Outcome {
   sense?: Uint8Array;
 }
 
+/** Bytes that a command can transfer. */
+const MAX_TRANSFER = 16777216n;
+
 /** Blocks that a WRITE SAME with data can write. */
 const MAX_WRITE_SAME = 65536n;
 
@@ -325,7 +328,8 @@ export class SisliteAfu implements ContextDevice {
       const chunk = entry.chunks[Number(lba / CHUNK_BLOCKS)];
       const last = blocks === 0n ? lba : lba + blocks - 1n;
       // A command is translated once, so it must not cross into the next chunk.
-      if (chunk === undefined || last / CHUNK_BLOCKS !== lba / CHUNK_BLOCKS) {
+      const crosses = last / CHUNK_BLOCKS !== lba / CHUNK_BLOCKS;
+      if (chunk === undefined || crosses || this.#exceedsData(command, medium, blocks)) {
         return { afu: AFU_CODES.chunkOutOfBounds };
       }
       place = BigInt(chunk) * CHUNK_BLOCKS + (lba % CHUNK_BLOCKS);
@@ -348,6 +352,19 @@ export class SisliteAfu implements ContextDevice {
       operation === OPCODES.write16,
       flags,
     );
+  }
+
+  /**
+   * Whether a command to a virtual LUN moves more than a command may, or writes more blocks than
+   * its data begin. The AFU reports both as out of the chunks' bounds.
+   */
+  #exceedsData(command: DataView, { blockSize }: Medium, blocks: bigint): boolean {
+    const operation = command.getUint8(IOARCB.cdb);
+    if (operation === OPCODES.writeSame16) return false;
+    if (blocks * BigInt(blockSize) > MAX_TRANSFER) return true;
+    const length = command.getUint32(IOARCB.dataLength, !this.#bigEndian);
+    const begun = Math.ceil(length / blockSize);
+    return operation === OPCODES.write16 && length > 0 && Number(blocks) > begun;
   }
 
   /** WRITE SAME: unmaps blocks, or writes one block of data to each of them. */

@@ -38,7 +38,7 @@ static const struct {
   uint32_t block_size;
   uint64_t blocks;
 } media[FLASH_LUNS] = {
-    {4096, 262144}, {4096, 131072}, {4096, 1000}, {512, 262144}, {4096, 320 * CHUNK_BLOCKS}};
+    {4096, 262144}, {4096, 131072}, {4096, 1000}, {512, 262144}, {4096, 512 * CHUNK_BLOCKS}};
 
 // Bytes between the starts of two LUNs in the file. What was never written takes no memory.
 #define LUN_DISTANCE (1ull << 40)

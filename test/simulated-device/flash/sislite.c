@@ -21,6 +21,8 @@
 // Blocks that a WRITE SAME with data can write.
 #define MAX_WRITE_SAME 65536
 #define MAX_BLOCK_SIZE 4096
+// Bytes that a command can transfer.
+#define MAX_TRANSFER 16777216ull
 
 enum { ILLEGAL_REQUEST = 0x05 };
 enum { LBA_OUT_OF_RANGE = 0x21, INVALID_FIELD_IN_CDB = 0x24 };
@@ -140,6 +142,15 @@ static void write_same(struct flash_context* context, const struct sisl_ioarcb* 
   }
 }
 
+// Whether a command to a virtual LUN moves more than a command may, or writes more blocks than its
+// data begin. The AFU reports both as out of the chunks' bounds.
+static bool exceeds_data(const struct sisl_ioarcb* command, uint64_t blocks, uint64_t block_size) {
+  if (command->cdb[0] == SCSI_WRITE_SAME_16) return false;
+  if (blocks * block_size > MAX_TRANSFER) return true;
+  uint64_t begun = (command->data_len + block_size - 1) / block_size;
+  return command->cdb[0] == SCSI_WRITE_16 && command->data_len && blocks > begun;
+}
+
 static void on_medium(struct flash_context* context, const struct sisl_ioarcb* command,
                       struct handle* handle, uint64_t lba, uint64_t blocks,
                       struct sisl_ioasa* status) {
@@ -149,7 +160,8 @@ static void on_medium(struct flash_context* context, const struct sisl_ioarcb* c
     uint64_t chunk = lba / CHUNK_BLOCKS;
     uint64_t last = blocks ? lba + blocks - 1 : lba;
     // A command is translated once, so it may not cross into the next chunk.
-    if (chunk >= (uint64_t)handle->chunk_count || last / CHUNK_BLOCKS != chunk) {
+    if (chunk >= (uint64_t)handle->chunk_count || last / CHUNK_BLOCKS != chunk ||
+        exceeds_data(command, blocks, lun->block_size)) {
       status->rc.afu_rc = SISL_AFU_RC_LXT_OUT_OF_BOUNDS;
       return;
     }
