@@ -59,6 +59,33 @@ describe('an exhausted limit', { timeout: TIMEOUT }, () => {
     expect(await codeOf(attach({ interrupts: 4 }))).toBe('resolved');
   });
 
+  // init_luntable(): a place of the LUN table is never given back.
+  it('is ENOSPC for places of the LUN table, one for each time that a LUN is made virtual', async () => {
+    const single = await target.lun(3);
+    let used = 0;
+    for (;;) {
+      const context = await single.attach();
+      const code = await codeOf(context.openVirtual());
+      await context.close();
+      if (code !== 'resolved') {
+        expect(code).toBe('ENOSPC');
+        break;
+      }
+      used += 1;
+      await single.disableSuperpipe();
+      await single.enableSuperpipe();
+    }
+    // Places of the first port are used up for LUNs on both ports too; direct LUNs need none.
+    expect(used).toBeGreaterThan(200);
+    expect(used).toBeLessThanOrEqual(255);
+    const context = await attach();
+    expect(await codeOf(context.openVirtual())).toBe('ENOSPC');
+    expect(await codeOf(context.openDirect())).toBe('resolved');
+    await context.close();
+    await target.close();
+    target.rebind();
+  });
+
   it('is ENODEV for a capacity that is unknown and cannot be read', async () => {
     const small = await target.lun(2);
     const context = await attach();

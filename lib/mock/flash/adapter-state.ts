@@ -1,6 +1,7 @@
 /** The state of a flash adapter that its parts share, and the faults that are set for it. */
 import { ERRNOS } from '../../shared/errno';
 import { type GlobalLuns, LocalLun, type Medium } from './lun';
+import { LunTable } from './lun-table';
 import type { CommandFaults, SisliteAdapter } from './sislite-afu';
 
 export interface AdapterTraits {
@@ -34,6 +35,7 @@ export class FlashAdapterState implements SisliteAdapter {
   readonly tableSize: number;
   readonly faults: CommandFaults = { statuses: [], held: false, executed: 0 };
   readonly media: Medium[] = [];
+  readonly lunTable: LunTable;
   portsUp: number;
   /** How many of the next AFU syncs time out. */
   slowSyncs = 0;
@@ -57,6 +59,7 @@ export class FlashAdapterState implements SisliteAdapter {
     this.tableSize = traits.tableSize;
     this.#global = global;
     this.#card = card;
+    this.lunTable = new LunTable(traits.ports);
     this.portsUp = (1 << traits.ports) - 1;
   }
 

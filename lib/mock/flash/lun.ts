@@ -76,6 +76,8 @@ export class LocalLun {
   readonly medium: Medium;
   /** The ports it is reached by, as a mask. */
   ports = 0;
+  /** Whether it has a place in the adapter's LUN table. */
+  inTable = false;
 
   constructor(global: GlobalLun, medium: Medium) {
     this.global = global;

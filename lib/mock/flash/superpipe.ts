@@ -107,6 +107,7 @@ export class Superpipe {
       if (lun.global.mode !== 'none') return -ERRNOS.EBUSY;
       path.local = undefined;
       lun.ports &= ~port;
+      if (lun.ports === 0) lun.inTable = false;
     }
     return { returnFlags: 0n };
   }

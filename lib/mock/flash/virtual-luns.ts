@@ -39,6 +39,11 @@ export class VirtualLuns {
       global.chunks = chunks;
     }
     if (!global.attach('virtual')) return -ERRNOS.EINVAL;
+    const refused = this.#state.lunTable.enter(lun);
+    if (refused < 0) {
+      global.detach();
+      return refused;
+    }
     const record = this.#contexts.find(input.contextId, caller, { lun });
     const handle = record?.checkOut(lun, 'virtual');
     if (record === undefined || handle === undefined) {

@@ -78,6 +78,7 @@ int flash_rebind(void) {
     flash->reset_fails = false;
     memset(flash->superpipe, 0, sizeof flash->superpipe);
     for (int i = 0; i < FLASH_LUNS; i++) flash->luns[i].ports = 0;
+    lun_clear_table();
   }
   flash_unlock();
   return error;

@@ -13,6 +13,7 @@
 
 #define FLASH_LUNS 5
 #define FLASH_PATHS 8
+#define FLASH_PORTS 2
 #define FLASH_CONTEXTS 512
 // The unit of sizes in the ioctls of virtual LUNs, whatever the LUN has for a block.
 #define SIZE_UNIT 4096ull
@@ -35,6 +36,7 @@ struct flash_lun {
   enum lun_mode mode;
   int users;
   uint32_t ports;               // by which superpipe is enabled
+  bool in_table;                // it has a place in the LUN table
   uint16_t owners[MAX_CHUNKS];  // of each chunk
   int current_word;             // of 64 chunks: where the search for a free one begins
 };
@@ -92,6 +94,9 @@ struct flash_adapter {
   int status_count;
   struct flash_lun luns[FLASH_LUNS];
   bool superpipe[FLASH_PATHS];
+  // The next places of the LUN table: for a LUN on both ports, and for one on a port alone.
+  int shared_place;
+  int own_place[FLASH_PORTS];
   uint32_t cookies;
   int handles;  // entries of a context's table
   struct claim claims[FLASH_CONTEXTS];
@@ -179,6 +184,9 @@ bool sync_afu(void);
 bool lun_attach(struct flash_lun* lun, enum lun_mode mode);
 void lun_detach(struct flash_lun* lun);
 bool read_capacity(struct flash_lun* lun);
+// Gives a LUN its place in the LUN table, unless it has one. 0, or -ENOSPC.
+int lun_enter_table(struct flash_lun* lun);
+void lun_clear_table(void);
 int total_chunks(struct flash_lun* lun);
 struct handle* find_handle(struct flash_context* context, uint64_t number, struct flash_lun* lun);
 // NULL when the table is full.

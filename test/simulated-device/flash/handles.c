@@ -9,6 +9,8 @@
 
 // A chunk has one owner and at most this many clones.
 #define MAX_CLONES 255
+// The last place of a port in the LUN table that is used.
+#define LAST_PLACE 255
 // Chunks of a word of the driver's bit map.
 #define WORD_CHUNKS 64
 
@@ -36,6 +38,32 @@ void lun_detach(struct flash_lun* lun) {
   lun->mode = LUN_FREE;
   memset(lun->owners, 0, sizeof lun->owners);
   lun->current_word = 0;
+}
+
+void lun_clear_table(void) {
+  flash->shared_place = 0;
+  for (int port = 0; port < FLASH_PORTS; port++) flash->own_place[port] = LAST_PLACE;
+  for (int i = 0; i < FLASH_LUNS; i++) flash->luns[i].in_table = false;
+}
+
+// No place is ever given back: a LUN whose superpipe mode was disabled takes another one
+// (init_luntable() in vlun.c).
+int lun_enter_table(struct flash_lun* lun) {
+  int count = 0, last = 0;
+  if (lun->in_table) return 0;
+  for (int port = 0; port < FLASH_PORTS; port++) {
+    if (!(lun->ports & 1u << port)) continue;
+    if (flash->own_place[port] == flash->shared_place) return -ENOSPC;
+    count++;
+    last = port;
+  }
+  if (count > 1) {
+    flash->shared_place++;
+  } else {
+    flash->own_place[last]--;
+  }
+  lun->in_table = true;
+  return 0;
 }
 
 bool read_capacity(struct flash_lun* lun) {

@@ -12,7 +12,6 @@
 #include "flash.h"
 #include "ioctl.h"
 
-#define PORTS 2
 #define MAX_BLOCKS (1ull << 28)
 #define FIRST_ID 0x100
 
@@ -61,7 +60,7 @@ static int delete_lun(struct cxlflash_lun_provision* request) {
 static int provision(void* argument) {
   struct cxlflash_lun_provision* request = argument;
   uint64_t luns, blocks;
-  if (request->port >= PORTS) return -EINVAL;
+  if (request->port >= FLASH_PORTS) return -EINVAL;
   count_port(request->port, &luns, &blocks);
   switch (request->hdr.rsvd[0]) {
     case CREATE:

@@ -137,6 +137,7 @@ static void create(void) {
   if (!flash) abort();
   create_lock();
   flash->ports_up = 3;
+  lun_clear_table();
   flash->handles = (int)(sysconf(_SC_PAGESIZE) / 16);
   for (int i = 0; i < FLASH_LUNS; i++) {
     flash->luns[i].block_size = media[i].block_size;

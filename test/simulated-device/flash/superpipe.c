@@ -147,6 +147,11 @@ static int user_virtual(const struct flash_path* path, void* argument) {
   struct flash_lun* lun = lun_of(path);
   if (lun->mode == LUN_FREE && !total_chunks(lun)) return -ENOMEM;
   if (!lun_attach(lun, LUN_VIRTUAL)) return -EINVAL;
+  int full = lun_enter_table(lun);
+  if (full) {
+    lun_detach(lun);
+    return full;
+  }
   struct flash_context* context = record_find(request->context_id, getpid(), lun, false);
   struct handle* handle = context ? check_out(context, lun, HANDLE_VIRTUAL) : NULL;
   if (!handle) {
@@ -274,6 +279,7 @@ static int manage(const struct flash_path* path, void* argument) {
     if (lun->mode != LUN_FREE) return -EBUSY;
     *superpipe = false;
     lun->ports &= ~(1u << path->port);
+    if (!lun->ports) lun->in_table = false;
   }
   return 0;
 }
