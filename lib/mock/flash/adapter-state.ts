@@ -1,5 +1,6 @@
 /** The state of a flash adapter that its parts share, and the faults that are set for it. */
 import { ERRNOS } from '../../shared/errno';
+import type { DriverLog } from './driver-log';
 import { type GlobalLuns, LocalLun, type Medium } from './lun';
 import { LunTable } from './lun-table';
 import type { CommandFaults, SisliteAdapter } from './sislite-afu';
@@ -36,6 +37,7 @@ export class FlashAdapterState implements SisliteAdapter {
   readonly faults: CommandFaults = { statuses: [], held: false, executed: 0 };
   readonly media: Medium[] = [];
   readonly lunTable: LunTable;
+  readonly log: DriverLog;
   portsUp: number;
   /** How many of the next AFU syncs time out. */
   slowSyncs = 0;
@@ -43,6 +45,8 @@ export class FlashAdapterState implements SisliteAdapter {
   stuckSync: number | undefined;
   /** How many of the next contexts are closed before the AFU is told their capabilities. */
   closedContexts = 0;
+  /** cxlflash was unbound, and its SCSI devices are gone. */
+  removed = false;
   /** The reset under way, or the next one, does not succeed. */
   resetFails = false;
 
@@ -52,7 +56,8 @@ export class FlashAdapterState implements SisliteAdapter {
   #condition: AdapterCondition = 'normal';
   #waiting: (() => void)[] = [];
 
-  constructor(traits: AdapterTraits, global: GlobalLuns, card: CardErrors) {
+  constructor(traits: AdapterTraits, global: GlobalLuns, card: CardErrors, log: DriverLog) {
+    this.log = log;
     this.squeue = traits.squeue;
     this.commandRoom = traits.commandRoom;
     this.unmap = traits.unmap;
@@ -127,6 +132,11 @@ export class FlashAdapterState implements SisliteAdapter {
     if (this.#condition !== 'normal') return;
     this.#card.freeze();
     setTimeout(() => this.reset(milliseconds), delay).unref();
+  }
+
+  /** The driver is about to leave the adapter: from now on it is as one that has failed. */
+  terminate(): void {
+    this.#condition = 'failed';
   }
 
   /** A reset is under way until `cardCondition` says otherwise. */

@@ -7,12 +7,16 @@ import type { ContextChange, Kernel } from '../kernel/kernel';
 import { KernelContext } from '../kernel/kernel-context';
 import { type AdapterCondition, FlashAdapterState } from './adapter-state';
 import { FlashAfuModel } from './afu-model';
+import { DriverLog } from './driver-log';
 import { HostCallsModel } from './host-calls';
 import type { GlobalLuns } from './lun';
 import { LunPaths } from './lun-paths';
 import type { CheckedOptions } from './options';
 import type { DeviceMaker, FlashPlatform, StartedContext } from './platform';
 import { Superpipe } from './superpipe';
+
+/** How often a removal looks whether the contexts are gone, in milliseconds. */
+const REMOVE_INTERVAL = 1000;
 
 export class FlashAdapter implements FlashPlatform {
   readonly state: FlashAdapterState;
@@ -43,19 +47,42 @@ export class FlashAdapter implements FlashPlatform {
       adapterSetup({ afus: [{ model: this.#model }], device: 0x0601 }, slot),
     );
     const tableSize = kernel.pageSize / 16;
-    this.state = new FlashAdapterState({ ...options, tableSize }, global, {
-      reset: (milliseconds) => {
+    const errors = {
+      reset: (milliseconds: number) => {
         this.#markAllInError();
         this.card.enterErrorState(milliseconds);
         return () => this.#cardCondition();
       },
       freeze: () => this.card.freeze(),
       readsAllOnes: () => !this.card.linkOk,
-    });
+    };
+    const log = new DriverLog((line) => kernel.log(line), this.pciAddress, host);
+    this.state = new FlashAdapterState({ ...options, tableSize }, global, errors, log);
     this.superpipe = new Superpipe(this.state, this);
     this.luns = new LunPaths(options, this.state.media, nextLetter, nextWwid);
     this.hostCalls = new HostCallsModel(options, this.luns);
     this.#model.onDetach = () => this.#detached();
+  }
+
+  /**
+   * Unbinds cxlflash: after a reset that is under way it puts every context in error, and waits
+   * until all are gone. Then the nodes vanish (cxlflash_remove()).
+   */
+  async remove(): Promise<void> {
+    if (this.state.removed) return;
+    await this.state.resetDone();
+    this.state.terminate();
+    this.#markAllInError();
+    do {
+      await new Promise((resolve) => setTimeout(resolve, REMOVE_INTERVAL));
+    } while (this.superpipe.contexts.count > 0);
+    this.state.removed = true;
+    this.luns.removeAll();
+  }
+
+  /** The PCI function that the cxl driver makes of the AFU, and cxlflash drives. */
+  get pciAddress(): string {
+    return `${(0x10 + this.host).toString(16).padStart(4, '0')}:00:00.0`;
   }
 
   start(interrupts: number, makeDevice: DeviceMaker): StartedContext | number {

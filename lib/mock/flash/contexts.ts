@@ -32,6 +32,10 @@ export class FlashContexts {
     return [...this.#afus.keys()].find(({ started }) => started.fd === fd);
   }
 
+  get count(): number {
+    return this.#afus.size;
+  }
+
   /** The record that has this context now. */
   withStarted(started: StartedContext | undefined): FlashContextRecord | undefined {
     return [...this.#afus.keys()].find((record) => record.started === started);

@@ -80,6 +80,11 @@ export class LunPaths {
     if (at >= 0) this.paths.splice(at, 1);
   }
 
+  /** Removes every path. */
+  removeAll(): void {
+    this.paths.length = 0;
+  }
+
   /** Closes the files that keep LUNs. */
   dispose(): void {
     for (const medium of this.#media) medium.storage.close();

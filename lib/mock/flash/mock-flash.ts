@@ -32,6 +32,12 @@ export interface MockFlashAdapter {
   reset(milliseconds: number, outcome?: 'recovers' | 'fails'): void;
   /** The link of the card is in error for so many milliseconds; the driver notices by itself. */
   enterErrorState(milliseconds: number): void;
+  /**
+   * Unbinds the cxlflash driver. As the driver does, it puts every context in error and waits until
+   * all are gone, looking every second; then the nodes vanish, and calls on open LUNs are ENODEV.
+   * Resolves then.
+   */
+  remove(): Promise<void>;
   /** While held, the AFU accepts commands but does not carry them out. */
   hold(held: boolean): void;
   /** Sets which ports have a link: a mask. */
@@ -151,6 +157,7 @@ function deviceSide(adapter: FlashAdapter): MockFlashAdapter {
     enterErrorState(milliseconds) {
       adapter.card.enterErrorState(checkMilliseconds('milliseconds', milliseconds, 0));
     },
+    remove: () => adapter.remove(),
     hold(held) {
       state.faults.held = checkBoolean('held', held);
     },

@@ -61,6 +61,7 @@ export class Superpipe {
     name: Name,
     input: LunCalls[Name]['input'],
   ): Promise<Answer<Name>> {
+    if (this.#state.removed) return -ERRNOS.ENODEV;
     if (name !== 'MANAGE_LUN') {
       // The driver checks in this order: the LUN, the adapter's state, the header.
       if (path.local === undefined) return -ERRNOS.EINVAL;
@@ -69,7 +70,19 @@ export class Superpipe {
       const cleansUp = name === 'VLUN_RESIZE' || name === 'RELEASE' || name === 'DETACH';
       if (refused < 0 && !cleansUp) return refused;
     }
-    if (!headerIsValid(input)) return -ERRNOS.EINVAL;
+    const answer = headerIsValid(input)
+      ? await this.#perform(path, caller, name, input)
+      : -ERRNOS.EINVAL;
+    if (typeof answer === 'number' && answer < 0) this.#state.log.ioctlFailed(name, path, answer);
+    return answer;
+  }
+
+  async #perform<Name extends keyof LunCalls>(
+    path: LunPath,
+    caller: Caller,
+    name: Name,
+    input: LunCalls[Name]['input'],
+  ): Promise<Answer<Name>> {
     switch (name) {
       case 'MANAGE_LUN':
         return this.#manage(path, input as ManageInput);
@@ -115,7 +128,10 @@ export class Superpipe {
   #attach(path: LunPath, caller: Caller, input: AttachInput): AttachAnswer | number {
     const lun = path.local as LocalLun;
     if (input.numInterrupts > MAX_INTERRUPTS) return -ERRNOS.EINVAL;
-    if (lun.global.lastLba === 0n && !readCapacity(lun)) return -ERRNOS.ENODEV;
+    if (lun.global.lastLba === 0n && !readCapacity(lun)) {
+      this.#state.log.error('cxlflash_disk_attach', `Invalid device rc=${-ERRNOS.EIO}`);
+      return -ERRNOS.ENODEV;
+    }
     const flags = input.flags ?? 0n;
     if ((flags & flashFlags.reuseContext) !== 0n) {
       const record = this.contexts.find(input.contextId ?? 0n, caller);
@@ -258,7 +274,11 @@ export class Superpipe {
     if (entry === undefined) return -ERRNOS.EINVAL;
     if (((input.hint ?? 0n) & flashFlags.hintSense) !== 0n) {
       const errno = judgeSense(lun, input.senseData ?? new Uint8Array(18));
-      if (errno < 0) return errno;
+      if (errno < 0) {
+        const message = `Failed to validate sense data (${errno})`;
+        this.#state.log.error('cxlflash_disk_verify', message);
+        return errno;
+      }
     }
     const lastLba =
       lun.global.mode === 'virtual'
@@ -287,7 +307,12 @@ export class Superpipe {
       if (refused < 0) return refused;
     }
     const context = this.#startContext(record.interrupts);
-    if (typeof context === 'number') return context;
+    if (typeof context === 'number') {
+      const element = input.contextId & 0xffff_ffffn;
+      const message = `Recovery failed ctxid=${element} rc=${context}`;
+      this.#state.log.error('cxlflash_afu_recover', message);
+      return context;
+    }
     record.rebind(context.started);
     this.contexts.bind(record, context.afu);
     return {

@@ -92,8 +92,8 @@ export function flashFiles(
 
 /** The PCI function that the cxl driver makes of the AFU, which cxlflash drives: where it is. */
 function adapterFunction(adapter: FlashAdapter, devices: Record<string, Entries>): string {
-  const root = `${(0x10 + adapter.host).toString(16).padStart(4, '0')}:00`;
-  const slot = `${root}:00.0`;
+  const slot = adapter.pciAddress;
+  const root = slot.slice(0, '0000:00'.length);
   const home = `${parentDevice(adapter.card)}/pci${root}/${slot}`;
   devices[home] = {
     subsystem: link('/sys/bus/pci'),

@@ -35,23 +35,33 @@ export class VirtualLuns {
     if (global.mode === 'none') {
       const chunks = new ChunkAllocator(global.lastLba + 1n);
       // The LUN is smaller than a chunk.
-      if (chunks.total === 0) return -ERRNOS.ENOMEM;
+      if (chunks.total === 0) {
+        this.#log(`init_vlun failed rc=${-ERRNOS.EINVAL}`);
+        return -ERRNOS.ENOMEM;
+      }
       global.chunks = chunks;
     }
-    if (!global.attach('virtual')) return -ERRNOS.EINVAL;
+    if (!global.attach('virtual')) {
+      this.#log('Failed attach to LUN (VIRTUAL)');
+      return -ERRNOS.EINVAL;
+    }
     const refused = this.#state.lunTable.enter(lun);
     if (refused < 0) {
+      this.#log(`init_luntable failed rc=${refused}`);
       global.detach();
       return refused;
     }
     const record = this.#contexts.find(input.contextId, caller, { lun });
     const handle = record?.checkOut(lun, 'virtual');
     if (record === undefined || handle === undefined) {
+      const element = input.contextId & 0xffff_ffffn;
+      this.#log(`${record === undefined ? 'Bad context' : 'too many opens'} ctxid=${element}`);
       global.detach();
       return record === undefined ? -ERRNOS.EINVAL : -ERRNOS.EMFILE;
     }
     const resized = this.#setSize(record, lun, BigInt(handle), input.lunSize);
     if (typeof resized === 'number') {
+      this.#log(`resize failed rc=${resized}`);
       record.checkIn(handle);
       global.detach();
       return resized;
@@ -64,6 +74,10 @@ export class VirtualLuns {
       rsrcHandle: BigInt(handle),
       lastLba: resized,
     };
+  }
+
+  #log(message: string): void {
+    this.#state.log.error('cxlflash_disk_virtual_open', message);
   }
 
   resize(path: LunPath, caller: Caller, input: ResizeInput): SizeAnswer | number {

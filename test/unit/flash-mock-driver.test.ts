@@ -1,0 +1,106 @@
+import { listLuns, openLun } from 'node-cxl/flash';
+import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/mock';
+import { describe, expect, it } from 'vitest';
+import { ALL_ONES_64 } from '../../lib/shared/all-ones';
+import { codeOf } from '../conformance/flash-target';
+
+const PAGE = 4096;
+
+function machine(options: FlashAdapterOptions = {}): MockCxl {
+  return createMockCxl({ cards: [], flash: [options], pageSize: PAGE });
+}
+
+async function lunOf(system: MockCxl) {
+  const lun = await openLun(system.flash.adapters[0]?.nodes[0] ?? '', { system });
+  await lun.enableSuperpipe();
+  return lun;
+}
+
+describe('an old mapping after a recovery, on the mock', () => {
+  // cxlflash_mmap_fault(): pages are taken away at the reset, and a fault finds no context later.
+  it('reads all ones on a page touched in error, and faults on any other', async () => {
+    const system = machine();
+    const lun = await lunOf(system);
+    const { contextId, adapFd } = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+    const adopted = system.adopt(Number(adapFd), { owned: true, mmioSize: 65536 });
+    const page = adopted.mapProblemState({ length: 65536 });
+    page.read64(0);
+    page.read64(2 * PAGE);
+    system.flash.adapters[0]?.reset(5);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(page.read64(PAGE)).toBe(ALL_ONES_64);
+    const recovered = await lun.call('RECOVER_AFU', { contextId });
+    expect(page.read64(PAGE)).toBe(ALL_ONES_64);
+    expect(page.read64(PAGE + 8)).toBe(ALL_ONES_64);
+    for (const offset of [0, 2 * PAGE, 3 * PAGE]) expect(() => page.read64(offset)).toThrow();
+    const renewed = system.adopt(Number(recovered.adapFd), { owned: true, mmioSize: 65536 });
+    expect(renewed.mapProblemState({ length: 65536 }).read64(0)).toBe(0n);
+    await adopted.close();
+    await renewed.close();
+  });
+
+  it('a page that was touched stays after the last DETACH; any other faults', async () => {
+    const system = machine();
+    const lun = await lunOf(system);
+    const { contextId, adapFd } = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+    const adopted = system.adopt(Number(adapFd), { owned: true, mmioSize: 65536 });
+    const page = adopted.mapProblemState({ length: 65536 });
+    page.read64(0);
+    await lun.call('DETACH', { contextId });
+    expect(page.read64(0)).toBe(0n);
+    expect(() => page.read64(PAGE)).toThrow();
+    await adopted.close();
+  });
+});
+
+describe('the removal of cxlflash, on the mock', () => {
+  it('waits for the contexts, whose calls are ENODEV but for those that clean up', async () => {
+    const system = machine();
+    const lun = await lunOf(system);
+    const context = await lun.attach();
+    const resource = await context.openVirtual({ blocks: 1 });
+    let gone = false;
+    const removal = system.flash.adapters[0]?.remove().then(() => {
+      gone = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(context.isHealthy()).toBe(false);
+    expect(await codeOf(lun.call('RECOVER_AFU', { contextId: context.id }))).toBe('ENODEV');
+    expect(await codeOf(lun.attach())).toBe('ENODEV');
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    expect(gone).toBe(false);
+    expect((await listLuns({ system })).length).toBe(2);
+    await resource.release();
+    await context.close();
+    await removal;
+    expect(await listLuns({ system })).toEqual([]);
+    expect(await codeOf(lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }))).toBe('ENODEV');
+    expect(await codeOf(openLun('/dev/sg1', { system }))).toBe('ENOENT');
+  });
+});
+
+describe('the log of cxlflash, on the mock', () => {
+  it('has the lines of the driver for ioctls that fail', async () => {
+    const system = machine({ luns: [{ blocks: 1000 }] });
+    const lun = await lunOf(system);
+    const before = system.log.length;
+    await codeOf(lun.call('ATTACH', { numInterrupts: 5n, flags: 2n }));
+    const { contextId, adapFd } = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+    await codeOf(lun.call('USER_VIRTUAL', { contextId, lunSize: 0n }));
+    await lun.call('USER_DIRECT', { contextId });
+    const hint = 1n << 63n;
+    const senseData = new Uint8Array(18).fill(0x70, 0, 1).fill(3, 2, 3);
+    await codeOf(lun.call('VERIFY', { contextId, rsrcHandle: 0n, hint, senseData }));
+    const line = (text: string) => `cxlflash 0010:00:00.0: ${text}`;
+    expect(system.log.slice(before)).toEqual([
+      line('cxlflash_ioctl: ioctl DK_CXLFLASH_ATTACH (C090CA80) on dev(0/0/0/0) returned rc -22'),
+      line('cxlflash_disk_virtual_open: init_vlun failed rc=-22'),
+      line(
+        'cxlflash_ioctl: ioctl DK_CXLFLASH_USER_VIRTUAL (C078CA87) on dev(0/0/0/0) returned rc -12',
+      ),
+      line('cxlflash_disk_verify: Failed to validate sense data (-5)'),
+      line('cxlflash_ioctl: ioctl DK_CXLFLASH_VERIFY (C090CA84) on dev(0/0/0/0) returned rc -5'),
+    ]);
+    await system.adopt(Number(adapFd), { owned: true, mmioSize: 65536 }).close();
+  });
+});
