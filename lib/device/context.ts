@@ -1,6 +1,6 @@
 import { type InspectOptions, inspect } from 'node:util';
-import type { AfuFile, Binding } from '../binding';
-import { START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
+import type { AfuFile, Binding, NegativeErrno } from '../binding';
+import { type AfuIoctls, START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
 import { type CxlEvent, EVENT_TYPES, type EventType } from '../events/events';
 import { FAULTS, faultError, isFault } from '../events/faults';
@@ -16,6 +16,7 @@ import {
   type WaitOptions,
 } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
+import { ATTACH, CLOSE, WAIT } from '../shared/channels';
 import {
   checkBoolean,
   checkInteger,
@@ -23,7 +24,7 @@ import {
   checkUint64,
   type OptionNames,
 } from '../shared/checks';
-import { debug } from '../shared/debug';
+import { debug, debugCall, debugResult } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
 import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
@@ -138,6 +139,8 @@ export class Context<Decoded = undefined> {
   #attached: boolean;
   /** AFU interrupts that attach() asked for, where its options say. */
   #interrupts: number | undefined;
+  /** By which the AFU wakes the thread that called attachSync(). */
+  #tid: number | undefined;
   #closing: Promise<void> | undefined;
 
   /** @internal Use Cxl.open(), Cxl.adopt() or Afu.open(). */
@@ -203,7 +206,7 @@ export class Context<Decoded = undefined> {
    */
   get processElement(): number | undefined {
     if (this.closed) return undefined;
-    const answer = this.#file.ioctlSync('GET_PROCESS_ELEMENT', {});
+    const answer = this.#askProcessElement();
     if (typeof answer === 'number' || answer.processElement === NO_PROCESS_ELEMENT)
       return undefined;
     return answer.processElement;
@@ -217,8 +220,9 @@ export class Context<Decoded = undefined> {
    */
   afuId(): AfuId {
     this.#open();
-    const raw = unwrap(this.#file.ioctlSync('GET_AFU_ID', {}), 'ioctl(GET_AFU_ID)', this.path);
-    return decodeAfuId(raw);
+    const answer = this.#file.ioctlSync('GET_AFU_ID', {});
+    debugResult('ioctl(GET_AFU_ID)', this.path, answer);
+    return decodeAfuId(unwrap(answer, 'ioctl(GET_AFU_ID)', this.path));
   }
 
   /**
@@ -233,15 +237,13 @@ export class Context<Decoded = undefined> {
     const work = this.#checkAttach(options, ATTACH_OPTIONS);
     const signal = checkSignal(options.signal);
     throwIfAborted(signal);
-    const undo = this.#held.addForStart(this, options.holds ?? []);
-    debug('START_WORK %s: %o', this.path, work);
-    const answer = await this.#startWork(work, signal);
-    if (typeof answer === 'number') {
-      undo();
-      throw systemError(answer, 'ioctl(START_WORK)', this.path);
-    }
-    this.#attached = true;
-    this.#interrupts = work.numInterrupts;
+    const call = async () => {
+      const undo = this.#held.addForStart(this, options.holds ?? []);
+      debugCall('ioctl(START_WORK)', this.path, work);
+      this.#started(await this.#startWork(work, signal), work, undo);
+    };
+    const fields = { path: this.path, interrupts: work.numInterrupts };
+    await (ATTACH.active ? ATTACH.promise(fields, call) : call());
   }
 
   /**
@@ -256,16 +258,30 @@ export class Context<Decoded = undefined> {
     const checked = this.#checkAttach(options, ATTACH_SYNC_OPTIONS);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
     const work = tid ? { ...checked, flags: checked.flags | START_WORK_FLAGS.TID } : checked;
-    const undo = this.#held.addForStart(this, options.holds ?? []);
-    debug('START_WORK %s: %o', this.path, work);
-    const answer = this.#file.ioctlSync('START_WORK', work);
+    const call = () => {
+      const undo = this.#held.addForStart(this, options.holds ?? []);
+      debugCall('ioctl(START_WORK)', this.path, work);
+      return this.#started(this.#file.ioctlSync('START_WORK', work), work, undo);
+    };
+    const fields = { path: this.path, interrupts: work.numInterrupts };
+    const answer = ATTACH.active ? ATTACH.sync(fields, call) : call();
+    this.#tid = tid ? answer.tid : undefined;
+    return { tid: this.#tid };
+  }
+
+  #started(
+    answer: AfuIoctls['START_WORK']['answer'] | NegativeErrno,
+    work: StartWork,
+    undo: () => void,
+  ): AfuIoctls['START_WORK']['answer'] {
+    debugResult('ioctl(START_WORK)', this.path, answer);
     if (typeof answer === 'number') {
       undo();
       throw systemError(answer, 'ioctl(START_WORK)', this.path);
     }
     this.#attached = true;
     this.#interrupts = work.numInterrupts;
-    return { tid: tid ? answer.tid : undefined };
+    return answer;
   }
 
   /**
@@ -295,7 +311,9 @@ export class Context<Decoded = undefined> {
     const length = options.length ?? this.#areaSize() - offset;
     if (length <= 0) throw systemError('EINVAL', 'mmap', this.path);
     debug('mmap %s: %d bytes at %d', this.path, length, offset);
-    const mapping = unwrap(this.#file.map(offset, length, endian), 'mmap', this.path);
+    const answer = this.#file.map(offset, length, endian);
+    debugResult('mmap', this.path, typeof answer === 'number' ? answer : 0);
+    const mapping = unwrap(answer, 'mmap', this.path);
     const state = new ProblemState(mapping, operandsOf(this.#binding.operands), this.path, (gone) =>
       this.#mappings.delete(gone),
     );
@@ -323,7 +341,7 @@ export class Context<Decoded = undefined> {
    */
   linkState(): 'up' | 'down' | 'unknown' {
     this.#open();
-    const answer = this.#file.ioctlSync('GET_PROCESS_ELEMENT', {});
+    const answer = this.#askProcessElement();
     if (typeof answer !== 'number') return this.#events.detached ? 'down' : 'up';
     return answer === -ERRNOS.EIO ? 'down' : 'unknown';
   }
@@ -362,7 +380,10 @@ export class Context<Decoded = undefined> {
     return new EventIterator(
       this.#events,
       () => this.#claim(),
-      async () => this.#decode(await this.#events.wait(findAny, 'read', options)),
+      () =>
+        WAIT.active
+          ? WAIT.promise({ path: this.path, call: 'events' }, () => this.#nextEvent(options))
+          : this.#nextEvent(options),
     );
   }
 
@@ -394,8 +415,16 @@ export class Context<Decoded = undefined> {
    *   call waits for events; with `types`, EFAULT data storage fault and EREMOTEIO AFU error, with
    *   the event as `event` of the error
    */
-  async waitForEvent<Type extends EventType = EventType>(
+  waitForEvent<Type extends EventType = EventType>(
     options: EventOptions<Type> = {},
+  ): Promise<Extract<CxlEvent<Decoded>, { readonly type: Type }>> {
+    if (!WAIT.active) return this.#waitForEvent(options);
+    const fields = { path: this.path, call: 'waitForEvent' };
+    return WAIT.promise(fields, () => this.#waitForEvent(options));
+  }
+
+  async #waitForEvent<Type extends EventType>(
+    options: EventOptions<Type>,
   ): Promise<Extract<CxlEvent<Decoded>, { readonly type: Type }>> {
     const { types } = checkWaitOptions(options, EVENT_OPTIONS);
     const find = types === undefined ? findAny : findOf(checkTypes(types));
@@ -419,7 +448,13 @@ export class Context<Decoded = undefined> {
    *   (EREMOTEIO), with the event as `event` of the error; ERR_OUT_OF_RANGE beyond the
    *   `interrupts` of attach()
    */
-  async waitForInterrupt(irq: number, options: WaitOptions = {}): Promise<void> {
+  waitForInterrupt(irq: number, options: WaitOptions = {}): Promise<void> {
+    if (!WAIT.active) return this.#waitForInterrupt(irq, options);
+    const fields = { path: this.path, call: 'waitForInterrupt', irq };
+    return WAIT.promise(fields, () => this.#waitForInterrupt(irq, options));
+  }
+
+  async #waitForInterrupt(irq: number, options: WaitOptions): Promise<void> {
     // A wait for an interrupt that the context does not have would never end.
     checkInteger('irq', irq, 1, this.#interrupts ?? 0xffff);
     checkWaitOptions(options, WAIT_OPTIONS);
@@ -452,7 +487,9 @@ export class Context<Decoded = undefined> {
    * descriptor that is not owned stays open.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= CLOSE.active
+      ? CLOSE.promise({ path: this.path }, () => this.#close())
+      : this.#close();
     return this.#closing;
   }
 
@@ -483,6 +520,7 @@ export class Context<Decoded = undefined> {
     for (const mapping of [...this.#mappings]) mapping.unmap();
     debug('close %s', this.path);
     const answer = await this.#file.close();
+    debugResult('close', this.path, answer);
     this.#held.clear();
     if (answer < 0) throw systemError(answer, 'close', this.path);
   }
@@ -497,6 +535,16 @@ export class Context<Decoded = undefined> {
       throw stateError(`${this.path}: there are no events before attach()`);
     }
     return this.#events.claim();
+  }
+
+  async #nextEvent(options: WaitOptions): Promise<CxlEvent<Decoded>> {
+    return this.#decode(await this.#events.wait(findAny, 'read', options));
+  }
+
+  #askProcessElement(): AfuIoctls['GET_PROCESS_ELEMENT']['answer'] | NegativeErrno {
+    const answer = this.#file.ioctlSync('GET_PROCESS_ELEMENT', {});
+    debugResult('ioctl(GET_PROCESS_ELEMENT)', this.path, answer);
+    return answer;
   }
 
   #decode(event: CxlEvent): CxlEvent<Decoded> {

@@ -3,8 +3,9 @@ import { type InspectOptions, inspect, types } from 'node:util';
 import type { AllocationRequest, Binding } from '../binding';
 import { operandsOf } from '../binding/operands';
 import { abortable, checkSignal, throwIfAborted } from '../shared/abort';
+import { OPEN } from '../shared/channels';
 import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
-import { debug } from '../shared/debug';
+import { debug, debugResult } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { shown } from '../shared/inspection';
@@ -110,8 +111,10 @@ export class Cxl {
     if (path.includes('\0')) throw valueError('path', 'without null bytes', path);
     const signal = checkSignal(checkOptions(options, OPEN_OPTIONS).signal);
     throwIfAborted(signal);
+    const call = () =>
+      abortable(this.#openNode(path, signal), signal, (context) => context.close());
     // Awaited, so that the stack of an error names the caller.
-    return await abortable(this.#openNode(path, signal), signal, (context) => context.close());
+    return await (OPEN.active ? OPEN.promise({ path }, call) : call());
   }
 
   async #openNode(path: string, signal: AbortSignal | undefined): Promise<Context> {
@@ -122,7 +125,9 @@ export class Cxl {
     checkVersion(await attributes.number('api_version_compatible'), 'open', sysfsPath);
     throwIfAborted(signal);
     debug('open %s', node);
-    const file = unwrap(await this.binding.openAfu(node), 'open', node);
+    const answer = await this.binding.openAfu(node);
+    debugResult('open', node, typeof answer === 'number' ? answer : answer.fd);
+    const file = unwrap(answer, 'open', node);
     return new Context(this.binding, file, {
       path: node,
       sysfsPath,
@@ -149,8 +154,11 @@ export class Cxl {
     }
     const path = `fd ${fd}`;
     // Not owned until it is known to be accepted: the collector would close it.
-    const asked = unwrap(this.binding.adoptAfu(fd, false), 'adopt', path);
+    const answer = this.binding.adoptAfu(fd, false);
+    debugResult('adopt', path, typeof answer === 'number' ? answer : fd);
+    const asked = unwrap(answer, 'adopt', path);
     const id = asked.ioctlSync('GET_AFU_ID', {});
+    debugResult('ioctl(GET_AFU_ID)', path, id);
     let sysfsPath: string | undefined;
     if (typeof id !== 'number') {
       const { adapterNumber, slice, mode, slave } = decodeAfuId(id);

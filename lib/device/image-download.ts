@@ -2,7 +2,7 @@ import type { Binding } from '../binding';
 import { ADAPTER_IMAGE_FLAGS } from '../binding/cxl-ioctls';
 import { checkWaitOptions, throwIfAborted } from '../shared/abort';
 import { checkBoolean, checkBytes, checkFunction, type OptionNames } from '../shared/checks';
-import { debug } from '../shared/debug';
+import { debug, debugResult } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap } from '../shared/errors';
 import { Mutex } from '../shared/mutex';
@@ -87,6 +87,7 @@ async function transfer(
 ): Promise<void> {
   debug('open %s', path);
   const card = await binding.openCard(path);
+  debugResult('open', path, typeof card === 'number' ? card : card.fd);
   if (typeof card === 'number') {
     const hint = card === -ERRNOS.ENOENT ? 'only PowerVM guests have this node' : undefined;
     throw systemError(card, 'open', path, hint);
@@ -107,6 +108,7 @@ async function transfer(
           data: chunk,
           lenImage: BigInt(bytes.length),
         });
+        debugResult(syscall, path, answer);
         more = unwrap(answer, syscall, path).result;
         sent += chunk.length;
         onProgress?.({ phase, sent, total: bytes.length });

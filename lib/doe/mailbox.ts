@@ -3,7 +3,9 @@ import { performance } from 'node:perf_hooks';
 import { type InspectOptions, inspect } from 'node:util';
 import type { ConfigSpace, Owner, PciBus } from '../binding/configuration-space';
 import { checkSignal, sleep, throwIfAborted } from '../shared/abort';
+import { DOE_EXCHANGE } from '../shared/channels';
 import { checkBoolean, checkBytes, checkOptions } from '../shared/checks';
+import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, rangeError, systemError } from '../shared/errors';
 import { shown } from '../shared/inspection';
@@ -112,7 +114,21 @@ export class DoeMailbox {
   ): Promise<Buffer> {
     const wanted = checkProtocol(protocol);
     const request = checkPayload(payload);
-    const { signal, timeout, maxLength } = checkExchange(options);
+    const checked = checkExchange(options);
+    const call = () => this.#exchange(wanted, request, checked, options);
+    if (!DOE_EXCHANGE.active) return await call();
+    const fields = { path: this.#path, ...wanted, length: request.length };
+    return await DOE_EXCHANGE.promise(fields, call);
+  }
+
+  async #exchange(
+    wanted: Protocol,
+    request: Buffer,
+    { signal, timeout, maxLength }: ReturnType<typeof checkExchange>,
+    options: ExchangeOptions,
+  ): Promise<Buffer> {
+    const call = `doe(${protocolName(wanted)})`;
+    debug('%s %s: %d bytes', call, this.#path, request.length);
     const release = await this.#state.mutex.lock(signal);
     try {
       const answer = await this.#locked(wanted, options, (registers) =>
@@ -131,7 +147,11 @@ export class DoeMailbox {
         const hint = `the answer has ${answer.length} bytes, more than the ${maxLength} allowed`;
         throw systemError('EOVERFLOW', 'doe(receive)', this.#path, hint);
       }
+      debug('%s %s = %d bytes', call, this.#path, answer.payload.length);
       return answer.payload;
+    } catch (error) {
+      debug('%s %s = %s', call, this.#path, error instanceof Error ? error.message : error);
+      throw error;
     } finally {
       release();
     }

@@ -1,5 +1,6 @@
 import type { AfuFile } from '../binding';
 import { AbortError, onAbort, throwIfAborted, type WaitOptions } from '../shared/abort';
+import { debugResult } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, stateError, systemError } from '../shared/errors';
 import { type CxlEvent, parseEvents } from './events';
@@ -179,6 +180,7 @@ export class EventQueue {
   }
 
   #batch(bytes: Uint8Array, length: number, errno: number): void {
+    debugResult('read', this.#path, errno === 0 ? length : errno);
     this.#pending.beginBatch();
     this.#malformed = parseEvents(bytes, length, this.#add, this.#path);
     if (errno === -ERRNOS.EIO) this.#detached = true;

@@ -7,6 +7,7 @@
  */
 import type { Cxl } from '../device/cxl';
 import { ALL_ONES_64 } from '../shared/all-ones';
+import { FLASH_COMMAND } from '../shared/channels';
 import { CxlError, systemError } from '../shared/errors';
 import type { Command, QueueOptions, QueueOwner } from './command';
 import { commandError, judge, type Verdict } from './command-status';
@@ -91,6 +92,7 @@ export class CommandQueue implements MonitoredQueue {
   /** Takes new commands. Each reports to its owner when it has settled. */
   submit(commands: readonly Command[]): void {
     for (const command of commands) {
+      if (FLASH_COMMAND.active) command.trace = FLASH_COMMAND.begin(tracedFields(command));
       if (this.#end === undefined) this.#table.wait(command);
       else this.#settle(command, this.#end);
     }
@@ -248,6 +250,7 @@ export class CommandQueue implements MonitoredQueue {
     this.#faults.stop(command);
     if (error === undefined) this.statistics.completed += 1;
     else this.statistics.failed += 1;
+    if (command.trace !== undefined) FLASH_COMMAND.finish(command.trace, error);
     command.owner.settled(error);
   }
 
@@ -549,4 +552,8 @@ function hungError({ name, resource, attempts }: Command, timeout: number): CxlE
 
 function canceled(hint: string): CxlError {
   return systemError('ECANCELED', 'sislite', undefined, hint);
+}
+
+function tracedFields({ resource, name, lba, blocks }: Command) {
+  return { path: resource.lun.path, command: name, lba, blocks };
 }

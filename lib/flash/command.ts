@@ -2,6 +2,7 @@
 import type { Context } from '../device/context';
 import type { Memory } from '../device/memory';
 import type { ProblemState } from '../device/problem-state';
+import type { Trace } from '../shared/channels';
 import type { Resource } from './resource';
 import type { RingOptions } from './ring';
 import { OPCODES, WRITE_SAME_UNMAP } from './sislite';
@@ -59,6 +60,8 @@ export class Command {
   issuedAt = 0;
   /** The AFU did not complete it within the response timeout. */
   hung = false;
+  /** While somebody listens to FLASH_COMMAND. */
+  trace: Trace | undefined;
   /** While delayed: the timer that ends the delay. */
   timer: NodeJS.Timeout | undefined;
   /** Neighbors in the waiting list. */

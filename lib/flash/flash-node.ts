@@ -1,5 +1,7 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { DeviceFile, IoctlMap } from '../binding/files';
+import { FLASH_IOCTL } from '../shared/channels';
+import { debugCall, debugResult } from '../shared/debug';
 import { type CxlError, stateError, systemError } from '../shared/errors';
 import { shown } from '../shared/inspection';
 
@@ -33,12 +35,25 @@ export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> {
   }
 
   /** @internal As call(); a descriptor in the answer is not taken yet. */
-  async request<Name extends keyof Ioctls & string>(
+  request<Name extends keyof Ioctls & string>(
+    name: Name,
+    input: Ioctls[Name]['input'],
+  ): Promise<Ioctls[Name]['answer']> {
+    if (FLASH_IOCTL.active) {
+      return FLASH_IOCTL.promise({ path: this.path, ioctl: name }, () => this.#ioctl(name, input));
+    }
+    return this.#ioctl(name, input);
+  }
+
+  async #ioctl<Name extends keyof Ioctls & string>(
     name: Name,
     input: Ioctls[Name]['input'],
   ): Promise<Ioctls[Name]['answer']> {
     if (this.closed) throw stateError(`${this.path} is closed`);
+    const syscall = `ioctl(${name})`;
+    debugCall(syscall, this.path, input);
     const answer = await this.#file.ioctl(name, input);
+    debugResult(syscall, this.path, answer);
     if (typeof answer === 'number') throw this.ioctlError(name, answer);
     return answer;
   }
@@ -51,6 +66,7 @@ export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> {
   /** Closes the node, after its calls in progress. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#file.close().then((errno) => {
+      debugResult('close', this.path, errno);
       if (errno < 0) throw systemError(errno, 'close', this.path);
     });
     return this.#closing;

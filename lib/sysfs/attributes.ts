@@ -1,5 +1,5 @@
-import type { SysFs } from '../binding';
-import { debug } from '../shared/debug';
+import type { NegativeErrno, SysFs } from '../binding';
+import { debug, debugResult } from '../shared/debug';
 import { ERRNOS, errnoName } from '../shared/errno';
 import { systemError } from '../shared/errors';
 
@@ -31,6 +31,7 @@ export class Attributes {
     for (let level = 0; level < this.#levels; level += 1) {
       const file = `${directory}/${name}`;
       const result = await this.#sysfs.read(file);
+      debugRead(file, result);
       if (typeof result !== 'number') return decoder.decode(result).trim();
       if (!isAbsent(result)) throw systemError(result, 'read', file);
       directory = `${directory}/device`;
@@ -42,6 +43,7 @@ export class Attributes {
   numberSync(name: string): number | undefined {
     const file = `${this.path}/${name}`;
     const result = this.#sysfs.readSync(file);
+    debugRead(file, result);
     if (typeof result !== 'number') {
       return parse(decoder.decode(result).trim(), /^\d+$/, 'a decimal number', file, Number);
     }
@@ -82,6 +84,7 @@ export class Attributes {
   async bytes(name: string, offset?: number, length?: number): Promise<Uint8Array | undefined> {
     const file = `${this.path}/${name}`;
     const result = await this.#sysfs.read(file, offset, length);
+    debugRead(file, result);
     if (typeof result !== 'number') return result;
     if (isAbsent(result)) return undefined;
     throw systemError(result, 'read', file);
@@ -95,6 +98,7 @@ export class Attributes {
     const file = `${this.path}/${name}`;
     debug('write %s: %s', file, text);
     const result = await this.#sysfs.write(file, text);
+    debugResult('write', file, result);
     if (result >= 0) return;
     const code = errnoName(result);
     const hint = WRITE_HINTS[`${name}:${code}`] ?? WRITE_HINTS[code];
@@ -136,6 +140,10 @@ function parse<T>(
     throw systemError('EBADMSG', 'read', file, `expected ${expected}; got ${shown}`);
   }
   return convert(text);
+}
+
+function debugRead(file: string, result: Uint8Array | NegativeErrno): void {
+  debugResult('read', file, typeof result === 'number' ? result : result.length);
 }
 
 function isAbsent(errno: number): boolean {

@@ -1,4 +1,5 @@
 /** Events: their order, contents and decoding, and waiting for them. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { CxlEvent } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
@@ -608,6 +609,43 @@ describe('the error of a wait', () => {
     });
     await last.context.close();
     expect((await canceled).stack).toContain('closed');
+  });
+});
+
+describe('AsyncLocalStorage', () => {
+  test('keeps its store across every wait and callback', ['injection'], async () => {
+    const store = new AsyncLocalStorage<number>();
+    const after: (number | undefined)[] = [];
+    async function job(number: number): Promise<void> {
+      const seen = () => after.push(store.getStore());
+      const { context, regs } = await started();
+      seen();
+      const raise = () =>
+        setTimeout(() => inject(regs, 'interrupt', { argument: interrupts(1) }), 5);
+      raise();
+      await context.waitForEvent(LONG_WAIT);
+      seen();
+      raise();
+      await context.waitForInterrupt(1, LONG_WAIT);
+      seen();
+      await context.waitForEvent({ timeout: 5 }).catch(seen);
+      const controller = new AbortController();
+      store.exit(() => setTimeout(() => controller.abort(), 5));
+      await context.waitForEvent({ signal: controller.signal }).catch(seen);
+      raise();
+      for await (const _ of context.events()) break;
+      seen();
+      await context.waitForEvent({ timeout: 0 }).catch(seen);
+      const wait = context.waitForEvent().catch(seen);
+      await store.exit(() => context.close());
+      await wait;
+      seen();
+      expect(after.filter((one) => one === number)).toHaveLength(9);
+    }
+    // At once, so that one delivery brings the events of several.
+    await Promise.all([1, 2, 3, 4].map((number) => store.run(number, () => job(number))));
+    expect(store.getStore()).toBeUndefined();
+    expect(after).toHaveLength(36);
   });
 });
 
