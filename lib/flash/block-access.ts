@@ -1,8 +1,8 @@
 import { Memory } from '../device/memory';
-import { checkInteger, type OptionNames } from '../shared/checks';
-import { typeError } from '../shared/errors';
+import { checkInteger, checkOptions, type OptionNames } from '../shared/checks';
+import { typeError, valueError } from '../shared/errors';
 import type { BlockStatistics } from './block-statistics';
-import type { Priority } from './command';
+import type { Operation, Priority } from './command';
 import { BlockReadStream, type BlockReadStreamOptions } from './read-stream';
 import { BlockWriteStream, type BlockWriteStreamOptions } from './write-stream';
 
@@ -54,6 +54,13 @@ export type TransferRequest = (
   readonly lba: number | bigint;
   /** Default: that of the call. */
   readonly priority?: Priority | undefined;
+};
+
+const COMMON_OPTIONS = { operation: true, lba: true, priority: true } as const;
+const REQUEST_OPTIONS: Record<Operation, Record<string, true>> = {
+  read: { ...COMMON_OPTIONS, into: true },
+  write: { ...COMMON_OPTIONS, from: true },
+  unmap: { ...COMMON_OPTIONS, count: true },
 };
 
 /** Bytes of the longest buffer that read() makes. */
@@ -200,6 +207,18 @@ export abstract class BlockAccess {
 function checkBuffers(buffers: readonly BlockBuffer[]): readonly BlockBuffer[] {
   if (!Array.isArray(buffers)) throw typeError('buffers', 'an array', buffers);
   return buffers;
+}
+
+/** @internal Throws unless it has an operation, and the names of that operation only. */
+export function checkRequest(request: TransferRequest): void {
+  if (typeof request !== 'object' || request === null) {
+    throw typeError('request', 'an object', request);
+  }
+  const names = REQUEST_OPTIONS[request.operation];
+  if (names === undefined) {
+    throw valueError('operation', "'read', 'write' or 'unmap'", request.operation);
+  }
+  checkOptions<object>(request, names, 'request');
 }
 
 /** @internal The buffers of a request; none of an unmap. */

@@ -6,6 +6,7 @@ import {
   BlockAccess,
   type BlockBuffer,
   buffersOf,
+  checkRequest,
   TRANSFER_OPTIONS,
   type TransferOptions,
   type TransferRequest,
@@ -110,6 +111,7 @@ export class BlockDevice extends BlockAccess {
     standard: Priority,
     onSettled: (transfer: Transfer) => void,
   ): Transfer {
+    checkRequest(request);
     const { operation, lba } = request;
     const priority = checkPriority('priority', request.priority ?? standard);
     const start = checkBlockNumber('lba', lba);
