@@ -461,6 +461,7 @@ export class CommandQueue implements MonitoredQueue {
     if (this.#end !== undefined) return;
     if (reset) {
       this.statistics.resets += 1;
+      this.#programmed = false;
       this.#afterReset();
     } else if (this.#doubtful && !(await this.resetContext())) {
       throw systemError('ETIMEDOUT', 'sislite', this.#owner.context.path, RESET_FAILED);
@@ -473,7 +474,7 @@ export class CommandQueue implements MonitoredQueue {
   /** The AFU has no command any more. */
   #afterReset(): void {
     this.collect();
-    this.#programmed = false;
+    this.#room = 0;
     this.#doubtful = false;
     // The newest first, as each is put before those that wait.
     const taken = this.#table.commandsInFlight().sort((a, b) => b.issuedAt - a.issuedAt);

@@ -148,9 +148,9 @@ export class Ring {
     );
     const ring = this.#submissions;
     this.#bytes.copyWithin(ring + this.#submission * IOARCB_BYTES, at, at + IOARCB_BYTES);
-    this.#submission = (this.#submission + 1) % (this.depth + 1);
-    const tail = this.#memory.address + BigInt(ring + this.#submission * IOARCB_BYTES);
-    page.write64(REGISTERS.sqTail, tail);
+    const next = (this.#submission + 1) % (this.depth + 1);
+    page.write64(REGISTERS.sqTail, this.#memory.address + BigInt(ring + next * IOARCB_BYTES));
+    this.#submission = next;
   }
 
   #fill(at: number, command: Command, contextNumber: number, timeout: number): void {
@@ -197,7 +197,10 @@ export class Ring {
     return readStatus(this.#view, at, this.#little);
   }
 
-  /** Resets the context, which ends all its commands. Returns whether that completed in time. */
+  /**
+   * Resets the context, which ends all its commands. Returns whether that completed in time. The
+   * AFU goes on in its rings where it was.
+   */
   async reset(page: ProblemState): Promise<boolean> {
     if (page.read64(REGISTERS.ENDIAN_CONTROL) === ALL_ONES_64) return false;
     const register = this.#squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
@@ -207,7 +210,17 @@ export class Ring {
       if (performance.now() > end) return false;
       await sleep(1);
     }
+    if (this.#squeue) this.#findTail(page);
     return true;
+  }
+
+  /** A store to sq_tail that faulted may have reached the AFU, or not. */
+  #findTail(page: ProblemState): void {
+    const ring = this.#memory.address + BigInt(this.#submissions);
+    const entry = Number(page.read64(REGISTERS.sqTail) - ring) / IOARCB_BYTES;
+    // Before the first command it is no entry of the ring.
+    const known = Number.isInteger(entry) && entry >= 0 && entry <= this.depth;
+    this.#submission = known ? entry : 0;
   }
 
   /** To be called when the context is closed, so that no AFU uses the memory. */
