@@ -158,12 +158,14 @@ export class MemcpyJob {
     options: MemcpyOptions,
     maxCopySize: number,
   ): Promise<MemcpyJob> {
-    const context = await afu.open();
+    const { signal } = options;
+    const context = await system.open(afu.name, { signal });
     try {
       const queue = system.allocate(QUEUE_SIZE, { endian: 'big' });
       await context.attach({
         wed: (queue.address & ~0xfffn) | BigInt(QUEUE_LINES),
         holds: [queue],
+        signal,
       });
       const registers = context.mapProblemState({ endian: 'big' });
       return new MemcpyJob(system, context, queue, registers, options, maxCopySize);

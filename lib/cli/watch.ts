@@ -48,10 +48,9 @@ function printEvent(event: CxlEvent, { json, plain }: Format): void {
 }
 
 /** Opens the node called `name` (afu0.0m); by the name of an AFU (afu0.0), its default node. */
-async function open(system: Cxl, name: string): Promise<Context> {
+async function open(system: Cxl, name: string, signal: AbortSignal): Promise<Context> {
   const afu = await findAfu(system, name);
-  if (/[dms]$/.test(name)) return system.open(name);
-  return afu.open();
+  return system.open(/[dms]$/.test(name) ? name : afu.name, { signal });
 }
 
 export async function watch(
@@ -59,7 +58,7 @@ export async function watch(
   name: string,
   options: WatchOptions,
 ): Promise<void> {
-  const context = await open(system, name);
+  const context = await open(system, name, signal);
   await thenUndo(
     () => printEvents(context, options, signal),
     () => context.close(),
@@ -74,6 +73,7 @@ async function printEvents(
 ): Promise<void> {
   await context.attach({
     wed: options.wed,
+    signal,
     ...(options.interrupts === undefined ? {} : { interrupts: options.interrupts }),
   });
   const { path, processElement } = context;
