@@ -16,6 +16,7 @@ export {
   type EventOptions,
   type MapOptions,
   type StartOptions,
+  type WakeupOptions,
 } from './device/context';
 export { type AdoptOptions, Cxl, type OpenOptions } from './device/cxl';
 export type { Holdable } from './device/held-memory';

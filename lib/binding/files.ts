@@ -69,4 +69,10 @@ export interface AfuFile extends DeviceFile<AfuIoctls> {
    * False: there was nothing.
    */
   readNow(): boolean;
+  /**
+   * Suspends the calling thread until `word` (one element) is not 0; without it, until the AFU
+   * wakes the thread, or an interrupt of the machine does. 0; -EAGAIN when so many milliseconds
+   * have passed; -EOPNOTSUPP where the processor has no such wait.
+   */
+  waitForWakeup(word: BigUint64Array | undefined, milliseconds: number): number;
 }

@@ -27,12 +27,20 @@ import {
 import { debug, debugCall, debugResult } from '../shared/debug';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
-import { stateError, systemError, typeError, unwrap, valueError } from '../shared/errors';
+import {
+  rangeError,
+  stateError,
+  systemError,
+  typeError,
+  unwrap,
+  valueError,
+} from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { Attributes } from '../sysfs/attributes';
 import type { Afu } from './afu';
 import { type AfuId, decodeAfuId } from './afu-id';
 import { checkHoldable, HeldMemory, type Holdable } from './held-memory';
+import { Memory } from './memory';
 import { ProblemState } from './problem-state';
 
 /** What an AFU is started with. */
@@ -96,6 +104,19 @@ export interface EventOptions<Type extends EventType> extends WaitOptions {
 }
 
 const EVENT_OPTIONS: OptionNames<EventOptions<EventType>> = { ...WAIT_OPTIONS, types: true };
+
+export interface WakeupOptions {
+  /** Memory with the word that the AFU stores. Default: none. */
+  memory?: Memory | undefined;
+  /** Bytes to that word, a multiple of 8. Default 0. */
+  offset?: number | undefined;
+  /** Milliseconds, 0 to 2^31 - 1, after which the wait throws ETIMEDOUT. Default: no limit. */
+  timeout?: number | undefined;
+}
+
+const WAKEUP_OPTIONS: OptionNames<WakeupOptions> = { memory: true, offset: true, timeout: true };
+/** Milliseconds that one call of the backend waits. */
+const WAKEUP_PIECE = 20;
 
 /** Of an AFU's device node: card, slice, and the kind of context. */
 export const NODE_NAME = /^afu(\d+)\.(\d+)([dms])$/;
@@ -482,6 +503,54 @@ export class Context<Decoded = undefined> {
   }
 
   /**
+   * Blocks the calling thread until the AFU wakes it (POWER9, as cxl_afu_host_thread_wait() of
+   * libcxl): with `memory`, until the 64-bit word at `offset` is not 0, which the AFU stores before
+   * it wakes the thread; without, until the processor resumes the thread, which an interrupt of the
+   * machine causes too, so that the program has to look whether there is something to do. It is
+   * faster than an interrupt, as the kernel has no part in it. The event loop does not run meanwhile.
+   *
+   * @example
+   * const { tid } = context.attachSync({ wed, holds: [queue], tid: true });
+   * queue.store16(24, tid); // where this AFU expects it
+   * context.waitForWakeup({ memory: queue, offset: 32, timeout: 10 });
+   * @throws ETIMEDOUT; EOPNOTSUPP (ENOTSUP) where the processor or the card cannot: on POWER8, in
+   *   guests and on other machines; ERR_INVALID_STATE unless attached by attachSync({ tid: true })
+   */
+  waitForWakeup(options: WakeupOptions = {}): void {
+    const { memory, offset = 0, timeout } = checkOptions(options, WAKEUP_OPTIONS);
+    if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
+    const word = memory === undefined ? undefined : wordOf(memory, offset);
+    this.#open();
+    if (this.#tid === undefined) {
+      throw stateError(
+        `${this.path}: only a thread that called attachSync({ tid: true }) is woken`,
+      );
+    }
+    const call = () => this.#waitForWakeup(word, timeout);
+    if (WAIT.active) WAIT.sync({ path: this.path, call: 'waitForWakeup' }, call);
+    else call();
+  }
+
+  #waitForWakeup(word: BigUint64Array | undefined, timeout = Number.POSITIVE_INFINITY): void {
+    const end = performance.now() + timeout;
+    for (let left = timeout; ; left = Math.max(0, end - performance.now())) {
+      // In pieces: between them worker.terminate() can end the thread.
+      const answer =
+        this.#tid === 0
+          ? -ERRNOS.EOPNOTSUPP
+          : this.#file.waitForWakeup(word, Math.min(left, WAKEUP_PIECE));
+      if (answer === 0) return;
+      if (answer !== -ERRNOS.EAGAIN) {
+        const hint = 'only POWER9 outside guests wakes threads: use waitForInterrupt()';
+        throw systemError(answer, 'waitForWakeup', this.path, hint);
+      }
+      if (left === 0) {
+        throw systemError('ETIMEDOUT', 'waitForWakeup', this.path, `nothing within ${timeout} ms`);
+      }
+    }
+  }
+
+  /**
    * Ends waits, unmaps, detaches and closes. The close() runs on a thread of the addon: the
    * kernel waits until the hardware has terminated the process element. Idempotent. An adopted
    * descriptor that is not owned stays open.
@@ -619,4 +688,13 @@ function checkTypes<Type extends EventType>(types: readonly Type[]): readonly Ty
     throw valueError('options.types', expected, types);
   }
   return types;
+}
+
+function wordOf(memory: Memory, offset: number): BigUint64Array {
+  if (!(memory instanceof Memory)) throw typeError('options.memory', 'a Memory', memory);
+  checkInteger('options.offset', offset, 0, memory.size - BigUint64Array.BYTES_PER_ELEMENT);
+  if (offset % BigUint64Array.BYTES_PER_ELEMENT !== 0) {
+    throw rangeError('options.offset', 'a multiple of 8', offset);
+  }
+  return new BigUint64Array(memory.buffer, offset, 1);
 }

@@ -131,6 +131,10 @@ export class ObservedAfuFile implements AfuFile {
     return this.#file.readNow();
   }
 
+  waitForWakeup(word: BigUint64Array | undefined, milliseconds: number): number {
+    return this.#file.waitForWakeup(word, milliseconds);
+  }
+
   close(): Promise<number> {
     return this.#common.close();
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "../mmio/problem_state.h"
+#include "../threads/wakeup.h"
 
 namespace cxl {
 
@@ -17,6 +18,7 @@ void AfuFile::Define(Napi::Env env) {
        InstanceMethod("ioctlSync", &AfuFile::IoctlSync), InstanceMethod("map", &AfuFile::Map),
        InstanceMethod("onEvents", &AfuFile::OnEvents), InstanceMethod("arm", &AfuFile::Arm),
        InstanceMethod("disarm", &AfuFile::Disarm), InstanceMethod("readNow", &AfuFile::ReadNow),
+       InstanceMethod("waitForWakeup", &AfuFile::WaitForWakeup),
        InstanceMethod("close", &AfuFile::Close)});
 }
 
@@ -95,6 +97,25 @@ Napi::Value AfuFile::ReadNow(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const bool any = open() && environment().events().ReadNow(env, &afu_->source);
   return env.IsExceptionPending() ? Napi::Value() : Napi::Boolean::New(env, any);
+}
+
+// waitForWakeup(word, milliseconds): `word` is a BigUint64Array of one element, or undefined.
+Napi::Value AfuFile::WaitForWakeup(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  void* word = nullptr;
+  if (!info[0].IsUndefined()) {
+    napi_typedarray_type type;
+    size_t length;
+    if (napi_get_typedarray_info(env, info[0], &type, &length, &word, nullptr, nullptr) !=
+            napi_ok ||
+        type != napi_biguint64_array || length == 0 || word == nullptr) {
+      return ThrowTypeError(env, "a wake-up is awaited by a 64-bit word");
+    }
+  }
+  constexpr double kNanoseconds = 1e6;
+  const double limit = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : 0;
+  return Napi::Number::New(env, cxl::WaitForWakeup(static_cast<const uint64_t*>(word),
+                                                   static_cast<uint64_t>(limit * kNanoseconds)));
 }
 
 }  // namespace cxl

@@ -16,6 +16,9 @@ import { later } from './sysfs';
 /** Bytes of events that a batch has at most. Other events stay in the kernel, which coalesces them. */
 const BATCH_SIZE = 16 * CXL_READ_MIN_SIZE;
 
+/** Atomics.wait() on it blocks the thread for its time. */
+const NEVER_NOTIFIED = new Int32Array(new SharedArrayBuffer(4));
+
 export class MockAfuFile implements AfuFile {
   readonly #kernel: Kernel;
   readonly #file: OpenFile;
@@ -138,6 +141,18 @@ export class MockAfuFile implements AfuFile {
     if (!this.#open) return false;
     this.#kernel.scheduler.poke();
     return this.#wait.readNow();
+  }
+
+  /** The AFU models run meanwhile: they have no thread of their own. */
+  waitForWakeup(word: BigUint64Array | undefined, milliseconds: number): number {
+    const end = performance.now() + milliseconds;
+    for (;;) {
+      this.#kernel.scheduler.poke();
+      const woken = this.#kernel.takeWakeup();
+      if (word === undefined ? woken : word[0] !== 0n) return 0;
+      if (performance.now() >= end) return -ERRNOS.EAGAIN;
+      Atomics.wait(NEVER_NOTIFIED, 0, 0, 1);
+    }
   }
 
   readonly #read = (target: Uint8Array): number =>

@@ -52,6 +52,8 @@ export class CxlContext {
   master: boolean;
   status: ContextStatus = 'OPENED';
   process: ProcessElement | undefined;
+  /** By which the AFU wakes the thread that attached; 0: it cannot. */
+  threadId = 0;
   /** Bytes of the problem state area that this context may map. 0 before the attach. */
   areaSize = 0;
   /** START_WORK had the flag ERR_FF: mappings read as all ones after a detach. */
@@ -148,7 +150,8 @@ export class CxlContext {
     // Only PSL9 on bare metal can wake a thread.
     const canWake = this.afu.adapter.caiaMajor === 2 && !this.afu.kernel.guest;
     const wantsTid = (flags & START_WORK_FLAGS.TID) !== 0n;
-    return { tid: wantsTid && canWake ? this.afu.kernel.threadId() : 0 };
+    this.threadId = wantsTid && canWake ? this.afu.kernel.threadId() : 0;
+    return { tid: this.threadId };
   }
 
   /** Gives the context its AFU interrupts. `taken`: as takeInterrupts() returned. */

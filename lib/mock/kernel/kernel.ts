@@ -74,6 +74,7 @@ export class Kernel {
   readonly openNodes = new Set<Traced>();
   /** Called at each access of a program to registers. */
   readonly accessWatchers = new Set<(access: MmioAccess, context: CxlContext) => void>();
+  #woken = false;
   /** Called at each change of a context. */
   readonly watchers = new Set<(change: ContextChange, context: CxlContext) => void>();
 
@@ -179,6 +180,18 @@ export class Kernel {
   /** The id by which an AFU wakes the calling thread: the one thread of the mock. */
   threadId(): number {
     return THREAD_ID;
+  }
+
+  /** An AFU wakes the thread; if it does not wait, its next wait ends at once. */
+  wakeThread(): void {
+    this.#woken = true;
+  }
+
+  /** Whether the thread was woken since the last call. */
+  takeWakeup(): boolean {
+    const woken = this.#woken;
+    this.#woken = false;
+    return woken;
   }
 
   /** Adds a line to the driver's log, which keeps the newest 1000. */

@@ -99,6 +99,12 @@ export class ProcessElement implements AfuProcess, Runner {
     return true;
   }
 
+  wakeThread(tid: number): boolean {
+    if (!this.#attached || tid === 0 || tid !== this.#context.threadId) return false;
+    this.#context.afu.kernel.wakeThread();
+    return true;
+  }
+
   afuError(error: bigint): void {
     if (this.#attached) this.#context.afuError(error);
   }

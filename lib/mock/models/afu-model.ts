@@ -73,6 +73,11 @@ export interface AfuProcess {
   isMapped(address: bigint | number, length: number): boolean;
   /** Raises an AFU interrupt, from 1. False when the process has no such interrupt. */
   raiseInterrupt(irq: number): boolean;
+  /**
+   * Wakes the thread with this id, which attachSync({ tid: true }) returned and the program gave to
+   * the AFU: a CAIA 2 card can, outside guests. False: it is not a thread of this process.
+   */
+  wakeThread(tid: number): boolean;
   /** Reports a 64-bit AFU error. While an earlier one is unread, the driver logs and drops it. */
   afuError(error: bigint): void;
   /** Makes step() run soon. Needed when work came other than by registers or memory. */
