@@ -16,7 +16,10 @@ const seed = Number(process.env['CXL_SEED'] ?? Date.now() % 2 ** 31);
 const flavor = target.has.has('guest') ? 'guest' : 'bare-metal';
 
 async function agree(sequence: readonly Operation[]): Promise<void> {
-  const expected = await runSequence(await mockTarget({ flavor }), sequence);
+  const expected = await runSequence(
+    await mockTarget({ flavor, pageSize: target.system.pageSize }),
+    sequence,
+  );
   const actual = await runSequence(target, sequence, expected);
   expect(actual).toEqual(expected);
 }
@@ -29,6 +32,7 @@ describe('the mock behaves as this target', () => {
       const sequences = operations({
         dedicated: target.has.has('dedicated'),
         sysfs: target.has.has('device-side'),
+        enable: target.has.has('device-side') && target.has.has('bare-metal'),
       });
       await fc.assert(fc.asyncProperty(sequences, agree), {
         numRuns: runs,
@@ -36,7 +40,7 @@ describe('the mock behaves as this target', () => {
         endOnFailure: false,
       });
     },
-    300_000,
+    Math.max(300_000, runs * 1000),
   );
 
   const found: Record<string, Operation[]> = {

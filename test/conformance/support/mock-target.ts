@@ -5,10 +5,13 @@ import type { Need, Target } from '../target';
 
 export interface MockTargetOptions {
   flavor?: 'bare-metal' | 'guest';
+  /** Default 65536. */
+  pageSize?: number;
 }
 
 export async function mockTarget({
   flavor = process.env['CXL_FLAVOR'] === 'guest' ? 'guest' : 'bare-metal',
+  pageSize = 65536,
 }: MockTargetOptions = {}): Promise<Target> {
   const guest = flavor === 'guest';
   const caia2 = process.env['CXL_CAIA'] === '2';
@@ -19,6 +22,7 @@ export async function mockTarget({
   const dedicated = { caiaVersion, afus: [{ model: injectionAfu({ modes: ['dedicated'] }) }] };
   const mock = createMockCxl({
     flavor,
+    pageSize: pageSize === 4096 ? 4096 : 65536,
     cards: guest ? [directed] : [directed, dedicated],
   });
   return {

@@ -26,13 +26,20 @@ export type Operation =
   | { do: 'detachAll'; slot: number }
   | { do: 'setIrqsMax'; count: number }
   | { do: 'setMode'; mode: 'none' | 'afu_directed' }
+  | { do: 'writeIrqsMax'; text: string }
+  | { do: 'resetAfu' }
+  | { do: 'setEnabled'; enabled: boolean }
+  | { do: 'pageStore'; slot: number; page: number }
   | { do: 'close'; slot: number };
 
 const slot = fc.nat(SLOTS - 1);
 const irq = fc.integer({ min: 1, max: 4 });
 
-/** Sequences that a target can run: with dedicated contexts, and with changes of attributes. */
-export function operations(options: { dedicated: boolean; sysfs: boolean }) {
+/**
+ * Sequences that a target can run: with dedicated contexts, with changes of attributes, and with
+ * AFUs that are disabled.
+ */
+export function operations(options: { dedicated: boolean; sysfs: boolean; enable: boolean }) {
   const kinds: ('slave' | 'master' | 'dedicated')[] = ['slave', 'slave', 'master'];
   if (options.dedicated) kinds.push('dedicated');
   const weighted: fc.WeightedArbitrary<Operation>[] = [
@@ -87,6 +94,7 @@ export function operations(options: { dedicated: boolean; sysfs: boolean }) {
     { weight: 2, arbitrary: fc.record({ do: fc.constant('waitForInterrupt'), slot, irq }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('identify'), slot }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('unmap'), slot }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('pageStore'), slot, page: fc.nat(3) }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('close'), slot }) },
   ];
   if (options.sysfs) {
@@ -106,7 +114,21 @@ export function operations(options: { dedicated: boolean; sysfs: boolean }) {
           mode: fc.constantFrom('none', 'afu_directed'),
         }),
       },
+      { weight: 1, arbitrary: fc.record({ do: fc.constant('resetAfu') }) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant('writeIrqsMax'),
+          text: fc.constantFrom('+8', '0x10', '010', ' 9', '-9', '4294967304', '8x', 'x', '08'),
+        }),
+      },
     );
+  }
+  if (options.enable) {
+    weighted.push({
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constant('setEnabled'), enabled: fc.boolean() }),
+    });
   }
   const rest = fc.array(fc.oneof(...weighted), { minLength: 5, maxLength: 40 });
   return fc.tuple(preludes(kinds), rest).map(([prelude, more]) => [...prelude, ...more]);
@@ -161,6 +183,8 @@ export async function runSequence(
   const guest = target.has.has('guest');
   const directed = (await target.system.afus()).find((afu) => afu.name === target.afu);
   const irqsMax = (await directed?.irqsMax()) ?? 0;
+  /** The directed AFU stands still: nothing can be injected. An attach enables it. */
+  let disabled = false;
   try {
     for (const [index, operation] of sequence.entries()) {
       const eventExpected = expected?.[index]?.includes(NO_EVENT) === false;
@@ -168,6 +192,7 @@ export async function runSequence(
       outcomes.push(`${operation.do}: ${await outcome(operation, timeout)}`);
     }
   } finally {
+    if (disabled) await target.device.setEnabled(target.afu, true);
     for (const one of slots) await one?.context.close();
     if ((await directed?.mode()) === 'none') await directed?.setMode('afu_directed');
     if (((await directed?.irqsMax()) ?? 0) !== irqsMax) await directed?.setIrqsMax(irqsMax);
@@ -188,6 +213,15 @@ export async function runSequence(
     if (operation.do === 'setIrqsMax')
       return directed?.setIrqsMax(operation.count) as Promise<undefined>;
     if (operation.do === 'setMode') return directed?.setMode(operation.mode) as Promise<undefined>;
+    if (operation.do === 'resetAfu') return directed?.reset() as Promise<undefined>;
+    if (operation.do === 'writeIrqsMax') {
+      return target.device.writeAttribute(`${directed!.path}/irqs_max`, operation.text);
+    }
+    if (operation.do === 'setEnabled') {
+      await target.device.setEnabled(target.afu, operation.enabled);
+      disabled = !operation.enabled;
+      return undefined;
+    }
     const used = slots[operation.slot];
     if (operation.do === 'open') {
       if (used !== undefined) return 'slot in use';
@@ -202,6 +236,7 @@ export async function runSequence(
       case 'attach':
         // An empty queue: the AFU does nothing but what is injected.
         await context.attach({ wed: 0n, interrupts: operation.interrupts, errFf: operation.errFf });
+        if (used.afu === target.afu) disabled = false;
         return undefined;
       case 'map': {
         const { pages } = operation;
@@ -221,6 +256,7 @@ export async function runSequence(
         const { regs } = used;
         if (regs === undefined || !regs.mapped) return 'not mapped';
         if (context.linkState() !== 'up') return 'detached';
+        if (disabled && used.afu === target.afu) return 'disabled';
         // Masters share the AFU-wide registers: which of them gets the event is undefined.
         if (context.path.endsWith('m')) return 'not injected through a master';
         const arguments_ =
@@ -241,6 +277,17 @@ export async function runSequence(
         const shownElement = guest ? element !== undefined : element;
         return `${id.mode} ${id.slave ? 'slave' : 'not slave'} ${shownElement} ${context.linkState()}`;
       }
+      case 'pageStore': {
+        // After a detach with ERR_FF the mapping is one page of memory.
+        const { regs } = used;
+        if (regs === undefined || !regs.mapped) return 'not mapped';
+        if (context.linkState() === 'up') return 'attached';
+        const at = operation.page * target.system.pageSize + 0x40;
+        if (at + 8 > regs.length) return 'outside';
+        const before = regs.read64(0x40);
+        regs.write64(at, before ^ BigInt(operation.page + 1));
+        return `${regs.read64(0x40) ^ before}`;
+      }
       case 'unmap':
         used.regs?.unmap();
         used.regs = undefined;
@@ -249,6 +296,7 @@ export async function runSequence(
         const { regs } = used;
         if (regs === undefined || !regs.mapped) return 'not mapped';
         if (context.linkState() !== 'up') return 'detached';
+        if (disabled && used.afu === target.afu) return 'disabled';
         const others = slots.filter((other) => other?.afu === used.afu) as Slot[];
         const mapped = others.filter(
           (other) => other.regs?.mapped && other.context.linkState() === 'up',
