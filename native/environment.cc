@@ -10,6 +10,11 @@ Environment::Environment(Napi::Env env)
   HookStop();
 }
 
+// Node deletes it last of all that the addon has in the environment.
+Environment::~Environment() {
+  for (Leftover* leftover : leftovers_) delete leftover;
+}
+
 void Environment::HookStop() { stop_hook_ = env_.AddCleanupHook(&Environment::Stop, this); }
 
 bool Environment::Start() {

@@ -27,9 +27,16 @@ class Closable {
   virtual void CloseNow() = 0;
 };
 
+// What may be left when an environment ends, without anybody else to delete it.
+class Leftover {
+ public:
+  virtual ~Leftover() = default;
+};
+
 class Environment {
  public:
   explicit Environment(Napi::Env env);
+  ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
 
@@ -58,6 +65,9 @@ class Environment {
   // False when it is not held.
   bool Release(int fd) { return held_.erase(fd) > 0; }
 
+  void AddLeftover(Leftover* leftover) { leftovers_.insert(leftover); }
+  void RemoveLeftover(Leftover* leftover) { leftovers_.erase(leftover); }
+
   // The environment is ending, and its threads have ended.
   bool stopped() const { return stopped_; }
 
@@ -83,6 +93,7 @@ class Environment {
   unsigned references_ = 0;
   bool stopped_ = false;
   std::set<Closable*> open_;
+  std::set<Leftover*> leftovers_;
   std::set<int> held_;
   OperandBuffer operands_;
   EventThread events_;

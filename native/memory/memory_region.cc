@@ -24,8 +24,13 @@ void StoreWord(void* address, uint64_t value) { cxl_memory_store64_release(addre
 
 }  // namespace
 
-void RegionPages::BytesReleased(napi_env, void*, void* data) {
+RegionPages::~RegionPages() {
+  if (!released_) Unmap(pages_);
+}
+
+void RegionPages::BytesReleased(napi_env env, void*, void* data) {
   auto self = static_cast<RegionPages*>(data);
+  Environment::Of(env).RemoveLeftover(self);
   self->bytes_held_ = false;
   self->Update();
 }
@@ -97,6 +102,8 @@ Napi::Value MemoryRegion::Make(Napi::Env env, const Pages& pages, size_t size) {
     return Napi::Number::New(env, -EOPNOTSUPP);
   }
   if (status != napi_ok) {
+    // The environment is ending. Node may have made a buffer all the same, and tell of its release.
+    Environment::Of(env).AddLeftover(region);
     Napi::Error::New(env).ThrowAsJavaScriptException();
     return Napi::Value();
   }

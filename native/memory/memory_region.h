@@ -13,8 +13,9 @@ namespace cxl {
 // The pages of a region. They go back when neither the region's object nor anybody who has the
 // bytes of its buffer is left: an ArrayBuffer can lose its bytes in ways that the addon is not told
 // of (ArrayBuffer.prototype.transfer). When the environment ends, Node takes the bytes from every
-// buffer it knows of, and tells. An object of this class deletes itself.
-class RegionPages {
+// buffer it knows of, and tells. An object of this class deletes itself, unless it is an
+// environment's leftover.
+class RegionPages : public Leftover {
  public:
   explicit RegionPages(const Pages& pages) : pages_(pages) {}
 
@@ -32,7 +33,7 @@ class RegionPages {
   void* address() const { return pages_.address; }
 
  private:
-  ~RegionPages() = default;
+  ~RegionPages() override;
   void Update();
 
   const Pages pages_;

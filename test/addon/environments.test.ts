@@ -66,11 +66,11 @@ describe('environments', () => {
         }));
         base ??= descriptors();
       }
-      console.log(descriptors() - base);
+      console.log(descriptors() - base, addon.mappedMemory());
       `,
       { limit: 100_000 },
     );
-    expect(child).toEqual(ended('0\n'));
+    expect(child).toEqual(ended('0 0\n'));
   }, 120_000);
 
   it('work side by side', async () => {
