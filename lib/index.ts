@@ -9,6 +9,7 @@ export { cxl } from './default-system';
 export { Adapter, type LoadImageOnPerst, type ResetOptions } from './device/adapter';
 export { Afu, type AfuMode, type ContextKind, type PrefaultMode } from './device/afu';
 export type { AfuId } from './device/afu-id';
+export type { AllocateOptions } from './device/allocate';
 export {
   type AttachOptions,
   type AttachSyncOptions,
@@ -20,13 +21,10 @@ export {
 } from './device/context';
 export { type AdoptOptions, Cxl, type OpenOptions } from './device/cxl';
 export type { Holdable } from './device/held-memory';
+export type { FreeOptions } from './device/holders';
 export type { ImageDownloadOptions, ImageProgress } from './device/image-download';
-export {
-  type AccessOptions,
-  type AllocateOptions,
-  type FreeOptions,
-  Memory,
-} from './device/memory';
+export { type AccessOptions, Memory } from './device/memory';
+export { MemoryPool, type PieceOptions } from './device/memory-pool';
 export { ProblemState } from './device/problem-state';
 export type {
   AfuDriverEvent,

@@ -62,6 +62,11 @@ export interface AfuFile extends DeviceFile<AfuIoctls> {
    * never from within arm(). Keeps the process alive until then. Idempotent while armed.
    */
   arm(): void;
+  /**
+   * When a worker ends, this file is closed before memory that exists now goes back, also that of
+   * another copy of the package. allocate() does the same for the memory that it makes.
+   */
+  closeBeforeMemory(): void;
   /** Takes the request back. A batch already read is still delivered. */
   disarm(): void;
   /**

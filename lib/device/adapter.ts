@@ -2,6 +2,7 @@ import { type InspectOptions, inspect } from 'node:util';
 import type { Binding } from '../binding';
 import { checkBoolean, checkOneOf, checkOptions, type OptionNames } from '../shared/checks';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
 import type { Afu } from './afu';
@@ -25,7 +26,7 @@ const RESET_OPTIONS: OptionNames<ResetOptions> = { force: true };
  * undefined. An attribute whose text is not what the kernel's ABI documents
  * (Documentation/ABI/testing/sysfs-class-cxl) rejects with EBADMSG.
  */
-export class Adapter {
+export class Adapter extends Uncloneable {
   /** Such as 'card0'. */
   readonly name: string;
   /** The N of cardN. */
@@ -40,6 +41,7 @@ export class Adapter {
 
   /** @internal Use Cxl.adapters(). */
   constructor(system: Cxl, binding: Binding, number: number, pci: string | undefined) {
+    super();
     this.#system = system;
     this.#binding = binding;
     this.number = number;

@@ -3,6 +3,7 @@ import type { Binding } from '../binding';
 import { checkInteger, checkOneOf } from '../shared/checks';
 import { unwrap } from '../shared/errors';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 import { Attributes, awaitProperties } from '../sysfs/attributes';
 import { ConfigurationRecord } from '../sysfs/configuration-record';
 import { CLASS_DIRECTORY, pciPath } from '../sysfs/layout';
@@ -34,7 +35,7 @@ export const CONTEXT_SUFFIXES: Readonly<Record<ContextKind, string>> = {
  * Attributes that are absent read as undefined. An attribute whose text is not what the kernel's
  * ABI documents (Documentation/ABI/testing/sysfs-class-cxl) rejects with EBADMSG.
  */
-export class Afu {
+export class Afu extends Uncloneable {
   /** Such as 'afu0.0'. */
   readonly name: string;
   /** The X of afuX.Y: its card. */
@@ -57,6 +58,7 @@ export class Afu {
     slice: number,
     pci: string | undefined,
   ) {
+    super();
     this.#system = system;
     this.#binding = binding;
     this.adapterNumber = adapterNumber;

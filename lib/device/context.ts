@@ -36,11 +36,14 @@ import {
   valueError,
 } from '../shared/errors';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 import { Attributes } from '../sysfs/attributes';
 import type { Afu } from './afu';
 import { type AfuId, decodeAfuId } from './afu-id';
-import { checkHoldable, HeldMemory, type Holdable } from './held-memory';
+import { type AllocateOptions, allocateMemory, allocatePool } from './allocate';
+import { checkHoldable, checkMemory, HeldMemory, type Holdable } from './held-memory';
 import { Memory } from './memory';
+import type { MemoryPool } from './memory-pool';
 import { ProblemState } from './problem-state';
 
 /** What an AFU is started with. */
@@ -57,9 +60,11 @@ export interface StartOptions {
    */
   errFf?: boolean | undefined;
   /**
-   * The memory whose addresses the AFU is given, by `wed` or by what `wed` points to. None of it
-   * is garbage-collected before the context is closed, even if the program keeps no reference to
-   * it or to the context. Default: none. Context.hold() adds more later.
+   * The memory that the AFU can be led to: what `wed` points to, and what that points to. None of it
+   * is freed or garbage-collected before the context is closed, even if the program keeps no
+   * reference to it or to the context. What is missing here can be freed while the AFU uses it,
+   * at the caller's own risk. Default: none. Context.hold() adds more later, and what
+   * Context.allocate() made is held already.
    */
   holds?: readonly Holdable[] | undefined;
 }
@@ -147,7 +152,7 @@ export interface ContextOrigin {
  *
  * `Decoded` is the type that the decoder set by decodeDriverEvents() returns.
  */
-export class Context<Decoded = undefined> {
+export class Context<Decoded = undefined> extends Uncloneable {
   /** The device node, or a description of an adopted file. */
   readonly path: string;
   readonly #binding: Binding;
@@ -166,6 +171,7 @@ export class Context<Decoded = undefined> {
 
   /** @internal Use Cxl.open(), Cxl.adopt() or Afu.open(). */
   constructor(binding: Binding, file: AfuFile, origin: ContextOrigin) {
+    super();
     this.#binding = binding;
     this.#file = file;
     this.#origin = origin;
@@ -343,16 +349,49 @@ export class Context<Decoded = undefined> {
   }
 
   /**
-   * Keeps memory from being garbage-collected until the context is closed, even if the program
-   * keeps no reference to it or to the context. For memory whose address the AFU gets after
+   * Allocates memory for the AFU, as Cxl.allocate(), and holds it.
+   *
+   * @throws as Cxl.allocate()
+   */
+  allocate(size: number, options: AllocateOptions = {}): Memory {
+    this.#open();
+    return this.hold(allocateMemory(this.#binding, size, options));
+  }
+
+  /**
+   * Allocates a pool of memory for the AFU, as Cxl.allocatePool(), and holds it, and so its pieces.
+   *
+   * @throws as Cxl.allocate()
+   */
+  allocatePool(size: number, options: AllocateOptions = {}): MemoryPool {
+    this.#open();
+    return this.hold(allocatePool(this.#binding, size, options));
+  }
+
+  /**
+   * Holds memory: while this context is attached, it is neither freed nor collected, even if the
+   * program keeps no reference to it or to the context. For memory whose address the AFU gets after
    * attach(); for what it gets before, there is the `holds` option of attach().
    *
+   * The context lets go when it is closed, by release(), or when the driver detaches it. A copy of
+   * its descriptor that another process has keeps the AFU attached after close(): what it can be led
+   * to then is the caller's own risk.
+   *
    * @returns `view`
+   * @throws ERR_INVALID_STATE for a Memory that was freed
    */
   hold<T extends Holdable>(view: T): T {
     this.#open();
     this.#held.add(this, checkHoldable('view', view));
     return view;
+  }
+
+  /**
+   * Lets go of memory that this context holds, however it came to hold it: the AFU has finished
+   * with it. A Memory that was disposed of is freed then. Does nothing for other memory.
+   */
+  release(view: Holdable): void {
+    this.#held.remove(checkMemory('view', view));
   }
 
   /**

@@ -1,7 +1,5 @@
-import { constants } from 'node:buffer';
 import { type InspectOptions, inspect, types } from 'node:util';
-import type { AllocationRequest, Binding } from '../binding';
-import { operandsOf } from '../binding/operands';
+import type { Binding } from '../binding';
 import { abortable, checkSignal, throwIfAborted } from '../shared/abort';
 import { OPEN } from '../shared/channels';
 import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
@@ -9,13 +7,17 @@ import { debug, debugResult } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 import { Attributes } from '../sysfs/attributes';
 import { CLASS_DIRECTORY, classNames } from '../sysfs/layout';
 import { Adapter } from './adapter';
 import { Afu, CONTEXT_SUFFIXES } from './afu';
 import { decodeAfuId } from './afu-id';
+import { type AllocateOptions, allocateMemory, allocatePool } from './allocate';
 import { Context, NODE_NAME } from './context';
-import { type AllocateOptions, checkAllocation, Memory } from './memory';
+import { type Holdable, isMemory } from './held-memory';
+import type { Memory } from './memory';
+import type { MemoryPool } from './memory-pool';
 
 export interface AdoptOptions {
   /**
@@ -51,12 +53,13 @@ const API_VERSION = 1;
  * A system with coherent accelerators: this machine or a mock. Programs normally use `cxl`;
  * createMockCxl() of node-cxl/mock makes others.
  */
-export class Cxl {
+export class Cxl extends Uncloneable {
   readonly #load: () => Binding;
   #binding: Binding | undefined;
 
   /** @internal `load` is called at first use, so that importing the package loads no backend. */
   constructor(load: () => Binding) {
+    super();
     this.#load = load;
   }
 
@@ -177,27 +180,41 @@ export class Cxl {
    * Allocates memory for an AFU to access: zeroed, aligned, at an effective address that does
    * not change.
    *
+   * No context holds it yet. Whatever an AFU can be led to, by its work element descriptor or by
+   * what that points to, must be held by the context: by the `holds` of attach(), by
+   * Context.hold(), or by allocating it with Context.allocate(). Memory that is not held can be
+   * freed, by hand or by the collector, while the AFU uses its address. That is the caller's own
+   * risk: the AFU then faults, or writes to what has the address next.
+   *
    * @param size bytes, 1 to 2^40
    * @throws ENOMEM (with `explicit` huge pages also when the pool is empty); EINVAL no such
    *   NUMA node; EOPNOTSUPP where the runtime allows no ArrayBuffers on memory of the addon (V8's
    *   memory cage, as in Electron)
    */
   allocate(size: number, options: AllocateOptions = {}): Memory {
-    const request = checkAllocation(size, options, this.pageSize);
-    // Node makes no larger buffer.
-    const region = size > constants.MAX_LENGTH ? -ERRNOS.ENOMEM : this.binding.allocate(request);
-    if (typeof region === 'number') {
-      throw systemError(region, 'mmap', undefined, allocationHint(region, request));
-    }
-    return new Memory(region, operandsOf(this.binding.operands), request.endian);
+    return allocateMemory(this.binding, size, options);
   }
 
   /**
-   * Effective address of the first byte of a view, Buffer or ArrayBuffer. While an AFU uses the
-   * address, the buffer must not be transferred, nor be garbage-collected: see Context.hold().
+   * Allocates a pool, for a program that needs many small pieces of memory: MemoryPool.allocate()
+   * makes no system call. Holding the pool holds all its pieces.
+   *
+   * @param size bytes of the whole pool, 1 to 2^40; whole pages are used best
+   * @throws as allocate()
    */
-  addressOf(view: ArrayBufferView | ArrayBuffer | SharedArrayBuffer | Memory): bigint {
-    if (view instanceof Memory) return view.address;
+  allocatePool(size: number, options: AllocateOptions = {}): MemoryPool {
+    return allocatePool(this.binding, size, options);
+  }
+
+  /**
+   * Effective address of the first byte of a view, Buffer or ArrayBuffer, or of memory.
+   *
+   * An address keeps nothing alive. While an AFU can be led to it, the memory must be held, by the
+   * `holds` of attach() or by Context.hold(), and a buffer must not be transferred. Otherwise it can
+   * be freed or collected meanwhile, at the caller's own risk.
+   */
+  addressOf(view: Holdable): bigint {
+    if (isMemory(view)) return view.address;
     const buffer = ArrayBuffer.isView(view) ? view.buffer : view;
     if (!types.isAnyArrayBuffer(buffer)) {
       throw typeError('view', 'Memory, an ArrayBuffer or a view of one', view);
@@ -251,18 +268,4 @@ function checkVersion(compatible: number | undefined, syscall: string, path: str
   if (compatible !== undefined && compatible > API_VERSION) {
     throw systemError('EPROTO', syscall, path);
   }
-}
-
-/** The hint for a failed allocate(). The general hints for mmap are about problem state areas. */
-function allocationHint(errno: number, request: AllocationRequest): string | undefined {
-  if (errno === -ERRNOS.EINVAL) {
-    return `this machine has no NUMA node ${request.numaNode} with memory: see /sys/devices/system/node`;
-  }
-  if (errno === -ERRNOS.EOPNOTSUPP) {
-    return 'this runtime allows no ArrayBuffers outside its heap, or this kernel has no huge pages';
-  }
-  if (errno !== -ERRNOS.ENOMEM) return undefined;
-  return request.hugePages === 'explicit'
-    ? 'not enough huge pages left in the pool: raise /proc/sys/vm/nr_hugepages, or use transparent ones'
-    : 'ask for less, or free what is no longer used';
 }

@@ -4,24 +4,36 @@ import { ERRNOS } from '../shared/errno';
 import { stateError, typeError } from '../shared/errors';
 import { holdersOf, type MemoryHolder, type MemoryHolders } from './holders';
 import type { Memory } from './memory';
+import type { MemoryPool } from './memory-pool';
 
 /** Memory that an AFU may access while a context is attached. */
-export type Holdable = Memory | ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
+export type Holdable = Memory | MemoryPool | ArrayBufferView | ArrayBuffer | SharedArrayBuffer;
 
 /** What is kept from being collected: bytes of the caller's own, or a Memory by its holders. */
 type Kept = MemoryHolders | ArrayBufferLike;
 
 /** Throws unless `value` is memory that an address can be taken of. */
+export function checkMemory(name: string, value: unknown): Holdable {
+  if (isMemory(value) || isBytes(value)) return value;
+  throw typeError(name, 'Memory, a MemoryPool, an ArrayBuffer or a view of one', value);
+}
+
+/** As checkMemory(), for memory that is to be held: it must not be freed. */
 export function checkHoldable(name: string, value: unknown): Holdable {
-  if (typeof value === 'object' && value !== null) {
-    const holders = holdersOf(value);
-    if (holders !== undefined) {
-      if (holders.state === 'allocated') return value as Holdable;
-      throw stateError(`${name}: this Memory has been freed`);
-    }
-    if (ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value)) return value;
-  }
-  throw typeError(name, 'Memory, an ArrayBuffer or a view of one', value);
+  const memory = checkMemory(name, value);
+  const state = holdersOf(memory)?.state ?? 'allocated';
+  if (state !== 'allocated') throw stateError(`${name}: this memory has been freed`);
+  return memory;
+}
+
+/** Whether it is a Memory or a MemoryPool, of any copy of the package. */
+export function isMemory(value: unknown): value is Memory | MemoryPool {
+  if (typeof value !== 'object' || value === null) return false;
+  return !isBytes(value) && holdersOf(value) !== undefined;
+}
+
+function isBytes(value: unknown): value is Exclude<Holdable, Memory | MemoryPool> {
+  return ArrayBuffer.isView(value) || types.isAnyArrayBuffer(value);
 }
 
 function keptOf(memory: Holdable): Kept {
@@ -82,7 +94,10 @@ export class HeldMemory implements MemoryHolder {
     const kept = keptOf(memory);
     const count = this.#kept.get(kept) ?? 0;
     this.#kept.set(kept, count + 1);
-    if (count === 0 && isHolders(kept)) kept.hold(this);
+    if (count === 0 && isHolders(kept)) {
+      kept.hold(this);
+      this.file.closeBeforeMemory();
+    }
     if (roots.has(this)) return;
     roots.add(this);
     contexts.register(owner, this, this);

@@ -1,4 +1,15 @@
 /** Who can reach a Memory, and when its pages go back. */
+import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
+import { systemError } from '../shared/errors';
+
+export interface FreeOptions {
+  /**
+   * Free it even if an attached context holds it: the caller vouches that no AFU reaches the memory
+   * any more. Default false.
+   */
+  force?: boolean | undefined;
+}
+const FREE_OPTIONS: OptionNames<FreeOptions> = { force: true };
 
 /** What keeps a Memory from being freed: a context, or commands that transfer to or from it. */
 export interface MemoryHolder {
@@ -100,4 +111,24 @@ export class MemoryHolders {
     for (const holder of holders) holder.forget?.(this);
     this.#pages.free();
   }
+}
+
+/** The free() of what has `holders`. The stack of its error starts at the caller of `above`. */
+export function freeUnlessHeld(
+  holders: MemoryHolders,
+  options: FreeOptions,
+  above: (...args: never[]) => unknown,
+): void {
+  const { force = false } = checkOptions(options, FREE_OPTIONS);
+  checkBoolean('options.force', force);
+  if (holders.state === 'freed') return;
+  const found = force ? undefined : holders.holding();
+  if (found === undefined) {
+    holders.free();
+    return;
+  }
+  const { holder, reason, others } = found;
+  const more = others === 0 ? '' : ` and ${others} other${others === 1 ? '' : 's'}`;
+  const hint = `held by ${reason}${more} until that ends or lets go of it; free({ force: true }) does not wait`;
+  throw systemError('EBUSY', 'munmap', holder.path, hint, above);
 }

@@ -1,39 +1,19 @@
 import { type InspectOptions, inspect } from 'node:util';
-import * as workerThreads from 'node:worker_threads';
 import type { MemoryRegion } from '../binding';
 import type { Operands } from '../binding/operands';
-import {
-  checkBoolean,
-  checkInteger,
-  checkOptions,
-  checkUint64,
-  type OptionNames,
-} from '../shared/checks';
+import { checkInteger, checkOptions, checkUint64, type OptionNames } from '../shared/checks';
 import { type Endian, HOST_IS_LITTLE_ENDIAN, resolveEndian } from '../shared/endian';
-import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
+import { rangeError, stateError, typeError } from '../shared/errors';
 import { hexadecimal, shown } from '../shared/inspection';
-import { MEMORY_HOLDERS, type MemoryHolder, MemoryHolders } from './holders';
-
-export interface AllocateOptions {
-  /** Bytes, a power of two up to 1 GiB. Default: the system's page size. */
-  alignment?: number | undefined;
-  /**
-   * `transparent` asks the kernel to back the memory with huge pages where it can;
-   * `explicit` takes them from the hugetlb pool (ENOMEM when it is empty). Default `none`.
-   */
-  hugePages?: 'none' | 'transparent' | 'explicit' | undefined;
-  /** NUMA node to bind the pages to. Default: the kernel's choice. */
-  numaNode?: number | undefined;
-  /** Byte order of load and store unless a call names one. Default `host`. */
-  endian?: Endian | undefined;
-}
-
-const ALLOCATE_OPTIONS: OptionNames<AllocateOptions> = {
-  alignment: true,
-  hugePages: true,
-  numaNode: true,
-  endian: true,
-};
+import { Uncloneable } from '../shared/uncloneable';
+import {
+  type FreeOptions,
+  freeUnlessHeld,
+  holdersOf,
+  MEMORY_HOLDERS,
+  type MemoryHolder,
+  type MemoryHolders,
+} from './holders';
 
 export interface AccessOptions {
   /** Byte order of this access. */
@@ -42,43 +22,32 @@ export interface AccessOptions {
 
 const ACCESS_OPTIONS: OptionNames<AccessOptions> = { endian: true };
 
-export interface FreeOptions {
-  /**
-   * Free it even while a context of this process is attached: the caller vouches that no AFU
-   * reaches these pages any more. Default false.
-   */
-  force?: boolean | undefined;
-}
-const FREE_OPTIONS: OptionNames<FreeOptions> = { force: true };
-
-/** @internal */
-export function checkAllocation(size: unknown, options: AllocateOptions, pageSize: number) {
-  const {
-    alignment = pageSize,
-    hugePages = 'none',
-    numaNode = -1,
-  } = checkOptions(options, ALLOCATE_OPTIONS);
-  checkInteger('size', size, 1, 2 ** 40);
-  checkInteger('options.alignment', alignment, 1, 2 ** 30);
-  if ((alignment & (alignment - 1)) !== 0) {
-    throw rangeError('options.alignment', 'a power of two', alignment);
-  }
-  if (hugePages !== 'none' && hugePages !== 'transparent' && hugePages !== 'explicit') {
-    throw valueError('options.hugePages', "'none', 'transparent' or 'explicit'", hugePages);
-  }
-  checkInteger('options.numaNode', numaNode, -1, 1023);
-  const endian = resolveEndian('options.endian', options.endian ?? 'host');
-  return { size: size as number, alignment, hugePages, numaNode, endian };
+/** @internal Where a Memory lies: in a region of its own, or that of its pool. */
+export interface MemoryPlace {
+  readonly region: MemoryRegion;
+  readonly holders: MemoryHolders;
+  readonly operands: Operands;
+  readonly endian: 'big' | 'little';
+  /** Bytes from the start of the region. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly size: number;
 }
 
 /**
- * Memory an AFU can reach by its effective address: zeroed, aligned, outside V8's heap.
+ * Memory that an AFU can reach by its effective address: zeroed, aligned, outside V8's heap.
  *
  * Loads have acquire and stores release order, so a store that publishes work is seen after
- * everything stored before it. The collector never frees one while a context of this process
- * is attached: the AFU may hold its address.
+ * everything stored before it.
+ *
+ * It belongs to the contexts that hold it: those it was passed to by the `holds` of attach() or by
+ * hold(), and the one whose allocate() made it. While one of them is attached, the memory is not
+ * freed, neither by free() nor by the collector. What no context holds can be freed at any time,
+ * also while an AFU uses its address: whatever an AFU can be led to must be held.
+ *
+ * It cannot be cloned, nor posted to a worker.
  */
-export class Memory {
+export class Memory extends Uncloneable {
   /** Effective address of the first byte. */
   readonly address: bigint;
   /** Bytes. */
@@ -88,34 +57,50 @@ export class Memory {
   /** Operands.swap of an access that names no byte order. */
   readonly #swap: number;
   readonly #holders: MemoryHolders;
+  /** Bytes from the start of the region. */
+  readonly #start: number;
+  #bytes: Uint8Array | undefined;
 
-  /** @internal Use Cxl.allocate(). */
-  constructor(region: MemoryRegion, operands: Operands, endian: 'big' | 'little') {
-    this.#region = region;
-    this.#operands = operands;
-    this.#swap = swapFor(endian);
-    this.#holders = new MemoryHolders({
-      detach: () => {
-        if (isDetachable(region.buffer)) region.detach();
-      },
-      free: () => region.free(),
-    });
-    // A new owner of the bytes would not know when the memory is freed.
-    for (const method of ['transfer', 'transferToFixedLength']) {
-      Object.defineProperty(region.buffer, method, { value: refuseTransfer });
-    }
-    Object.defineProperty(region.buffer, MEMORY_HOLDERS, { value: this.#holders });
-    this.address = region.address;
-    this.size = region.size;
+  /** @internal Use Cxl.allocate(), Context.allocate() or MemoryPool.allocate(). */
+  constructor(place: MemoryPlace) {
+    super();
+    this.#region = place.region;
+    this.#operands = place.operands;
+    this.#swap = swapFor(place.endian);
+    this.#holders = place.holders;
+    this.#start = place.offset;
+    this.address = place.region.address + BigInt(place.offset);
+    this.size = place.size;
   }
 
   /**
-   * The bytes, as an ArrayBuffer that cannot be transferred. JavaScript's own accesses to it
-   * are unordered: publish through store and memoryBarrier().
+   * The bytes. JavaScript's own accesses to them are unordered: publish through store and
+   * memoryBarrier(). Freeing detaches the array, except for a piece of a pool: there, do not use it
+   * once the piece is freed.
+   *
+   * @throws ERR_INVALID_STATE once freed or disposed of
+   */
+  get bytes(): Uint8Array {
+    this.#alive();
+    this.#bytes ??= new Uint8Array(this.#region.buffer, this.#start, this.size);
+    return this.#bytes;
+  }
+
+  /**
+   * As `bytes`, as an ArrayBuffer. It cannot be transferred: transfer() is ERR_INVALID_STATE;
+   * structuredClone() and postMessage() with it in their transfer list throw a DataCloneError, and
+   * before Node 21 copy it. Without a transfer list they copy the bytes.
+   *
+   * @throws ERR_INVALID_STATE once freed or disposed of, and for a piece of a MemoryPool, which is a
+   *   part of a buffer: use `bytes`
    */
   get buffer(): ArrayBuffer {
     this.#alive();
-    return this.#region.buffer;
+    const { buffer } = this.#region;
+    if (this.#holders !== holdersOf(buffer)) {
+      throw stateError('a piece of a MemoryPool has no buffer of its own: use `bytes`');
+    }
+    return buffer;
   }
 
   /**
@@ -218,29 +203,14 @@ export class Memory {
   }
 
   /**
-   * Detaches `buffer` and gives the pages back, at once. Idempotent.
+   * Detaches `buffer` and gives the pages back, at once; of a piece, back to its pool. Idempotent.
    *
    * @throws EBUSY while an attached context holds this memory, or commands that transfer to or from
    *   it are in flight, unless `force`; `path` of the error and its message say which. With
    *   `force` the caller vouches that no AFU reaches these pages any more.
    */
   free(options: FreeOptions = {}): void {
-    const { force = false } = checkOptions(options, FREE_OPTIONS);
-    checkBoolean('options.force', force);
-    if (this.freed) return;
-    const found = force ? undefined : this.#holders.holding();
-    if (found !== undefined) {
-      const { holder, reason, others } = found;
-      const more = others === 0 ? '' : `, and so do ${others} other holders`;
-      throw systemError(
-        'EBUSY',
-        'munmap',
-        holder.path,
-        `${reason} holds this memory${more}: close it first, or free({ force: true })`,
-        this.free,
-      );
-    }
-    this.#holders.free();
+    freeUnlessHeld(this.#holders, options, this.free);
   }
 
   /**
@@ -275,38 +245,10 @@ export class Memory {
     const endian = options === undefined ? undefined : checkOptions(options, ACCESS_OPTIONS).endian;
     this.#operands.swap[0] =
       endian === undefined ? this.#swap : swapFor(resolveEndian('options.endian', endian));
-    this.#operands.offset[0] = offset;
+    this.#operands.offset[0] = this.#start + offset;
   }
 }
 
 function swapFor(endian: 'big' | 'little'): number {
   return (endian === 'little') === HOST_IS_LITTLE_ENDIAN ? 0 : 1;
-}
-
-/** From Node 24 on, a buffer that is marked as untransferable cannot be detached, not even by us. */
-const MARK_PREVENTS_DETACHING = (() => {
-  const buffer = new ArrayBuffer(1);
-  workerThreads.markAsUntransferable(buffer);
-  try {
-    (buffer as { transfer?: () => void }).transfer?.();
-    return false;
-  } catch {
-    return true;
-  }
-})();
-
-/** If not, the pages go when the buffer is collected. */
-function isDetachable(buffer: ArrayBuffer): boolean {
-  if (!MARK_PREVENTS_DETACHING) return true;
-  // Since Node 21.
-  const { isMarkedAsUntransferable } = workerThreads as {
-    isMarkedAsUntransferable?: (value: object) => boolean;
-  };
-  return isMarkedAsUntransferable?.(buffer) !== true;
-}
-
-function refuseTransfer(): never {
-  throw Object.assign(new TypeError('the buffer of a Memory cannot be transferred'), {
-    code: 'ERR_INVALID_STATE',
-  });
 }

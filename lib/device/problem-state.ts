@@ -5,6 +5,7 @@ import { checkUint64 } from '../shared/checks';
 import type { CxlError } from '../shared/errors';
 import { rangeError, stateError, systemError, typeError } from '../shared/errors';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 
 /**
  * A mapped problem state area: the AFU's registers.
@@ -13,7 +14,7 @@ import { shown } from '../shared/inspection';
  * followed by a full barrier (POWER `sync`); no access makes a system call. An access that
  * faults throws EIO. All-ones is data: ask Context.linkState() whether the link is down.
  */
-export class ProblemState {
+export class ProblemState extends Uncloneable {
   /** Bytes mapped. */
   readonly length: number;
   readonly #mapping: ProblemStateMapping;
@@ -29,6 +30,7 @@ export class ProblemState {
     path: string,
     onUnmap: (state: ProblemState) => void,
   ) {
+    super();
     this.#mapping = mapping;
     this.#operands = operands;
     this.#path = path;

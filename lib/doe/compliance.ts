@@ -2,6 +2,7 @@
 
 import { ERRNOS, type ErrnoName } from '../shared/errno';
 import { CxlError } from '../shared/errors';
+import { Uncloneable } from '../shared/uncloneable';
 import {
   COMPLIANCE_REQUESTS,
   type ComplianceRequest,
@@ -70,13 +71,14 @@ export interface ComplianceStatus {
 }
 
 /** The compliance mode of one mailbox. Each call is one exchange; the first runs discovery before. */
-export class Compliance {
+export class Compliance extends Uncloneable {
   readonly mailbox: DoeMailbox;
   readonly #options: ExchangeOptions;
   #offered: Promise<void> | undefined;
 
   /** @param options of every exchange; an abort of its signal ends the call in progress and later ones */
   constructor(mailbox: DoeMailbox, options: ExchangeOptions = {}) {
+    super();
     checkExchange(options);
     this.mailbox = checkMailbox(mailbox);
     this.#options = { ...options };

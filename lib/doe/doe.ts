@@ -6,6 +6,7 @@ import { checkString } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { CxlError, systemError, typeError, unwrap, valueError } from '../shared/errors';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 import { parseAddress } from './address';
 import { walkCapabilities } from './capability';
 import { sameProtocol } from './discovery';
@@ -26,13 +27,14 @@ export interface FunctionScan {
 }
 
 /** The DOE mailboxes of the PCI functions of a machine, a mock or a dump. */
-export class Doe {
+export class Doe extends Uncloneable {
   readonly #makeBus: () => PciBus;
   #bus: PciBus | undefined;
   readonly #states = new Map<string, MailboxState>();
 
   /** @param bus the bus, or a function that makes it at the first use */
   constructor(bus: PciBus | (() => PciBus)) {
+    super();
     if (typeof bus !== 'function' && typeof (bus as PciBus | null)?.functions !== 'function') {
       throw typeError('bus', 'a PciBus, or a function that makes one', bus);
     }

@@ -10,6 +10,7 @@ import { ERRNOS } from '../shared/errno';
 import { type CxlError, rangeError, systemError } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { Mutex } from '../shared/mutex';
+import { Uncloneable } from '../shared/uncloneable';
 import type { DoeCapability } from './capability';
 import { type DiscoveredProtocol, discover } from './discovery';
 import {
@@ -47,7 +48,7 @@ export class MailboxState {
 }
 
 /** A DOE mailbox of a PCI function, found by Doe. */
-export class DoeMailbox {
+export class DoeMailbox extends Uncloneable {
   /** PCI address of the function, in full: `0000:0d:00.0`. */
   readonly address: string;
   /** Offset of the capability in configuration space, in bytes. */
@@ -74,6 +75,7 @@ export class DoeMailbox {
     owner: Owner,
     state: MailboxState,
   ) {
+    super();
     this.#bus = bus;
     this.#state = state;
     this.#path = bus.path(address);

@@ -1,4 +1,5 @@
 import type { CxlError } from '../shared/errors';
+import { Uncloneable } from '../shared/uncloneable';
 import type { EventQueue } from './queue';
 
 /**
@@ -6,7 +7,7 @@ import type { EventQueue } from './queue';
  * iteration ends. Ending it (`break`, return(), closing the context) also ends a next() that is
  * waiting.
  */
-export class EventIterator<Event> implements AsyncIterableIterator<Event> {
+export class EventIterator<Event> extends Uncloneable implements AsyncIterableIterator<Event> {
   readonly #queue: EventQueue;
   readonly #claim: () => symbol;
   readonly #take: () => Promise<Event>;
@@ -15,6 +16,7 @@ export class EventIterator<Event> implements AsyncIterableIterator<Event> {
 
   /** @internal Use Context.events(). */
   constructor(queue: EventQueue, claim: () => symbol, take: () => Promise<Event>) {
+    super();
     this.#queue = queue;
     this.#claim = claim;
     this.#take = take;

@@ -1,6 +1,7 @@
 import { Memory } from '../device/memory';
 import { checkInteger, checkOptions, type OptionNames } from '../shared/checks';
 import { typeError, valueError } from '../shared/errors';
+import { Uncloneable } from '../shared/uncloneable';
 import type { BlockStatistics } from './block-statistics';
 import type { Operation, Priority } from './command';
 import { BlockReadStream, type BlockReadStreamOptions } from './read-stream';
@@ -74,7 +75,7 @@ const MAX_READ_BYTES = 2 ** 31;
  * another one when that one has settled. A settled write is on the LUN. A single block is written
  * completely or not at all; a transfer of several blocks is not atomic.
  */
-export abstract class BlockAccess {
+export abstract class BlockAccess extends Uncloneable {
   /** Size in blocks of blockSize bytes. */
   abstract readonly blocks: bigint;
   /** Bytes. */

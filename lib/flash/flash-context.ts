@@ -4,6 +4,7 @@ import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
 import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, stateError, systemError, typeError } from '../shared/errors';
+import { Uncloneable } from '../shared/uncloneable';
 import { type Adopted, Adoption, adoptAttached } from './adoption';
 import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-options';
 import { type CloneToken, sourceContextId } from './clone-token';
@@ -33,7 +34,7 @@ export interface Recovery {
  * commands are issued through it. Resource.release() frees a resource; detach() frees a LUN with
  * all its resources; close() frees everything, including the context.
  */
-export class FlashContext {
+export class FlashContext extends Uncloneable {
   readonly access: 'read' | 'write' | 'read-write';
   readonly #luns = new Map<Lun, Geometry>();
   readonly #resources = new Set<Resource>();
@@ -55,6 +56,7 @@ export class FlashContext {
     answer: AttachAnswer,
     { context, page }: Adopted,
   ) {
+    super();
     this.access = access;
     this.#options = options;
     this.#processId = flashBindingOf(lun.system).processId;

@@ -4,15 +4,17 @@ import { FLASH_IOCTL } from '../shared/channels';
 import { debugCall, debugResult } from '../shared/debug';
 import { type CxlError, stateError, systemError } from '../shared/errors';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 
 /** An open node of the cxlflash driver. */
-export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> {
+export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> extends Uncloneable {
   readonly path: string;
   readonly #file: DeviceFile<Ioctls>;
   #closing: Promise<void> | undefined;
 
   /** @internal */
   constructor(file: DeviceFile<Ioctls>, path: string) {
+    super();
     this.#file = file;
     this.path = path;
   }

@@ -4,6 +4,7 @@ import type { MemoryHolder } from '../device/holders';
 import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
 import { stateError, systemError, valueError } from '../shared/errors';
 import { shown } from '../shared/inspection';
+import { Uncloneable } from '../shared/uncloneable';
 import { BlockDevice } from './block-device';
 import type { CommandQueue } from './command-queue';
 import type { FlashContext } from './flash-context';
@@ -79,7 +80,7 @@ export interface ResourceDescription {
 const VERIFY_SENSE_BYTES = 18;
 
 /** A LUN or a part of one that a context may use: a resource handle. */
-export class Resource {
+export class Resource extends Uncloneable {
   readonly context: FlashContext;
   readonly lun: Lun;
   readonly mode: 'direct' | 'virtual';
@@ -113,6 +114,7 @@ export class Resource {
     allPortsActive: boolean,
     scrub = false,
   ) {
+    super();
     this.scrub = scrub;
     this.context = context;
     this.lun = lun;

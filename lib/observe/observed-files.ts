@@ -135,6 +135,10 @@ export class ObservedAfuFile implements AfuFile {
     return this.#file.waitForWakeup(word, milliseconds);
   }
 
+  closeBeforeMemory(): void {
+    this.#file.closeBeforeMemory();
+  }
+
   close(): Promise<number> {
     return this.#common.close();
   }

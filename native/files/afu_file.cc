@@ -19,7 +19,8 @@ void AfuFile::Define(Napi::Env env) {
        InstanceMethod("onEvents", &AfuFile::OnEvents), InstanceMethod("arm", &AfuFile::Arm),
        InstanceMethod("disarm", &AfuFile::Disarm), InstanceMethod("readNow", &AfuFile::ReadNow),
        InstanceMethod("waitForWakeup", &AfuFile::WaitForWakeup),
-       InstanceMethod("close", &AfuFile::Close)});
+       InstanceMethod("close", &AfuFile::Close),
+       InstanceMethod("closeBeforeMemory", &AfuFile::CloseBeforeMemory)});
 }
 
 AfuFile::AfuFile(const Napi::CallbackInfo& info)
@@ -116,6 +117,12 @@ Napi::Value AfuFile::WaitForWakeup(const Napi::CallbackInfo& info) {
   const double limit = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : 0;
   return Napi::Number::New(env, cxl::WaitForWakeup(static_cast<const uint64_t*>(word),
                                                    static_cast<uint64_t>(limit * kNanoseconds)));
+}
+
+// closeBeforeMemory()
+Napi::Value AfuFile::CloseBeforeMemory(const Napi::CallbackInfo& info) {
+  environment().CloseBeforeMemory();
+  return info.Env().Undefined();
 }
 
 }  // namespace cxl

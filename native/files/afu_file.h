@@ -39,6 +39,7 @@ class AfuFile : public Wrap<AfuFile>, public FileObject, public EventListener {
   Napi::Value Disarm(const Napi::CallbackInfo& info);
   Napi::Value ReadNow(const Napi::CallbackInfo& info);
   Napi::Value WaitForWakeup(const Napi::CallbackInfo& info);
+  Napi::Value CloseBeforeMemory(const Napi::CallbackInfo& info);
 
   void Leave() override;
   void WaitIsOver();

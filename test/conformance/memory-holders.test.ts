@@ -2,6 +2,7 @@
 import type { Context, Holdable, Memory } from 'node-cxl';
 import { afterEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
+import { until } from './support/work-queue';
 import { target, test } from './target';
 
 const { system, afu } = target;
@@ -129,6 +130,69 @@ describe('free', () => {
     expect(await codeOf(() => context.attach({ wed: 0n, holds: [one, two] }))).toBe('EIO');
     expect(await codeOf(() => one.free())).toBe('EBUSY');
     two.free();
+  });
+});
+
+describe('Context.allocate', () => {
+  test('allocates and holds', [], async () => {
+    const context = await open();
+    const memory = context.allocate(4096, { endian: 'big' });
+    made.push(memory);
+    expect(memory.size).toBe(4096);
+    await context.attach({ wed: memory.address | 1n });
+    expect(await codeOf(() => memory.free())).toBe('EBUSY');
+    await context.close();
+    memory.free();
+    expect(await codeOf(() => context.allocate(4096))).toBe('ERR_INVALID_STATE');
+    expect(await codeOf(() => context.allocatePool(4096))).toBe('ERR_INVALID_STATE');
+  });
+});
+
+describe('Context.release', () => {
+  test('lets go of memory, however it came to be held', [], async () => {
+    const one = allocate();
+    const context = await attached(one);
+    const two = context.hold(context.hold(context.allocate(4096)));
+    made.push(two);
+    for (const memory of [one, two]) {
+      expect(await codeOf(() => memory.free())).toBe('EBUSY');
+      context.release(memory);
+      memory.free();
+      context.release(memory);
+    }
+    expect(await codeOf(() => context.release({} as Memory))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(await codeOf(() => context.release(null as never))).toBe('ERR_INVALID_ARG_TYPE');
+  });
+
+  test('gives the pages of disposed memory back', [], async () => {
+    const memory = allocate();
+    const [first, second] = [await attached(memory), await attached(memory)];
+    memory[Symbol.dispose]();
+    first.release(memory);
+    expect(memory.freed).toBe(false);
+    second.release(memory);
+    expect(memory.freed).toBe(true);
+  });
+});
+
+describe('a context that the driver has detached', () => {
+  test('keeps no memory from being freed', ['injection'], async () => {
+    const [one, two] = [allocate(), allocate()];
+    const context = await attached(one, two);
+    const regs = context.mapProblemState({ endian: 'big' });
+    one[Symbol.dispose]();
+    expect(await codeOf(() => two.free())).toBe('EBUSY');
+    // DETACH_ALL, as in the recovery of a card.
+    regs.write64(0x1000, 7n << 56n);
+    await until(() => context.linkState() === 'down', 'the detach');
+    two.free();
+    const three = allocate();
+    context.hold(three);
+    three.free();
+    // Disposed of before the detach: its pages go at close().
+    expect(one.freed).toBe(false);
+    await context.close();
+    expect(one.freed).toBe(true);
   });
 });
 

@@ -4,7 +4,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { mockDoeFromConfig, mockFromConfig } from 'node-cxl/mock';
+import type { Memory } from 'node-cxl';
+import { createMockCxl, mockDoeFromConfig, mockFromConfig } from 'node-cxl/mock';
+import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 const folder = path.dirname(createRequire(import.meta.url).resolve('node-cxl/package.json'));
@@ -30,6 +32,30 @@ describe('the README', { timeout: 60_000 }, () => {
     const output = run("from 'node-cxl';");
     expect(output).toMatch(/^afu0\.0 afu_directed$/m);
     expect(output).toContain('Hello, accelerator');
+  });
+
+  it('has a `using` example that works twice at once, on memory of its own each time', async () => {
+    const job = ts.transpileModule(
+      `async function job() { ${block('ts', 'using queue')} await turn(); return queue; }`,
+      { compilerOptions: { target: ts.ScriptTarget.ES2022 } },
+    ).outputText;
+    const make = new Function('cxl', 'turn', `${job}\nreturn job;`);
+    const mock = createMockCxl();
+    // Both are attached at the same time.
+    let waiting = 0;
+    let go = () => {};
+    const both = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const turn = () => {
+      waiting += 1;
+      if (waiting === 2) go();
+      return both;
+    };
+    const run = make(mock, turn) as () => Promise<Memory>;
+    const queues = await Promise.all([run(), run()]);
+    expect(queues.map((queue) => queue.freed)).toEqual([true, true]);
+    expect(mock.counters).toMatchObject({ files: 0, bytes: 0 });
   });
 
   it('has a flash program that works on the mock', () => {

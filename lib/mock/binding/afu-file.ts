@@ -155,6 +155,9 @@ export class MockAfuFile implements AfuFile {
     }
   }
 
+  /** The mock of a worker ends as a whole. */
+  closeBeforeMemory(): void {}
+
   readonly #read = (target: Uint8Array): number =>
     this.#refusal('read') || this.#context.read(target);
 

@@ -1,0 +1,15 @@
+/**
+ * Base class of objects that stand for something of this process and thread: an open file, a
+ * mapping, memory. structuredClone(), postMessage() and v8.serialize() throw a DataCloneError for
+ * them. An ordinary object would arrive as one without methods and private fields.
+ */
+export abstract class Uncloneable {
+  constructor() {
+    // Every version of V8 refuses to clone a FinalizationRegistry. markAsUncloneable() of
+    // node:worker_threads is not in Node 18 and 20. Nothing is ever registered here.
+    // biome-ignore lint/correctness/noConstructorReturn: the object has another prototype
+    return Object.setPrototypeOf(new FinalizationRegistry(ignore), new.target.prototype);
+  }
+}
+
+function ignore(): void {}
