@@ -80,6 +80,25 @@ describe('memory', () => {
     expect(child).toEqual(ended('true\ntrue\n'));
   }, 60_000);
 
+  it('goes back at once: 60 times 64 MiB in one turn of the event loop', async () => {
+    const child = await runNode(
+      `${prelude}
+      const peak = () => Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'latin1'))[1]) / 1024;
+      const before = peak();
+      for (let i = 0; i < 60; ++i) {
+        const memory = cxl.allocate(64 << 20);
+        memory.bytes.fill(1);
+        memory.free();
+      }
+      const more = peak() - before;
+      console.log(more > 60, more < 200 || more);
+      await sleep(50);
+      console.log(addon.mappedMemory());
+      `,
+    );
+    expect(child).toEqual(ended('true true\n0\n'));
+  }, 60_000);
+
   it('has the alignment asked for, and is zeroed', async () => {
     const child = await runNode(
       `${prelude}

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createMockCxl, type KernelContext } from 'node-cxl/mock';
@@ -111,6 +112,24 @@ describe('allocated memory', () => {
     expect(mock.counters.bytes).toBe(0);
     expect(thrownCode(() => memory.buffer)).toBe('ERR_INVALID_STATE');
   });
+
+  it('can be allocated and freed 60 times 64 MiB in one turn of the event loop', () => {
+    // The bytes go when the collector comes, which it does in time.
+    const script = `
+      const { createMockCxl } = require('node-cxl/mock');
+      const mock = createMockCxl();
+      const before = process.resourceUsage().maxRSS;
+      for (let i = 0; i < 60; i += 1) {
+        const memory = mock.allocate(64 << 20);
+        memory.bytes.fill(1);
+        memory.free();
+      }
+      console.log((process.resourceUsage().maxRSS - before) / 1024);
+    `;
+    const mebibytes = Number(execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }));
+    expect(mebibytes).toBeGreaterThan(60);
+    expect(mebibytes).toBeLessThan(1500);
+  }, 60_000);
 
   it('has one NUMA node and no huge pages', () => {
     const mock = oneCard();

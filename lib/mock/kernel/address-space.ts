@@ -6,11 +6,19 @@
  * to another buffer. Addresses stay below 2^53, so that inner loops can use numbers for them.
  */
 
-interface MappedBuffer {
+/** Bytes that their owner can replace, or give up before the end of the turn of the event loop. */
+export interface Backing {
+  bytes: ArrayBufferLike | undefined;
+}
+
+interface Mapped {
   readonly start: number;
   readonly end: number;
-  /** Weak, because an address does not keep a buffer alive: its owner does. */
-  buffer: WeakRef<ArrayBufferLike>;
+  /**
+   * A buffer or a Backing. Weak, because an address keeps neither alive: its owner does. A WeakRef
+   * keeps what it refers to until the end of the turn, which for a Backing is not the bytes.
+   */
+  readonly memory: WeakRef<ArrayBufferLike | Backing>;
 }
 
 const FIRST_ADDRESS = 0x7000_0000_0000;
@@ -26,49 +34,41 @@ export interface Translation {
 export class AddressSpace {
   readonly #pageSize: number;
   /** Ascending, because addresses only grow. */
-  readonly #entries: MappedBuffer[] = [];
+  readonly #entries: Mapped[] = [];
   readonly #starts = new WeakMap<ArrayBufferLike, number>();
   readonly #collected = new FinalizationRegistry<number>((start) => this.#forget(start));
   #next = FIRST_ADDRESS;
-  #recent: MappedBuffer | undefined;
+  #recent: Mapped | undefined;
 
   constructor(pageSize: number) {
     this.#pageSize = pageSize;
   }
 
   /** The address of a buffer's first byte, assigned at the first call. */
-  addressOf(buffer: ArrayBufferLike, alignment = this.#pageSize): number {
-    const known = this.#starts.get(buffer);
-    if (known !== undefined) return known;
+  addressOf(buffer: ArrayBufferLike): number {
+    return this.#starts.get(buffer) ?? this.#map(buffer, buffer, this.#pageSize);
+  }
+
+  /** Assigns an address to the bytes of `backing`. */
+  map(backing: Backing & { bytes: ArrayBufferLike }, alignment: number): number {
+    return this.#map(backing, backing.bytes, alignment);
+  }
+
+  #map(memory: ArrayBufferLike | Backing, bytes: ArrayBufferLike, alignment: number): number {
     const step = Math.max(alignment, this.#pageSize);
     const start = Math.ceil(this.#next / step) * step;
-    const end = start + buffer.byteLength;
+    const end = start + bytes.byteLength;
     this.#next = Math.ceil(end / this.#pageSize) * this.#pageSize + this.#pageSize;
-    this.#entries.push({ start, end, buffer: new WeakRef(buffer) });
-    this.#starts.set(buffer, start);
-    this.#collected.register(buffer, start, buffer);
+    this.#entries.push({ start, end, memory: new WeakRef(memory) });
+    this.#starts.set(bytes, start);
+    this.#collected.register(memory, start, memory);
     return start;
   }
 
-  /** Unmaps a buffer: accesses to its addresses fault from now on. */
-  remove(buffer: ArrayBufferLike): void {
-    const start = this.#starts.get(buffer);
-    if (start === undefined) return;
-    this.#starts.delete(buffer);
-    this.#collected.unregister(buffer);
+  /** Unmaps what map() mapped at `start`: accesses to its addresses fault from now on. */
+  unmap(backing: Backing, start: number): void {
+    this.#collected.unregister(backing);
     this.#forget(start);
-  }
-
-  /** The addresses of `before` are those of `after` now, which has as many bytes. */
-  move(before: ArrayBufferLike, after: ArrayBufferLike): void {
-    const start = this.#starts.get(before);
-    if (start === undefined) return;
-    this.#starts.delete(before);
-    this.#collected.unregister(before);
-    const entry = this.#entries[this.#lastStartingAtOrBefore(start)]!;
-    entry.buffer = new WeakRef(after);
-    this.#starts.set(after, start);
-    this.#collected.register(after, start, after);
   }
 
   /** Where `length` bytes at `address` are, or undefined when any of them is not mapped. */
@@ -76,14 +76,15 @@ export class AddressSpace {
     const at = Number(address);
     if (at > LAST_ADDRESS) return undefined;
     const entry = this.#find(at);
-    const buffer = entry?.buffer.deref();
+    const memory = entry?.memory.deref();
+    const buffer = memory !== undefined && 'bytes' in memory ? memory.bytes : memory;
     // A buffer that was transferred has length 0: nothing is mapped there any more.
     if (entry === undefined || buffer === undefined) return undefined;
     if (at + length - entry.start > buffer.byteLength) return undefined;
     return { buffer, offset: at - entry.start };
   }
 
-  #find(at: number): MappedBuffer | undefined {
+  #find(at: number): Mapped | undefined {
     const recent = this.#recent;
     if (recent !== undefined && at >= recent.start && at < recent.end) return recent;
     const index = this.#lastStartingAtOrBefore(at);

@@ -3,7 +3,7 @@ import { markAsUntransferable } from 'node:worker_threads';
 import type { MemoryRegion } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
 import { HOST_IS_LITTLE_ENDIAN } from '../../shared/endian';
-import type { AddressSpace } from './address-space';
+import type { AddressSpace, Backing } from './address-space';
 import { originOf, type Traced } from './origin';
 
 /** What all memory of a process needs of the modeled kernel. */
@@ -26,7 +26,6 @@ export class AllocatedMemory {
   /** What is neither freed nor collected. */
   readonly live = new Set<Allocation>();
   readonly #host: MemoryHost;
-  readonly #allocations = new WeakMap<ArrayBuffer, Allocation>();
   readonly #collected = new FinalizationRegistry<Allocation>((allocation) => {
     this.#end(allocation);
   });
@@ -36,33 +35,18 @@ export class AllocatedMemory {
   }
 
   allocate(size: number, alignment: number): MemoryRegion {
-    const buffer = new ArrayBuffer(size);
-    const address = this.#host.addressSpace.addressOf(buffer, alignment);
+    const backing = { bytes: new ArrayBuffer(size) };
+    const address = this.#host.addressSpace.map(backing, alignment);
     const what = `memory: ${size} bytes at 0x${address.toString(16)}`;
-    this.#keep(buffer, { what, size, origin: originOf(this.allocate) });
-    this.bytes += size;
-    return new MockMemory(this.#host, this, buffer, BigInt(address), size);
-  }
-
-  release(buffer: ArrayBuffer): void {
-    this.#host.addressSpace.remove(buffer);
-    this.#collected.unregister(buffer);
-    const allocation = this.#allocations.get(buffer);
-    if (allocation !== undefined) this.#end(allocation);
-  }
-
-  /** The bytes of `before` are those of `after` now. */
-  move(before: ArrayBuffer, after: ArrayBuffer): void {
-    this.#host.addressSpace.move(before, after);
-    this.#collected.unregister(before);
-    const allocation = this.#allocations.get(before);
-    if (allocation !== undefined) this.#keep(after, allocation);
-  }
-
-  #keep(buffer: ArrayBuffer, allocation: Allocation): void {
+    const allocation = { what, size, origin: originOf(this.allocate) };
     this.live.add(allocation);
-    this.#allocations.set(buffer, allocation);
-    this.#collected.register(buffer, allocation, buffer);
+    this.#collected.register(backing, allocation, backing);
+    this.bytes += size;
+    return new MockMemory(this.#host, backing, address, () => {
+      this.#host.addressSpace.unmap(backing, address);
+      this.#collected.unregister(backing);
+      this.#end(allocation);
+    });
   }
 
   #end(allocation: Allocation): void {
@@ -75,10 +59,9 @@ class MockMemory implements MemoryRegion {
   readonly size: number;
   readonly buffer: ArrayBuffer;
   readonly #host: MemoryHost;
-  readonly #allocated: AllocatedMemory;
   readonly #operands: Operands;
-  /** The bytes: `buffer`, or what took its bytes over. */
-  #bytes: ArrayBuffer;
+  readonly #backing: Backing;
+  readonly #unmap: () => void;
   #view: DataView;
   #freed = false;
   readonly load8 = () => this.#load(1);
@@ -92,17 +75,17 @@ class MockMemory implements MemoryRegion {
 
   constructor(
     host: MemoryHost,
-    allocated: AllocatedMemory,
-    buffer: ArrayBuffer,
-    address: bigint,
-    size: number,
+    backing: Backing & { bytes: ArrayBuffer },
+    address: number,
+    unmap: () => void,
   ) {
+    const buffer = backing.bytes;
     this.#host = host;
-    this.#allocated = allocated;
+    this.#backing = backing;
+    this.#unmap = unmap;
     this.buffer = buffer;
-    this.#bytes = buffer;
-    this.address = address;
-    this.size = size;
+    this.address = BigInt(address);
+    this.size = buffer.byteLength;
     this.#operands = operandsOf(host.operands);
     this.#view = new DataView(buffer);
     // A transfer would take the bytes away while an AFU accesses them. The buffers of the addon
@@ -141,17 +124,16 @@ class MockMemory implements MemoryRegion {
     // Node 18 and 20 have no such method.
     const { transfer } = ArrayBuffer.prototype as { transfer?: () => ArrayBuffer };
     if (transfer === undefined) return;
-    const bytes = transfer.call(this.#bytes);
-    this.#allocated.move(this.#bytes, bytes);
-    this.#bytes = bytes;
+    const bytes = transfer.call(this.buffer);
+    this.#backing.bytes = bytes;
     this.#view = new DataView(bytes);
   }
 
   free(): void {
     if (this.#freed) return;
     this.#freed = true;
-    this.#allocated.release(this.#bytes);
-    this.#bytes = new ArrayBuffer(0);
-    this.#view = new DataView(this.#bytes);
+    this.#unmap();
+    this.#backing.bytes = undefined;
+    this.#view = new DataView(new ArrayBuffer(0));
   }
 }
