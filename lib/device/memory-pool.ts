@@ -1,6 +1,8 @@
+import { type InspectOptions, inspect } from 'node:util';
 import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { rangeError, stateError, systemError } from '../shared/errors';
+import { hexadecimal, shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
 import { BuddyBlocks } from './buddy';
 import {
@@ -143,6 +145,16 @@ export class MemoryPool extends Uncloneable {
   [Symbol.dispose](): void {
     for (const piece of [...this.#pieces]) piece.holders.dispose();
     this.#place.holders.dispose();
+  }
+
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      address: hexadecimal(this.address),
+      size: this.size,
+      state: this.#place.holders.state,
+      pieces: this.pieces,
+      used: this.used,
+    });
   }
 
   #giveBack(piece: Piece, offset: number, order: number): void {

@@ -226,7 +226,7 @@ export class Memory extends Uncloneable {
     return shown(this, depth, options, {
       address: hexadecimal(this.address),
       size: this.size,
-      freed: this.freed,
+      state: this.#holders.state,
     });
   }
 

@@ -48,9 +48,12 @@ describe('util.inspect()', () => {
   it('of memory has its address, and works once it is freed', () => {
     const memory = oneCard().allocate(4096);
     const address = `0x${memory.address.toString(16)}`;
-    expect(show(memory)).toBe(`Memory { address: ${address}, size: 4096, freed: false }`);
+    expect(show(memory)).toBe(`Memory { address: ${address}, size: 4096, state: 'allocated' }`);
     memory.free();
-    expect(show(memory)).toBe(`Memory { address: ${address}, size: 4096, freed: true }`);
+    expect(show(memory)).toBe(`Memory { address: ${address}, size: 4096, state: 'freed' }`);
+    const pool = oneCard().allocatePool(4096);
+    pool.allocate(200);
+    expect(show(pool)).toContain("size: 4096, state: 'allocated', pieces: 1, used: 256 }");
   });
 
   it('of LUNs and resources follows their state', async () => {
