@@ -421,6 +421,24 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
       memory.free({ force: true });
     });
 
+    it('a clone that fails halfway leaves no handles: it can be repeated', async () => {
+      await virtual({}, 5);
+      await context.openVirtual({ blocks: 1 });
+      let verifies = 0;
+      const child = withHook(mock.flash.process() as MockCxl, (call) => {
+        if (call !== 'ioctl(VERIFY)') return undefined;
+        verifies += 1;
+        return verifies === 2 ? EIO : undefined;
+      });
+      const own = await openLun('/dev/sg1', { system: child });
+      const clone = await own.attach();
+      expect(await codeOf(clone.cloneFrom(context.cloneToken()))).toBe('EIO');
+      expect(clone.resources).toEqual([]);
+      const resources = await clone.cloneFrom(context.cloneToken());
+      expect(resources.map(({ handle }) => handle)).toEqual([0, 1]);
+      await clone.close();
+    });
+
     it('sees errors of the AFU’s own accesses while polling', async () => {
       const device = await virtual({ completion: 'poll' });
       await device.read(0, 1);
