@@ -67,7 +67,9 @@ describe('the attributes of a LUN that tools read', () => {
   let generic: string;
 
   beforeEach(async () => {
-    const about = (await listLuns(target)).find((lun) => lun.generic === target.nodes[4]?.[0]);
+    const about = (await listLuns({ system: target.system })).find(
+      (lun) => lun.generic === target.nodes[4]?.[0],
+    );
     block = about?.block?.slice('/dev/'.length) ?? '';
     generic = about?.generic?.slice('/dev/'.length) ?? '';
     sysfs = (target.system as unknown as { binding: { sysfs: SysFs } }).binding.sysfs;

@@ -7,10 +7,10 @@ const block = (value: number) => new Uint8Array(4096).fill(value);
 
 describe('openBlockDevice()', () => {
   const target = testTarget();
-  const modes = async () => (await listLuns(target)).map(({ mode }) => mode);
+  const modes = async () => (await listLuns({ system: target.system })).map(({ mode }) => mode);
   const wwidOf = async (index: number) => {
     const node = target.nodes[index]?.[0];
-    const lun = (await listLuns(target)).find(({ generic }) => generic === node);
+    const lun = (await listLuns({ system: target.system })).find(({ generic }) => generic === node);
     return lun?.wwid ?? '';
   };
 
@@ -34,9 +34,9 @@ describe('openBlockDevice()', () => {
     const lun = await target.lun();
     const device = await openBlockDevice(lun.path, { system: target.system });
     await device.close();
-    expect((await listLuns(target)).find(({ generic }) => generic === lun.path)?.mode).toBe(
-      'superpipe',
-    );
+    expect(
+      (await listLuns({ system: target.system })).find(({ generic }) => generic === lun.path)?.mode,
+    ).toBe('superpipe');
     // And while another device uses it.
     await lun.disableSuperpipe();
     const first = await openBlockDevice(lun.path, { system: target.system });
