@@ -12,6 +12,7 @@ const stages = [
   { name: 'lint and types', command: 'npm run -s lint', limit: 5 },
   { name: 'main job', command: 'npm start', limit: 5 },
   { name: 'many random sequences', command: manySequences(), limit: 10 },
+  { name: 'flash storm', command: flashStorm(), limit: 5 },
   { name: 'prebuilds', command: 'npm run -s prebuilds', limit: 10 },
   [
     { name: 'Compute Express Link machine', command: 'npm run -s test:rig:doe', limit: 15 },
@@ -27,6 +28,18 @@ const stages = [
 
 function manySequences() {
   return 'CXL_RUNS=500 npx vitest run --project simulated --project simulated-guest model-based';
+}
+
+/** Both backends, both ways of issuing commands. The seed is new each time, and printed. */
+function flashStorm() {
+  return [
+    'mock --mode ioarrin',
+    'mock --mode squeue',
+    'simulated --mode ioarrin',
+    'simulated --mode squeue',
+  ]
+    .map((target) => `node test/soak/run.mjs flash --minutes 0.25 --target ${target}`)
+    .join(' && ');
 }
 
 /** Runs the stage to its end. `show` receives its output as it comes. */
