@@ -735,5 +735,6 @@ function wordOf(memory: Memory, offset: number): BigUint64Array {
   if (offset % BigUint64Array.BYTES_PER_ELEMENT !== 0) {
     throw rangeError('options.offset', 'a multiple of 8', offset);
   }
-  return new BigUint64Array(memory.buffer, offset, 1);
+  const { buffer, byteOffset } = memory.bytes;
+  return new BigUint64Array(buffer, byteOffset + offset, 1);
 }

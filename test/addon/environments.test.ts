@@ -105,6 +105,38 @@ describe('environments', () => {
   }, 120_000);
 });
 
+describe('the end of a worker', () => {
+  it('closes its contexts before memory that they hold goes back', async () => {
+    // Memory of a later allocation, and of one before the context was opened.
+    const child = await runNode(
+      `${prelude}
+      import { Worker } from 'node:worker_threads';
+      const source = \`
+        const { parentPort } = require('node:worker_threads');
+        const { cxl } = require('node-cxl');
+        (async () => {
+          const before = cxl.allocate(1 << 20);
+          const context = await cxl.open('/dev/cxl/afu0.0s');
+          await context.attach({ wed: before.address | 1n, holds: [before] });
+          const after = context.allocate(1 << 20);
+          const area = context.mapProblemState({ endian: 'big' });
+          parentPort.postMessage('attached');
+          setInterval(() => area.read64(0), 1000);
+        })();
+      \`;
+      for (let i = 0; i < 5; ++i) {
+        const worker = new Worker(source, { eval: true, execArgv: [] });
+        await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
+        console.log(addon.mappedMemory());
+        await worker.terminate();
+        console.log(addon.mappedMemory(), JSON.parse(readFileSync('/dev/cxl-sim', 'utf8')).openContexts);
+      }
+      `,
+    );
+    expect(child).toEqual(ended(`${2 ** 21}\n0 0\n`.repeat(5)));
+  }, 60_000);
+});
+
 describe('the end of a process', () => {
   const steps: Record<string, string> = {
     'before anything': '',

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AfuFile, DeviceFile, MemoryRegion, ProblemStateMapping } from '../../lib/binding';
 import type { LunCalls } from '../../lib/binding/flash';
 import type * as nativeModule from '../../lib/native';
+import { ended, prelude, runNode } from './child';
 
 const require = createRequire(import.meta.url);
 const { nativeBinding } = require('../../dist/native') as typeof nativeModule;
@@ -109,6 +110,38 @@ describe('objects of the addon', () => {
     }
     expect(await other.close()).toBe(0);
   });
+
+  it('of another copy of the package: each knows the holders of all', async () => {
+    const child = await runNode(
+      `${prelude}
+      import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+      const folder = mkdtempSync('/tmp/node-cxl-copy-');
+      for (const part of ['dist', 'build/Release/node_cxl.node', 'package.json']) {
+        cpSync(part, folder + '/' + part, { recursive: true });
+      }
+      symlinkSync(process.cwd() + '/node_modules', folder + '/node_modules');
+      const other = require(folder + '/dist/index.js');
+      const code = (call) => { try { call(); return 'done'; } catch (error) { return error.code; } };
+      const memories = Array.from({ length: 4 }, () => cxl.allocate(4096));
+      const [whole, bytes, disposed, piecewise] = memories;
+      console.log(other.cxl !== cxl, whole instanceof other.Memory, other.cxl.addressOf(whole) === whole.address);
+      const context = await other.cxl.open(device);
+      rmSync(folder, { recursive: true });
+      await context.attach({ wed: whole.address | 1n, holds: [whole, bytes.buffer] });
+      context.hold(disposed);
+      context.hold(new Uint8Array(piecewise.buffer, 64));
+      disposed[Symbol.dispose]();
+      console.log(code(() => whole.free()), code(() => bytes.free()), disposed.freed, code(() => piecewise.free()));
+      context.release(piecewise);
+      console.log(code(() => piecewise.free()));
+      await context.close();
+      console.log(code(() => whole.free()), code(() => bytes.free()), disposed.freed);
+      `,
+    );
+    expect(child).toEqual(
+      ended('true false true\nEBUSY EBUSY false EBUSY\ndone\ndone done true\n'),
+    );
+  }, 60_000);
 
   it('bind their accesses: the receiver is not looked at', () => {
     const other = file.map(4096, 4096, 'big') as ProblemStateMapping;

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 
-const THEMES = ['flash'];
+const THEMES = ['flash', 'memory'];
 /** Milliseconds without output after which a soak counts as hung: it prints every 5 s. */
 const SILENCE = 60_000;
 

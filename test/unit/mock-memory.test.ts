@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { Memory } from 'node-cxl';
 import { createMockCxl, type KernelContext } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { attached, inKernel, oneCard, slave, sleep, thrownCode } from './mock-support';
@@ -163,6 +164,56 @@ describe('allocated memory', () => {
     await collectUntil(() => mock.counters.bytes === 0);
     expect(mock.counters.bytes).toBe(0);
   });
+});
+
+describe('a pool', () => {
+  it('makes one call of the backend for thousands of pieces', () => {
+    const mock = oneCard();
+    const pool = mock.allocatePool(1 << 20);
+    for (let round = 0; round < 20; round++) {
+      const pieces = Array.from({ length: 500 }, (_, n) => pool.allocate(1 + ((n * 37) % 1500)));
+      for (const piece of pieces) piece.free();
+    }
+    pool.free();
+    expect(mock.calls.filter().map((call) => call.name)).toEqual(['allocate', 'free']);
+  });
+
+  it('never gives a byte to two pieces, whatever is taken and given back', () => {
+    const pool = oneCard().allocatePool(100_000, { alignment: 4096 });
+    let state = 1;
+    const random = (below: number) => {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fff_ffff;
+      return (state >>> 8) % below;
+    };
+    const taken: { piece: Memory; value: number }[] = [];
+    let full = 0;
+    for (let step = 0; step < 20_000; step++) {
+      const index = random(taken.length + 1);
+      const old = taken[index];
+      if (random(2) === 0 && old !== undefined) {
+        expect(old.piece.bytes.every((byte) => byte === old.value)).toBe(true);
+        old.piece.free();
+        taken.splice(index, 1);
+        continue;
+      }
+      try {
+        const piece = pool.allocate(1 + random(random(10) === 0 ? 20_000 : 500));
+        const value = 1 + (step % 255);
+        piece.bytes.fill(value);
+        taken.push({ piece, value });
+      } catch (error) {
+        expect((error as { code: string }).code).toBe('ENOMEM');
+        full += 1;
+      }
+    }
+    for (const { piece, value } of taken) {
+      expect(piece.bytes.every((byte) => byte === value)).toBe(true);
+      piece.free();
+    }
+    expect(full).toBeGreaterThan(0);
+    expect([pool.used, pool.pieces]).toEqual([0, 0]);
+    pool.allocate(65_536);
+  }, 60_000);
 });
 
 describe('page size', () => {

@@ -1,0 +1,101 @@
+// Memory and contexts in 8 workers: `node main.mjs MILLISECONDS SEED TARGET MODE`. run.mjs starts it.
+import { createRequire } from 'node:module';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { Counts, Violation } from '../counts.mjs';
+import { Random } from '../random.mjs';
+
+const WORKERS = 8;
+const JOBS = 100;
+const MINUTE = 60_000;
+const MIB = 2 ** 20;
+/** Bytes by which a later minute's mean may be above that of the second minute. */
+const SLACK = 64 * MIB;
+/** Milliseconds between two workers that are terminated in the middle of their work. */
+const TERMINATE_EVERY = 15_000;
+
+const [milliseconds, seed, target] = process.argv.slice(2);
+const random = new Random(Number(seed));
+const counts = new Counts();
+const workers = new Map();
+const minutes = [];
+let samples = [];
+let failed;
+
+function start(slot) {
+  const worker = new Worker(new URL('./worker.mjs', import.meta.url), {
+    workerData: { target, seed: random.integer(0, 2 ** 31), jobs: JOBS },
+  });
+  workers.set(slot, worker);
+  worker.on('message', ({ counted, violation }) => {
+    for (const [name, number] of Object.entries(counted ?? {})) counts.add(name, number);
+    if (violation !== undefined) fail(violation);
+  });
+  worker.on('error', (error) => fail(error?.stack ?? String(error)));
+  return worker;
+}
+
+function fail(what) {
+  failed ??= new Violation(what);
+}
+
+const mean = (list) => list.reduce((sum, one) => sum + one, 0) / list.length;
+const mebibytes = (bytes) => `${Math.round(bytes / MIB)} MiB`;
+
+function report(seconds) {
+  const resident = mean(samples);
+  console.log(
+    `${seconds} s: ${counts.get('jobs')} jobs, ${counts.text('job ')}; ` +
+      `${counts.get('full')} waits for a process element; ` +
+      `${counts.get('terminated')} workers terminated; resident ${mebibytes(resident)}`,
+  );
+}
+
+const begin = performance.now();
+for (let slot = 0; slot < WORKERS; slot += 1) start(slot);
+let nextTermination = TERMINATE_EVERY;
+let reported = 0;
+while (failed === undefined && performance.now() - begin < Number(milliseconds)) {
+  await sleep(1000);
+  const elapsed = performance.now() - begin;
+  samples.push(process.memoryUsage().rss);
+  if (elapsed >= nextTermination) {
+    nextTermination += TERMINATE_EVERY;
+    const slot = random.integer(0, WORKERS - 1);
+    await workers.get(slot).terminate();
+    counts.add('terminated');
+    start(slot);
+  }
+  if (elapsed - reported >= 10_000) {
+    reported = elapsed;
+    report(Math.round(elapsed / 1000));
+  }
+  if (samples.length >= 60) {
+    minutes.push(mean(samples));
+    console.log(`minute ${minutes.length}: resident ${mebibytes(minutes.at(-1))}`);
+    // The first minute fills heaps and caches.
+    if (minutes.length > 2 && minutes.at(-1) > minutes[1] * 1.1 + SLACK) {
+      fail(`resident memory grows: ${minutes.map(mebibytes).join(', ')}`);
+    }
+    samples = [];
+  }
+}
+
+// Every job ends by itself; what it made is gone then.
+for (const worker of workers.values()) worker.postMessage('end');
+const ends = [...workers.values()].map((worker) => new Promise((end) => worker.once('exit', end)));
+const all = Promise.all(ends).then(() => true);
+if (!(await Promise.race([all, sleep(MINUTE, false)]))) fail('a worker does not end');
+if (target === 'simulated' && failed === undefined) {
+  const addon = createRequire(import.meta.url)('../../../dist/native').nativeBinding();
+  const left = addon.mappedMemory();
+  if (left !== 0) fail(`${left} bytes of memory are still mapped`);
+}
+if (samples.length > 0) report(Math.round((performance.now() - begin) / 1000));
+if (counts.get('jobs') === 0) fail('no job has ended');
+if (failed !== undefined) {
+  console.error(failed.stack);
+  process.exit(1);
+}
+console.log(`${counts.get('jobs')} jobs, no error`);
+process.exit(0);
