@@ -1,5 +1,5 @@
 /** `node-cxl flash bench`: commands per second of a LUN, at a given queue depth. */
-import type { AttachOptions, BlockDevice } from '../flash';
+import type { BlockDevice, FlashAttachOptions } from '../flash';
 import { checkInteger } from '../shared/checks';
 import { UsageError } from './failure';
 import { type AccessOptions, withDevice } from './flash-device';
@@ -25,7 +25,7 @@ export async function bench(session: Session, node: string, options: BenchOption
   if (options.write === true && options.yes !== true) {
     throw new UsageError(`--write overwrites ${node}: pass --yes to confirm`);
   }
-  const attach: AttachOptions = {
+  const attach: FlashAttachOptions = {
     access: options.write === true ? 'read-write' : 'read',
     completion: options.poll === true ? 'poll' : 'interrupt',
     queueDepth: checkInteger('--depth', options.depth, 1, MAX_DEPTH),

@@ -1,5 +1,11 @@
 /** LUNs as the flash commands use them: their description, and the whole LUN as a block device. */
-import { type AttachOptions, type BlockDevice, type LunInfo, listLuns, openLun } from '../flash';
+import {
+  type BlockDevice,
+  type FlashAttachOptions,
+  type LunInfo,
+  listLuns,
+  openLun,
+} from '../flash';
 import { mountsOf } from '../flash/discovery';
 import type { Cxl } from '../index';
 import { throwIfAborted } from '../shared/abort';
@@ -46,7 +52,7 @@ export async function withDevice<T>(
   { system, signal }: Session,
   node: string,
   options: AccessOptions,
-  attach: AttachOptions,
+  attach: FlashAttachOptions,
   use: (device: BlockDevice) => Promise<T>,
 ): Promise<T> {
   const about = await describeLun(system, node);

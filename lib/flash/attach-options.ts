@@ -1,4 +1,4 @@
-import { checkInteger, checkOptions, type OptionNames } from '../shared/checks';
+import { checkInteger, checkOneOf, checkOptions, type OptionNames } from '../shared/checks';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { valueError } from '../shared/errors';
 import type { QueueOptions } from './command';
@@ -50,6 +50,11 @@ export interface AttachOptions {
    * as `retries` and `onReset` allow, or fails with ETIMEDOUT. Default: commandTimeout + 5000.
    */
   responseTimeout?: number | undefined;
+  /**
+   * An abort rejects with an AbortError at once, and ends the retries. A context that is being made
+   * at that time is closed.
+   */
+  signal?: AbortSignal | undefined;
 }
 
 /** Largest bounce buffer in bytes: the most that one command can transfer. */
@@ -74,6 +79,7 @@ export const ATTACH_OPTIONS: OptionNames<AttachOptions> = {
   watchInterval: true,
   commandTimeout: true,
   responseTimeout: true,
+  signal: true,
 };
 
 /** @internal ATTACH's flags: O_RDONLY, O_WRONLY, O_RDWR. */
@@ -83,9 +89,7 @@ export const ACCESS_FLAGS = { read: 0n, write: 1n, 'read-write': 2n } as const;
 export function checkAttachOptions(options: AttachOptions) {
   checkOptions(options, ATTACH_OPTIONS);
   const access = options.access ?? 'read-write';
-  if (!(access in ACCESS_FLAGS)) {
-    throw valueError('options.access', "'read', 'write' or 'read-write'", access);
-  }
+  checkOneOf('options.access', access, ['read', 'write', 'read-write']);
   const interrupts = checkInteger('options.interrupts', options.interrupts ?? 4, 0, 4);
   const queue = checkQueueOptions(options);
   if (queue.completion === 'interrupt' && interrupts < 2) {

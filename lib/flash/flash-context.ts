@@ -1,9 +1,11 @@
+import { type InspectOptions, inspect } from 'node:util';
 import type { AttachAnswer } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
 import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
 import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, stateError, systemError, typeError } from '../shared/errors';
+import { hexadecimal, shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
 import { type Adopted, Adoption, adoptAttached } from './adoption';
 import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-options';
@@ -70,8 +72,9 @@ export class FlashContext extends Uncloneable {
   static async attach(lun: Lun, options: AttachOptions): Promise<FlashContext> {
     const { access, interrupts, queue } = checkAttachOptions(options);
     const flags = ACCESS_FLAGS[access];
-    const { answer } = await retryOnEagain(() =>
-      lun.request('ATTACH', { flags, numInterrupts: BigInt(interrupts) }),
+    const { answer } = await retryOnEagain(
+      () => lun.request('ATTACH', { flags, numInterrupts: BigInt(interrupts) }),
+      options.signal,
     );
     const squeue = (answer.returnFlags & flashFlags.contextSqCmdMode) !== 0n;
     const adopted = await adoptAttached(lun, answer);
@@ -123,6 +126,7 @@ export class FlashContext extends Uncloneable {
    */
   async join(lun: Lun): Promise<void> {
     this.#check();
+    checkLun(lun);
     const flags = ACCESS_FLAGS[this.access] | flashFlags.reuseContext;
     const interrupts = 0n;
     const answer = await lun.call('ATTACH', {
@@ -401,6 +405,17 @@ export class FlashContext extends Uncloneable {
     await lun.call('DETACH', { contextId: this.#id });
   }
 
+  /** @internal The state, for util.inspect() and console.log(). */
+  [inspect.custom](depth: number, options: InspectOptions): string {
+    return shown(this, depth, options, {
+      id: hexadecimal(this.#id),
+      access: this.access,
+      luns: this.#luns.size,
+      resources: this.#resources.size,
+      closed: this.closed,
+    });
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -473,6 +488,7 @@ export class FlashContext extends Uncloneable {
   }
 
   #geometry(lun: Lun): Geometry {
+    checkLun(lun);
     const geometry = this.#luns.get(lun);
     if (geometry === undefined) throw stateError(`${lun.path} is not attached to this context`);
     return geometry;
@@ -480,6 +496,13 @@ export class FlashContext extends Uncloneable {
 }
 
 const NOT_RESET = { reset: false, retries: 0 } as const;
+
+/** By what it does: lun.ts imports this module. */
+function checkLun(lun: Lun): void {
+  if (typeof (lun as Lun | null)?.enableSuperpipe !== 'function') {
+    throw typeError('lun', 'a Lun', lun);
+  }
+}
 
 function isGone(error: unknown): boolean {
   return error instanceof CxlError && error.code === 'ENODEV';

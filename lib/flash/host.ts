@@ -1,13 +1,15 @@
 import type { HostCalls } from '../binding/flash';
 import { flashFlags, provisionSubcommands } from '../binding/flash';
-import { currentSystem } from '../default-system';
-import { checkInteger } from '../shared/checks';
+import { systemOption } from '../default-system';
+import type { Cxl } from '../device/cxl';
+import { abortable, checkSignal, throwIfAborted } from '../shared/abort';
+import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, systemError, typeError, valueError } from '../shared/errors';
 import { flashBindingOf } from './flash-binding';
 import { FlashNode } from './flash-node';
 import { toSizeUnits } from './geometry';
-import type { OpenLunOptions } from './lun';
+import { OPEN_OPTIONS, type OpenLunOptions } from './lun';
 
 /** LUNs and capacity of a port. */
 export interface PortCapacity {
@@ -43,10 +45,23 @@ export async function openFlashHost(
   options: OpenLunOptions = {},
 ): Promise<FlashHost> {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
-  const file = await flashBindingOf(options.system ?? currentSystem()).openHost(path);
+  const { system, signal } = checkOptions(options, OPEN_OPTIONS);
+  throwIfAborted(checkSignal(signal));
+  return await abortable(openNode(systemOption(system), path), signal, (host) => host.close());
+}
+
+async function openNode(system: Cxl, path: string): Promise<FlashHost> {
+  const file = await flashBindingOf(system).openHost(path);
   if (typeof file === 'number') throw systemError(file, 'open', path);
   return new FlashHost(file, path);
 }
+
+/** Options of FlashHost.debug(). */
+export interface DebugOptions {
+  /** Whether `data` is sent to the AFU, instead of being filled by it. Default false. */
+  write?: boolean | undefined;
+}
+const DEBUG_OPTIONS: OptionNames<DebugOptions> = { write: true };
 
 /** The node of a flash adapter: creates and deletes LUNs, and sends debug commands to the AFU. */
 export class FlashHost extends FlashNode<HostCalls> {
@@ -98,18 +113,18 @@ export class FlashHost extends FlashNode<HostCalls> {
    *
    * @throws EOPNOTSUPP the AFU has no debug commands; EIO it refused. Source: cxlflash_afu_debug.
    */
-  async debug(
-    command: Uint8Array,
-    data?: Uint8Array,
-    options: { write?: boolean } = {},
-  ): Promise<void> {
+  async debug(command: Uint8Array, data?: Uint8Array, options: DebugOptions = {}): Promise<void> {
     if (!(command instanceof Uint8Array)) throw typeError('command', 'a Uint8Array', command);
     if (command.length !== SUBCOMMAND_BYTES) throw valueError('command', '12 bytes', command);
     if (data !== undefined) {
       if (!(data instanceof Uint8Array)) throw typeError('data', 'a Uint8Array', data);
       checkInteger('data.length', data.length, 0, MAX_DEBUG_BYTES);
     }
-    const flags = options.write === true ? flashFlags.hostWrite : 0n;
+    const write = checkBoolean(
+      'options.write',
+      checkOptions(options, DEBUG_OPTIONS).write ?? false,
+    );
+    const flags = write ? flashFlags.hostWrite : 0n;
     await this.call('AFU_DEBUG', { flags, afuSubcmd: command, data });
   }
 

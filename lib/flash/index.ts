@@ -7,7 +7,9 @@
 
 export type { CallAnswer, CallHeader, HostCalls, LunCalls } from '../binding/flash';
 export { flashFlags, provisionSubcommands } from '../binding/flash';
-export type { AttachOptions } from './attach-options';
+export { AbortError } from '../shared/abort';
+export { CxlError } from '../shared/errors';
+export type { AttachOptions as FlashAttachOptions } from './attach-options';
 export {
   BlockAccess,
   type BlockBuffer,
@@ -23,7 +25,13 @@ export type { CommandError, CommandFailure } from './command-status';
 export { type ListLunsOptions, type LunInfo, listLuns } from './discovery';
 export { FlashContext, type Recovery } from './flash-context';
 export type { Geometry } from './geometry';
-export { FlashHost, openFlashHost, type PortCapacity, type ProvisionedLun } from './host';
+export {
+  type DebugOptions,
+  FlashHost,
+  openFlashHost,
+  type PortCapacity,
+  type ProvisionedLun,
+} from './host';
 export { Lun, type OpenLunOptions, openLun, type SuperpipeOptions } from './lun';
 export type { PathState } from './lun-path';
 export {

@@ -1,11 +1,13 @@
 import type { LunCalls, LunFile } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
-import { currentSystem } from '../default-system';
+import { systemOption } from '../default-system';
 import type { Cxl } from '../device/cxl';
+import { abortable, checkSignal, throwIfAborted } from '../shared/abort';
+import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
 import { ERRNOS, errnoName } from '../shared/errno';
 import { type CxlError, systemError, typeError } from '../shared/errors';
 import { descriptorOf } from './adoption';
-import type { AttachOptions } from './attach-options';
+import { ATTACH_OPTIONS, type AttachOptions } from './attach-options';
 import { flashBindingOf } from './flash-binding';
 import { FlashContext } from './flash-context';
 import { FlashNode } from './flash-node';
@@ -13,15 +15,29 @@ import { parseWwid, readWwid } from './wwid';
 
 export interface OpenLunOptions {
   /** Default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names. */
-  system?: Cxl;
+  system?: Cxl | undefined;
+  /** An abort rejects with an AbortError at once. A node that is being opened is closed then. */
+  signal?: AbortSignal | undefined;
 }
+/** @internal */
+export const OPEN_OPTIONS: OptionNames<OpenLunOptions> = { system: true, signal: true };
 
 export interface SuperpipeOptions {
   /** The LUN's world-wide id (NAA 6): 32 hexadecimal digits or 16 bytes. Default: from sysfs. */
-  wwid?: string | Uint8Array;
+  wwid?: string | Uint8Array | undefined;
   /** The LUN is connected to every port (ALL_PORTS_ACCESSIBLE). Default false. */
-  allPorts?: boolean;
+  allPorts?: boolean | undefined;
+  /**
+   * An abort before the ioctl begins rejects with an AbortError, and nothing has changed. Later it
+   * has no effect: the ioctl waits for nothing.
+   */
+  signal?: AbortSignal | undefined;
 }
+const SUPERPIPE_OPTIONS: OptionNames<SuperpipeOptions> = {
+  wwid: true,
+  allPorts: true,
+  signal: true,
+};
 
 const SLOW_AFU = 'the AFU was slow to take the changed table: try again';
 
@@ -58,11 +74,18 @@ const HINTS: Record<string, string> = {
  * Opens a LUN of a flash adapter.
  *
  * @param path /dev/sdX or /dev/sgX
- * @throws ENOENT, EACCES; ENOSYS when the backend has no cxlflash
+ * @throws AbortError; ENOENT, EACCES; ENOSYS when the backend has no cxlflash
  */
 export async function openLun(path: string, options: OpenLunOptions = {}): Promise<Lun> {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
-  const system = options.system ?? currentSystem();
+  const { system: given, signal } = checkOptions(options, OPEN_OPTIONS);
+  throwIfAborted(checkSignal(signal));
+  const system = systemOption(given);
+  // Awaited, so that the stack of an error names the caller.
+  return await abortable(openNode(system, path), signal, (lun) => lun.close());
+}
+
+async function openNode(system: Cxl, path: string): Promise<Lun> {
   const file = await flashBindingOf(system).openLun(path);
   if (typeof file === 'number') throw systemError(file, 'open', path, openHint(file));
   return new Lun(system, file, path);
@@ -109,11 +132,11 @@ export class Lun extends FlashNode<LunCalls> {
    * Makes the LUN available to user space (MANAGE_LUN with ENABLE_SUPERPIPE). Needed before any
    * other call; may be repeated. Does not check whether the disk is mounted or otherwise in use.
    *
-   * @throws ENODATA when sysfs has no NAA 6 id and `wwid` is not given. Source:
+   * @throws AbortError; ENODATA when sysfs has no NAA 6 id and `wwid` is not given. Source:
    *   cxlflash_manage_lun.
    */
   async enableSuperpipe(options: SuperpipeOptions = {}): Promise<void> {
-    const all = options.allPorts === true ? flashFlags.allPortsAccessible : 0n;
+    const all = options?.allPorts === true ? flashFlags.allPortsAccessible : 0n;
     await this.#manage(options, flashFlags.enableSuperpipe | all);
   }
 
@@ -123,20 +146,27 @@ export class Lun extends FlashNode<LunCalls> {
   }
 
   async #manage(options: SuperpipeOptions, flags: bigint): Promise<void> {
-    const given = options.wwid;
+    const { wwid: given, allPorts, signal } = checkOptions(options, SUPERPIPE_OPTIONS);
+    if (allPorts !== undefined) checkBoolean('options.allPorts', allPorts);
+    throwIfAborted(checkSignal(signal));
     const wwid = given === undefined ? await this.wwid() : parseWwid('options.wwid', given);
+    throwIfAborted(signal);
     await this.call('MANAGE_LUN', { flags, wwid });
   }
 
   /**
    * Makes a context on the adapter, with this LUN attached to it (ATTACH).
    *
-   * @throws EINVAL superpipe is not enabled, or too many or too few interrupts; ENODEV the capacity
+   * @throws AbortError; EINVAL superpipe is not enabled, or too many or too few interrupts; ENODEV the capacity
    *   cannot be read, no context is left, or the adapter has failed; ENOSPC no interrupts left;
    *   EAGAIN the AFU closed the context at once, after 20 retries
    */
-  attach(options: AttachOptions = {}): Promise<FlashContext> {
-    return FlashContext.attach(this, options);
+  async attach(options: AttachOptions = {}): Promise<FlashContext> {
+    const { signal } = checkOptions(options, ATTACH_OPTIONS);
+    throwIfAborted(checkSignal(signal));
+    return await abortable(FlashContext.attach(this, options), signal, (context) =>
+      context.close(),
+    );
   }
 
   /** @internal */

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep, throwIfAborted } from '../shared/abort';
 import { CxlError } from '../shared/errors';
 
 const MAX_RETRIES = 20;
@@ -7,18 +7,20 @@ const MAX_PAUSE = 100;
 
 /**
  * Repeats a call while it fails with EAGAIN: up to 20 times, with pauses that double from 1 ms to
- * 100 ms (about 1.5 s in all).
+ * 100 ms (about 1.5 s in all). An abort of the signal ends it between two calls.
  */
 export async function retryOnEagain<T>(
   call: () => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<{ answer: T; retries: number }> {
   for (let retries = 0; ; retries += 1) {
+    throwIfAborted(signal);
     try {
       return { answer: await call(), retries };
     } catch (error) {
       const again = error instanceof CxlError && error.code === 'EAGAIN' && retries < MAX_RETRIES;
       if (!again) throw error;
-      await sleep(Math.min(2 ** retries, MAX_PAUSE));
+      await sleep(Math.min(2 ** retries, MAX_PAUSE), signal);
     }
   }
 }

@@ -47,7 +47,7 @@ export { MockFlash, type MockFlashAdapter } from './flash/mock-flash';
 export type { FlashAdapterOptions, FlashLunOptions } from './flash/options';
 export { mockDoeFromConfig, mockFromConfig } from './from-config';
 export type { Link, PerstImage } from './kernel/adapter';
-export type { AfuMode } from './kernel/afu';
+export type { MockAfuMode } from './kernel/afu';
 export type { ContextStatus } from './kernel/context';
 export type { AfuDriverOps } from './kernel/events';
 export type { FaultCondition, FaultName, FaultSpec, RefusableCall } from './kernel/fault-spec';

@@ -1,4 +1,4 @@
-import type { AttachOptions, BlockDevice, FlashContext, Lun, Resource } from 'node-cxl/flash';
+import type { BlockDevice, FlashAttachOptions, FlashContext, Lun, Resource } from 'node-cxl/flash';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CHUNK, COMMAND_MODES, codeOf, inject, testTarget } from './flash-target';
 
@@ -16,7 +16,7 @@ for (const mode of COMMAND_MODES) {
       lun = await target.lun();
     });
 
-    async function attach(options: AttachOptions = {}): Promise<BlockDevice> {
+    async function attach(options: FlashAttachOptions = {}): Promise<BlockDevice> {
       context = await target.attach(lun, { watchInterval: WATCH_INTERVAL, ...options });
       resource = await context.openVirtual({ blocks: CHUNK });
       return resource.blockDevice();

@@ -1,4 +1,4 @@
-import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
+import type { BlockDevice, CommandError, FlashAttachOptions, FlashContext } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 
@@ -20,12 +20,12 @@ for (const mode of COMMAND_MODES) {
     const target = testTarget(mode);
     let context: FlashContext;
 
-    async function direct(options: AttachOptions = {}, index = 0): Promise<BlockDevice> {
+    async function direct(options: FlashAttachOptions = {}, index = 0): Promise<BlockDevice> {
       context = await target.attach(await target.lun(index), options);
       return (await context.openDirect()).blockDevice();
     }
 
-    async function virtual(blocks: bigint, options: AttachOptions = {}): Promise<BlockDevice> {
+    async function virtual(blocks: bigint, options: FlashAttachOptions = {}): Promise<BlockDevice> {
       context = await target.attach(await target.lun(), options);
       return (await context.openVirtual({ blocks })).blockDevice();
     }

@@ -1,4 +1,4 @@
-import { type AttachOptions, type FlashContext, flashFlags, type Lun } from 'node-cxl/flash';
+import { type FlashAttachOptions, type FlashContext, flashFlags, type Lun } from 'node-cxl/flash';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CHUNK, COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 import type { FlashChild } from './support/flash-child';
@@ -16,7 +16,7 @@ for (const mode of COMMAND_MODES) {
       child = await target.child();
     });
 
-    function attach(options: AttachOptions = {}): Promise<FlashContext> {
+    function attach(options: FlashAttachOptions = {}): Promise<FlashContext> {
       return target.attach(lun, { watchInterval: 10, ...options });
     }
 

@@ -1,4 +1,4 @@
-import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
+import type { BlockDevice, CommandError, FlashAttachOptions, FlashContext } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import { inject, statusWord, testTarget } from './flash-target';
 
@@ -83,7 +83,7 @@ describe('the table of statuses', () => {
   const target = testTarget();
   let context: FlashContext;
 
-  async function open(options: AttachOptions = {}): Promise<BlockDevice> {
+  async function open(options: FlashAttachOptions = {}): Promise<BlockDevice> {
     context = await target.attach(await target.lun(), { retries: 2, ...options });
     return (await context.openDirect()).blockDevice();
   }

@@ -5,7 +5,13 @@
  * to two ports.
  */
 import { type Cxl, cxl } from 'node-cxl';
-import { type AttachOptions, type FlashContext, type Lun, listLuns, openLun } from 'node-cxl/flash';
+import {
+  type FlashAttachOptions,
+  type FlashContext,
+  type Lun,
+  listLuns,
+  openLun,
+} from 'node-cxl/flash';
 import {
   createMockCxl,
   type FlashLunOptions,
@@ -99,7 +105,7 @@ function mock(commandMode: CommandMode): Cxl {
 /** The target of the running test. */
 export interface TestTarget extends FlashTarget {
   /** Attaches a context that is closed after the test, before the target. */
-  attach(lun: Lun, options?: AttachOptions): Promise<FlashContext>;
+  attach(lun: Lun, options?: FlashAttachOptions): Promise<FlashContext>;
 }
 
 export interface TestTargetOptions {

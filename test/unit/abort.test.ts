@@ -1,6 +1,8 @@
 /** Aborting calls that take long: they end at once, and what they began is undone. */
 import { AbortError } from 'node-cxl';
 import * as doe from 'node-cxl/doe';
+import * as flash from 'node-cxl/flash';
+import { createMockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { oneCard, slave, until } from './mock-support';
 import { failure } from './options-support';
@@ -82,9 +84,86 @@ describe('an abort of a slow call', () => {
   });
 });
 
+describe('an abort of a call of node-cxl/flash', () => {
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  /** Aborts `begin` after 0, 1, 2… turns of the event loop, until it succeeds before. */
+  async function abortAtEachStep<T>(
+    begin: (signal: AbortSignal) => Promise<T>,
+    end: (result: T) => Promise<void>,
+  ): Promise<number> {
+    for (let turns = 0; ; turns += 1) {
+      const controller = new AbortController();
+      const running = begin(controller.signal).then(
+        (result) => ({ result }),
+        (error) => ({ error }),
+      );
+      for (let n = 0; n < turns; n += 1) await turn();
+      controller.abort();
+      const outcome = await running;
+      if ('result' in outcome) {
+        await end(outcome.result);
+        return turns;
+      }
+      expect(outcome.error).toBeInstanceOf(AbortError);
+    }
+  }
+
+  it('leaves nothing open, at any step of opening a LUN, a host and a context', async () => {
+    const mock = createMockCxl({ cards: [], flash: [{}] });
+    const path = mock.flash.adapters[0]!.nodes[0]!;
+    const begin = await abortAtEachStep(
+      (signal) => flash.openLun(path, { system: mock, signal }),
+      (lun) => lun.close(),
+    );
+    expect(begin).toBeGreaterThan(0);
+    await abortAtEachStep(
+      (signal) => flash.openFlashHost('/dev/cxlflash/cxlflash0', { system: mock, signal }),
+      (host) => host.close(),
+    );
+    const lun = await flash.openLun(path, { system: mock });
+    await lun.enableSuperpipe();
+    const steps = await abortAtEachStep(
+      (signal) => lun.attach({ signal }),
+      (context) => context.close(),
+    );
+    expect(steps).toBeGreaterThan(0);
+    await until(() => mock.counters.contexts === 0 && mock.counters.files === 0);
+    // Nothing holds the LUN: a context could.
+    await lun.disableSuperpipe();
+    await lun.close();
+  });
+
+  it('enableSuperpipe() rejects before the ioctl, and the LUN stays with the block layer', async () => {
+    const mock = createMockCxl({ cards: [], flash: [{}] });
+    const lun = await flash.openLun(mock.flash.adapters[0]!.nodes[0]!, { system: mock });
+    const modes = async () => (await flash.listLuns({ system: mock })).map(({ mode }) => mode);
+    const before = await modes();
+    const controller = new AbortController();
+    const enabling = lun.enableSuperpipe({ signal: controller.signal });
+    controller.abort();
+    expect(await failure(() => enabling)).toBeInstanceOf(AbortError);
+    expect(await modes()).toEqual(before);
+    const signal = AbortSignal.abort();
+    for (const call of [
+      () => lun.enableSuperpipe({ signal }),
+      () => lun.disableSuperpipe({ signal }),
+      () => lun.attach({ signal }),
+      () => flash.listLuns({ system: mock, signal }),
+    ]) {
+      expect(await failure(call)).toBeInstanceOf(AbortError);
+    }
+    await lun.enableSuperpipe({ signal: undefined });
+    expect(await modes()).not.toEqual(before);
+    await lun.close();
+  });
+});
+
 describe('AbortError', () => {
   it('is one class for every entry point that exports it', () => {
     expect(doe.AbortError).toBe(AbortError);
+    expect(flash.AbortError).toBe(AbortError);
+    expect(require('node-cxl/flash').AbortError).toBe(AbortError);
     expect(require('node-cxl').AbortError).toBe(AbortError);
     expect(require('node-cxl/doe').AbortError).toBe(AbortError);
   });

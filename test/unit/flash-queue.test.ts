@@ -1,6 +1,6 @@
 /** The command queue where something fails while it moves a command: on a mock whose seam fails. */
 import type { Cxl } from 'node-cxl';
-import { type AttachOptions, type FlashContext, type Lun, openLun } from 'node-cxl/flash';
+import { type FlashAttachOptions, type FlashContext, type Lun, openLun } from 'node-cxl/flash';
 import { createMockCxl, type MockCxl } from 'node-cxl/mock';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { codeOf, inject, statusWord } from '../conformance/flash-target';
@@ -56,7 +56,7 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
       expect(mock.counters.contexts).toBe(0);
     });
 
-    async function virtual(options: AttachOptions = {}, blocks = 1000) {
+    async function virtual(options: FlashAttachOptions = {}, blocks = 1000) {
       context = await lun.attach({ watchInterval: 20, ...options });
       return (await context.openVirtual({ blocks })).blockDevice();
     }

@@ -67,8 +67,12 @@ describe('util.inspect()', () => {
     expect(show(resource)).toBe(
       `Resource { lun: '${path}', mode: 'virtual', handle: ${resource.handle}, blocks: 65536n, blockSize: 4096, released: false }`,
     );
+    expect(show(context)).toBe(
+      `FlashContext { id: 0x${context.id.toString(16)}, access: 'read-write', luns: 1, resources: 1, closed: false }`,
+    );
     await context.close();
     await lun.close();
+    expect(show(context)).toContain('closed: true');
     expect(show(resource)).toContain('released: true');
     expect(show(lun)).toBe(`Lun { path: '${path}', closed: true }`);
   });

@@ -1,6 +1,7 @@
 /** Options objects of the public API: names that do not exist are refused, whatever their value. */
 import type { Afu, Context, Cxl } from 'node-cxl';
 import { doeFromDump } from 'node-cxl/doe';
+import { listLuns, openFlashHost, openLun } from 'node-cxl/flash';
 import {
   complianceMode,
   createMockCxl,
@@ -154,5 +155,27 @@ describe('unknown options of mocks', () => {
       ['ERR_INVALID_ARG_TYPE', () => doeFromDump(-0 as never)],
     ];
     for (const [code, call] of wrong) expect((await failure(call)).code).toBe(code);
+  });
+});
+
+describe('unknown options of node-cxl/flash', () => {
+  it('are refused by every function', async () => {
+    const system = createMockCxl({ cards: [], flash: [{}] });
+    const path = system.flash.adapters[0]!.nodes[0]!;
+    await refuses((options) => openLun(path, options), { sytem: 'system', singal: 'signal' });
+    await refuses((options) => listLuns(options), { systems: 'system' });
+    const host = '/dev/cxlflash/cxlflash0';
+    await refuses((options) => openFlashHost(host, options), { systm: 'system' });
+    const lun = await openLun(path, { system });
+    await refuses((options) => lun.enableSuperpipe(options), { allports: 'allPorts' });
+    await refuses((options) => lun.disableSuperpipe(options), { wwids: 'wwid' });
+    await refuses((options) => lun.attach(options), { queuedepth: 'queueDepth' });
+    await lun.enableSuperpipe();
+    const context = await lun.attach();
+    await refuses((options) => context.openVirtual(options), { block: 'blocks' });
+    expect((await failure(() => context.join(null as never))).code).toBe('ERR_INVALID_ARG_TYPE');
+    expect((await failure(() => context.detach(null as never))).code).toBe('ERR_INVALID_ARG_TYPE');
+    await context.close();
+    await lun.close();
   });
 });

@@ -10,7 +10,7 @@ import {
 } from '../../shared/checks';
 import { rangeError, typeError, valueError } from '../../shared/errors';
 import type { AdapterSetup, PerstImage } from '../kernel/adapter';
-import type { AfuMode, AfuSetup } from '../kernel/afu';
+import type { AfuSetup, MockAfuMode } from '../kernel/afu';
 import type { AfuModel } from '../models/afu-model';
 import { memcpyAfu } from '../models/memcpy';
 import { checkDescriptor } from './afu-descriptor';
@@ -19,7 +19,7 @@ export interface MockAfuOptions {
   /** The AFU model. Default memcpyAfu(). */
   readonly model?: AfuModel | undefined;
   /** Mode after probing. Default: directed where the model supports it, else dedicated. */
-  readonly mode?: AfuMode | undefined;
+  readonly mode?: MockAfuMode | undefined;
   /**
    * irqs_max after probing, and in a guest the highest that it can be set to. Default: all AFU
    * interrupts of the card.

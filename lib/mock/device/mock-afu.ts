@@ -8,7 +8,7 @@ import {
   type OptionNames,
 } from '../../shared/checks';
 import { stateError, unwrap } from '../../shared/errors';
-import type { AfuMode, CxlAfu } from '../kernel/afu';
+import type { CxlAfu, MockAfuMode } from '../kernel/afu';
 import type { CxlContext } from '../kernel/context';
 import type { ContextChange, Kernel, MmioAccess } from '../kernel/kernel';
 import { KernelContext } from '../kernel/kernel-context';
@@ -69,7 +69,7 @@ export class MockAfu {
     return this.#afu.name;
   }
 
-  get mode(): AfuMode {
+  get mode(): MockAfuMode {
     return this.#afu.mode;
   }
 

@@ -17,14 +17,14 @@ import type { ProcessElement } from './process-element';
 /** What an MMIO load reads when no device answers. */
 export const ALL_ONES = { 4: BigInt(ALL_ONES_32), 8: ALL_ONES_64 } as const;
 
-export type AfuMode = 'none' | 'dedicated' | 'directed';
+export type MockAfuMode = 'none' | 'dedicated' | 'directed';
 export type PrefaultMode = 'none' | 'work_element_descriptor' | 'all';
 
 /** The AFU of a slice: its model, and what the model's descriptor does not say. */
 export interface AfuSetup {
   readonly model: AfuModel;
   /** Mode after probing. Default: directed where the model supports it, else dedicated. */
-  readonly mode?: AfuMode;
+  readonly mode?: MockAfuMode;
   /**
    * irqs_max after probing. In a guest it is the limit of irqs_max too, which the hypervisor sets
    * for each AFU (ibm,max-ints-per-process). Default: all AFU interrupts of the adapter.
@@ -42,7 +42,7 @@ export class CxlAfu {
   readonly descriptor: AfuDescriptor;
   readonly port: AfuPort;
   logic: AfuLogic;
-  mode: AfuMode = 'none';
+  mode: MockAfuMode = 'none';
   prefault: PrefaultMode = 'none';
   interruptsMaximum: number;
   /**
@@ -102,7 +102,7 @@ export class CxlAfu {
     return limit ?? this.adapter.userInterrupts;
   }
 
-  get modesSupported(): readonly AfuMode[] {
+  get modesSupported(): readonly MockAfuMode[] {
     if (!this.kernel.guest) return this.descriptor.modes;
     // The hypervisor does not say which modes there are. The driver derives the mode from the
     // number of processes.
@@ -139,7 +139,7 @@ export class CxlAfu {
     this.activate(best ?? 'none');
   }
 
-  activate(mode: AfuMode): number {
+  activate(mode: MockAfuMode): number {
     if (mode === 'none') return 0;
     if (!this.modesSupported.includes(mode)) return -ERRNOS.EINVAL;
     if (!this.kernel.guest && !this.adapter.linkOk) return -ERRNOS.EIO;
@@ -158,7 +158,7 @@ export class CxlAfu {
   }
 
   /** A write to `mode`. When the mode cannot be activated, the AFU has none. */
-  changeMode(mode: AfuMode): number {
+  changeMode(mode: MockAfuMode): number {
     this.deactivate();
     this.reset();
     return this.activate(mode);

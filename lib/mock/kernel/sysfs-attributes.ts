@@ -5,7 +5,7 @@
 import { ERRNOS } from '../../shared/errno';
 import type { ConfigRecord } from '../models/afu-model';
 import type { CxlAdapter } from './adapter';
-import type { AfuMode, CxlAfu } from './afu';
+import type { CxlAfu, MockAfuMode } from './afu';
 import {
   attribute,
   binary,
@@ -21,7 +21,7 @@ const CLASS_DIRECTORY = '/sys/class/cxl';
 export const MAJOR = 246;
 const MINORS_PER_ADAPTER = 13;
 
-const MODE_NAMES: Record<AfuMode, string> = {
+const MODE_NAMES: Record<MockAfuMode, string> = {
   none: 'none',
   dedicated: 'dedicated_process',
   directed: 'afu_directed',
