@@ -1,4 +1,4 @@
-import type { AttachOptions, BlockDevice, CommandError, FlashContext } from 'node-cxl/flash';
+import type { BlockDevice, CommandError, FlashAttachOptions, FlashContext } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import { COMMAND_MODES, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 
@@ -14,7 +14,7 @@ for (const mode of COMMAND_MODES) {
     const target = testTarget(mode);
     let context: FlashContext;
 
-    async function direct(options: AttachOptions = {}): Promise<BlockDevice> {
+    async function direct(options: FlashAttachOptions = {}): Promise<BlockDevice> {
       context = await target.attach(await target.lun(), options);
       return (await context.openDirect()).blockDevice();
     }

@@ -4,7 +4,12 @@
  * each of them, with that call failing.
  */
 import type { Cxl } from 'node-cxl';
-import { type AttachOptions, type BlockDevice, type FlashContext, openLun } from 'node-cxl/flash';
+import {
+  type BlockDevice,
+  type FlashAttachOptions,
+  type FlashContext,
+  openLun,
+} from 'node-cxl/flash';
 import { createMockCxl, type MockCxl, type MockFlashAdapter } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { INJECTION_COMMANDS, INJECTION_REGISTERS } from '../../lib/mock/flash/injection';
@@ -92,7 +97,7 @@ class Run {
     });
   }
 
-  async attach(options: AttachOptions = {}): Promise<FlashContext> {
+  async attach(options: FlashAttachOptions = {}): Promise<FlashContext> {
     const lun = await openLun('/dev/sg1', { system: this.system });
     await lun.enableSuperpipe();
     this.context = await lun.attach({
@@ -199,7 +204,7 @@ class Run {
 
 type Scenario = (run: Run) => Promise<BlockDevice | undefined>;
 
-async function direct(run: Run, options: AttachOptions = {}): Promise<BlockDevice> {
+async function direct(run: Run, options: FlashAttachOptions = {}): Promise<BlockDevice> {
   return (await (await run.attach(options)).openDirect()).blockDevice();
 }
 
