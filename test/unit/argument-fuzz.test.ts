@@ -320,7 +320,9 @@ function functionsOf(entry: object): [string, Callable][] {
       found.push([name, exported as Callable]);
     } else if (CONSTRUCTORS.has(name)) {
       const Made = exported as new (...args: unknown[]) => unknown;
-      found.push([`new ${name}`, (...args) => new Made(...args)]);
+      // The last parameter of the mock's, which errors name the object by, is this package's own.
+      const count = name.startsWith('Mock') ? 1 : Number.POSITIVE_INFINITY;
+      found.push([`new ${name}`, (...args) => new Made(...args.slice(0, count))]);
     }
   }
   return found;
