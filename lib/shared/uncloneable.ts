@@ -8,7 +8,8 @@ export abstract class Uncloneable {
     // Every version of V8 refuses to clone a FinalizationRegistry. markAsUncloneable() of
     // node:worker_threads is not in Node 18 and 20. Nothing is ever registered here.
     // biome-ignore lint/correctness/noConstructorReturn: the object has another prototype
-    return Object.setPrototypeOf(new FinalizationRegistry(ignore), new.target.prototype);
+    // Made so, and not by setPrototypeOf(), the class has its own name in stack traces.
+    return Reflect.construct(FinalizationRegistry, [ignore], new.target) as Uncloneable;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Objects that stand for something of this process refuse to be cloned or posted. */
 import { serialize } from 'node:v8';
 import { afterEach, describe, expect } from 'vitest';
-import { codeOf } from './support/errors';
+import { codeOf, failure } from './support/errors';
 import { startJob } from './support/work-queue';
 import { target, test } from './target';
 
@@ -47,6 +47,15 @@ describe('structuredClone, postMessage and v8.serialize', () => {
     );
     pool.free();
     await job.end();
+  });
+});
+
+describe('the stack of an error', () => {
+  test('names the class of the object', [], async () => {
+    const context = await system.open(`/dev/cxl/${afu}s`);
+    const error = await failure(() => context.hold({} as never));
+    expect(error.stack).toMatch(/at Context\.hold /);
+    await context.close();
   });
 });
 
