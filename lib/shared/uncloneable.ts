@@ -6,9 +6,9 @@
 export abstract class Uncloneable {
   constructor() {
     // Every version of V8 refuses to clone a FinalizationRegistry. markAsUncloneable() of
-    // node:worker_threads is not in Node 18 and 20. Nothing is ever registered here.
+    // node:worker_threads is not in Node 18 and 20. Nothing is ever registered here. Made so, and not
+    // by setPrototypeOf(), the class has its own name in stack traces.
     // biome-ignore lint/correctness/noConstructorReturn: the object has another prototype
-    // Made so, and not by setPrototypeOf(), the class has its own name in stack traces.
     return Reflect.construct(FinalizationRegistry, [ignore], new.target) as Uncloneable;
   }
 }
