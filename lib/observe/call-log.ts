@@ -18,13 +18,13 @@ export type CallDetail = 'none' | 'calls' | 'accesses';
 export interface CallLogOptions {
   /** Default 'calls'. */
   readonly detail?: CallDetail | undefined;
-  /** How many calls are kept: when there are more, the oldest go. 1 to 10^7. Default 100000. */
+  /** How many calls are kept: when there are more, the oldest go. 1 to 10^7. Default 10000. */
   readonly limit?: number | undefined;
 }
 
 const OPTION_NAMES: OptionNames<CallLogOptions> = { detail: true, limit: true };
 const DETAILS: readonly string[] = ['none', 'calls', 'accesses'] satisfies CallDetail[];
-const DEFAULT_LIMIT = 100_000;
+const DEFAULT_LIMIT = 10_000;
 const MAX_LIMIT = 10_000_000;
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
