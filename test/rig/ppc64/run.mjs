@@ -26,14 +26,14 @@ const inside = 'CXL_PPC64_INSIDE';
 
 /** Tests of what is not in the package. */
 const leftOut = {
-  'test/unit/flash-command.test.ts':
+  'test/unit/cli/flash-in-process.test.ts':
     'imports a part of the command line; the package has the whole, in one file',
 };
 
 /** Run first, so that none of them is the only one left at the end. */
 const longest = [
-  'test/unit/cli.test.ts',
-  'test/unit/flash-cli.test.ts',
+  'test/unit/cli/commands.test.ts',
+  'test/unit/cli/flash.test.ts',
   'test/conformance/flash-processes.test.ts',
   'test/unit/doe/cli.test.ts',
 ];
