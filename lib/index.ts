@@ -10,22 +10,18 @@ export { Adapter, type LoadImageOnPerst, type ResetOptions } from './device/adap
 export { Afu, type AfuMode, type ContextKind, type PrefaultMode } from './device/afu';
 export type { AfuId } from './device/afu-id';
 export type { AllocateOptions } from './device/allocate';
-export {
-  type AttachOptions,
-  type AttachSyncOptions,
-  Context,
-  type EventOptions,
-  type MapOptions,
-  type StartOptions,
-  type WakeupOptions,
-} from './device/context';
+export type { AttachOptions, AttachSyncOptions, StartOptions } from './device/attach-options';
+export { Context } from './device/context';
 export { type AdoptOptions, Cxl, type OpenOptions } from './device/cxl';
 export type { Holdable } from './device/held-memory';
 export type { FreeOptions } from './device/holders';
 export type { ImageDownloadOptions, ImageProgress } from './device/image-download';
+export type { MapOptions } from './device/map-options';
 export { type AccessOptions, Memory } from './device/memory';
 export { MemoryPool, type PieceOptions } from './device/memory-pool';
 export { ProblemState } from './device/problem-state';
+export type { WakeupOptions } from './device/wakeup';
+export type { EventOptions } from './events/event-options';
 export type {
   AfuDriverEvent,
   AfuErrorEvent,

@@ -2,7 +2,13 @@ import { type InspectOptions, inspect } from 'node:util';
 import type { AfuFile, Binding, NegativeErrno } from '../binding';
 import { type AfuIoctls, START_WORK_FLAGS, type StartWork } from '../binding/cxl-ioctls';
 import { operandsOf } from '../binding/operands';
-import { type CxlEvent, EVENT_TYPES, type EventType } from '../events/events';
+import {
+  checkEventOptions,
+  type EventOptions,
+  findAny,
+  findHardwareEvent,
+} from '../events/event-options';
+import type { CxlEvent, EventType } from '../events/events';
 import { FAULTS, faultError, isFault } from '../events/faults';
 import { EventIterator } from '../events/iterator';
 import type { PendingEvents } from '../events/pending';
@@ -17,111 +23,28 @@ import {
 } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import { ATTACH, CLOSE, WAIT } from '../shared/channels';
-import {
-  checkBoolean,
-  checkInteger,
-  checkOptions,
-  checkUint64,
-  type OptionNames,
-} from '../shared/checks';
+import { checkBoolean, checkInteger } from '../shared/checks';
 import { debug, debugCall, debugResult } from '../shared/debug';
-import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
-import {
-  rangeError,
-  stateError,
-  systemError,
-  typeError,
-  unwrap,
-  valueError,
-} from '../shared/errors';
+import { stateError, systemError, typeError, unwrap } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
-import { Attributes } from '../sysfs/attributes';
 import type { Afu } from './afu';
 import { type AfuId, decodeAfuId } from './afu-id';
 import { type AllocateOptions, allocateMemory, allocatePool } from './allocate';
+import {
+  ATTACH_OPTIONS,
+  ATTACH_SYNC_OPTIONS,
+  type AttachOptions,
+  type AttachSyncOptions,
+  startWork,
+} from './attach-options';
 import { checkHoldable, checkMemory, HeldMemory, type Holdable } from './held-memory';
-import { Memory } from './memory';
+import { areaSize, checkMapOptions, type MapOptions } from './map-options';
+import type { Memory } from './memory';
 import type { MemoryPool } from './memory-pool';
 import { ProblemState } from './problem-state';
-
-/** What an AFU is started with. */
-export interface StartOptions {
-  /** Work element descriptor: 64 bits handed to the AFU, which defines them; often an address. */
-  wed: bigint;
-  /** AFU interrupts to allocate, irqs_min to irqs_max. Default: irqs_min. */
-  interrupts?: number | undefined;
-  /** Authority mask register: which storage keys the AFU may use. Default: the process's own. */
-  amr?: bigint | undefined;
-  /**
-   * CXL_START_WORK_ERR_FF: once the context is detached by an error, its mapping reads as all
-   * ones instead of faulting. Default false.
-   */
-  errFf?: boolean | undefined;
-  /**
-   * The memory that the AFU can be led to: what `wed` points to, and what that points to. None of it
-   * is freed or garbage-collected before the context is closed, even if the program keeps no
-   * reference to it or to the context. What is missing here can be freed while the AFU uses it,
-   * at the caller's own risk. Default: none. Context.hold() adds more later, and what
-   * Context.allocate() made is held already.
-   */
-  holds?: readonly Holdable[] | undefined;
-}
-
-const START_OPTIONS: OptionNames<StartOptions> = {
-  wed: true,
-  interrupts: true,
-  amr: true,
-  errFf: true,
-  holds: true,
-};
-
-export interface AttachOptions extends StartOptions {
-  /**
-   * An abort rejects with an AbortError. One that comes while the START_WORK ioctl is in progress
-   * also closes the context, as the driver stops a context in no other way.
-   */
-  signal?: AbortSignal | undefined;
-}
-const ATTACH_OPTIONS: OptionNames<AttachOptions> = { ...START_OPTIONS, signal: true };
-
-export interface AttachSyncOptions extends StartOptions {
-  /** POWER9: whether the AFU can wake the thread that makes the call. Default false. */
-  tid?: boolean | undefined;
-}
-const ATTACH_SYNC_OPTIONS: OptionNames<AttachSyncOptions> = { ...START_OPTIONS, tid: true };
-
-export interface MapOptions {
-  /** Byte order of the AFU's registers. Default `big`, as most AFUs are. */
-  endian?: Endian | undefined;
-  /** Bytes from the start of the area; a multiple of the page size. Default 0. */
-  offset?: number | undefined;
-  /** Bytes. Default: to the end of the area, whose size is read from sysfs. */
-  length?: number | undefined;
-}
-
-const MAP_OPTIONS: OptionNames<MapOptions> = { endian: true, offset: true, length: true };
-
-export interface EventOptions<Type extends EventType> extends WaitOptions {
-  /** The types of event to wait for. Default: all. */
-  types?: readonly Type[] | undefined;
-}
-
-const EVENT_OPTIONS: OptionNames<EventOptions<EventType>> = { ...WAIT_OPTIONS, types: true };
-
-export interface WakeupOptions {
-  /** Memory with the word that the AFU stores. Default: none. */
-  memory?: Memory | undefined;
-  /** Bytes to that word, a multiple of 8. Default 0. */
-  offset?: number | undefined;
-  /** Milliseconds, 0 to 2^31 - 1, after which the wait throws ETIMEDOUT. Default: no limit. */
-  timeout?: number | undefined;
-}
-
-const WAKEUP_OPTIONS: OptionNames<WakeupOptions> = { memory: true, offset: true, timeout: true };
-/** Milliseconds that one call of the backend waits. */
-const WAKEUP_PIECE = 20;
+import { checkWakeupOptions, type WakeupOptions, waitForWakeup } from './wakeup';
 
 /** Of an AFU's device node: card, slice, and the kind of context. */
 export const NODE_NAME = /^afu(\d+)\.(\d+)([dms])$/;
@@ -261,7 +184,8 @@ export class Context<Decoded = undefined> extends Uncloneable {
    *   not respond. Source: afu_ioctl_start_work.
    */
   async attach(options: AttachOptions): Promise<void> {
-    const work = this.#checkAttach(options, ATTACH_OPTIONS);
+    this.#open();
+    const work = startWork(options, ATTACH_OPTIONS);
     const signal = checkSignal(options.signal);
     throwIfAborted(signal);
     const call = async () => {
@@ -282,7 +206,8 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * @throws as attach(); ENODEV or EINVAL where the kernel or processor cannot wake threads
    */
   attachSync(options: AttachSyncOptions): { tid: number | undefined } {
-    const checked = this.#checkAttach(options, ATTACH_SYNC_OPTIONS);
+    this.#open();
+    const checked = startWork(options, ATTACH_SYNC_OPTIONS);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
     const work = tid ? { ...checked, flags: checked.flags | START_WORK_FLAGS.TID } : checked;
     const call = () => {
@@ -325,17 +250,9 @@ export class Context<Decoded = undefined> extends Uncloneable {
    */
   mapProblemState(options: MapOptions = {}): ProblemState {
     this.#open();
-    checkOptions(options, MAP_OPTIONS);
-    const endian = resolveEndian('options.endian', options.endian ?? 'big');
-    const offset = checkInteger('options.offset', options.offset ?? 0, 0, Number.MAX_SAFE_INTEGER);
-    if (offset % this.#binding.pageSize !== 0) {
-      throw valueError('options.offset', `a multiple of ${this.#binding.pageSize}`, offset);
-    }
-    if (options.length !== undefined) {
-      checkInteger('options.length', options.length, 1, Number.MAX_SAFE_INTEGER);
-    }
+    const { endian, offset, length: given } = checkMapOptions(options, this.#binding.pageSize);
     if (!this.#attached) throw systemError('EIO', 'mmap', this.path);
-    const length = options.length ?? this.#areaSize() - offset;
+    const length = given ?? areaSize(this.#binding.sysfs, this.#origin) - offset;
     if (length <= 0) throw systemError('EINVAL', 'mmap', this.path);
     debug('mmap %s: %d bytes at %d', this.path, length, offset);
     const answer = this.#file.map(offset, length, endian);
@@ -486,8 +403,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
   async #waitForEvent<Type extends EventType>(
     options: EventOptions<Type>,
   ): Promise<Extract<CxlEvent<Decoded>, { readonly type: Type }>> {
-    const { types } = checkWaitOptions(options, EVENT_OPTIONS);
-    const find = types === undefined ? findAny : findOf(checkTypes(types));
+    const { types, find } = checkEventOptions(options);
     const reader = this.#claim();
     try {
       const event = await this.#events.wait(find, 'waitForEvent', options);
@@ -556,37 +472,17 @@ export class Context<Decoded = undefined> extends Uncloneable {
    *   guests and on other machines; ERR_INVALID_STATE unless attached by attachSync({ tid: true })
    */
   waitForWakeup(options: WakeupOptions = {}): void {
-    const { memory, offset = 0, timeout } = checkOptions(options, WAKEUP_OPTIONS);
-    if (timeout !== undefined) checkInteger('options.timeout', timeout, 0, 2 ** 31 - 1);
-    const word = memory === undefined ? undefined : wordOf(memory, offset);
+    const { word, timeout } = checkWakeupOptions(options);
     this.#open();
-    if (this.#tid === undefined) {
+    const tid = this.#tid;
+    if (tid === undefined) {
       throw stateError(
         `${this.path}: only a thread that called attachSync({ tid: true }) is woken`,
       );
     }
-    const call = () => this.#waitForWakeup(word, timeout);
+    const call = () => waitForWakeup(this.#file, this.path, tid, word, timeout);
     if (WAIT.active) WAIT.sync({ path: this.path, call: 'waitForWakeup' }, call);
     else call();
-  }
-
-  #waitForWakeup(word: BigUint64Array | undefined, timeout = Number.POSITIVE_INFINITY): void {
-    const end = performance.now() + timeout;
-    for (let left = timeout; ; left = Math.max(0, end - performance.now())) {
-      // In pieces: between them worker.terminate() can end the thread.
-      const answer =
-        this.#tid === 0
-          ? -ERRNOS.EOPNOTSUPP
-          : this.#file.waitForWakeup(word, Math.min(left, WAKEUP_PIECE));
-      if (answer === 0) return;
-      if (answer !== -ERRNOS.EAGAIN) {
-        const hint = 'only POWER9 outside guests wakes threads: use waitForInterrupt()';
-        throw systemError(answer, 'waitForWakeup', this.path, hint);
-      }
-      if (left === 0) {
-        throw systemError('ETIMEDOUT', 'waitForWakeup', this.path, `nothing within ${timeout} ms`);
-      }
-    }
   }
 
   /**
@@ -662,24 +558,6 @@ export class Context<Decoded = undefined> extends Uncloneable {
     return { ...event, decoded: this.#decoder(event.data, event.processElement) };
   }
 
-  #checkAttach(options: StartOptions, names: OptionNames<StartOptions>): StartWork {
-    this.#open();
-    const { wed, interrupts, amr, errFf, holds } = checkOptions(options, names);
-    checkUint64('options.wed', wed);
-    if (interrupts !== undefined) checkInteger('options.interrupts', interrupts, 0, 0x7fff);
-    if (amr !== undefined) checkUint64('options.amr', amr);
-    if (errFf !== undefined) checkBoolean('options.errFf', errFf);
-    if (holds !== undefined) {
-      if (!Array.isArray(holds)) throw typeError('options.holds', 'an array', holds);
-      for (const view of holds) checkHoldable('options.holds', view);
-    }
-    const flags =
-      (amr === undefined ? 0n : START_WORK_FLAGS.AMR) |
-      (interrupts === undefined ? 0n : START_WORK_FLAGS.NUM_IRQS) |
-      (errFf === true ? START_WORK_FLAGS.ERR_FF : 0n);
-    return { flags, workElementDescriptor: wed, amr, numInterrupts: interrupts };
-  }
-
   async #startWork(work: StartWork, signal: AbortSignal | undefined) {
     try {
       const running = this.#file.ioctl('START_WORK', work);
@@ -690,51 +568,4 @@ export class Context<Decoded = undefined> extends Uncloneable {
       throw error;
     }
   }
-
-  #areaSize(): number {
-    const { mmioSize, sysfsPath } = this.#origin;
-    if (mmioSize !== undefined) return mmioSize;
-    if (sysfsPath === undefined) {
-      throw valueError(
-        'options.length',
-        'given: for this adopted file, the size of its area cannot be read from sysfs',
-        undefined,
-      );
-    }
-    // Read at every call: in a guest the size can change at the first attach.
-    const size =
-      new Attributes(this.#binding.sysfs, sysfsPath, 1).numberSync('mmio_size') ??
-      new Attributes(this.#binding.sysfs, `${sysfsPath}/device`, 1).numberSync('mmio_size');
-    if (size === undefined) throw systemError('ENOENT', 'read', `${sysfsPath}/mmio_size`);
-    return size;
-  }
-}
-
-const HARDWARE_EVENTS = EVENT_TYPES.filter((type) => type !== 'afu-driver');
-
-const findAny = (pending: PendingEvents) => pending.first(EVENT_TYPES);
-const findHardwareEvent = (pending: PendingEvents) => pending.first(HARDWARE_EVENTS);
-/** Events of these types, or the fault that ends a wait for them. */
-const findOf = (types: readonly EventType[]) => {
-  const found = [...new Set([...types, ...FAULTS])];
-  return (pending: PendingEvents) => pending.first(found);
-};
-
-function checkTypes<Type extends EventType>(types: readonly Type[]): readonly Type[] {
-  const expected = `an array of types of events (${EVENT_TYPES.join(', ')})`;
-  if (!Array.isArray(types)) throw typeError('options.types', expected, types);
-  if (types.length === 0 || !types.every((type) => EVENT_TYPES.includes(type))) {
-    throw valueError('options.types', expected, types);
-  }
-  return types;
-}
-
-function wordOf(memory: Memory, offset: number): BigUint64Array {
-  if (!(memory instanceof Memory)) throw typeError('options.memory', 'a Memory', memory);
-  checkInteger('options.offset', offset, 0, memory.size - BigUint64Array.BYTES_PER_ELEMENT);
-  if (offset % BigUint64Array.BYTES_PER_ELEMENT !== 0) {
-    throw rangeError('options.offset', 'a multiple of 8', offset);
-  }
-  const { buffer, byteOffset } = memory.bytes;
-  return new BigUint64Array(buffer, byteOffset + offset, 1);
 }
