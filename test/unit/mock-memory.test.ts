@@ -149,6 +149,37 @@ describe('allocated memory', () => {
     await context.close();
   });
 
+  it('of a closed context is collected', () => {
+    // In a process of its own: vitest reads the stacks of errors, which lets go of what they keep.
+    const script = `
+      const { createMockCxl } = require('node-cxl/mock');
+      const mock = createMockCxl();
+      const once = async () => {
+        const context = await mock.open('/dev/cxl/afu0.0s');
+        let memory;
+        // A function that refers to the memory is in the stack of its allocation.
+        const allocate = () => {
+          memory = context.allocate(1000);
+        };
+        allocate();
+        await context.attach({ wed: memory.address | 1n });
+        await context.close();
+      };
+      (async () => {
+        for (let count = 0; count < 10; count += 1) await once();
+        for (let turn = 0; turn < 100 && mock.counters.bytes > 0; turn += 1) {
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          gc();
+        }
+        console.log(mock.counters.bytes);
+      })();
+    `;
+    const left = execFileSync(process.execPath, ['--expose-gc', '-e', script], {
+      encoding: 'utf8',
+    });
+    expect(left).toBe('0\n');
+  }, 60_000);
+
   it('is not collected while an attached context holds it', async () => {
     const mock = oneCard();
     const context = await mock.open(slave);
