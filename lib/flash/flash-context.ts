@@ -177,7 +177,7 @@ export class FlashContext extends Uncloneable {
   }
 
   /**
-   * A virtual LUN (USER_VIRTUAL) of `blocks` blocks, rounded up to chunks of 65536; 0 makes an
+   * A virtual LUN (USER_VIRTUAL, then VLUN_RESIZE) of `blocks` blocks, rounded up to chunks of 65536; 0 makes an
    * empty one. When fewer blocks are free, it gets those: see Resource.blocks.
    *
    * @throws EINVAL in use as physical; EMFILE no handle left; ENOSPC no chunk is free; ENOMEM the
@@ -190,15 +190,26 @@ export class FlashContext extends Uncloneable {
     const geometry = this.#geometry(lun);
     const lunSize = toSizeUnits('options.blocks', options.blocks ?? 0, geometry.blockSize);
     const flags = options.writeSame === true ? flashFlags.needWriteSame : 0n;
+    // Empty at first: when USER_VIRTUAL with a size fails with EAGAIN, the driver leaves the chunks
+    // in the handle that it frees. The next call gets that handle, and if nobody else has used the
+    // LUN, chunks that are free for others as well.
     const { answer } = await retryOnEagain(() =>
-      lun.call('USER_VIRTUAL', { flags, contextId: this.#id, lunSize }),
+      lun.call('USER_VIRTUAL', { flags, contextId: this.#id, lunSize: 0n }),
     );
     const allPorts = (answer.returnFlags & flashFlags.allPortsActive) !== 0n;
     const { rsrcHandle, lastLba } = answer;
     const { scrub } = options;
-    return this.#add(
+    const resource = this.#add(
       new Resource(this, lun, geometry, 'virtual', rsrcHandle, lastLba, allPorts, scrub),
     );
+    try {
+      if (lunSize > 0n) await resource.resize(options.blocks ?? 0);
+      return resource;
+    } catch (error) {
+      // Else close() or detach() releases it.
+      await resource.releaseUnused().catch(() => undefined);
+      throw error;
+    }
   }
 
   /**

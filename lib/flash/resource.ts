@@ -102,6 +102,10 @@ export class Resource extends Uncloneable {
   #verifying: Promise<boolean> | undefined;
   /** The last of the calls that change the size: they run one after the other. */
   #lastChange: Promise<unknown> = Promise.resolve();
+  /** One of them runs. */
+  #resizing = false;
+  /** How often one has begun or ended. */
+  #resizes = 0;
 
   /** @internal Use FlashContext.openDirect() and openVirtual(). */
   constructor(
@@ -152,6 +156,9 @@ export class Resource extends Uncloneable {
    * the commands that access them: those not issued yet fail with ECANCELED, those in flight are
    * waited for.
    *
+   * After EAGAIN the size has changed all the same: `blocks` is what the driver says (VERIFY), or
+   * the smaller of both sizes when that fails as well. The next resize() has the AFU take it.
+   *
    * @throws EINVAL a direct LUN; ENOSPC no chunk is free; EAGAIN slow AFU, after 20 retries
    */
   async resize(blocks: number | bigint): Promise<Resized> {
@@ -164,17 +171,38 @@ export class Resource extends Uncloneable {
 
   async #resize(blocks: bigint, reqSize: bigint): Promise<Resized> {
     this.assertOpen();
-    const before = this.#blocks;
     const after = grantedBlocks(reqSize, this.blockSize);
+    this.#resizing = true;
+    this.#resizes += 1;
     try {
-      if (this.mode === 'virtual' && after < before) {
-        this.#blocks = after;
-        await this.context.retire(
-          (command) => command.reaches(this, after),
-          canceled('the virtual LUN was made smaller'),
-        );
-        await this.scrubFrom(after, before);
-      }
+      if (this.mode === 'virtual' && after < this.#blocks) await this.#prepareShrink(after);
+      const retries = await this.#callResize(reqSize, after);
+      return { blocks: this.#blocks, truncated: this.#blocks < blocks, retries };
+    } finally {
+      this.#resizes += 1;
+      this.#resizing = false;
+    }
+  }
+
+  /** No command accesses the blocks from `after` on any more. */
+  async #prepareShrink(after: bigint): Promise<void> {
+    const before = this.#blocks;
+    this.#blocks = after;
+    try {
+      await this.context.retire(
+        (command) => command.reaches(this, after),
+        canceled('the virtual LUN was made smaller'),
+      );
+      await this.scrubFrom(after, before);
+    } catch (error) {
+      this.#blocks = before;
+      throw error;
+    }
+  }
+
+  /** Returns the number of retries. */
+  async #callResize(reqSize: bigint, after: bigint): Promise<number> {
+    try {
       const { answer, retries } = await retryOnEagain(() =>
         this.lun.call('VLUN_RESIZE', {
           contextId: this.context.id,
@@ -183,16 +211,28 @@ export class Resource extends Uncloneable {
         }),
       );
       this.#blocks = this.#count(answer.lastLba);
-      return { blocks: this.#blocks, truncated: this.#blocks < blocks, retries };
+      return retries;
     } catch (error) {
-      this.#blocks = before;
+      if (this.mode === 'virtual') await this.#findSize(after);
       throw error;
+    }
+  }
+
+  /** After a VLUN_RESIZE that failed: with EAGAIN the driver has changed the size all the same. */
+  async #findSize(requested: bigint): Promise<void> {
+    try {
+      const ids = { contextId: this.context.id, rsrcHandle: BigInt(this.handle) };
+      const { lastLba } = await this.lun.call('VERIFY', ids);
+      this.#blocks = this.#count(lastLba);
+    } catch {
+      if (requested < this.#blocks) this.#blocks = requested;
     }
   }
 
   /**
    * Reads the size of the LUN from the driver (VERIFY) and updates `blocks`. With the sense data of
-   * a unit attention the driver reads the capacity from the LUN again.
+   * a unit attention the driver reads the capacity from the LUN again. While resize() runs,
+   * `blocks` is left to that.
    *
    * @returns whether the size changed
    * @throws EIO the sense data reports an error; EINVAL it is not sense data; ENODEV the capacity
@@ -205,12 +245,15 @@ export class Resource extends Uncloneable {
     if (bytes !== undefined) senseData.set(bytes.subarray(0, VERIFY_SENSE_BYTES));
     const hint = bytes === undefined ? 0n : flashFlags.hintSense;
     const contextId = this.context.id;
+    const resizes = this.#resizes;
     const { lastLba } = await this.lun.call('VERIFY', {
       contextId,
       rsrcHandle: BigInt(this.handle),
       hint,
       senseData,
     });
+    // The driver may have answered before it changed the size.
+    if (this.#resizing || this.#resizes !== resizes) return false;
     const before = this.#blocks;
     this.#blocks = this.#count(lastLba);
     return this.#blocks !== before;
@@ -264,6 +307,14 @@ export class Resource extends Uncloneable {
   /** @internal Before the blocks from `from` to below `to` are freed. */
   async scrubFrom(from: bigint, to: bigint, queue?: CommandQueue): Promise<void> {
     if (this.scrub) await scrub(this, queue ?? this.context.queue, from, to);
+  }
+
+  /** @internal After openVirtual() failed: nothing was written, so nothing is scrubbed. */
+  async releaseUnused(): Promise<void> {
+    this.refuseCommands(true);
+    await this.#callRelease();
+    this.#state = 'released';
+    this.context.removeResource(this);
   }
 
   async #callRelease(): Promise<void> {

@@ -1,6 +1,9 @@
 import type { FlashContext, Lun } from 'node-cxl/flash';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CHUNK, codeOf, inject, testTarget } from './flash-target';
+
+/** More AFU syncs than a call is tried. */
+const ALL_TRIES = 21;
 
 // EAGAIN: the AFU did not take a changed table in time, or closed a context during the ioctl.
 describe('a slow AFU', () => {
@@ -38,6 +41,98 @@ describe('a slow AFU', () => {
     slow(3);
     const resource = await context.openVirtual({ blocks: CHUNK });
     expect([resource.handle, resource.blocks]).toEqual([0, CHUNK]);
+  });
+
+  // cxlflash_disk_virtual_open() in vlun.c: the chunks stay with the entry of the handle table, and
+  // when nobody else uses the LUN its bit map is freed, in which they were allocated.
+  it('lets USER_VIRTUAL forget chunks that a handle has; those of openVirtual() are its own', async () => {
+    const contextId = context.id;
+    const raw = () => lun.call('USER_VIRTUAL', { contextId, lunSize: CHUNK });
+    slow(1);
+    expect(await codeOf(raw())).toBe('EAGAIN');
+    const { rsrcHandle } = await raw();
+    const other = await (await target.attach(lun)).openVirtual({ blocks: 4n * CHUNK });
+    // The raw handle's chunk and one of `other` are the same: there are four.
+    expect(other.blocks).toBe(4n * CHUNK);
+    await other.release();
+    await lun.call('RELEASE', { contextId, rsrcHandle });
+
+    slow(1);
+    const resource = await context.openVirtual({ blocks: CHUNK });
+    expect((await resource.resize(2n * CHUNK)).blocks).toBe(2n * CHUNK);
+    const next = await (await target.attach(lun)).openVirtual({ blocks: 4n * CHUNK });
+    expect(next.blocks).toBe(2n * CHUNK);
+    const [first, second] = [resource.blockDevice(), next.blockDevice()];
+    const places = [
+      { device: first, lba: 5n },
+      { device: first, lba: CHUNK + 5n },
+      { device: second, lba: 5n },
+      { device: second, lba: CHUNK + 5n },
+    ];
+    for (const [i, { device, lba }] of places.entries()) {
+      await device.write(lba, new Uint8Array(4096).fill(i + 1));
+    }
+    const found = await Promise.all(places.map(({ device, lba }) => device.read(lba, 1)));
+    expect(found.map((bytes) => bytes[0])).toEqual([1, 2, 3, 4]);
+  });
+
+  it('leaves nothing of an openVirtual() that fails', async () => {
+    slow(ALL_TRIES + 1);
+    expect(await codeOf(context.openVirtual({ blocks: CHUNK }))).toBe('EAGAIN');
+    slow(0);
+    const full = await context.openVirtual({ blocks: 4n * CHUNK });
+    expect([full.handle, full.blocks]).toEqual([0, 4n * CHUNK]);
+    expect(await codeOf(context.openVirtual({ blocks: 1 }))).toBe('ENOSPC');
+    expect((await context.openVirtual()).handle).toBe(1);
+  });
+
+  it('leaves the handle of an openVirtual() to close() when it cannot be released', async () => {
+    const call = lun.call.bind(lun);
+    const failing = vi.spyOn(lun, 'call').mockImplementation((...request) => {
+      // One sync is that of the empty LUN; what follows is too slow.
+      if (request[0] === 'VLUN_RESIZE') slow(64);
+      return call(...request);
+    });
+    expect(await codeOf(context.openVirtual({ blocks: CHUNK }))).toBe('EAGAIN');
+    failing.mockRestore();
+    slow(0);
+    await context.close();
+    expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+    await lun.enableSuperpipe();
+  });
+
+  it('makes resize() fail though the size has changed: blocks is the new one', async () => {
+    const resource = await context.openVirtual({ blocks: CHUNK });
+    const device = resource.blockDevice();
+    slow(ALL_TRIES);
+    expect(await codeOf(resource.resize(2n * CHUNK))).toBe('EAGAIN');
+    expect(resource.blocks).toBe(2n * CHUNK);
+    await device.write(CHUNK, new Uint8Array(4096).fill(9));
+    expect((await device.read(CHUNK, 1))[0]).toBe(9);
+    slow(ALL_TRIES);
+    expect(await codeOf(resource.resize(CHUNK))).toBe('EAGAIN');
+    expect(resource.blocks).toBe(CHUNK);
+    expect(await codeOf(Promise.resolve().then(() => device.read(CHUNK, 1)))).toBe(
+      'ERR_OUT_OF_RANGE',
+    );
+    expect(await resource.resize(CHUNK)).toMatchObject({ blocks: CHUNK, retries: 0 });
+  });
+
+  it('has resize() take the smaller size when VERIFY fails as well, until the next call', async () => {
+    const resource = await context.openVirtual({ blocks: CHUNK });
+    const call = lun.call.bind(lun);
+    const failing = vi.spyOn(lun, 'call').mockImplementation((...request) => {
+      if (request[0] === 'VERIFY') return Promise.reject(new Error('VERIFY'));
+      return call(...request);
+    });
+    slow(ALL_TRIES);
+    expect(await codeOf(resource.resize(2n * CHUNK))).toBe('EAGAIN');
+    expect(resource.blocks).toBe(CHUNK);
+    slow(ALL_TRIES);
+    expect(await codeOf(resource.resize(0))).toBe('EAGAIN');
+    expect(resource.blocks).toBe(0n);
+    failing.mockRestore();
+    expect((await resource.resize(3n * CHUNK)).blocks).toBe(3n * CHUNK);
   });
 
   it('makes VLUN_RESIZE EAGAIN, growing, shrinking or neither; resize() retries', async () => {
