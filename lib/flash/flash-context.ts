@@ -31,6 +31,9 @@ export interface Recovery {
   readonly retries: number;
 }
 
+/** Milliseconds for which DETACH waits for a slow AFU: what is not released by then stays in use. */
+const RELEASE_TIME = 10_000;
+
 /**
  * A context on a flash adapter: LUNs are attached to it, resources (handles) are opened on it, and
  * commands are issued through it. Resource.release() frees a resource; detach() frees a LUN with
@@ -338,13 +341,16 @@ export class FlashContext extends Uncloneable {
   }
 
   /** Releases handles as far as possible: DETACH releases those that are left. */
-  async #releaseHandles(lun: Lun, resources: Iterable<{ readonly handle: number }>): Promise<void> {
+  async #releaseHandles(
+    lun: Lun,
+    resources: Iterable<{ readonly handle: number }>,
+    atLeast = 0,
+  ): Promise<void> {
     const contextId = this.#id;
     for (const { handle } of resources) {
       const rsrcHandle = BigInt(handle);
-      await retryOnEagain(() => lun.call('RELEASE', { contextId, rsrcHandle })).catch(
-        () => undefined,
-      );
+      const release = () => lun.call('RELEASE', { contextId, rsrcHandle });
+      await retryOnEagain(release, undefined, atLeast).catch(() => undefined);
     }
   }
 
@@ -412,7 +418,7 @@ export class FlashContext extends Uncloneable {
     const own = [...this.#resources].filter(
       ({ lun: other, mode }) => other === lun && mode === 'virtual',
     );
-    await this.#releaseHandles(lun, own);
+    await this.#releaseHandles(lun, own, RELEASE_TIME);
     await lun.call('DETACH', { contextId: this.#id });
   }
 

@@ -7,19 +7,22 @@ const MAX_PAUSE = 100;
 
 /**
  * Repeats a call while it fails with EAGAIN: up to 20 times, with pauses that double from 1 ms to
- * 100 ms (about 1.5 s in all). An abort of the signal ends it between two calls.
+ * 100 ms (about 1.5 s in all), and for at least `atLeast` milliseconds. An abort of the signal
+ * ends it between two calls.
  */
 export async function retryOnEagain<T>(
   call: () => Promise<T>,
   signal?: AbortSignal,
+  atLeast = 0,
 ): Promise<{ answer: T; retries: number }> {
+  const end = performance.now() + atLeast;
   for (let retries = 0; ; retries += 1) {
     throwIfAborted(signal);
     try {
       return { answer: await call(), retries };
     } catch (error) {
-      const again = error instanceof CxlError && error.code === 'EAGAIN' && retries < MAX_RETRIES;
-      if (!again) throw error;
+      if (!(error instanceof CxlError && error.code === 'EAGAIN')) throw error;
+      if (retries >= MAX_RETRIES && performance.now() >= end) throw error;
       await sleep(Math.min(2 ** retries, MAX_PAUSE), signal);
     }
   }

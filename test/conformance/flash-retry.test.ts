@@ -189,6 +189,14 @@ describe('a slow AFU', () => {
     expect((await context.openVirtual({ blocks: 4n * CHUNK })).blocks).toBe(4n * CHUNK);
   });
 
+  it('makes close() wait longer than other calls, as DETACH leaves the LUN in use', async () => {
+    await context.openVirtual({ blocks: CHUNK });
+    slow(ALL_TRIES + 4);
+    await context.close();
+    expect(await codeOf(lun.disableSuperpipe())).toBe('resolved');
+    await lun.enableSuperpipe();
+  });
+
   it('makes ATTACH EAGAIN when the AFU closes the context; attach() retries', async () => {
     inject(context, 'closedContext', 0, 0n, 1);
     expect(await codeOf(lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }))).toBe('EAGAIN');

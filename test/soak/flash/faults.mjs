@@ -97,8 +97,9 @@ export class Faults {
     for (const [name, argument] of [
       ['hold', 0],
       ['ports', 3],
+      ['slowSync', 0],
     ]) {
-      while (!(await this.inject(name, argument))) await sleep(5);
+      while (!(await this.inject(name, argument, 0n, 0))) await sleep(5);
     }
   }
 
