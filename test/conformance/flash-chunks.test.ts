@@ -1,6 +1,7 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { type BlockDevice, type FlashContext, flashFlags, type Lun } from 'node-cxl/flash';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { CHUNK, codeOf, LUN_BLOCKS, testTarget } from './flash-target';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { CHUNK, codeOf, inject, LUN_BLOCKS, testTarget } from './flash-target';
 
 const SIZE = 4096;
 /** The LUN of 512 chunks. */
@@ -86,6 +87,31 @@ describe('the chunks of virtual LUNs', () => {
     const rest = await context.openVirtual({ blocks: LUN_BLOCKS[LARGE] });
     expect(rest.blocks).toBe(BigInt(WORD - 1) * CHUNK);
     expect(await codeOf(context.openVirtual({ blocks: 1 }))).toBe('ENOSPC');
+  });
+
+  it('that are about to be freed do not come back with a VERIFY meanwhile', async () => {
+    const resource = await open(2);
+    const device = resource.blockDevice();
+    inject(context, 'hold', 1);
+    const write = device.write(CHUNK, block(1));
+    const resized = resource.resize(CHUNK);
+    await turn();
+    // The resize waits for the command; the driver still says two chunks.
+    expect(await resource.verify()).toBe(false);
+    expect(resource.blocks).toBe(CHUNK);
+    inject(context, 'hold', 0);
+    await Promise.all([write, resized]);
+    expect(await resource.verify()).toBe(false);
+    // An answer of before that comes after the resize.
+    const call = lun.call.bind(lun);
+    await resource.resize(2n * CHUNK);
+    vi.spyOn(lun, 'call').mockImplementationOnce(async (...request) => {
+      const answer = await call(...request);
+      await resource.resize(CHUNK);
+      return answer;
+    });
+    expect(await resource.verify()).toBe(false);
+    expect(resource.blocks).toBe(CHUNK);
   });
 
   it('128 virtual LUNs can be open at once, each with its own data', async () => {

@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { listLuns, openBlockDevice } from 'node-cxl/flash';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BlockDevice, FlashContext, listLuns, openBlockDevice, openLun } from 'node-cxl/flash';
 import { createMockCxl } from 'node-cxl/mock';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Binding, SysFs } from '../../../lib/binding';
 import { ERRNOS } from '../../../lib/shared/errno';
 import { codeOf, inject } from '../../conformance/flash-target';
@@ -77,6 +78,7 @@ describe('a LUN that two adapters reach', () => {
   beforeEach(() => {
     folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-'));
   });
+  afterEach(() => vi.restoreAllMocks());
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   const twoAdapters = () => {
@@ -119,28 +121,33 @@ describe('a LUN that two adapters reach', () => {
   it('never has a late write of the failed path over one that was acknowledged', async () => {
     const system = twoAdapters();
     const [first] = system.flash.adapters;
-    for (let round = 0; round < 5; round += 1) {
-      const device = await openBlockDevice({ system, wwid: WWID, retries: 0 });
-      // In flight over the first path, not carried out: the old data.
-      first?.hold(true);
-      const old = device.write(0, block(1));
-      const failing = device.write(1, block(1));
-      await new Promise(setImmediate);
-      // The path fails for one transfer; the other is still in flight there.
-      first?.setPorts(0);
-      const other = await openBlockDevice(system.flash.adapters[0]?.nodes[0] ?? '', {
-        system,
-        retries: 0,
-      }).catch(() => undefined);
-      first?.hold(false);
-      await Promise.all([old, failing]);
-      await device.write(0, block(2));
-      first?.setPorts(1);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      expect((await device.read(0, 1))[0]).toBe(2);
-      await other?.close();
-      await device.close();
-    }
+    const device = await openBlockDevice({ system, wwid: WWID });
+    // Aborted, but still in flight over the first path, which has not carried it out.
+    first?.hold(true);
+    const controller = new AbortController();
+    const old = codeOf(device.write(0, block(1), { signal: controller.signal }));
+    await new Promise(setImmediate);
+    controller.abort();
+    expect(await old).toBe('ABORT_ERR');
+    // The next transfer fails because of its path, and closing that takes a while.
+    const failure: unknown = await openLun('/dev/sg99', { system }).catch((error) => error);
+    vi.spyOn(BlockDevice.prototype, 'submit').mockReturnValueOnce([Promise.reject(failure)]);
+    const { close } = FlashContext.prototype;
+    const closing = vi
+      .spyOn(FlashContext.prototype, 'close')
+      .mockImplementationOnce(async function (this: FlashContext) {
+        await sleep(100);
+        await close.call(this);
+      });
+    await device.write(1, block(1));
+    expect(closing).toHaveBeenCalledTimes(1);
+    expect(device.path.host).toBe(1);
+    await device.drained();
+    await device.write(0, block(2));
+    first?.hold(false);
+    await sleep(20);
+    expect((await device.read(0, 1))[0]).toBe(2);
+    await device.close();
   });
 });
 
