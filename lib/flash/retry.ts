@@ -21,9 +21,14 @@ export async function retryOnEagain<T>(
     try {
       return { answer: await call(), retries };
     } catch (error) {
-      if (!(error instanceof CxlError && error.code === 'EAGAIN')) throw error;
+      if (!isAgain(error)) throw error;
       if (retries >= MAX_RETRIES && performance.now() >= end) throw error;
       await sleep(Math.min(2 ** retries, MAX_PAUSE), signal);
     }
   }
+}
+
+/** Of the driver; a thread that cannot be started is EAGAIN too, and not the driver's to repair. */
+function isAgain(error: unknown): boolean {
+  return error instanceof CxlError && error.code === 'EAGAIN' && error.syscall !== 'pthread_create';
 }

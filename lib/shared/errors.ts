@@ -4,7 +4,7 @@
  * TypeError or RangeError with an ERR_ code, thrown before any system call.
  */
 import { inspect } from 'node:util';
-import { describeErrno, ERRNOS, type ErrnoName, errnoName } from './errno';
+import { describeErrno, ERRNOS, type ErrnoName, errnoName, NO_THREAD } from './errno';
 import { hintFor } from './hints';
 import { nearest } from './nearest';
 
@@ -43,7 +43,16 @@ export function systemError(
   hint?: string,
   above?: (...args: never[]) => unknown,
 ): CxlError {
-  const number = typeof errno === 'string' ? ERRNOS[errno] : errno;
+  const number = Math.abs(typeof errno === 'string' ? ERRNOS[errno] : errno);
+  if (number > NO_THREAD) {
+    return systemError(
+      number - NO_THREAD,
+      'pthread_create',
+      undefined,
+      undefined,
+      above ?? systemError,
+    );
+  }
   const error = new CxlError(number, syscall, path, hint);
   Error.captureStackTrace(error, above ?? systemError);
   return error;

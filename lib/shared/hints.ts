@@ -22,6 +22,8 @@ const SYSCALL_HINTS: Record<string, string> = {
     'is the number of interrupts within irqs_min and irqs_max of the AFU?',
   'ioctl(START_WORK):EBUSY': 'the adapter is being reset, or the AFU does not answer: try again',
   'ioctl(START_WORK):ENODEV': 'this processor or kernel cannot wake threads: attach without tid',
+  'pthread_create:EAGAIN':
+    'no thread could be started: raise the limit of threads (ulimit -u, pids.max of the cgroup), or end others, and try again',
   'open:EIO': 'the link to the card is down: wait for its recovery',
   'open:ENOENT':
     'is the cxl driver loaded (it is part of Linux 3.18 to 6.14, on POWER8 and POWER9), and the AFU in the mode that has this node? NODE_CXL_BACKEND=mock runs the program without a card',

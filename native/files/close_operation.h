@@ -19,6 +19,7 @@ class CloseOperation : public Operation {
   explicit CloseOperation(std::unique_ptr<Device> device) : device_(std::move(device)) {}
   void Run() override { result_ = device_->Close(); }
   Napi::Value Answer(Napi::Env env) override { return Napi::Number::New(env, result_); }
+  bool must_run() const override { return true; }
 
  private:
   std::unique_ptr<Device> device_;

@@ -47,7 +47,7 @@ ssize_t ReadAdopted(int fd, void* bytes, size_t size) {
 
 }  // namespace
 
-// 0 or a negative errno.
+// 0, a negative errno, or what Thread::Start() answers.
 int EventThread::Start() {
   if (thread_.running()) return 0;
   int error = 0;

@@ -16,7 +16,12 @@ Napi::Value OperationThread::Submit(Napi::Env env, std::unique_ptr<Operation> op
   if (deferred.promise().IsEmpty() || environment_.stopped()) return deferred.promise();
   if (!environment_.Start()) return Napi::Value();
   if (const int error = Start(); error != 0) {
-    deferred.Resolve(Napi::Number::New(env, error));
+    if (operation->must_run()) {
+      operation->Run();
+      deferred.Resolve(operation->Answer(env));
+    } else {
+      deferred.Resolve(Napi::Number::New(env, error));
+    }
     return deferred.promise();
   }
   operation->deferred_ = deferred;

@@ -31,6 +31,8 @@ class Operation {
   // On JavaScript's thread: what the promise resolves with; an exception that is pending
   // afterwards rejects it.
   virtual Napi::Value Answer(Napi::Env env) = 0;
+  // It cannot be refused: where no thread can be started, it runs on JavaScript's.
+  virtual bool must_run() const { return false; }
 
  private:
   friend class OperationThread;
@@ -41,7 +43,8 @@ class OperationThread {
  public:
   explicit OperationThread(Environment& environment) : environment_(environment) {}
 
-  // A promise for the operation's answer; a negative errno when there is no thread to be had.
+  // A promise for the operation's answer; for what Thread::Start() answers when there is no thread
+  // to be had.
   Napi::Value Submit(Napi::Env env, std::unique_ptr<Operation> operation);
 
   // Without a promise, and without keeping the process alive.

@@ -53,7 +53,11 @@ class Condition {
 
 class Thread {
  public:
-  // 0, or a negative errno.
+  // NO_THREAD of lib/shared/errno.ts: an errno less this is that of pthread_create(), and not of
+  // the call that the thread was for.
+  static constexpr int kNoThread = 0x10000;
+
+  // 0, or a negative errno less kNoThread.
   int Start(void (*body)(void*), void* argument) {
     // What runs here needs little; the default of several megabytes a thread would show when
     // there are many environments.
@@ -62,7 +66,7 @@ class Thread {
     options.stack_size = 256 * 1024;
     int status = uv_thread_create_ex(&thread_, &options, body, argument);
     running_ = status == 0;
-    return status;
+    return running_ ? 0 : status - kNoThread;
   }
   bool running() const { return running_; }
   void Join() {

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { CxlError } from 'node-cxl';
 import { createMockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { ERRNOS, errnoName } from '../../dist/shared/errno';
+import { ERRNOS, errnoName, NO_THREAD } from '../../dist/shared/errno';
 import { systemError, unwrap } from '../../dist/shared/errors';
 
 describe('CxlError', () => {
@@ -60,6 +60,21 @@ describe('CxlError', () => {
     expect(await messageOf(() => platform?.setLoadImageOnPerst('user'))).toContain(
       'no such attribute',
     );
+  });
+
+  it('has a name for every errno of Linux', () => {
+    // Linux has no 41: it was EWOULDBLOCK, which is EAGAIN.
+    const numbers = Array.from({ length: 133 }, (_, index) => index + 1).filter((n) => n !== 41);
+    expect(numbers.filter((number) => /^E\d+$/.test(errnoName(-number)))).toEqual([]);
+    expect(new Set(Object.values(ERRNOS)).size).toBe(Object.keys(ERRNOS).length);
+  });
+
+  it('tells a thread that could not be started from the call that it was for', () => {
+    const error = systemError(-NO_THREAD - 11, 'open', '/dev/cxl/afu0.0s', 'a hint of open');
+    expect(error).toMatchObject({ code: 'EAGAIN', errno: -11, syscall: 'pthread_create' });
+    expect(error.path).toBe(undefined);
+    expect(error.message).toContain('ulimit -u');
+    expect(errnoName(-NO_THREAD - 11)).toBe('EAGAIN');
   });
 
   it('names an unknown errno by its number', () => {
