@@ -3,6 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { chooseBinding } from './backend';
 import type { Binding } from './binding';
 import { Cxl } from './device/cxl';
+import { checkFunction } from './shared/checks';
 import { typeError } from './shared/errors';
 
 /** Set by setGlobalSystem(). */
@@ -72,7 +73,7 @@ export function setGlobalSystem(system: Cxl | undefined): GlobalSystem {
  */
 export function withSystem<T>(system: Cxl, callback: () => T): T {
   checkSystem(system);
-  if (typeof callback !== 'function') throw typeError('callback', 'a function', callback);
+  checkFunction('callback', callback);
   // `cxl` itself would refer to itself.
   if (system === cxl) return callback();
   scoped ??= new AsyncLocalStorage();

@@ -34,8 +34,11 @@ export function checkString(name: string, value: unknown): string {
   return value;
 }
 
+/** A function that can be called; a class is one only for `new`. */
 export function checkFunction<T>(name: string, value: T): T {
-  if (typeof value !== 'function') throw typeError(name, 'a function', value);
+  const callable =
+    typeof value === 'function' && !/^class\b/.test(Function.prototype.toString.call(value));
+  if (!callable) throw typeError(name, 'a function', value);
   return value;
 }
 

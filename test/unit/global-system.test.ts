@@ -103,6 +103,8 @@ describe('withSystem', () => {
     for (const wrong of [null, {}, 'mock']) {
       const error = expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' });
       expect(() => withSystem(wrong as unknown as Cxl, () => 0)).toThrow(error);
+      // A class is a function that cannot be called.
+      expect(() => withSystem(oneEcho(), class {} as never)).toThrow(error);
       expect(() => setGlobalSystem(wrong as unknown as Cxl)).toThrow(error);
     }
   });
