@@ -357,8 +357,8 @@ export class FlashContext extends Uncloneable {
   /**
    * Ends the commands in flight by a context reset (they succeed when they had completed, else fail
    * with ECANCELED), detaches every LUN, closes the descriptor and frees the memory. Idempotent.
-   * Also works after a failed recovery. Resources that were opened with `scrub` are overwritten
-   * first; when that fails, close() closes everything all the same, and rejects with the error.
+   * Also works after a failed recovery. Waits up to 10 s for a slow AFU, for each virtual LUN, as the
+   * LUN would stay in use otherwise. Resources that were opened with `scrub` are overwritten first; when that fails, close() closes everything all the same, and rejects with the error.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
