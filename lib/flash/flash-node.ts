@@ -1,8 +1,9 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { DeviceFile, IoctlMap } from '../binding/files';
 import { FLASH_IOCTL } from '../shared/channels';
+import { checkString } from '../shared/checks';
 import { debugCall, debugResult } from '../shared/debug';
-import { type CxlError, stateError, systemError } from '../shared/errors';
+import { type CxlError, stateError, systemError, typeError } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
 
@@ -52,7 +53,8 @@ export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> extends Unclone
     input: Ioctls[Name]['input'],
   ): Promise<Ioctls[Name]['answer']> {
     if (this.closed) throw stateError(`${this.path} is closed`);
-    const syscall = `ioctl(${name})`;
+    const syscall = `ioctl(${checkString('name', name)})`;
+    if (typeof input !== 'object' || input === null) throw typeError('input', 'an object', input);
     debugCall(syscall, this.path, input);
     const answer = await this.#file.ioctl(name, input);
     debugResult(syscall, this.path, answer);
