@@ -5,9 +5,12 @@ import { type DataValue, inline, words } from './output';
 /** Columns narrower than this are not made narrower still. */
 const MIN_WIDTH = 5;
 
-/** The width of the terminal; no limit where standard output is a file or a pipe. */
+/**
+ * The width of the terminal; no limit where standard output is a file or a pipe, or a terminal that
+ * does not know its width, as a serial console does not.
+ */
 function terminalWidth(): number {
-  return process.stdout.columns ?? Number.POSITIVE_INFINITY;
+  return process.stdout.columns || Number.POSITIVE_INFINITY;
 }
 
 function longestLine(text: string): number {

@@ -24,10 +24,12 @@ describe('node-cxl doe on a device', () => {
     expect(table.stdout).toContain('driver cxl_pci, kernel reads CDAT');
   });
 
-  it('discover: refused while a driver is bound, told whose it is when forced', async () => {
-    const refused = await doe(['discover', devices.default]);
+  it('refuses what the bound driver uses, and nothing else; told whose it is when forced', async () => {
+    const refused = await doe(['cdat', devices.default]);
     expect(refused.code).toBe(5);
     expect(refused.stderr).toContain('cxl_pci');
+    // The kernel discovers protocols only as it finds the device.
+    expect((await doe(['discover', devices.default])).code).toBe(0);
     const { code, stdout, stderr } = await doe(['discover', '0d:00.0', '--force', '--json']);
     expect(code).toBe(0);
     expect(JSON.parse(stderr).note.message).toContain('shared with: driver cxl_pci');
