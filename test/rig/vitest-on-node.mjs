@@ -11,7 +11,7 @@ import { startTests } from '@vitest/runner';
 import { getTasks, getTests } from '@vitest/runner/utils';
 import * as vitest from 'vitest';
 
-export { expect } from 'vitest';
+export { expect, vi } from 'vitest';
 
 // Emulated machines are some twenty times slower than what the tests' own limits are for.
 const timeScale = Number(process.env.CXL_TEST_TIME_SCALE ?? 1);
@@ -23,7 +23,9 @@ function scaled(declare) {
     if (argument?.timeout === undefined) return argument;
     return { ...argument, timeout: argument.timeout * timeScale };
   };
-  return (...args) => declare(...args.map(scale));
+  const one = (...args) => declare(...args.map(scale));
+  // Where the condition holds, the plain function skips: vitest's own is not scaled.
+  return Object.assign(one, { skipIf: (condition) => (condition ? declare.skip : one) });
 }
 
 export const describe = scaled(vitest.describe);

@@ -1,4 +1,5 @@
 /** Aborting calls that take long: they end at once, and what they began is undone. */
+import { createRequire } from 'node:module';
 import { AbortError } from 'node-cxl';
 import * as doe from 'node-cxl/doe';
 import * as flash from 'node-cxl/flash';
@@ -9,6 +10,8 @@ import { failure } from './options-support';
 
 /** Milliseconds: a call takes so long that the abort comes before its end, on a busy machine too. */
 const LONG = 500;
+
+const require = createRequire(import.meta.url);
 
 /** A signal that aborts once the program has made the call, which takes long. */
 function once(mock: MockCxl, name: CallName): AbortSignal {

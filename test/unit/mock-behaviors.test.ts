@@ -12,6 +12,7 @@ import {
   register,
 } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
+import { until } from './mock-support';
 
 const [A, B, SUM, DONE, COUNT] = [0x00, 0x08, 0x10, 0x18, 0x20] as const;
 
@@ -102,7 +103,7 @@ describe('composeAfu', () => {
       () => ({ detach: () => seen.push('second') }),
     );
     area.read64(A);
-    await expect.poll(() => work).toBe(0);
+    await until(() => work === 0);
     await context.close();
     expect(seen).toEqual(['first', 'second']);
   });

@@ -1,8 +1,7 @@
 import { createMockCxl, echoAfu, type MockCxl } from 'node-cxl/mock';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 const ECHO = 0x00;
-const ADDRESS = 0x10;
 
 function oneEcho(): MockCxl {
   return createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }] });
@@ -78,51 +77,5 @@ describe('expectWait', () => {
     expect(waiting.waiting).toBe(false);
     await expect(afu.expectWait({ timeout: 1 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     await context.close();
-  });
-});
-
-describe('under fake timers', () => {
-  afterEach(() => {
-    vi.useRealTimers();
-  });
-
-  it('the mock goes on, and time-outs follow the fake clock', async () => {
-    vi.useFakeTimers();
-    const system = oneEcho();
-    const afu = system.card(0).afu(0);
-    const { context, area } = await attached(system);
-    const memory = system.allocate(4096);
-    context.hold(memory);
-    area.write64(ADDRESS, memory.address);
-    await context.waitForInterrupt(1);
-    const late = context.waitForInterrupt(1, { timeout: 60_000 });
-    await afu.expectWait();
-    vi.advanceTimersByTime(59_999);
-    vi.advanceTimersByTime(1);
-    await expect(late).rejects.toMatchObject({ code: 'ETIMEDOUT' });
-    await context.close();
-    memory.free();
-  });
-
-  it('latencies follow the fake clock', async () => {
-    const system = createMockCxl({
-      cards: [{ afus: [{ model: echoAfu() }] }],
-      latency: { open: 5000 },
-    });
-    vi.useFakeTimers();
-    let opened = false;
-    const opening = system.open('afu0.0s').then((context) => {
-      opened = true;
-      return context;
-    });
-    await vi.advanceTimersByTimeAsync(4000);
-    expect(opened).toBe(false);
-    await expect
-      .poll(() => {
-        vi.advanceTimersByTime(1001);
-        return opened;
-      })
-      .toBe(true);
-    await (await opening).close();
   });
 });

@@ -1,5 +1,5 @@
 import { createMockCxl, type FaultSpec, type MockCxl, memcpyAfu } from 'node-cxl/mock';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { attached, codeOf, oneCard, slave, sleep, thrownCode, until } from './mock-support';
 
 describe('an injected fault', () => {
@@ -298,57 +298,6 @@ describe('latency', () => {
     expect(await slow(() => context.attach({ wed: 0n }))).toBe(true);
     expect(await slow(async () => (await mock.afus())[0]!.irqsMin())).toBe(true);
     expect(await slow(() => context.close())).toBe(true);
-  });
-
-  it('blocks the event loop in no call', async () => {
-    // Shorter than the driver waits for an attach.
-    const slowly = 60;
-    const mock = createMockCxl({
-      flavor: 'guest',
-      cards: [{}],
-      latency: {
-        open: slowly,
-        'open-card': slowly,
-        'start-work': slowly,
-        close: slowly,
-        'sysfs-read': slowly,
-        'sysfs-write': slowly,
-        'image-transfer': slowly,
-      },
-    });
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    try {
-      /** The call waits for a timer that has yet to fire, and comes back when it has. */
-      const pends = async <T>(call: () => Promise<T>): Promise<T> => {
-        let settled = false;
-        const result = call().finally(() => {
-          settled = true;
-        });
-        while (vi.getTimerCount() === 0 && !settled)
-          await new Promise((resolve) => setImmediate(resolve));
-        expect(settled).toBe(false);
-        while (!settled) {
-          await vi.advanceTimersByTimeAsync(slowly);
-          await new Promise((resolve) => setImmediate(resolve));
-        }
-        return result;
-      };
-      const [afu] = await mock.afus();
-      await pends(() => afu!.setIrqsMax(8));
-      const context = await pends(() => mock.open(slave));
-      await pends(() => context.attach({ wed: 0n }));
-      await pends(() => context.close());
-      const synchronous = await pends(() => mock.open(slave));
-      const before = vi.getTimerCount();
-      synchronous.attachSync({ wed: 0n });
-      synchronous.mapProblemState().read64(8);
-      expect(vi.getTimerCount()).toBe(before);
-      await pends(() => synchronous.close());
-      const [card] = await mock.adapters();
-      await pends(() => card!.downloadImage(new Uint8Array(16)));
-    } finally {
-      vi.useRealTimers();
-    }
   });
 
   it('of a synchronous attach is not spent, but fails it when it is too long', async () => {

@@ -24,10 +24,24 @@ const programs = ['qemu-ppc64le-static', 'powerpc64le-linux-gnu-g++', 'make'];
 const app = path.join(ppc64Folder, 'app');
 const inside = 'CXL_PPC64_INSIDE';
 
-/** Tests of what is not in the package. */
+const ofThisHost =
+  'terminals, shells, signals and files of the host, which are the same under any processor';
+const needsCompiler = 'needs the TypeScript compiler, which is not in the package';
+
+/** Tests of what is not in the package, or that need all of vitest. */
 const leftOut = {
   'test/unit/cli/flash-in-process.test.ts':
     'imports a part of the command line; the package has the whole, in one file',
+  'test/unit/cli/completion.test.ts': ofThisHost,
+  'test/unit/cli/doctor.test.ts': ofThisHost,
+  'test/unit/cli/files.test.ts': ofThisHost,
+  'test/unit/cli/help.test.ts': ofThisHost,
+  'test/unit/cli/output.test.ts': ofThisHost,
+  'test/unit/cli/settings.test.ts': ofThisHost,
+  'test/unit/exports.test.ts': needsCompiler,
+  'test/unit/readme.test.ts': needsCompiler,
+  'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
+  'test/unit/fake-timers.test.ts': 'needs the fake timers of vitest, which work only within it',
 };
 
 /** Run first, so that none of them is the only one left at the end. */
