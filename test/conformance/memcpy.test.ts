@@ -208,28 +208,32 @@ describe('the memcpy AFU', () => {
     await until(() => regs.read64(REGISTERS.timebase) !== 0n, 'the timebase');
   });
 
-  test('has a timebase that keeps up with a thread that polls it', ['device-side'], () => {
-    const { regs } = job;
-    const pause = new Int32Array(new SharedArrayBuffer(4));
-    const lags: number[] = [];
-    const errors: number[] = [];
-    for (let round = 0; round < 100; round++) {
-      Atomics.wait(pause, 0, 0, 10);
-      const start = process.hrtime.bigint();
-      regs.write64(REGISTERS.timebase, 0n);
-      let ticks = 0n;
-      while (ticks === 0n) ticks = regs.read64(REGISTERS.timebase);
-      const end = process.hrtime.bigint();
-      lags.push(Number(end - start));
-      // 512 MHz, from the same zero as the clock of the machine.
-      errors.push(Number((ticks * 125n) / 64n - start));
-    }
-    // Nanoseconds. One in ten must be good: in the others, more or fewer, another process may have
-    // kept the device from running.
-    const tenth = (values: number[]) => values.sort((a, b) => a - b)[values.length / 10]!;
-    expect(tenth(lags)).toBeLessThan(500_000);
-    if (process.arch !== 'ppc64') expect(tenth(errors.map(Math.abs))).toBeLessThan(500_000);
-  });
+  test(
+    'has a timebase that keeps up with a thread that polls it',
+    ['device-side', 'real-time'],
+    () => {
+      const { regs } = job;
+      const pause = new Int32Array(new SharedArrayBuffer(4));
+      const lags: number[] = [];
+      const errors: number[] = [];
+      for (let round = 0; round < 100; round++) {
+        Atomics.wait(pause, 0, 0, 10);
+        const start = process.hrtime.bigint();
+        regs.write64(REGISTERS.timebase, 0n);
+        let ticks = 0n;
+        while (ticks === 0n) ticks = regs.read64(REGISTERS.timebase);
+        const end = process.hrtime.bigint();
+        lags.push(Number(end - start));
+        // 512 MHz, from the same zero as the clock of the machine.
+        errors.push(Number((ticks * 125n) / 64n - start));
+      }
+      // Nanoseconds. One in ten must be good: in the others, more or fewer, another process may have
+      // kept the device from running.
+      const tenth = (values: number[]) => values.sort((a, b) => a - b)[values.length / 10]!;
+      expect(tenth(lags)).toBeLessThan(500_000);
+      if (process.arch !== 'ppc64') expect(tenth(errors.map(Math.abs))).toBeLessThan(500_000);
+    },
+  );
 });
 
 describe('its atomics', () => {

@@ -29,6 +29,8 @@ export type Need =
   | 'numa'
   /** mmap() supports MAP_HUGETLB. */
   | 'hugetlb'
+  /** The processor is not emulated: the AFU's thread keeps up with the program's. */
+  | 'real-time'
   /** Few enough process elements for a test to open all. */
   | 'few-processes';
 

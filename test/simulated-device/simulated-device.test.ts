@@ -23,6 +23,10 @@ function inNode(program: string, env: NodeJS.ProcessEnv = {}): string {
   });
 }
 
+/** The host's programs cannot load the library of another processor. */
+const emulated = process.env['CXL_EMULATED'] !== undefined;
+const reason = emulated ? ' [skipped: the device is of another processor than ls]' : '';
+
 describe('the simulated device, from C', () => {
   for (const line of selfTest.stdout.trim().split('\n')) {
     it(line.replace(/^(not )?ok /, ''), () => {
@@ -58,7 +62,7 @@ describe('the simulated device, from Node', () => {
     ]);
   });
 
-  it('is listed by ls without an error', () => {
+  it.skipIf(emulated)(`is listed by ls without an error${reason}`, () => {
     for (const place of ['/dev/cxl', '/sys/class/cxl', '/sys/class/cxl/afu0.0/']) {
       const listed = spawnSync('ls', ['-laL', place], { env: preloaded, encoding: 'utf8' });
       expect(`${place}: ${listed.status} ${listed.stderr}`).toBe(`${place}: 0 `);

@@ -32,7 +32,15 @@ export async function mockTarget({
     dedicatedAfu: 'afu1.0',
     processes: 511,
     has: new Set<Need>([
-      ...(['injection', 'master', 'device-side', 'few-processes', 'numa', 'hugetlb'] as const),
+      ...([
+        'injection',
+        'master',
+        'device-side',
+        'few-processes',
+        'numa',
+        'hugetlb',
+        'real-time',
+      ] as const),
       ...(guest ? (['guest'] as const) : (['dedicated', 'bare-metal'] as const)),
       ...(caia2 ? (['caia-2'] as const) : []),
     ]),

@@ -49,8 +49,10 @@ export async function simulatedTarget(): Promise<Target> {
       'device-side',
       'native',
       'few-processes',
-      // qemu's user-mode emulation lacks mbind() and MAP_HUGETLB.
-      ...(process.env['CXL_EMULATED'] === undefined ? (['numa', 'hugetlb'] as const) : []),
+      // qemu's user-mode emulation lacks mbind() and MAP_HUGETLB, and is slow.
+      ...(process.env['CXL_EMULATED'] === undefined
+        ? (['numa', 'hugetlb', 'real-time'] as const)
+        : []),
       ...((await isCaia2(cxl)) ? (['caia-2'] as const) : []),
       ...(guest ? (['guest'] as const) : (['bare-metal', 'dedicated'] as const)),
     ]),
