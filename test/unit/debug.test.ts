@@ -1,9 +1,10 @@
 /** What NODE_DEBUG=cxl prints. */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
-const root = path.resolve(import.meta.dirname, '../..');
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 function printed(script: string, env: NodeJS.ProcessEnv = { NODE_DEBUG: 'cxl' }): string {
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
