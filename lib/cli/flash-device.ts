@@ -6,7 +6,7 @@ import {
   listLuns,
   openLun,
 } from '../flash';
-import { mountsOf } from '../flash/discovery';
+import { mountsOf, pathOfNode } from '../flash/discovery';
 import type { Cxl } from '../index';
 import { throwIfAborted } from '../shared/abort';
 import { stateError, systemError } from '../shared/errors';
@@ -32,11 +32,7 @@ export function lunData(lun: LunInfo) {
 /** The LUN of a node, or of a link to one, with the ports and mounts of all paths to it. */
 export async function describeLun(system: Cxl, node: string) {
   const luns = await listLuns({ system });
-  // The names in /dev/disk/by-id are links.
-  const real = await system.binding.sysfs.realpath(node);
-  const found = luns.find(({ block, generic }) =>
-    [block, generic].some((each) => each !== undefined && (each === node || each === real)),
-  );
+  const found = await pathOfNode(system.binding.sysfs, luns, node);
   if (found === undefined) {
     const hint = 'not a LUN of a flash adapter; `node-cxl flash list` lists them';
     throw systemError('ENOENT', 'find', node, hint);

@@ -2,10 +2,16 @@
 import { constants } from 'node:buffer';
 import type { AllocationRequest, Binding } from '../binding';
 import { operandsOf } from '../binding/operands';
-import { checkInteger, checkOptions, type OptionNames } from '../shared/checks';
+import {
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkPowerOfTwo,
+  type OptionNames,
+} from '../shared/checks';
 import { type Endian, resolveEndian } from '../shared/endian';
 import { ERRNOS } from '../shared/errno';
-import { rangeError, systemError, valueError } from '../shared/errors';
+import { systemError } from '../shared/errors';
 import { Memory, type MemoryPlace } from './memory';
 import { MemoryPool } from './memory-pool';
 import { holdersOfRegion } from './region-buffer';
@@ -60,13 +66,8 @@ function checkAllocation(size: unknown, options: AllocateOptions, pageSize: numb
     numaNode = -1,
   } = checkOptions(options, ALLOCATE_OPTIONS);
   checkInteger('size', size, 1, 2 ** 40);
-  checkInteger('options.alignment', alignment, 1, 2 ** 30);
-  if ((alignment & (alignment - 1)) !== 0) {
-    throw rangeError('options.alignment', 'a power of two', alignment);
-  }
-  if (hugePages !== 'none' && hugePages !== 'transparent' && hugePages !== 'explicit') {
-    throw valueError('options.hugePages', "'none', 'transparent' or 'explicit'", hugePages);
-  }
+  checkPowerOfTwo('options.alignment', alignment, 2 ** 30);
+  checkOneOf('options.hugePages', hugePages, ['none', 'transparent', 'explicit']);
   checkInteger('options.numaNode', numaNode, -1, 1023);
   const endian = resolveEndian('options.endian', options.endian ?? 'host');
   return { size: size as number, alignment, hugePages, numaNode, endian };

@@ -105,8 +105,8 @@ export class Cxl extends Uncloneable {
    * @param path a device node, such as /dev/cxl/afu0.0s, or its name, afu0.0s. Without the letter,
    *   afu0.0: the target of the symbolic link that a udev rule may have made, else the dedicated
    *   node, else the slave node.
-   * @throws AbortError; ENOENT no such node; EACCES; ENOSPC every process element is taken; EIO the link is
-   *   down; ENODEV no such AFU, or no mode active; EPROTO the driver is too new;
+   * @throws AbortError; ENOENT no such node; EACCES; ENOSPC every process element is taken; EIO the
+   *   link is down; ENODEV no such AFU, or no mode active; EPROTO the driver is too new;
    *   ERR_INVALID_ARG_VALUE when the path is not that of an AFU. Source: afu_open in file.c.
    */
   async open(path: string, options: OpenOptions = {}): Promise<Context> {

@@ -1,7 +1,13 @@
 import { type InspectOptions, inspect } from 'node:util';
-import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
+import {
+  checkBoolean,
+  checkInteger,
+  checkOptions,
+  checkPowerOfTwo,
+  type OptionNames,
+} from '../shared/checks';
 import { type Endian, resolveEndian } from '../shared/endian';
-import { rangeError, stateError, systemError } from '../shared/errors';
+import { stateError, systemError } from '../shared/errors';
 import { hexadecimal, shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
 import { BuddyBlocks } from './buddy';
@@ -110,10 +116,7 @@ export class MemoryPool extends Uncloneable {
       zeroed = true,
       endian = this.#place.endian,
     } = checkOptions(options, PIECE_OPTIONS);
-    checkInteger('options.alignment', alignment, 1, this.#alignment);
-    if ((alignment & (alignment - 1)) !== 0) {
-      throw rangeError('options.alignment', 'a power of two', alignment);
-    }
+    checkPowerOfTwo('options.alignment', alignment, this.#alignment);
     checkBoolean('options.zeroed', zeroed);
     const order = BuddyBlocks.orderFor(size, alignment);
     const resolved = resolveEndian('options.endian', endian);

@@ -1,7 +1,7 @@
 /** Whether the kernel uses a protocol of a function: a driver does not use the whole mailbox. */
 import type { PciBus } from '../binding/configuration-space';
 import { discoveryProtocol } from './discovery';
-import type { Protocol } from './exchange';
+import { type Protocol, protocolName } from './exchange';
 
 const TABLE_ACCESS = '1e98:02';
 const EVERYTHING = 'everything';
@@ -10,9 +10,9 @@ const EVERYTHING = 'everything';
 type Use = readonly string[] | typeof EVERYTHING;
 
 /**
- * Drivers of which it is known what they use. The drivers of
- * memory devices and of switch ports read the CDAT (drivers/cxl/core/pci.c, read_cdat_data). Those
- * that hand the function to another program may use all of it.
+ * Drivers of which it is known what they use. The drivers of memory devices and of switch ports
+ * read the CDAT (drivers/cxl/core/pci.c, read_cdat_data). Those that hand the function to another
+ * program may use all of it.
  */
 const KNOWN_DRIVERS: ReadonlyMap<string, Use> = new Map<string, Use>([
   ['cxl_pci', [TABLE_ACCESS]],
@@ -38,20 +38,11 @@ export async function kernelUser(
   if (driver === undefined) return undefined;
   const used = KNOWN_DRIVERS.get(driver) ?? (await foundByKernel(bus, address));
   if (used === EVERYTHING) return driver;
-  const name = featureName(protocol);
-  return name !== featureName(discoveryProtocol) && used.includes(name) ? driver : undefined;
+  const name = protocolName(protocol);
+  return name !== protocolName(discoveryProtocol) && used.includes(name) ? driver : undefined;
 }
 
 async function foundByKernel(bus: PciBus, address: string): Promise<Use> {
   const { kernelFeatures } = await bus.owner(address);
   return kernelFeatures.length === 0 ? EVERYTHING : kernelFeatures;
-}
-
-/** As a file of `doe_features`: vendor and type in hexadecimal digits. */
-function featureName({ vendorId, type }: Protocol): string {
-  return `${hex(vendorId, 4)}:${hex(type, 2)}`;
-}
-
-function hex(value: number, digits: number): string {
-  return value.toString(16).padStart(digits, '0');
 }

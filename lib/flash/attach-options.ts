@@ -100,12 +100,8 @@ export function checkAttachOptions(options: AttachOptions) {
 
 function checkQueueOptions(options: AttachOptions): Omit<QueueOptions, 'squeue'> {
   const { completion = 'interrupt', onReset = 'retry' } = options;
-  if (completion !== 'interrupt' && completion !== 'poll') {
-    throw valueError('options.completion', "'interrupt' or 'poll'", completion);
-  }
-  if (onReset !== 'retry' && onReset !== 'fail') {
-    throw valueError('options.onReset', "'retry' or 'fail'", onReset);
-  }
+  checkOneOf('options.completion', completion, ['interrupt', 'poll']);
+  checkOneOf('options.onReset', onReset, ['retry', 'fail']);
   const bounceBytes = checkInteger(
     'options.bounceBytes',
     options.bounceBytes ?? 65536,

@@ -1,6 +1,6 @@
 import { Memory } from '../device/memory';
 import { AbortError, checkWaitOptions } from '../shared/abort';
-import { checkInteger } from '../shared/checks';
+import { checkInteger, checkOneOf } from '../shared/checks';
 import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
 import {
   BlockAccess,
@@ -14,8 +14,8 @@ import {
 import { checkBlockNumber } from './block-number';
 import { countSettled, countStarted, newBlockStatistics } from './block-statistics';
 import { Command, type CommandData, type Priority } from './command';
+import { piecesOf } from './geometry';
 import type { Resource } from './resource';
-import { CHUNK_BLOCKS } from './sislite';
 import type { QueueStatistics } from './statistics';
 import { Limit, Transfer } from './transfer';
 
@@ -25,6 +25,7 @@ interface Part {
   readonly blocks: bigint;
 }
 
+const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low'];
 /** Bytes; required of data addresses. */
 const DATA_ALIGNMENT = 16;
 const MAX_UNMAP_BLOCKS = 0xffff_ffffn;
@@ -86,7 +87,7 @@ export class BlockDevice extends BlockAccess {
   #submit(requests: readonly TransferRequest[], options: TransferOptions): Transfer[] {
     this.resource.assertOpen();
     const { signal, timeout } = checkWaitOptions(options, TRANSFER_OPTIONS);
-    const priority = checkPriority('options.priority', options.priority ?? 'normal');
+    const priority = checkOneOf('options.priority', options.priority ?? 'normal', PRIORITIES);
     let limit: Limit | undefined;
     const transfers = requests.map((request) =>
       this.#transfer(request, priority, (transfer) => limit?.settled(transfer)),
@@ -113,7 +114,7 @@ export class BlockDevice extends BlockAccess {
   ): Transfer {
     checkRequest(request);
     const { operation, lba } = request;
-    const priority = checkPriority('priority', request.priority ?? standard);
+    const priority = checkOneOf('priority', request.priority ?? standard, PRIORITIES);
     const start = checkBlockNumber('lba', lba);
     const parts =
       operation === 'unmap'
@@ -126,10 +127,11 @@ export class BlockDevice extends BlockAccess {
       countSettled(this.statistics, operation, done, this.blockSize);
       onSettled(transfer);
     });
+    const virtual = this.resource.mode === 'virtual';
     let first = start;
     for (const { data, blocks } of parts) {
       const most = operation === 'unmap' ? MAX_UNMAP_BLOCKS : this.#maxBlocks(data);
-      for (const [at, count] of this.#split(first, blocks, most)) {
+      for (const [at, count] of piecesOf(first, first + blocks, most, virtual)) {
         const piece = operation === 'unmap' ? data : this.#piece(data, at - first, count);
         transfer.add(
           new Command(transfer, this.resource, operation, priority, at, Number(count), piece),
@@ -177,20 +179,6 @@ export class BlockDevice extends BlockAccess {
     return BigInt(Math.min(maxTransfer, bounced));
   }
 
-  /** Splits into commands of at most `max` blocks; in a virtual LUN none crosses a chunk boundary. */
-  *#split(start: bigint, blocks: bigint, max: bigint): Generator<[bigint, bigint]> {
-    const end = start + blocks;
-    const virtual = this.resource.mode === 'virtual';
-    for (let at = start; at < end; ) {
-      let to = at + max;
-      const chunkEnd = (at / CHUNK_BLOCKS + 1n) * CHUNK_BLOCKS;
-      if (virtual && to > chunkEnd) to = chunkEnd;
-      if (to > end) to = end;
-      yield [at, to - at];
-      at = to;
-    }
-  }
-
   #data(buffer: BlockBuffer, index: number): CommandData {
     const name = `buffers[${index}]`;
     if (buffer instanceof Uint8Array) {
@@ -226,11 +214,4 @@ export class BlockDevice extends BlockAccess {
       throw rangeError('lba', `so that ${count} blocks from it end below ${blocks}`, start);
     }
   }
-}
-
-function checkPriority(name: string, value: unknown): Priority {
-  if (value !== 'high' && value !== 'normal' && value !== 'low') {
-    throw valueError(name, "'high', 'normal' or 'low'", value);
-  }
-  return value;
 }

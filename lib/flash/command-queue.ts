@@ -10,7 +10,7 @@ import { ALL_ONES_64 } from '../shared/all-ones';
 import { FLASH_COMMAND } from '../shared/channels';
 import { CxlError, systemError } from '../shared/errors';
 import type { Command, QueueOptions, QueueOwner } from './command';
-import { commandError, judge, type Verdict } from './command-status';
+import { canceled, commandError, judge, type Verdict } from './command-status';
 import { CommandTable } from './command-table';
 import { CompletionMonitor, type MonitoredQueue } from './completion-monitor';
 import { DataFaults } from './data-faults';
@@ -549,10 +549,6 @@ function hungError({ name, resource, attempts }: Command, timeout: number): CxlE
   const times = attempts === 1 ? 'one attempt' : `${attempts} attempts`;
   const hint = `the AFU did not complete it within ${timeout} ms, in ${times}; the context was reset`;
   return systemError('ETIMEDOUT', name, resource.lun.path, hint);
-}
-
-function canceled(hint: string): CxlError {
-  return systemError('ECANCELED', 'sislite', undefined, hint);
 }
 
 function tracedFields({ resource, name, lba, blocks }: Command) {

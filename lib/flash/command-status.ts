@@ -67,6 +67,11 @@ export function commandError(
   return Object.assign(error, { status, sense, attempts, address });
 }
 
+/** What commands fail with that are given up: the AFU may have carried them out, or not. */
+export function canceled(hint: string, path?: string): CxlError {
+  return systemError('ECANCELED', 'sislite', path, hint);
+}
+
 function describe(status: CommandStatus, sense: Sense | undefined): string {
   if (status.afuCode !== 0) return `AFU code 0x${hex(status.afuCode)}`;
   if (sense !== undefined) {

@@ -90,6 +90,18 @@ async function describe(
   };
 }
 
+/** @internal The path to a LUN that a node is, or a link to one: /dev/disk/by-id has links. */
+export async function pathOfNode(
+  sysfs: SysFs,
+  luns: readonly LunInfo[],
+  node: string,
+): Promise<LunInfo | undefined> {
+  const real = await sysfs.realpath(node);
+  return luns.find(({ block, generic }) =>
+    [block, generic].some((each) => each !== undefined && (each === node || each === real)),
+  );
+}
+
 /** Mount points of a block node and its partitions. */
 export async function mountsOf(sysfs: SysFs, block: string): Promise<string[]> {
   const mounts = (await text(sysfs, '/proc/self/mounts')) ?? '';

@@ -4,7 +4,7 @@ import { flashFlags } from '../binding/flash';
 import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
 import { ALL_ONES_64 } from '../shared/all-ones';
-import { CxlError, stateError, systemError, typeError } from '../shared/errors';
+import { CxlError, stateError, typeError } from '../shared/errors';
 import { hexadecimal, shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
 import { type Adopted, Adoption, adoptAttached } from './adoption';
@@ -12,6 +12,7 @@ import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-o
 import { type CloneToken, sourceContextId } from './clone-token';
 import type { Command, QueueOptions } from './command';
 import { CommandQueue } from './command-queue';
+import { canceled } from './command-status';
 import { flashBindingOf } from './flash-binding';
 import { type Geometry, geometryOf, toSizeUnits } from './geometry';
 import type { Lun } from './lun';
@@ -153,7 +154,7 @@ export class FlashContext extends Uncloneable {
     try {
       await this.retire(
         ({ resource }) => resource.lun === lun,
-        systemError('ECANCELED', 'sislite', lun.path, 'its LUN was detached'),
+        canceled('its LUN was detached', lun.path),
       );
       for (const resource of resources) await resource.scrubFrom(0n, resource.blocks);
       if (!this.closed) await this.#detachLun(lun);
@@ -180,8 +181,8 @@ export class FlashContext extends Uncloneable {
   }
 
   /**
-   * A virtual LUN (USER_VIRTUAL, then VLUN_RESIZE) of `blocks` blocks, rounded up to chunks of 65536; 0 makes an
-   * empty one. When fewer blocks are free, it gets those: see Resource.blocks.
+   * A virtual LUN (USER_VIRTUAL, then VLUN_RESIZE) of `blocks` blocks, rounded up to chunks of
+   * 65536; 0 makes an empty one. When fewer blocks are free, it gets those: see Resource.blocks.
    *
    * @throws EINVAL in use as physical; EMFILE no handle left; ENOSPC no chunk is free; ENOMEM the
    *   LUN is smaller than a chunk; EAGAIN slow AFU, after 20 retries
@@ -400,7 +401,7 @@ export class FlashContext extends Uncloneable {
       this.#queue ??= this.#makeQueue();
       const queue = this.#queue;
       try {
-        const closed = systemError('ECANCELED', 'sislite', undefined, 'the context was closed');
+        const closed = canceled('the context was closed');
         await queue.retire((command) => command.resource === resource, closed);
         await resource.scrubFrom(0n, resource.blocks, queue);
       } catch (error) {

@@ -31,6 +31,26 @@ export function grantedBlocks(units: bigint, blockSize: number): bigint {
   return ((blocks + CHUNK_BLOCKS - 1n) / CHUNK_BLOCKS) * CHUNK_BLOCKS;
 }
 
+/**
+ * @internal Splits the blocks from `start` to below `end` into pieces of at most `most` blocks, each
+ * its first block and its length. In a virtual LUN none crosses the end of a chunk.
+ */
+export function* piecesOf(
+  start: bigint,
+  end: bigint,
+  most: bigint,
+  virtual: boolean,
+): Generator<[first: bigint, blocks: bigint]> {
+  for (let at = start; at < end; ) {
+    let to = at + most;
+    const chunkEnd = (at / CHUNK_BLOCKS + 1n) * CHUNK_BLOCKS;
+    if (virtual && to > chunkEnd) to = chunkEnd;
+    if (to > end) to = end;
+    yield [at, to - at];
+    at = to;
+  }
+}
+
 /** @internal A number of blocks in the driver's unit of 4 KiB, rounded up. */
 export function toSizeUnits(name: string, blocks: unknown, blockSize: number): bigint {
   if (typeof blocks !== 'number' && typeof blocks !== 'bigint') {

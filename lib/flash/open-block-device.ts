@@ -1,5 +1,5 @@
 /** openBlockDevice(): from a node or a world-wide id to a block device, in one call. */
-import { cxl } from '../default-system';
+import { systemOption } from '../default-system';
 import type { Cxl } from '../device/cxl';
 import { checkSignal, throwIfAborted } from '../shared/abort';
 import {
@@ -11,7 +11,7 @@ import {
 } from '../shared/checks';
 import { systemError, typeError } from '../shared/errors';
 import { ATTACH_OPTIONS, type AttachOptions, checkAttachOptions } from './attach-options';
-import { type LunInfo, listLuns, mountsOf } from './discovery';
+import { type LunInfo, listLuns, mountsOf, pathOfNode } from './discovery';
 import { LunPath, type PathSetup } from './lun-path';
 import { MultipathBlockDevice, type PathChange } from './multipath-device';
 import type { OpenVirtualOptions } from './resource';
@@ -71,7 +71,7 @@ export async function openBlockDevice(
 ): Promise<MultipathBlockDevice> {
   const options = typeof lun === 'string' ? { ...checkOptions(more, OPTIONS), node: lun } : lun;
   const {
-    system = cxl,
+    system: given,
     node,
     wwid,
     virtual,
@@ -88,6 +88,7 @@ export async function openBlockDevice(
   if (onPathChange !== undefined) checkFunction('options.onPathChange', onPathChange);
   checkAttachOptions(attach);
   throwIfAborted(checkSignal(signal));
+  const system = systemOption(given);
   const found = await find(system, node, wwid);
   if (!mounted) await refuseMounted(system, found);
   const setup: PathSetup = { system, attach, virtual, wwid };
@@ -148,11 +149,7 @@ async function find(
 ): Promise<Found[]> {
   const luns = await listLuns({ system });
   if (node !== undefined) {
-    // The names in /dev/disk/by-id are links.
-    const real = await system.binding.sysfs.realpath(node);
-    const info = luns.find(({ block, generic }) =>
-      [block, generic].some((each) => each !== undefined && (each === node || each === real)),
-    );
+    const info = await pathOfNode(system.binding.sysfs, luns, node);
     if (info === undefined) throw notFound(node);
     return [{ info, name: node }];
   }

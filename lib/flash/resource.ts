@@ -2,11 +2,12 @@ import { type InspectOptions, inspect } from 'node:util';
 import { flashFlags } from '../binding/flash';
 import type { MemoryHolder } from '../device/holders';
 import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
-import { stateError, systemError, valueError } from '../shared/errors';
+import { stateError, valueError } from '../shared/errors';
 import { shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
 import { BlockDevice } from './block-device';
 import type { CommandQueue } from './command-queue';
+import { canceled } from './command-status';
 import type { FlashContext } from './flash-context';
 import { type Geometry, grantedBlocks, SIZE_UNIT, toSizeUnits } from './geometry';
 import type { Lun } from './lun';
@@ -366,8 +367,4 @@ export class Resource extends Uncloneable {
       throw stateError(`resource handle ${this.handle} is being released`);
     }
   }
-}
-
-function canceled(hint: string) {
-  return systemError('ECANCELED', 'sislite', undefined, hint);
 }

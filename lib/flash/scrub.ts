@@ -2,6 +2,7 @@
 import { CxlError } from '../shared/errors';
 import { Command, type CommandData, type Operation } from './command';
 import type { CommandQueue } from './command-queue';
+import { piecesOf } from './geometry';
 import type { Resource } from './resource';
 import { CHUNK_BLOCKS } from './sislite';
 import { Transfer } from './transfer';
@@ -63,14 +64,10 @@ async function overwrite(
 ): Promise<void> {
   for (let at = from; at < to; ) {
     const pieces: [bigint, bigint][] = [];
-    while (at < to && pieces.length < BATCH) {
-      // No command crosses the end of a chunk.
-      const chunkEnd = (at / CHUNK_BLOCKS + 1n) * CHUNK_BLOCKS;
-      let end = at + most;
-      if (end > chunkEnd) end = chunkEnd;
-      if (end > to) end = to;
-      pieces.push([at, end - at]);
-      at = end;
+    for (const piece of piecesOf(at, to, most, true)) {
+      pieces.push(piece);
+      at = piece[0] + piece[1];
+      if (pieces.length === BATCH) break;
     }
     for (let attempt = 1; ; attempt += 1) {
       try {

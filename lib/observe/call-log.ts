@@ -1,8 +1,7 @@
 /** The log of a program's calls, for a test to look at. */
 import { AssertionError } from 'node:assert';
-import { checkInteger, checkOptions, type OptionNames } from '../shared/checks';
+import { checkInteger, checkOneOf, checkOptions, type OptionNames } from '../shared/checks';
 import { errnoName } from '../shared/errno';
-import { valueError } from '../shared/errors';
 import type { Call } from './call';
 import { compareCalls } from './comparison';
 import { formatCall } from './format';
@@ -23,7 +22,7 @@ export interface CallLogOptions {
 }
 
 const OPTION_NAMES: OptionNames<CallLogOptions> = { detail: true, limit: true };
-const DETAILS: readonly string[] = ['none', 'calls', 'accesses'] satisfies CallDetail[];
+const DETAILS: readonly CallDetail[] = ['none', 'calls', 'accesses'];
 const DEFAULT_LIMIT = 10_000;
 const MAX_LIMIT = 10_000_000;
 
@@ -53,7 +52,7 @@ export class CallLog implements Iterable<Call> {
   /** @internal Use createMockCxl(). @throws ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE */
   constructor(options: CallLogOptions = {}, name = 'options.calls') {
     const { detail = 'calls', limit = DEFAULT_LIMIT } = checkOptions(options, OPTION_NAMES, name);
-    this.#detail = checkDetail(`${name}.detail`, detail);
+    this.#detail = checkOneOf(`${name}.detail`, detail, DETAILS);
     this.#limit = checkInteger(`${name}.limit`, limit, 1, MAX_LIMIT);
     this.observer = this.#makeObserver();
   }
@@ -65,7 +64,7 @@ export class CallLog implements Iterable<Call> {
 
   /** @throws ERR_INVALID_ARG_VALUE */
   set detail(detail: CallDetail) {
-    this.#detail = checkDetail('detail', detail);
+    this.#detail = checkOneOf('detail', detail, DETAILS);
   }
 
   /** How many calls are in the log. */
@@ -207,9 +206,4 @@ export class CallLog implements Iterable<Call> {
     this.#calls.splice(0, removed);
     this.#dropped += removed;
   }
-}
-
-function checkDetail(name: string, detail: unknown): CallDetail {
-  if (!DETAILS.includes(detail as string)) throw valueError(name, DETAILS.join(', '), detail);
-  return detail as CallDetail;
 }

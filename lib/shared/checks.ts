@@ -14,6 +14,13 @@ export function checkInteger(name: string, value: unknown, min: number, max: num
   return value;
 }
 
+/** A power of two from 1 to `max`, which is at most 2^30. */
+export function checkPowerOfTwo(name: string, value: unknown, max: number): number {
+  const power = checkInteger(name, value, 1, max);
+  if ((power & (power - 1)) !== 0) throw rangeError(name, 'a power of two', power);
+  return power;
+}
+
 /** A bigint from 0n to 2^64 - 1. */
 export function checkUint64(name: string, value: unknown): bigint {
   if (typeof value !== 'bigint') throw typeError(name, 'a bigint', value);

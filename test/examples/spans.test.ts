@@ -154,61 +154,65 @@ describe('spans of node-cxl', () => {
   });
 });
 
-// Node has it since 18.19 and 19.9.
 const { tracingChannel } = diagnostics;
-(tracingChannel === undefined ? describe.skip : describe)('tracingChannel() of Node', () => {
-  it('has the messages, with durations, results and errors', async () => {
-    const seen: [string, object][] = [];
-    const on = (event: string) => (message: unknown) => {
-      seen.push([event, { ...(message as object) }]);
-    };
-    const subscribers = {
-      start: on('start'),
-      end: on('end'),
-      asyncStart: on('asyncStart'),
-      asyncEnd: on('asyncEnd'),
-      error: on('error'),
-    };
-    const channels = tracingChannel('node-cxl:wait');
-    channels.subscribe(subscribers);
-    try {
-      const context = await card().open(path);
-      await context.attach({ wed: 0n });
-      const error = await context.waitForEvent({ timeout: 20 }).catch((thrown) => thrown);
-      const began = { path, call: 'waitForEvent' };
-      const ended = { ...began, error, duration: expect.any(Number) };
-      expect(seen).toEqual([
-        ['start', began],
-        ['end', began],
-        ['error', ended],
-        ['asyncStart', ended],
-        ['asyncEnd', ended],
-      ]);
-      expect((seen.at(-1)?.[1] as { duration?: number } | undefined)?.duration).toBeGreaterThan(15);
-      expect(error.stack).toContain('spans.test');
-      await context.close();
-    } finally {
-      channels.unsubscribe(subscribers);
-    }
-  });
+describe.skipIf(tracingChannel === undefined)(
+  'tracingChannel() of Node 18.19, 19.9 and later',
+  () => {
+    it('has the messages, with durations, results and errors', async () => {
+      const seen: [string, object][] = [];
+      const on = (event: string) => (message: unknown) => {
+        seen.push([event, { ...(message as object) }]);
+      };
+      const subscribers = {
+        start: on('start'),
+        end: on('end'),
+        asyncStart: on('asyncStart'),
+        asyncEnd: on('asyncEnd'),
+        error: on('error'),
+      };
+      const channels = tracingChannel('node-cxl:wait');
+      channels.subscribe(subscribers);
+      try {
+        const context = await card().open(path);
+        await context.attach({ wed: 0n });
+        const error = await context.waitForEvent({ timeout: 20 }).catch((thrown) => thrown);
+        const began = { path, call: 'waitForEvent' };
+        const ended = { ...began, error, duration: expect.any(Number) };
+        expect(seen).toEqual([
+          ['start', began],
+          ['end', began],
+          ['error', ended],
+          ['asyncStart', ended],
+          ['asyncEnd', ended],
+        ]);
+        expect((seen.at(-1)?.[1] as { duration?: number } | undefined)?.duration).toBeGreaterThan(
+          15,
+        );
+        expect(error.stack).toContain('spans.test');
+        await context.close();
+      } finally {
+        channels.unsubscribe(subscribers);
+      }
+    });
 
-  it('binds a store that is current during the operation', async () => {
-    const store = new AsyncLocalStorage<string>();
-    const { start } = tracingChannel('node-cxl:wait');
-    start.bindStore(store, () => 'in the wait');
-    try {
-      const system = card();
-      const kernel = inKernel(system);
-      kernel.setDriverOps({ fetchEvent: () => new Uint8Array(1), eventDelivered: () => {} });
-      const context = system.adopt(kernel.getFd(), { owned: true });
-      const typed = context.decodeDriverEvents(() => store.getStore());
-      const wait = typed.waitForEvent();
-      kernel.eventsPending(1);
-      expect(await wait).toMatchObject({ decoded: 'in the wait' });
-      expect(store.getStore()).toBeUndefined();
-      await context.close();
-    } finally {
-      start.unbindStore(store);
-    }
-  });
-});
+    it('binds a store that is current during the operation', async () => {
+      const store = new AsyncLocalStorage<string>();
+      const { start } = tracingChannel('node-cxl:wait');
+      start.bindStore(store, () => 'in the wait');
+      try {
+        const system = card();
+        const kernel = inKernel(system);
+        kernel.setDriverOps({ fetchEvent: () => new Uint8Array(1), eventDelivered: () => {} });
+        const context = system.adopt(kernel.getFd(), { owned: true });
+        const typed = context.decodeDriverEvents(() => store.getStore());
+        const wait = typed.waitForEvent();
+        kernel.eventsPending(1);
+        expect(await wait).toMatchObject({ decoded: 'in the wait' });
+        expect(store.getStore()).toBeUndefined();
+        await context.close();
+      } finally {
+        start.unbindStore(store);
+      }
+    });
+  },
+);

@@ -1,19 +1,9 @@
 /** The mock under vitest's fake timers. */
-import { createMockCxl, echoAfu, type MockCxl } from 'node-cxl/mock';
+import { createMockCxl, echoAfu } from 'node-cxl/mock';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { slave } from './mock-support';
+import { mapped, oneEcho, slave } from './mock-support';
 
 const ADDRESS = 0x10;
-
-function oneEcho(): MockCxl {
-  return createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }] });
-}
-
-async function attached(system: MockCxl, wed = 0n) {
-  const context = await system.open('afu0.0s');
-  await context.attach({ wed });
-  return { context, area: context.mapProblemState() };
-}
 
 describe('under fake timers', () => {
   afterEach(() => {
@@ -24,7 +14,7 @@ describe('under fake timers', () => {
     vi.useFakeTimers();
     const system = oneEcho();
     const afu = system.card(0).afu(0);
-    const { context, area } = await attached(system);
+    const { context, area } = await mapped(system);
     const memory = system.allocate(4096);
     context.hold(memory);
     area.write64(ADDRESS, memory.address);

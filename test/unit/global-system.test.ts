@@ -2,13 +2,10 @@ import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Cxl, cxl } from 'node-cxl';
-import { listLuns, openLun } from 'node-cxl/flash';
-import { createMockCxl, echoAfu, mockOf, setGlobalSystem, withSystem } from 'node-cxl/mock';
+import { listLuns, openBlockDevice, openLun } from 'node-cxl/flash';
+import { mockOf, setGlobalSystem, withSystem } from 'node-cxl/mock';
 import { afterEach, describe, expect, it } from 'vitest';
-
-function oneEcho() {
-  return createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }], flash: [{}] });
-}
+import { oneEcho } from './mock-support';
 
 /** A program as its author writes it: it imports `cxl`. */
 async function program(): Promise<bigint> {
@@ -29,7 +26,7 @@ describe('setGlobalSystem', () => {
   afterEach(() => setGlobalSystem(undefined));
 
   it('makes cxl stand for a mock, until it is undone', async () => {
-    const mock = oneEcho();
+    const mock = oneEcho({ flash: [{}] });
     const before = cxl.backend;
     const global = setGlobalSystem(mock);
     expect(cxl.backend).toBe('mock');
@@ -42,7 +39,7 @@ describe('setGlobalSystem', () => {
   });
 
   it('can be nested, and undone by using', async () => {
-    const [outer, inner] = [oneEcho(), oneEcho()];
+    const [outer, inner] = [oneEcho({ flash: [{}] }), oneEcho({ flash: [{}] })];
     const first = setGlobalSystem(outer);
     {
       using _ = setGlobalSystem(inner);
@@ -59,7 +56,7 @@ describe('setGlobalSystem', () => {
   });
 
   it('leaves what was opened on the system that it was opened on', async () => {
-    const mock = oneEcho();
+    const mock = oneEcho({ flash: [{}] });
     const global = setGlobalSystem(mock);
     const context = await cxl.open('afu0.0s');
     const lun = await openLun('/dev/sg1');
@@ -74,14 +71,17 @@ describe('setGlobalSystem', () => {
   });
 
   it('applies to flash', async () => {
-    using _ = setGlobalSystem(oneEcho());
+    using _ = setGlobalSystem(oneEcho({ flash: [{}] }));
     expect((await listLuns()).length).toBeGreaterThan(0);
+    const device = await openBlockDevice('/dev/sg1', { virtual: { blocks: 16 } });
+    expect(device.blocks).toBe(65_536n);
+    await device.close();
   });
 });
 
 describe('withSystem', () => {
   it('makes cxl stand for a mock in a function and what it awaits, and nowhere else', async () => {
-    const mocks = Array.from({ length: 5 }, oneEcho);
+    const mocks = Array.from({ length: 5 }, () => oneEcho());
     const before = cxl.backend;
     const values = await Promise.all(mocks.map((mock) => withSystem(mock, program)));
     expect(values).toEqual(mocks.map(() => 3n));

@@ -1,17 +1,7 @@
-import { createMockCxl, echoAfu, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
+import { mapped, oneEcho } from './mock-support';
 
 const ECHO = 0x00;
-
-function oneEcho(): MockCxl {
-  return createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }] });
-}
-
-async function attached(system: MockCxl, wed = 0n) {
-  const context = await system.open('afu0.0s');
-  await context.attach({ wed });
-  return { context, area: context.mapProblemState() };
-}
 
 describe('expectAccess', () => {
   it('gets the next access that fits, with its context', async () => {
@@ -20,7 +10,7 @@ describe('expectAccess', () => {
     const any = afu.expectAccess();
     const store = afu.expectAccess({ access: 'store' });
     const echo = afu.expectAccess({ offset: ECHO, value: 7n });
-    const { context, area } = await attached(system);
+    const { context, area } = await mapped(system);
     area.read32(0x0c);
     area.write64(ECHO, 6n);
     area.write64(ECHO, 7n);
@@ -52,7 +42,7 @@ describe('expectAttach', () => {
     const afu = system.card(0).afu(0);
     const second = afu.expectAttach({ wed: 2n });
     const many = afu.expectAttach({ interrupts: 3 });
-    const contexts = [await attached(system, 1n), await attached(system, 2n)];
+    const contexts = [await mapped(system, { wed: 1n }), await mapped(system, { wed: 2n })];
     expect((await second).index).toBe(1);
     const third = await system.open('afu0.0s');
     await third.attach({ wed: 1n, interrupts: 3 });
@@ -67,7 +57,7 @@ describe('expectWait', () => {
     const system = oneEcho();
     const afu = system.card(0).afu(0);
     const expected = afu.expectWait();
-    const { context } = await attached(system);
+    const { context } = await mapped(system);
     const event = context.waitForEvent();
     const waiting = await expected;
     expect(waiting.waiting).toBe(true);

@@ -1,7 +1,7 @@
 import { AssertionError } from 'node:assert';
 import { createMockCxl, echoAfu, type FaultSpec, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { codeOf } from './mock-support';
+import { codeOf, mapped } from './mock-support';
 
 const ECHO = 0x00;
 const COUNT = 0x08;
@@ -10,12 +10,6 @@ function twoCards(): MockCxl {
   return createMockCxl({
     cards: [{ afus: [{ model: echoAfu() }] }, { afus: [{ model: echoAfu() }] }],
   });
-}
-
-async function attached(system: MockCxl, name = 'afu0.0s') {
-  const context = await system.open(name);
-  await context.attach({ wed: 0n });
-  return { context, area: context.mapProblemState() };
 }
 
 describe('a fault', () => {
@@ -32,7 +26,7 @@ describe('a fault', () => {
 
   it('can be for some registers, loads or stores', async () => {
     const system = twoCards();
-    const { area, context } = await attached(system);
+    const { area, context } = await mapped(system);
     system.inject({ name: 'mmio', registers: COUNT, access: 'load' });
     area.write64(COUNT, 1n);
     area.read64(ECHO);
@@ -62,7 +56,7 @@ describe('a fault', () => {
 
   it('can be for one process element', async () => {
     const system = twoCards();
-    const contexts = [await attached(system), await attached(system)];
+    const contexts = [await mapped(system), await mapped(system)];
     system.inject({ name: 'mmio', processElement: 1 });
     contexts[0]!.area.read64(ECHO);
     expect(() => contexts[1]!.area.read64(ECHO)).toThrow(/EIO/);
@@ -72,12 +66,12 @@ describe('a fault', () => {
   it('can be for one context, and not for a later one with the same process element', async () => {
     const system = twoCards();
     const afu = system.card(0).afu(0);
-    const first = await attached(system);
+    const first = await mapped(system);
     afu.context(0).inject({ name: 'start-work' });
     afu.context(0).inject({ name: 'map', errno: 'ENOMEM' });
     expect(() => first.context.mapProblemState()).toThrow(/ENOMEM/);
     await first.context.close();
-    const second = await attached(system);
+    const second = await mapped(system);
     expect(() => system.assertNoPendingFaults()).toThrow(/'start-work'/);
     expect(() => afu.context(0).inject({ name: 'open' })).toThrow(/fault\.name/);
     await second.context.close();
@@ -94,7 +88,7 @@ describe('a fault', () => {
 
   it('counts only the operations that fit', async () => {
     const system = twoCards();
-    const { area, context } = await attached(system);
+    const { area, context } = await mapped(system);
     system.inject({ name: 'mmio', registers: COUNT, after: 2 });
     for (let access = 0; access < 5; access += 1) area.read64(ECHO);
     area.read64(COUNT);

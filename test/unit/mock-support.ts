@@ -2,6 +2,7 @@
 import type { Context } from 'node-cxl';
 import {
   createMockCxl,
+  echoAfu,
   type KernelContext,
   type MockCxl,
   type MockOptions,
@@ -13,6 +14,11 @@ export function oneCard(options: MockOptions = {}): MockCxl {
   return createMockCxl({ cards: [{ afus: [{ model: memcpyAfu() }] }], ...options });
 }
 
+/** A mock with one card, which has one echo AFU. */
+export function oneEcho(options: MockOptions = {}): MockCxl {
+  return createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }], ...options });
+}
+
 export const slave = '/dev/cxl/afu0.0s';
 export const master = '/dev/cxl/afu0.0m';
 
@@ -21,6 +27,13 @@ export async function attached(mock: MockCxl, path = slave): Promise<Context> {
   const context = await mock.open(path);
   await context.attach({ wed: 0n, interrupts: 4 });
   return context;
+}
+
+/** A context of a slave node, attached, and its registers. */
+export async function mapped(mock: MockCxl, { name = 'afu0.0s', wed = 0n } = {}) {
+  const context = await mock.open(name);
+  await context.attach({ wed });
+  return { context, area: context.mapProblemState() };
 }
 
 /** A context of an in-kernel driver, started with four interrupts. Its read() can be called directly. */

@@ -7,7 +7,7 @@ import { CXL_READ_MIN_SIZE } from '../kernel/event-bytes';
 import type { RefusableCall } from '../kernel/fault-spec';
 import type { Kernel } from '../kernel/kernel';
 import type { OpenFile } from '../kernel/open-file';
-import { originOf, type Traced } from '../kernel/origin';
+import { stackAbove, type Traced } from '../kernel/origin';
 import { MockMapping } from '../kernel/problem-state';
 import { realTimers } from '../models/real-timers';
 import { MockDeviceFile } from './device-file';
@@ -176,7 +176,8 @@ export class MockAfuFile implements AfuFile {
  * detach of a context that was not started ends no wait.
  */
 class EventWait implements Traced {
-  origin = new Error();
+  /** Of the wait in progress. Its text is made only for an assertion: a program waits often. */
+  #stack: Error | undefined;
   sink: EventSink | undefined;
   readonly #context: CxlContext;
   readonly #reader: () => (target: Uint8Array) => number;
@@ -195,9 +196,13 @@ class EventWait implements Traced {
     return `a wait for events: ${afu.name}, process element ${processElement}`;
   }
 
+  get origin(): string {
+    return this.#stack?.stack ?? '';
+  }
+
   arm(): void {
     if (this.#stopWatching !== undefined) return;
-    this.origin = originOf(this.arm);
+    this.#stack = stackAbove(this.arm);
     this.#stopWatching = this.#context.onWake(() => this.#check());
     this.#context.afu.kernel.waitBegan(this.#context, this);
     // A wait keeps the Node process alive, as in the addon; the timer of the AFU models does not.
@@ -207,6 +212,7 @@ class EventWait implements Traced {
 
   disarm(): void {
     this.#context.afu.kernel.waits.delete(this);
+    this.#stack = undefined;
     this.#stopWatching?.();
     this.#stopWatching = undefined;
     realTimers.clearInterval(this.#keepAlive);

@@ -8,20 +8,10 @@ import {
   type OptionNames,
 } from '../../shared/checks';
 import { rangeError } from '../../shared/errors';
-import type { AfuDescriptor, ConfigRecord } from '../models/afu-model';
+import { type AfuDescriptor, type ConfigRecord, DESCRIPTOR_FIELDS } from '../models/afu-model';
 
 /** The descriptor counts areas in pages of so many bytes. */
 const PAGE = 4096;
-const DESCRIPTOR: OptionNames<AfuDescriptor> = {
-  processes: true,
-  interruptsMinimum: true,
-  modes: true,
-  problemStateSize: true,
-  perProcess: true,
-  endian: true,
-  configRecords: true,
-  errorBuffer: true,
-};
 const PER_PROCESS: OptionNames<NonNullable<AfuDescriptor['perProcess']>> = {
   offset: true,
   size: true,
@@ -39,7 +29,7 @@ const CONFIG_RECORD: OptionNames<ConfigRecord> = {
  *   (drivers/misc/cxl/pci.c, cxl_afu_descriptor_looks_ok).
  */
 export function checkDescriptor(descriptor: AfuDescriptor, name: string): AfuDescriptor {
-  checkOptions(descriptor, DESCRIPTOR, name);
+  checkOptions(descriptor, DESCRIPTOR_FIELDS, name);
   const { modes, processes, interruptsMinimum, problemStateSize, perProcess } = descriptor;
   const known = ['dedicated', 'directed'] as const;
   for (const mode of checkArray(`${name}.modes`, modes)) checkOneOf(`${name}.modes`, mode, known);

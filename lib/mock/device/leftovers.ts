@@ -20,8 +20,8 @@ export function assertNone(
 }
 
 /** The frames of a stack that are neither this package's nor Node's. */
-function framesOf(origin: Error): string {
-  const frames = (origin.stack ?? '').split('\n').slice(1);
+function framesOf(origin: string): string {
+  const frames = origin.split('\n').slice(1);
   const outside = frames.filter(
     (frame) => /[:/\\]/.test(frame) && !/[( ]node:/.test(frame) && !frame.includes(PACKAGE),
   );

@@ -211,9 +211,7 @@ function checkPlace(spec: FaultSpec, name: string): void {
     throw typeError(`${name}.path`, 'a string', path);
   if (processElement !== undefined)
     checkInteger(`${name}.processElement`, processElement, 0, 65_535);
-  if (access !== undefined && access !== 'load' && access !== 'store') {
-    throw valueError(`${name}.access`, "'load' or 'store'", access);
-  }
+  if (access !== undefined) checkOneOf(`${name}.access`, access, ['load', 'store']);
   if (registers === undefined) return;
   const range = typeof registers === 'number' ? [registers, registers] : registers;
   if (!Array.isArray(range) || range.length !== 2) {

@@ -14,6 +14,7 @@ import {
   fitsPlace,
   type RefusableCall,
 } from './fault-spec';
+import { originOf } from './origin';
 
 /**
  * Calls that can be made slow. They take their time without blocking the event loop, so it counts
@@ -62,7 +63,7 @@ export interface InjectedFault {
   /** How often it still happens; Infinity: without limit. */
   readonly left: number;
   /** The stack of the call that injected it. */
-  readonly origin: Error;
+  readonly origin: string;
   /** The only context that it is for. */
   readonly context: object | undefined;
 }
@@ -86,7 +87,7 @@ export class Faults {
     this.#state = this.seed;
     this.#latency = options.latency ?? {};
     for (const spec of options.faults ?? []) {
-      this.inject([spec], new Error('injected by options'));
+      this.inject([spec], originOf(Faults));
     }
     if (options.seed === undefined && this.#isRandom) {
       process.stderr.write(`node-cxl mock: seed ${this.seed} repeats this run's faults\n`);
@@ -104,7 +105,7 @@ export class Faults {
   }
 
   /** Injects the first fault; each of the others when the one before it has been used up. */
-  inject(specs: readonly FaultSpec[], origin: Error, context?: object): void {
+  inject(specs: readonly FaultSpec[], origin: string, context?: object): void {
     const [first, ...rest] = specs.map((spec) => checkFault(spec));
     if (first !== undefined) this.#inject(first, rest, origin, context);
   }
@@ -112,7 +113,7 @@ export class Faults {
   #inject(
     spec: FaultSpec,
     rest: readonly FaultSpec[],
-    origin: Error,
+    origin: string,
     context: object | undefined,
   ): void {
     const left = spec.times ?? (spec.probability === undefined ? 1 : Number.POSITIVE_INFINITY);

@@ -4,18 +4,26 @@
 export interface Traced {
   /** What it is, for people. */
   readonly what: string;
-  /** An Error for its stack. */
-  readonly origin: Error;
+  /** The frames of the stack that made it. */
+  readonly origin: string;
 }
 
-/** An Error whose stack begins at the caller of `above`. */
-export function originOf(
+/** The stack of the caller of `above`, as an Error whose text is made when it is read. */
+export function stackAbove(
   above: ((...args: never[]) => unknown) | { readonly prototype: object },
 ): Error {
   const error = new Error();
   Error.captureStackTrace(error, above as () => unknown);
-  // Until the text is made, V8 keeps the objects whose methods are in the stack: the context of
-  // an allocation, and by that the memory, which could never be collected.
-  void error.stack;
   return error;
+}
+
+/**
+ * The stack of the caller of `above` as text. Until its text is made, V8 keeps the objects whose
+ * methods are in a stack: the context of an allocation, and by that the memory, which could never
+ * be collected.
+ */
+export function originOf(
+  above: ((...args: never[]) => unknown) | { readonly prototype: object },
+): string {
+  return stackAbove(above).stack ?? '';
 }

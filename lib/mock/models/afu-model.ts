@@ -6,6 +6,7 @@
  * makes the logic for one process, for each context that is attached: what its registers do, and
  * what it does in a step.
  */
+import type { OptionNames } from '../../shared/checks';
 
 /** Bytes of one MMIO access. */
 export type MmioWidth = 4 | 8;
@@ -40,6 +41,18 @@ export interface AfuDescriptor {
   /** Contents of afu_err_buff. Absent: the AFU has no error buffer. */
   readonly errorBuffer?: Uint8Array;
 }
+
+/** @internal The names of a descriptor's fields. */
+export const DESCRIPTOR_FIELDS: OptionNames<AfuDescriptor> = {
+  processes: true,
+  interruptsMinimum: true,
+  modes: true,
+  problemStateSize: true,
+  perProcess: true,
+  endian: true,
+  configRecords: true,
+  errorBuffer: true,
+};
 
 /** Which area of the AFU a context maps: a slave its own, a master and a dedicated one all of it. */
 export type ContextRole = 'slave' | 'master' | 'dedicated';

@@ -129,15 +129,11 @@ export function copies(registers: CopyRegisters): Behavior {
   if (interrupt !== undefined) checkInteger('options.interrupt', interrupt, 1, 0xffff);
   return (process, values) => {
     let copy: { from: bigint; to: bigint; left: bigint } | undefined;
-    const holding = (offset: number): Register => ({
-      read: () => values.get(offset),
-      write: (value) => values.set(offset, value),
-    });
     return {
       registers: {
-        [source]: holding(source),
-        [target]: holding(target),
-        [length]: holding(length),
+        ...register(source)(process, values).registers,
+        ...register(target)(process, values).registers,
+        ...register(length)(process, values).registers,
         [start]: {
           write: () => {
             const [from, to, left] = [values.get(source), values.get(target), values.get(length)];

@@ -1,7 +1,14 @@
 /** composeAfu(): an AFU model made of behaviors. */
 import { checkInteger, checkOptions, checkString, type OptionNames } from '../../shared/checks';
 import { typeError } from '../../shared/errors';
-import type { AfuDescriptor, AfuModel, AfuProcess, MmioWidth, ProcessLogic } from './afu-model';
+import {
+  type AfuDescriptor,
+  type AfuModel,
+  type AfuProcess,
+  DESCRIPTOR_FIELDS,
+  type MmioWidth,
+  type ProcessLogic,
+} from './afu-model';
 import type { Behavior, BehaviorLogic, RegisterValues } from './behaviors';
 import { type Register, Registers } from './registers';
 
@@ -14,17 +21,7 @@ export interface AfuDescription extends Partial<AfuDescriptor> {
   readonly name: string;
 }
 
-const DESCRIPTION: OptionNames<AfuDescription> = {
-  name: true,
-  processes: true,
-  interruptsMinimum: true,
-  modes: true,
-  problemStateSize: true,
-  perProcess: true,
-  endian: true,
-  configRecords: true,
-  errorBuffer: true,
-};
+const DESCRIPTION: OptionNames<AfuDescription> = { ...DESCRIPTOR_FIELDS, name: true };
 
 /**
  * Makes a model of an AFU of behaviors. By default it has one process in AFU-directed mode, needs
