@@ -2,7 +2,7 @@ import { listLuns, openLun } from 'node-cxl/flash';
 import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { ALL_ONES_64 } from '../../lib/shared/all-ones';
-import { codeOf } from '../conformance/flash-target';
+import { codeOf, inject } from '../conformance/flash-target';
 
 const PAGE = 4096;
 
@@ -50,6 +50,27 @@ describe('an old mapping after a recovery, on the mock', () => {
     expect(page.read64(0)).toBe(0n);
     expect(() => page.read64(PAGE)).toThrow();
     await adopted.close();
+  });
+});
+
+describe('an ATTACH that fails because the AFU closed the context, on the mock', () => {
+  // cxlflash calls cxl_stop_context() and cxl_release_context(), and neither frees any.
+  it('loses the interrupts of the context', async () => {
+    const system = machine();
+    const lun = await lunOf(system);
+    const context = await lun.attach();
+    inject(context, 'closedContext', 0, 0n, 600);
+    const codes = new Map<string, number>();
+    for (let last = ''; last !== 'ENOSPC'; ) {
+      last = await codeOf(lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }));
+      codes.set(last, (codes.get(last) ?? 0) + 1);
+    }
+    // 2037 interrupts, of which the first context has 4.
+    expect([...codes]).toEqual([
+      ['EAGAIN', 508],
+      ['ENOSPC', 1],
+    ]);
+    await context.close();
   });
 });
 

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import type { LunFile } from '../../../lib/binding/flash';
 import type * as nativeModule from '../../../lib/native';
 import { codeOf, flashTarget, inject } from '../../conformance/flash-target';
+import { ended, runNode } from '../child';
 
 const require = createRequire(import.meta.url);
 const NODE = '/dev/sg90';
@@ -36,6 +37,30 @@ describe('flash ioctls of the addon', () => {
     await lun.close();
     expect(await codeOf(openLun('/dev/none'))).toBe('ENOENT');
     expect(await codeOf(openLun('/dev/null\0'))).toBe('ENOENT');
+  });
+
+  // cxlflash frees none when its ATTACH fails late; only binding the driver again does.
+  it('lose the interrupts of a context that was closed before it was attached', async () => {
+    const child = await runNode(
+      `import { openLun } from 'node-cxl/flash';
+      import { INJECTION_COMMANDS, INJECTION_REGISTERS } from 'node-cxl/mock';
+      const lun = await openLun('${NODE}');
+      await lun.enableSuperpipe();
+      const context = await lun.attach();
+      context.registers.write64(INJECTION_REGISTERS.count, 600n);
+      const closedContext = BigInt(INJECTION_COMMANDS.closedContext) << 56n;
+      context.registers.write64(INJECTION_REGISTERS.command, closedContext);
+      while (context.registers.read64(INJECTION_REGISTERS.command) !== 0n);
+      let failed = 0;
+      for (let code = 'EAGAIN'; code === 'EAGAIN'; ++failed) {
+        const attach = lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+        code = await attach.then(() => 'attached', (error) => error.code);
+        if (code !== 'EAGAIN') console.log(failed, code);
+      }
+      await context.close();`,
+    );
+    // 2037 interrupts, of which the first context has 4.
+    expect(child).toEqual(ended('508 ENOSPC\n'));
   });
 
   it('refuse invalid input', async () => {

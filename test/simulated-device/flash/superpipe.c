@@ -74,6 +74,8 @@ static int start(struct flash_context* context) {
   if (started->event_fd < 0) {
     NEXT(close)(fd);
     started->descriptors = 0;
+    // cxl_stop_context() and cxl_release_context() free no interrupts: the card has lost them.
+    started->irq_count = 0;
     context_put(started);
     return error ? error : -ENODEV;
   }

@@ -23,6 +23,9 @@ const SENSES = [
 /** Milliseconds within which the adapter reads an injection. */
 const TAKEN = 500;
 
+/** 1200 of the 2037 interrupts of the card. */
+const MAX_CLOSED_CONTEXTS = 300;
+
 export class Faults {
   #lun;
   #context;
@@ -168,7 +171,9 @@ export class Faults {
     await this.inject('slowSync', 0, 0n, this.#random.integer(1, 30));
   }
 
+  /** Each costs the card four interrupts for good, as in the driver: a part of them at most. */
   async closedContext() {
-    await this.inject('closedContext', 0, 0n, this.#random.integer(1, 2));
+    if (this.#counts.get('fault closedContext') >= MAX_CLOSED_CONTEXTS) return;
+    await this.inject('closedContext');
   }
 }
