@@ -7,7 +7,7 @@ import type { CxlEvent } from '../events/events';
 import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, systemError } from '../shared/errors';
 import type { QueueOptions, QueueOwner } from './command';
-import { interruptStatus, REGISTERS, RESPONSE_INTERRUPT, SYNC_ERROR_INTERRUPT } from './sislite';
+import { INTERRUPT_STATUS, REGISTERS, RESPONSE_INTERRUPT, SYNC_ERROR_INTERRUPT } from './sislite';
 import type { QueueStatistics } from './statistics';
 
 /** What the monitor does with its queue. */
@@ -161,7 +161,7 @@ export class CompletionMonitor {
 
   /** Finds completions whose interrupt was lost, and what no interrupt reports. */
   #checkAdapter(): void {
-    if (this.#owner.page.read64(REGISTERS.ENDIAN_CONTROL) === ALL_ONES_64) {
+    if (this.#owner.page.read64(REGISTERS.endianControl) === ALL_ONES_64) {
       throw systemError('EIO', 'mmio');
     }
     this.#checkSyncError();
@@ -171,9 +171,9 @@ export class CompletionMonitor {
 
   /** The AFU could not access a structure in memory. It does not say which command's. */
   #checkSyncError(): void {
-    const status = this.#owner.page.read64(REGISTERS.INTERRUPT_STATUS);
+    const status = this.#owner.page.read64(REGISTERS.interruptStatus);
     if (status === ALL_ONES_64) throw systemError('EIO', 'mmio');
-    const names = Object.entries(interruptStatus).filter(([, bit]) => (status & bit) !== 0n);
+    const names = Object.entries(INTERRUPT_STATUS).filter(([, bit]) => (status & bit) !== 0n);
     if (names.length === 0) return;
     this.#owner.page.write64(REGISTERS.interruptClear, status);
     this.#queue.collect();

@@ -223,7 +223,7 @@ export class FlashContext extends Uncloneable {
   isHealthy(): boolean {
     this.#check();
     try {
-      return this.#page.read64(REGISTERS.ENDIAN_CONTROL) !== ALL_ONES_64;
+      return this.#page.read64(REGISTERS.endianControl) !== ALL_ONES_64;
     } catch (error) {
       if (error instanceof CxlError && error.code === 'EIO') return false;
       throw error;

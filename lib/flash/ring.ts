@@ -16,13 +16,13 @@ import type { Command } from './command';
 import { readStatus } from './command-status';
 import {
   type CommandStatus,
-  endianControl,
+  ENDIAN_CONTROL,
   INTERRUPT_BITS,
   IOARCB,
   IOARCB_BYTES,
   REGISTERS,
+  REQUEST_FLAGS,
   RESPONSE_INTERRUPT,
-  requestFlags,
   SYNC_ERROR_INTERRUPT,
   UNMAP_SUPPORTED,
 } from './sislite';
@@ -98,7 +98,7 @@ export class Ring {
     this.#submission = 0;
     this.#bytes.fill(0, this.#responses, this.#submissions);
     const { address } = this.#memory;
-    page.write64(REGISTERS.ENDIAN_CONTROL, endianControl[this.#order.endian]);
+    page.write64(REGISTERS.endianControl, ENDIAN_CONTROL[this.#order.endian]);
     page.write64(REGISTERS.rrqStart, address + BigInt(this.#responses));
     page.write64(REGISTERS.rrqEnd, address + BigInt(this.#responses + (this.depth - 1) * 8));
     if (this.#squeue) {
@@ -160,9 +160,9 @@ export class Ring {
     const { data, slot } = command;
     const bounce = this.#bounces + slot * this.bounceBytes;
     const address = data.bytes === undefined ? data.address : this.#memory.address + BigInt(bounce);
-    const write = command.hostWrite ? requestFlags.hostWrite : 0;
+    const write = command.hostWrite ? REQUEST_FLAGS.hostWrite : 0;
     view.setUint16(at + IOARCB.contextId, contextNumber, little);
-    view.setUint16(at + IOARCB.REQUEST_FLAGS, requestFlags.byResourceHandle | write, little);
+    view.setUint16(at + IOARCB.requestFlags, REQUEST_FLAGS.byResourceHandle | write, little);
     view.setUint32(at + IOARCB.resourceHandle, command.resource.handle, little);
     view.setUint32(at + IOARCB.dataLength, data.length, little);
     view.setBigUint64(at + IOARCB.dataAddress, address, little);
@@ -202,7 +202,7 @@ export class Ring {
    * AFU goes on in its rings where it was.
    */
   async reset(page: ProblemState): Promise<boolean> {
-    if (page.read64(REGISTERS.ENDIAN_CONTROL) === ALL_ONES_64) return false;
+    if (page.read64(REGISTERS.endianControl) === ALL_ONES_64) return false;
     const register = this.#squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
     page.write64(register, 1n);
     const end = performance.now() + RESET_TIMEOUT;

@@ -6,8 +6,8 @@
 
 /** Byte offsets in the host-transport page; all are 64 bits wide. */
 export const REGISTERS = {
-  ENDIAN_CONTROL: 0x00,
-  INTERRUPT_STATUS: 0x08,
+  endianControl: 0x00,
+  interruptStatus: 0x08,
   interruptClear: 0x10,
   interruptMask: 0x18,
   ioarrin: 0x20,
@@ -23,13 +23,13 @@ export const REGISTERS = {
   sqContextReset: 0x70,
 } as const;
 
-export const endianControl = { big: 0x8000_0000_0000_0080n, little: 0n } as const;
+export const ENDIAN_CONTROL = { big: 0x8000_0000_0000_0080n, little: 0n } as const;
 
 /** ctx_ctrl: WRITE SAME can unmap. */
 export const UNMAP_SUPPORTED = 1n << 63n;
 
 /** intr_status bits. Each means that the AFU could not access a structure of the context. */
-export const interruptStatus = {
+export const INTERRUPT_STATUS = {
   commandRoom: 0x10n,
   commandRead: 0x08n,
   statusWrite: 0x04n,
@@ -50,7 +50,7 @@ export const IOASA_BYTES = 64;
 /** Byte offsets in an IOARCB. */
 export const IOARCB = {
   contextId: 0,
-  REQUEST_FLAGS: 2,
+  requestFlags: 2,
   resourceHandle: 4,
   lunId: 8,
   dataLength: 16,
@@ -64,7 +64,7 @@ export const IOARCB = {
   statusAddress: 56,
 } as const;
 
-export const requestFlags = {
+export const REQUEST_FLAGS = {
   byResourceHandle: 0x8000,
   suppressUnderrun: 0x4000,
   timeoutSeconds: 0,

@@ -8,14 +8,14 @@ import {
   DMA_EXTRA,
   FC_CODES,
   INTERRUPT_BITS,
+  INTERRUPT_STATUS,
   IOARCB,
   IOARCB_BYTES,
   IOASA,
   IOASA_BYTES,
-  interruptStatus,
   OPCODES,
   REGISTERS,
-  requestFlags,
+  REQUEST_FLAGS,
   SCSI_CODES,
   STATUS_FLAGS,
   UNMAP_SUPPORTED,
@@ -101,9 +101,9 @@ export class SisliteAfu implements ContextDevice {
   read64(offset: number): bigint {
     if (this.dead) return ALL_ONES_64;
     switch (offset) {
-      case REGISTERS.ENDIAN_CONTROL:
+      case REGISTERS.endianControl:
         return this.#bigEndian ? 0x8000_0000_0000_0080n : 0n;
-      case REGISTERS.INTERRUPT_STATUS:
+      case REGISTERS.interruptStatus:
         return this.#status;
       case REGISTERS.interruptMask:
         return this.#mask;
@@ -132,7 +132,7 @@ export class SisliteAfu implements ContextDevice {
   write64(offset: number, value: bigint): void {
     if (this.dead) return;
     switch (offset) {
-      case REGISTERS.ENDIAN_CONTROL:
+      case REGISTERS.endianControl:
         this.#bigEndian = (value & 0x80n) !== 0n;
         break;
       case REGISTERS.interruptClear:
@@ -198,7 +198,7 @@ export class SisliteAfu implements ContextDevice {
   }
 
   #accept(address: bigint): void {
-    if (this.#queue.length >= this.#adapter.commandRoom) this.#fail(interruptStatus.commandRoom);
+    if (this.#queue.length >= this.#adapter.commandRoom) this.#fail(INTERRUPT_STATUS.commandRoom);
     else this.#queue.push(address);
   }
 
@@ -220,7 +220,7 @@ export class SisliteAfu implements ContextDevice {
   #execute(address: bigint): void {
     const bytes = this.#port.readMemory(address, IOARCB_BYTES);
     if (bytes === undefined || (address & 0xfn) !== 0n) {
-      this.#fail(interruptStatus.commandRead);
+      this.#fail(INTERRUPT_STATUS.commandRead);
       return;
     }
     // A copy: what the program writes to the command from now on has no effect.
@@ -236,7 +236,7 @@ export class SisliteAfu implements ContextDevice {
       ? command.getBigUint64(IOARCB.statusAddress, little)
       : address + BigInt(IOARCB_BYTES);
     if (!this.#port.writeMemory(statusAddress, status)) {
-      this.#fail(interruptStatus.statusWrite);
+      this.#fail(INTERRUPT_STATUS.statusWrite);
       return;
     }
     this.#respond(
@@ -267,7 +267,7 @@ export class SisliteAfu implements ContextDevice {
     const entry = new Uint8Array(8);
     new DataView(entry.buffer).setBigUint64(0, address | this.#toggle, !this.#bigEndian);
     if (this.#rrqEnd === 0n || !this.#port.writeMemory(this.#rrqNext, entry)) {
-      this.#fail(interruptStatus.responseWrite);
+      this.#fail(INTERRUPT_STATUS.responseWrite);
       return;
     }
     if (this.#rrqNext >= this.#rrqEnd) {
@@ -281,15 +281,15 @@ export class SisliteAfu implements ContextDevice {
 
   #carryOut(command: DataView): Outcome {
     const little = !this.#bigEndian;
-    const flags = command.getUint16(IOARCB.REQUEST_FLAGS, little);
+    const flags = command.getUint16(IOARCB.requestFlags, little);
     const record = this.record;
     // A user context may only read and write, under its own id and by resource handle.
     if (
       record === undefined ||
       record.inError ||
       command.getUint16(IOARCB.contextId, little) !== record.started.processElement ||
-      (flags & requestFlags.byResourceHandle) === 0 ||
-      (flags & (requestFlags.afuCommand | requestFlags.taskManagement)) !== 0
+      (flags & REQUEST_FLAGS.byResourceHandle) === 0 ||
+      (flags & (REQUEST_FLAGS.afuCommand | REQUEST_FLAGS.taskManagement)) !== 0
     ) {
       return { afu: AFU_CODES.capability };
     }
@@ -306,7 +306,7 @@ export class SisliteAfu implements ContextDevice {
       return { afu: AFU_CODES.handlePermission };
     }
     // The link aborts a command whose data go the other way than its flag says.
-    if (writes !== ((flags & requestFlags.hostWrite) !== 0)) return { fc: FC_CODES.abortOk };
+    if (writes !== ((flags & REQUEST_FLAGS.hostWrite) !== 0)) return { fc: FC_CODES.abortOk };
 
     const lba = command.getBigUint64(IOARCB.cdb + 2, false);
     const blocks = BigInt(command.getUint32(IOARCB.cdb + 10, false));
@@ -410,7 +410,7 @@ export class SisliteAfu implements ContextDevice {
     if (offered < bytes) {
       return { flags: STATUS_FLAGS.overrun, fc: FC_CODES.residual, residual: bytes - offered };
     }
-    if (offered > bytes && (flags & requestFlags.suppressUnderrun) === 0) {
+    if (offered > bytes && (flags & REQUEST_FLAGS.suppressUnderrun) === 0) {
       return { flags: STATUS_FLAGS.underrun, fc: FC_CODES.residual, residual: offered - bytes };
     }
     return {};

@@ -6,12 +6,12 @@ import type { Cxl, Memory } from 'node-cxl';
 import type { CommandStatus, FlashContext } from 'node-cxl/flash';
 import { readStatus } from '../../../lib/flash/command-status';
 import {
-  endianControl,
+  ENDIAN_CONTROL,
   IOARCB,
   IOARCB_BYTES,
   OPCODES,
   REGISTERS,
-  requestFlags,
+  REQUEST_FLAGS,
 } from '../../../lib/flash/sislite';
 import type { CommandMode } from '../flash-target';
 
@@ -61,7 +61,7 @@ export class RawCommands {
     this.#mode = mode;
     const page = context.registers;
     const base = this.#structures.address;
-    page.write64(REGISTERS.ENDIAN_CONTROL, endianControl.big);
+    page.write64(REGISTERS.endianControl, ENDIAN_CONTROL.big);
     page.write64(REGISTERS.rrqStart, base + BigInt(RESPONSES));
     page.write64(REGISTERS.rrqEnd, base + BigInt(RESPONSES + 8 * (RESPONSE_ENTRIES - 1)));
     if (mode === 'sq') {
@@ -101,8 +101,8 @@ export class RawCommands {
     const view = new DataView(this.#structures.buffer, at, IOARCB_BYTES);
     for (let byte = 0; byte < IOARCB_BYTES; byte += 8) view.setBigUint64(byte, 0n);
     view.setUint16(IOARCB.contextId, Number(this.#context.id & 0xffffn));
-    const flags = requestFlags.byResourceHandle | (hostWrite ? requestFlags.hostWrite : 0);
-    view.setUint16(IOARCB.REQUEST_FLAGS, flags);
+    const flags = REQUEST_FLAGS.byResourceHandle | (hostWrite ? REQUEST_FLAGS.hostWrite : 0);
+    view.setUint16(IOARCB.requestFlags, flags);
     view.setUint32(IOARCB.resourceHandle, command.handle ?? this.#handle);
     view.setUint32(IOARCB.dataLength, command.dataLength ?? blocks * 4096);
     view.setBigUint64(IOARCB.dataAddress, command.dataAddress ?? this.data.address);
