@@ -2,6 +2,8 @@
 import { type InspectOptions, inspect } from 'node:util';
 import type { Binding } from '../binding';
 import { Cxl } from '../device/cxl';
+import { originOf } from '../emulation/origin';
+import { resolve } from '../emulation/virtual-files';
 import { CallLog } from '../observe/call-log';
 import { ObservedBinding } from '../observe/observed-binding';
 import { checkInteger, checkString } from '../shared/checks';
@@ -15,9 +17,7 @@ import { MockCard } from './device/mock-card';
 import { MockFlash } from './flash/mock-flash';
 import type { FaultName, FaultSpec } from './kernel/fault-spec';
 import { Kernel } from './kernel/kernel';
-import { originOf } from './kernel/origin';
 import { fileTree } from './kernel/sysfs';
-import { resolve } from './kernel/virtual-files';
 
 /** What is open, mapped or allocated in a mock: all 0 at the end of a program without leaks. */
 export interface MockCounters {

@@ -1,20 +1,16 @@
 /** The AfuFile part of the seam: a descriptor of a modeled context. */
 import type { AfuFile, EventSink, NegativeErrno, ProblemStateMapping } from '../../binding';
 import type { AfuIoctls, StartWork } from '../../binding/cxl-ioctls';
+import { QueuedDeviceFile } from '../../emulation/device-file';
+import { type EventSource, EventWait } from '../../emulation/event-wait';
+import { later } from '../../emulation/later';
+import { stackAbove, type Traced } from '../../emulation/origin';
 import { ERRNOS } from '../../shared/errno';
 import type { CxlContext, PreparedStart } from '../kernel/context';
-import { CXL_READ_MIN_SIZE } from '../kernel/event-bytes';
 import type { RefusableCall } from '../kernel/fault-spec';
 import type { Kernel } from '../kernel/kernel';
 import type { OpenFile } from '../kernel/open-file';
-import { stackAbove, type Traced } from '../kernel/origin';
 import { MockMapping } from '../kernel/problem-state';
-import { realTimers } from '../models/real-timers';
-import { MockDeviceFile } from './device-file';
-import { later } from './sysfs';
-
-/** Bytes of events that a batch has at most. Other events stay in the kernel, which coalesces them. */
-const BATCH_SIZE = 16 * CXL_READ_MIN_SIZE;
 
 /** Atomics.wait() on it blocks the thread for its time. */
 const NEVER_NOTIFIED = new Int32Array(new SharedArrayBuffer(4));
@@ -24,8 +20,8 @@ export class MockAfuFile implements AfuFile {
   readonly #file: OpenFile;
   readonly #context: CxlContext;
   readonly #fd: number;
-  readonly #wait: EventWait;
-  readonly #device: MockDeviceFile<AfuIoctls>;
+  readonly #wait: TracedWait;
+  readonly #device: QueuedDeviceFile<AfuIoctls>;
   /** The ioctls on the calling thread. */
   readonly #ioctls: {
     readonly [Name in keyof AfuIoctls]: (
@@ -40,14 +36,18 @@ export class MockAfuFile implements AfuFile {
     this.#file = file;
     this.#context = context;
     this.#fd = fd;
-    this.#wait = new EventWait(context, () => this.#read);
+    this.#wait = new TracedWait(context, {
+      poll: () => context.poll(),
+      onWake: (callback) => context.onWake(callback),
+      read: (target) => this.#read(target),
+    });
     this.#ioctls = {
       START_WORK: (work) => this.#startWorkSync(work),
       GET_PROCESS_ELEMENT: () =>
         faults.refusal('process-element', context.place) || context.ioctlProcessElement(),
       GET_AFU_ID: () => faults.refusal('afu-id', context.place) || context.ioctlAfuId(),
     };
-    this.#device = new MockDeviceFile<AfuIoctls>(
+    this.#device = new QueuedDeviceFile<AfuIoctls>(
       fd,
       (name, input) =>
         name === 'START_WORK' ? this.#startWork(input as StartWork) : this.#ioctls[name](input),
@@ -171,24 +171,15 @@ export class MockAfuFile implements AfuFile {
   }
 }
 
-/**
- * Waits for one batch of events, as poll() does: until the context is readable or in error. The
- * detach of a context that was not started ends no wait.
- */
-class EventWait implements Traced {
+/** A wait that assertions on what is left over can name. */
+class TracedWait extends EventWait implements Traced {
   /** Of the wait in progress. Its text is made only for an assertion: a program waits often. */
   #stack: Error | undefined;
-  sink: EventSink | undefined;
   readonly #context: CxlContext;
-  readonly #reader: () => (target: Uint8Array) => number;
-  readonly #buffer = new Uint8Array(BATCH_SIZE);
-  #stopWatching: (() => void) | undefined;
-  #keepAlive: NodeJS.Timeout | undefined;
-  #delivery: NodeJS.Immediate | undefined;
 
-  constructor(context: CxlContext, reader: () => (target: Uint8Array) => number) {
+  constructor(context: CxlContext, source: EventSource) {
+    super(source);
     this.#context = context;
-    this.#reader = reader;
   }
 
   get what(): string {
@@ -200,53 +191,16 @@ class EventWait implements Traced {
     return this.#stack?.stack ?? '';
   }
 
-  arm(): void {
-    if (this.#stopWatching !== undefined) return;
+  override arm(): void {
+    if (this.armed) return;
     this.#stack = stackAbove(this.arm);
-    this.#stopWatching = this.#context.onWake(() => this.#check());
+    super.arm();
     this.#context.afu.kernel.waitBegan(this.#context, this);
-    // A wait keeps the Node process alive, as in the addon; the timer of the AFU models does not.
-    this.#keepAlive = realTimers.setInterval(() => undefined, 0x7fff_ffff);
-    this.#check();
   }
 
-  disarm(): void {
+  override disarm(): void {
     this.#context.afu.kernel.waits.delete(this);
     this.#stack = undefined;
-    this.#stopWatching?.();
-    this.#stopWatching = undefined;
-    realTimers.clearInterval(this.#keepAlive);
-    if (this.#delivery !== undefined) realTimers.clearImmediate(this.#delivery);
-    this.#delivery = undefined;
-  }
-
-  #check(): void {
-    const { readable, error } = this.#context.poll();
-    if (!readable && !error) return;
-    this.#delivery ??= realTimers.setImmediate(() => this.#deliver());
-  }
-
-  /** As the event thread's read, at once. False: there was nothing. */
-  readNow(): boolean {
-    const { readable, error } = this.#context.poll();
-    return (readable || error) && this.#deliver();
-  }
-
-  #deliver(): boolean {
-    this.#delivery = undefined;
-    const read = this.#reader();
-    let length = 0;
-    let errno = 0;
-    while (errno === 0 && length + CXL_READ_MIN_SIZE <= this.#buffer.length) {
-      const answer = read(this.#buffer.subarray(length));
-      if (answer < 0) errno = answer;
-      else length += answer;
-    }
-    if (errno === -ERRNOS.EAGAIN) errno = 0;
-    // Another reader took the event: the wait continues.
-    if (length === 0 && errno === 0) return false;
-    this.disarm();
-    this.sink?.(this.#buffer, length, errno);
-    return true;
+    super.disarm();
   }
 }

@@ -8,15 +8,16 @@ import type {
   NegativeErrno,
 } from '../../binding';
 import { ADAPTER_IMAGE_FLAGS, type AdapterImage, type CardIoctls } from '../../binding/cxl-ioctls';
+import { QueuedDeviceFile } from '../../emulation/device-file';
+import { later } from '../../emulation/later';
+import { resolve } from '../../emulation/virtual-files';
 import { ERRNOS } from '../../shared/errno';
 import { CardImage } from '../kernel/card-image';
 import type { Kernel } from '../kernel/kernel';
 import { OpenFile } from '../kernel/open-file';
 import { fileTree } from '../kernel/sysfs';
-import { resolve } from '../kernel/virtual-files';
 import { MockAfuFile } from './afu-file';
-import { MockDeviceFile } from './device-file';
-import { later, MockSysFs } from './sysfs';
+import { MockSysFs } from './sysfs';
 
 /** The modeled system has one NUMA node. It has no huge pages. */
 const NUMA_NODES = 1;
@@ -139,7 +140,7 @@ export class MockBinding implements Binding {
         refused || image.transfer(operation, needHeader, chunk.data, Number(chunk.lenImage));
       return result < 0 ? result : { result };
     };
-    return new MockDeviceFile<CardIoctls>(
+    return new QueuedDeviceFile<CardIoctls>(
       fd,
       (name, chunk) => transfer(name === 'DOWNLOAD_IMAGE' ? 'download' : 'validate', chunk),
       'in-order',

@@ -1,18 +1,10 @@
 /** The SysFs part of the seam, over the modeled kernel's tree. */
 import type { SysFs } from '../../binding';
+import { later } from '../../emulation/later';
+import { resolve } from '../../emulation/virtual-files';
 import { ERRNOS } from '../../shared/errno';
 import type { Kernel } from '../kernel/kernel';
 import { fileTree } from '../kernel/sysfs';
-import { resolve } from '../kernel/virtual-files';
-import { realTimers } from '../models/real-timers';
-
-/** Resolves in a later turn of the event loop, as what the addon does on another thread. */
-export function later(milliseconds = 0): Promise<void> {
-  return new Promise((done) => {
-    if (milliseconds > 0) setTimeout(done, milliseconds);
-    else realTimers.setImmediate(done);
-  });
-}
 
 export class MockSysFs implements SysFs {
   readonly #kernel: Kernel;

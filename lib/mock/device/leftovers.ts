@@ -1,6 +1,6 @@
 /** Assertions that nothing is left at the end of a test, which show where each thing came from. */
 import { AssertionError } from 'node:assert';
-import type { Traced } from '../kernel/origin';
+import type { Traced } from '../../emulation/origin';
 
 /** @throws AssertionError with each thing and its stack, if there are any */
 export function assertNone(

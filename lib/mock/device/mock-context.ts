@@ -1,11 +1,11 @@
 /** The device side of a context. */
 import { types } from 'node:util';
+import { DSISR } from '../../emulation/dsisr';
+import { originOf } from '../../emulation/origin';
 import { checkInteger, checkOneOf, checkUint64 } from '../../shared/checks';
 import { stateError, typeError } from '../../shared/errors';
 import type { ContextStatus, CxlContext } from '../kernel/context';
 import { CONTEXT_FAULTS, type FaultSpec } from '../kernel/fault-spec';
-import { originOf } from '../kernel/origin';
-import { DSISR } from '../kernel/process-element';
 import type { ContextRole } from '../models/afu-model';
 
 /** What a test does to a context. */

@@ -1,11 +1,11 @@
 /** The flash part of the seam over the modeled adapters. */
 import type { DeviceFile, IoctlMap } from '../../binding/files';
 import type { FlashBinding, HostCalls, LunCalls } from '../../binding/flash';
+import { type Perform, QueuedDeviceFile } from '../../emulation/device-file';
+import { later } from '../../emulation/later';
+import { originOf } from '../../emulation/origin';
 import { ERRNOS } from '../../shared/errno';
-import { MockDeviceFile, type Perform } from '../binding/device-file';
-import { later } from '../binding/sysfs';
 import type { Kernel } from '../kernel/kernel';
-import { originOf } from '../kernel/origin';
 import type { FlashAdapter } from './adapter';
 import type { Caller } from './platform';
 
@@ -62,7 +62,7 @@ function openFile<Calls extends IoctlMap<Calls>>(
   nextFd += 1;
   const opened = { what: `an open node: ${node}`, origin: originOf(openFile) };
   kernel.openNodes.add(opened);
-  return new MockDeviceFile<Calls>(fd, perform, 'concurrent', () => {
+  return new QueuedDeviceFile<Calls>(fd, perform, 'concurrent', () => {
     kernel.openNodes.delete(opened);
     return 0;
   });

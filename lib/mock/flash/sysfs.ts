@@ -1,8 +1,6 @@
 /** The files that flash adapters add to /sys, /dev and /proc, as far as the library reads them. */
 import type { SysFs } from '../../binding';
-import { ERRNOS } from '../../shared/errno';
-import { later } from '../binding/sysfs';
-import { nested, parentDevice } from '../kernel/sysfs';
+import { later } from '../../emulation/later';
 import {
   attribute,
   binary,
@@ -11,7 +9,9 @@ import {
   type Entry,
   link,
   resolve,
-} from '../kernel/virtual-files';
+} from '../../emulation/virtual-files';
+import { ERRNOS } from '../../shared/errno';
+import { nested, parentDevice } from '../kernel/sysfs';
 import type { FlashAdapter } from './adapter';
 import type { LunPath } from './lun';
 import { blockName, genericName } from './lun-paths';

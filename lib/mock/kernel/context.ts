@@ -9,11 +9,11 @@ import {
   START_WORK_FLAGS,
   type StartWork,
 } from '../../binding/cxl-ioctls';
+import { CXL_READ_MIN_SIZE } from '../../emulation/event-bytes';
 import { ALL_ONES_32 } from '../../shared/all-ones';
 import { ERRNOS } from '../../shared/errno';
 import type { ContextRole } from '../models/afu-model';
 import type { CxlAfu } from './afu';
-import { CXL_READ_MIN_SIZE } from './event-bytes';
 import { type AfuDriverOps, PendingEvents } from './events';
 import type { FaultPlace } from './fault-spec';
 import type { KernelContext } from './kernel-context';

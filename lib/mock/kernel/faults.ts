@@ -2,6 +2,8 @@
  * Fault and latency injection: which operations fail, and how long calls take. Random choices
  * come from a seeded generator, so that a run can be repeated from its seed.
  */
+
+import { originOf } from '../../emulation/origin';
 import { checkArray, checkInteger, checkOptions, type OptionNames } from '../../shared/checks';
 import { ERRNOS } from '../../shared/errno';
 import { rangeError, valueError } from '../../shared/errors';
@@ -14,7 +16,6 @@ import {
   fitsPlace,
   type RefusableCall,
 } from './fault-spec';
-import { originOf } from './origin';
 
 /**
  * Calls that can be made slow. They take their time without blocking the event loop, so it counts

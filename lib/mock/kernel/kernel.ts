@@ -1,17 +1,17 @@
 /** The modeled kernel as a whole: its adapters, open files and log, and the memory of the process. */
 import { OPERANDS_SIZE } from '../../binding/operands';
+import { AddressSpace } from '../../emulation/address-space';
+import { AllocatedMemory } from '../../emulation/memory';
+import type { Traced } from '../../emulation/origin';
 import { ERRNOS } from '../../shared/errno';
 import { Mutex } from '../../shared/mutex';
 import type { MmioWidth } from '../models/afu-model';
 import { Scheduler } from '../models/scheduler';
 import { type AdapterSetup, CxlAdapter } from './adapter';
-import { AddressSpace } from './address-space';
 import type { CxlAfu } from './afu';
 import type { CxlContext } from './context';
 import { type FaultOptions, Faults } from './faults';
-import { AllocatedMemory } from './memory';
 import type { OpenFile } from './open-file';
-import type { Traced } from './origin';
 
 export interface KernelOptions {
   /** The driver's backend for PowerVM guests rather than the one for bare metal. */

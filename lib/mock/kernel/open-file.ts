@@ -3,9 +3,10 @@
  * last reference is put, the context is detached and freed; so a mapping keeps a context attached
  * after close().
  */
+
+import { originOf, type Traced } from '../../emulation/origin';
 import type { CardImage } from './card-image';
 import type { CxlContext } from './context';
-import { originOf, type Traced } from './origin';
 
 export class OpenFile implements Traced {
   readonly origin = originOf(OpenFile);

@@ -2,12 +2,12 @@
 import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../../binding';
 import { type Operands, operandsOf } from '../../binding/operands';
+import { originOf, type Traced } from '../../emulation/origin';
 import type { MmioWidth } from '../models/afu-model';
 import { ALL_ONES } from './afu';
 import type { CxlContext, MappingOps } from './context';
 import type { FaultPlace } from './fault-spec';
 import type { OpenFile } from './open-file';
-import { originOf, type Traced } from './origin';
 
 function swapped(value: bigint, width: MmioWidth): bigint {
   const view = new DataView(new ArrayBuffer(8));

@@ -2,10 +2,7 @@
  * The sysfs attributes of adapters and AFUs: what reading and writing them does. The model of
  * drivers/misc/cxl/sysfs.c.
  */
-import { ERRNOS } from '../../shared/errno';
-import type { ConfigRecord } from '../models/afu-model';
-import type { CxlAdapter } from './adapter';
-import type { CxlAfu, MockAfuMode } from './afu';
+
 import {
   attribute,
   binary,
@@ -14,7 +11,11 @@ import {
   type Entry,
   link,
   writeOnly,
-} from './virtual-files';
+} from '../../emulation/virtual-files';
+import { ERRNOS } from '../../shared/errno';
+import type { ConfigRecord } from '../models/afu-model';
+import type { CxlAdapter } from './adapter';
+import type { CxlAfu, MockAfuMode } from './afu';
 
 const CLASS_DIRECTORY = '/sys/class/cxl';
 /** The kernel assigns the major number; the driver has 13 minor numbers per card. */

@@ -3,9 +3,7 @@
  * links from an AFU to the card's PCI (or platform) device. The contents of an adapter's directory
  * are in sysfs-attributes.ts.
  */
-import type { CxlAdapter } from './adapter';
-import type { Kernel } from './kernel';
-import { adapterDirectory, cardMinor, hex, MAJOR, minor } from './sysfs-attributes';
+
 import {
   attribute,
   type Directory,
@@ -14,7 +12,10 @@ import {
   type File,
   link,
   writeOnly,
-} from './virtual-files';
+} from '../../emulation/virtual-files';
+import type { CxlAdapter } from './adapter';
+import type { Kernel } from './kernel';
+import { adapterDirectory, cardMinor, hex, MAJOR, minor } from './sysfs-attributes';
 
 /** The tree of these files, from the root. */
 export function fileTree(kernel: Kernel): Directory {

@@ -4,7 +4,7 @@
  * process alive.
  */
 
-import { realTimers } from './real-timers';
+import { realTimers } from '../../emulation/real-timers';
 
 /** What takes steps: a process element. */
 export interface Runner {

@@ -1,7 +1,7 @@
-/** The seam's device files over the modeled kernel: what all of them have in common. */
-import type { DeviceFile, IoctlMap } from '../../binding/files';
-import { ERRNOS } from '../../shared/errno';
-import { later } from './sysfs';
+/** A device file of a backend in JavaScript: the order of its ioctls, and its close. */
+import type { DeviceFile, IoctlMap } from '../binding/files';
+import { ERRNOS } from '../shared/errno';
+import { later } from './later';
 
 /** Carries out one ioctl: its answer's fields, or -errno. */
 export type Perform<Calls extends IoctlMap<Calls>> = <Name extends keyof Calls>(
@@ -9,7 +9,7 @@ export type Perform<Calls extends IoctlMap<Calls>> = <Name extends keyof Calls>(
   input: Calls[Name]['input'],
 ) => Promise<Calls[Name]['answer'] | number> | Calls[Name]['answer'] | number;
 
-export class MockDeviceFile<Calls extends IoctlMap<Calls>> implements DeviceFile<Calls> {
+export class QueuedDeviceFile<Calls extends IoctlMap<Calls>> implements DeviceFile<Calls> {
   readonly #perform: Perform<Calls>;
   readonly #close: () => Promise<number> | number;
   readonly #order: 'in-order' | 'concurrent';

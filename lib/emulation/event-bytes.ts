@@ -1,5 +1,5 @@
 /** The bytes of events as read() returns them: a header of 8 bytes and a body, native-endian. */
-import { HOST_IS_LITTLE_ENDIAN as little } from '../../shared/endian';
+import { HOST_IS_LITTLE_ENDIAN as little } from '../shared/endian';
 
 export const HEADER_SIZE = 8;
 /** The smallest buffer that read() accepts, and the largest size of an event. */

@@ -1,6 +1,6 @@
 /** A tree of directories, symbolic links and files. It is made anew for each access. */
 import path from 'node:path';
-import { ERRNOS } from '../../shared/errno';
+import { ERRNOS } from '../shared/errno';
 
 export interface Directory {
   readonly kind: 'directory';

@@ -1,17 +1,17 @@
-/** Memory that a program allocates, at addresses of the modeled address space. */
+/** Memory that a program allocates, at addresses of the address space. */
 import { markAsUntransferable } from 'node:worker_threads';
-import type { MemoryRegion } from '../../binding';
-import { type Operands, operandsOf } from '../../binding/operands';
-import { HOST_IS_LITTLE_ENDIAN } from '../../shared/endian';
+import type { MemoryRegion } from '../binding';
+import { type Operands, operandsOf } from '../binding/operands';
+import { HOST_IS_LITTLE_ENDIAN } from '../shared/endian';
 import type { AddressSpace, Backing } from './address-space';
 import { originOf, type Traced } from './origin';
 
-/** What all memory of a process needs of the modeled kernel. */
+/** What all memory of a process needs of its backend. */
 export interface MemoryHost {
   readonly addressSpace: AddressSpace;
   /** Binding.operands. */
   readonly operands: SharedArrayBuffer;
-  /** Gives the AFU models a step, at every access. */
+  /** At every access: the AFU does what it does meanwhile. */
   poke(): void;
 }
 
@@ -42,7 +42,7 @@ export class AllocatedMemory {
     this.live.add(allocation);
     this.#collected.register(backing, allocation, backing);
     this.bytes += size;
-    return new MockMemory(this.#host, backing, address, () => {
+    return new AllocatedRegion(this.#host, backing, address, () => {
       this.#host.addressSpace.unmap(backing, address);
       this.#collected.unregister(backing);
       this.#end(allocation);
@@ -54,7 +54,7 @@ export class AllocatedMemory {
   }
 }
 
-class MockMemory implements MemoryRegion {
+class AllocatedRegion implements MemoryRegion {
   readonly address: bigint;
   readonly size: number;
   readonly buffer: ArrayBuffer;
