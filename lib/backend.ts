@@ -1,6 +1,6 @@
 /**
  * Which backend serves a program: real devices or a mock. The only file that reads
- * NODE_CXL_BACKEND, for every entry point of the package.
+ * NODE_CXL_BACKEND and NODE_CXL_RECORD, for every entry point of the package.
  *
  * A backend is loaded when it is chosen: a program on a mock needs no compiled code, and one on
  * real devices no mock.
@@ -17,6 +17,12 @@ import { valueError } from './shared/errors';
  * @throws ERR_CXL_NO_NATIVE, ERR_INVALID_ARG_VALUE, and what reading the file throws
  */
 export function chooseBinding(): Binding {
+  const binding = chosenBinding();
+  const file = recordingFile();
+  return file === undefined ? binding : recording().recordProgram(file, binding);
+}
+
+function chosenBinding(): Binding {
   const choice = readChoice('backend');
   if (choice === 'native') {
     return (require('./native') as typeof import('./native')).nativeBinding();
@@ -35,6 +41,12 @@ export function chooseBinding(): Binding {
  * @throws ERR_INVALID_ARG_VALUE, and what reading the file throws
  */
 export function choosePciBus(): PciBus {
+  const bus = chosenBus();
+  const file = recordingFile();
+  return file === undefined ? bus : recording().recordProgramBus(file, bus);
+}
+
+function chosenBus(): PciBus {
   const choice = readChoice('doe backend');
   if (choice === 'native') {
     const { SysfsPci } = require('./native/pci-bus') as typeof import('./native/pci-bus');
@@ -44,6 +56,18 @@ export function choosePciBus(): PciBus {
     mockDoeFromConfig(file: string | undefined): { bus: PciBus };
   };
   return mockDoeFromConfig(choice.file).bus;
+}
+
+/** Where the program is recorded. */
+function recordingFile(): string | undefined {
+  return process.env['NODE_CXL_RECORD'] || undefined;
+}
+
+function recording() {
+  return require('./record/record') as {
+    recordProgram(file: string, binding: Binding): Binding;
+    recordProgramBus(file: string, bus: PciBus): PciBus;
+  };
 }
 
 let mockByDefault = false;

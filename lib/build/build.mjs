@@ -24,10 +24,22 @@ function addon() {
   buildAddon(root);
 }
 
-function typescript() {
+async function typescript() {
   // A file that was renamed must not stay in dist, where an old import would find it.
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', '.']);
+  // The library that encodes recordings, in one file: no dependency of the package at run time.
+  const { build } = await import('esbuild');
+  await build({
+    entryPoints: [path.join(root, 'lib/record/cborg-entry.mjs')],
+    outfile: path.join(root, 'dist/record/cborg.js'),
+    bundle: true,
+    platform: 'node',
+    target: 'node18.18',
+    format: 'cjs',
+    banner: { js: '/* cborg, https://github.com/rvagg/cborg: Apache-2.0, copyright Rod Vagg */' },
+    logLevel: 'warning',
+  });
 }
 
 async function cli() {
@@ -84,6 +96,6 @@ function simulatedDevice() {
 }
 
 if (wanted('addon')) addon();
-if (wanted('typescript')) typescript();
+if (wanted('typescript')) await typescript();
 if (wanted('cli')) await cli();
 if (wanted('simulated-device')) simulatedDevice();

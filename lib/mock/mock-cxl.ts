@@ -1,6 +1,7 @@
 /** MockCxl: a Cxl of modeled cards, with the device side of them for tests. */
 import { type InspectOptions, inspect } from 'node:util';
 import type { Binding } from '../binding';
+import { unwrapped } from '../binding/wrapped';
 import { Cxl } from '../device/cxl';
 import { originOf } from '../emulation/origin';
 import { resolve } from '../emulation/virtual-files';
@@ -47,7 +48,7 @@ const mocks = new WeakMap<Binding, MockCxl>();
  */
 export function mockOf(system: Cxl): MockCxl {
   if (!(system instanceof Cxl)) throw typeError('system', 'a Cxl', system);
-  const mock = mocks.get(system.binding);
+  const mock = mocks.get(unwrapped(system.binding));
   if (mock === undefined) throw stateError('this system is not a mock');
   return mock;
 }

@@ -1,10 +1,10 @@
-/** The types that the four entry points export. */
+/** The types that the entry points export. */
 import path from 'node:path';
 import ts from 'typescript';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 const root = path.resolve(__dirname, '../..');
-const ENTRIES = ['index', 'mock/index', 'flash/index', 'doe/index'];
+const ENTRIES = ['index', 'mock/index', 'flash/index', 'doe/index', 'record/index'];
 
 let checker: ts.TypeChecker;
 /** By entry point and name: what the name stands for. */

@@ -5,7 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 
 const require = createRequire(import.meta.url);
-const entries = ['node-cxl', 'node-cxl/mock', 'node-cxl/flash', 'node-cxl/doe'];
+const entries = ['node-cxl', 'node-cxl/mock', 'node-cxl/flash', 'node-cxl/doe', 'node-cxl/record'];
 
 function run(script: string, env: Record<string, string> = {}): string {
   return execFileSync(process.execPath, ['--input-type=module', '-e', script], {
@@ -33,12 +33,12 @@ describe('the package', () => {
     expect(told).toBe('same');
   });
 
-  it('loads neither addon nor mock until one is used', () => {
+  it('loads neither addon nor mock until one is used, and nothing that records', () => {
     const told = run(`
       import { createRequire } from 'node:module';
       const require = createRequire('${import.meta.url}');
       require('node-cxl');
-      const loaded = Object.keys(require.cache).filter((file) => /\\.node$|[\\\\/]mock[\\\\/]/.test(file));
+      const loaded = Object.keys(require.cache).filter((file) => /\\.node$|[\\\\/]dist[\\\\/](mock|record)[\\\\/]/.test(file));
       console.log(JSON.stringify(loaded));
     `);
     expect(told).toBe('[]');

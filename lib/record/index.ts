@@ -1,0 +1,34 @@
+/**
+ * `node-cxl/record`: records what a program does with a card, and replays it without one.
+ *
+ * @packageDocumentation
+ */
+export type { RecordOptions } from './options';
+export {
+  type BadRecordingError,
+  type Recording,
+  type RecordingProblem,
+  readRecording,
+  recordingFiles,
+} from './reader';
+export { RecordedCxl, recordCxl } from './record';
+export type {
+  AccessRecord,
+  BlockRecord,
+  CallRecord,
+  EndRecord,
+  EventsRecord,
+  MemoryAddress,
+  MemoryRange,
+  MemoryRecord,
+  NoteRecord,
+  RecordedAccessName,
+  RecordedCallName,
+  RecordedEntry,
+  RecordedItem,
+  RecordingHeader,
+  RecordPlace,
+  ReturnRecord,
+  SysfsRecord,
+  SystemRecord,
+} from './records';
