@@ -2,8 +2,9 @@
 import type { AttachAnswer, RecoverAnswer } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
 import type { Context } from '../device/context';
+import type { AdoptOptions, Cxl } from '../device/cxl';
 import type { ProblemState } from '../device/problem-state';
-import { systemError } from '../shared/errors';
+import { CxlError, systemError } from '../shared/errors';
 import { flashBindingOf } from './flash-binding';
 import type { Lun } from './lun';
 
@@ -35,7 +36,10 @@ export class Adoption {
     this.#answer = answer;
   }
 
-  /** @throws EBADF there is no descriptor; as Cxl.adopt() and Context.mapProblemState() */
+  /**
+   * @throws EBADF there is no descriptor; EIO the adapter was reset once more, which detached the
+   *   context; as Cxl.adopt() and Context.mapProblemState()
+   */
   take(): Adopted {
     const { path, system } = this.#lun;
     const fd = descriptorOf(this.#answer);
@@ -43,7 +47,7 @@ export class Adoption {
     if (fd < 0) throw systemError('EBADF', 'ioctl', path, 'no descriptor was returned');
     // Without the flag the driver closes the descriptor itself, at the last DETACH.
     const owned = (this.#answer.returnFlags & flashFlags.appCloseAdapFd) !== 0n;
-    this.#context ??= system.adopt(fd, { owned, mmioSize });
+    this.#context ??= adopt(system, fd, { owned, mmioSize });
     const context = this.#context;
     return { context, page: context.mapProblemState({ endian: 'big', length: mmioSize }) };
   }
@@ -54,6 +58,17 @@ export class Adoption {
     const closed =
       this.#context?.close() ?? flashBindingOf(system).closeDescriptor(descriptorOf(this.#answer));
     await closed.catch(() => undefined);
+  }
+}
+
+/** ENODEV would mean that the adapter is gone, which only the driver's own calls say. */
+function adopt(system: Cxl, fd: number, options: AdoptOptions): Context {
+  try {
+    return system.adopt(fd, options);
+  } catch (error) {
+    if (!(error instanceof CxlError) || error.code !== 'ENODEV') throw error;
+    const hint = 'the adapter was reset before the context could be used: try again';
+    throw systemError('EIO', 'adopt', `fd ${fd}`, hint);
   }
 }
 

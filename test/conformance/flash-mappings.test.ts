@@ -37,6 +37,18 @@ for (const mode of COMMAND_MODES) {
       await adopted.close();
     });
 
+    it('the descriptor can be adopted though a reset has detached its context', async () => {
+      const context = await lun.attach();
+      const { contextId, adapFd } = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
+      inject(context, 'errorState', 5);
+      await context.recover();
+      const adopted = target.system.adopt(Number(adapFd), { owned: true, mmioSize: MAP_SIZE });
+      const recovered = await lun.call('RECOVER_AFU', { contextId });
+      await adopted.close();
+      await target.system.adopt(Number(recovered.adapFd), { owned: true }).close();
+      await context.close();
+    });
+
     it('the descriptor that a recovery replaced maps no more (EIO)', async () => {
       const { contextId, adopted } = await attach();
       const page = adopted.mapProblemState({ length: MAP_SIZE });

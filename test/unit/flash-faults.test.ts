@@ -19,6 +19,7 @@ import { type Failure, withHook } from './flash-seam';
 const SIZE = 4096;
 const BLOCKS = 16;
 const EIO = -5;
+const ENODEV = -19;
 const EMFILE = -24;
 const LIMIT = 10_000;
 
@@ -29,7 +30,8 @@ function failuresOf(call: string): Failure[] {
   if (call.startsWith('read64')) return ['fault', 'ones'];
   if (call.startsWith('write64')) return ['fault'];
   if (call === 'wait') return [EIO, EMFILE];
-  return [call === 'adopt' || call === 'open' ? EMFILE : EIO];
+  if (call === 'adopt') return [EMFILE, ENODEV];
+  return [call === 'open' ? EMFILE : EIO];
 }
 
 /** Rejects when the promise has not settled in time: something hangs. */

@@ -8,6 +8,7 @@ import { type Failure, withHook } from './flash-seam';
 
 const SIZE = 4096;
 const EIO = -5;
+const ENODEV = -19;
 const EMFILE = -24;
 const CHUNK = 65536;
 
@@ -267,11 +268,12 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
     for (const [step, failure] of [
       ['ioctl(RECOVER_AFU)', EIO],
       ['adopt', EMFILE],
+      ['adopt', ENODEV],
       ['map', EIO],
       ['write64(0x28)', 'fault'],
       ['read64(0x40)', 'ones'],
     ] as const) {
-      it(`loses nothing when recovery fails at ${step}`, async () => {
+      it(`loses nothing when recovery fails at ${step}, ${failure}`, async () => {
         const device = await virtual({ queueDepth: 8 });
         await device.write(0, filled(1));
         const { id } = context;
@@ -287,7 +289,7 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
         await context.close();
       });
 
-      it(`recover() goes on where it failed at ${step}`, async () => {
+      it(`recover() goes on where it failed at ${step}, ${failure}`, async () => {
         const device = await virtual();
         await device.write(0, filled(1));
         const { id } = context;
@@ -299,7 +301,7 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
         expect((await device.read(0, 1))[0]).toBe(1);
       });
 
-      it(`close() works after recovery failed at ${step}`, async () => {
+      it(`close() works after recovery failed at ${step}, ${failure}`, async () => {
         const device = await virtual();
         await device.write(0, filled(1));
         inject(context, 'errorState', 10);
@@ -310,6 +312,28 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
         expect(mock.counters.mappings).toBe(0);
       });
     }
+
+    it('survives a reset between RECOVER_AFU and the use of its answer', async () => {
+      const device = await virtual({ queueDepth: 8 });
+      await device.write(0, filled(1));
+      const { id } = context;
+      inject(context, 'hold', 1);
+      const writes = [...Array(12).keys()].map((i) => device.write(i, filled(i + 2)));
+      let resets = 0;
+      failing = (call) => {
+        if (call === 'adopt' && resets < 2) {
+          resets += 1;
+          mock.flash.adapters[0]?.reset(2);
+        }
+        return undefined;
+      };
+      inject(context, 'errorState', 10);
+      expect(await settles(Promise.all(writes), 10_000)).toBe(true);
+      await Promise.all(writes);
+      expect(resets).toBe(2);
+      expect(context.id).not.toBe(id);
+      for (let i = 0; i < 12; i += 1) expect((await device.read(i, 1))[0]).toBe(i + 2);
+    });
 
     it('rejects the commands when recovery keeps failing, and works again when it does not', async () => {
       const device = await virtual();
