@@ -8,6 +8,9 @@ const LEVELS = 4;
 
 const decoder = new TextDecoder('latin1');
 
+const DECIMAL = /^\d+$/;
+const DECIMAL_NUMBER = 'a decimal number below 2^53';
+
 /**
  * The attributes of one sysfs directory. An absent attribute reads as undefined: several are
  * absent with older drivers, in guests, or with a radix MMU. Text that is not what the kernel's ABI
@@ -45,18 +48,18 @@ export class Attributes {
     const result = this.#sysfs.readSync(file);
     debugRead(file, result);
     if (typeof result !== 'number') {
-      return parse(decoder.decode(result).trim(), /^\d+$/, 'a decimal number', file, Number);
+      return parse(decoder.decode(result).trim(), DECIMAL, DECIMAL_NUMBER, file, Number);
     }
     if (isAbsent(result)) return undefined;
     throw systemError(result, 'read', file);
   }
 
   async number(name: string): Promise<number | undefined> {
-    return this.#parsed(name, /^\d+$/, 'a decimal number', Number);
+    return this.#parsed(name, DECIMAL, DECIMAL_NUMBER, Number);
   }
 
   async hex(name: string): Promise<number | undefined> {
-    return this.#parsed(name, /^0x[0-9a-f]+$/i, 'a hexadecimal number', Number);
+    return this.#parsed(name, /^0x[0-9a-f]+$/i, 'a hexadecimal number below 2^53', Number);
   }
 
   async flag(name: string): Promise<boolean | undefined> {
@@ -74,7 +77,7 @@ export class Attributes {
 
   /** A list of one word per line; an empty attribute is an empty list. */
   async words<T extends string>(name: string, words: readonly T[]): Promise<T[] | undefined> {
-    const pattern = new RegExp(`^(?:(?:${words.join('|')})\\s*)*$`);
+    const pattern = new RegExp(`^(?:(?:${words.join('|')})(?:\\s+|$))*$`);
     return this.#parsed(name, pattern, words.join(', '), (text) =>
       text === '' ? [] : (text.split(/\s+/) as T[]),
     );
@@ -135,11 +138,12 @@ function parse<T>(
   file: string,
   convert: (text: string) => T,
 ): T {
-  if (!pattern.test(text)) {
+  const value = pattern.test(text) ? convert(text) : undefined;
+  if (value === undefined || (typeof value === 'number' && !Number.isSafeInteger(value))) {
     const shown = text === '' ? 'nothing' : JSON.stringify(text.slice(0, 60));
     throw systemError('EBADMSG', 'read', file, `expected ${expected}; got ${shown}`);
   }
-  return convert(text);
+  return value;
 }
 
 function debugRead(file: string, result: Uint8Array | NegativeErrno): void {

@@ -235,6 +235,13 @@ describe('absent and invalid attributes', () => {
         expect(error.message).toContain('expected a decimal number');
       });
     }
+    // A number has all its digits, or is none.
+    await overridden(`${one.path}/irqs_max`, String(2 ** 53), async () => {
+      expect(await codeOf(() => one.irqsMax())).toBe('EBADMSG');
+    });
+    await overridden(`${one.path}/modes_supported`, 'dedicated_processafu_directed', async () => {
+      expect(await codeOf(() => one.modesSupported())).toBe('EBADMSG');
+    });
     await overridden(`${one.path}/mode`, 'sideways', async () => {
       expect(await codeOf(() => one.mode())).toBe('EBADMSG');
     });
