@@ -6,6 +6,7 @@ import type { AdoptOptions, Cxl } from '../device/cxl';
 import type { ProblemState } from '../device/problem-state';
 import { CxlError, systemError } from '../shared/errors';
 import { flashBindingOf } from './flash-binding';
+import { type Geometry, geometryOf } from './geometry';
 import type { Lun } from './lun';
 
 /** What a flash context consists of beside its id; a recovery replaces both. */
@@ -72,14 +73,19 @@ function adopt(system: Cxl, fd: number, options: AdoptOptions): Context {
   }
 }
 
+/** What a new context consists of. */
+export interface AttachedContext extends Adopted {
+  readonly geometry: Geometry;
+}
+
 /**
  * Adopts what ATTACH answered. When that fails, the context is detached: the driver would keep it,
  * with no way left to free it, until the process ends.
  */
-export async function adoptAttached(lun: Lun, answer: AttachAnswer): Promise<Adopted> {
+export async function adoptAttached(lun: Lun, answer: AttachAnswer): Promise<AttachedContext> {
   const adoption = new Adoption(lun, answer);
   try {
-    return adoption.take();
+    return { geometry: geometryOf(answer, lun.path), ...adoption.take() };
   } catch (error) {
     // Before the descriptor is closed: after that, another context can get the same id.
     await lun.call('DETACH', { contextId: answer.contextId }).catch(() => undefined);

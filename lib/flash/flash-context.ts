@@ -1,5 +1,4 @@
 import { type InspectOptions, inspect } from 'node:util';
-import type { AttachAnswer } from '../binding/flash';
 import { flashFlags } from '../binding/flash';
 import type { Context } from '../device/context';
 import type { ProblemState } from '../device/problem-state';
@@ -7,7 +6,7 @@ import { ALL_ONES_64 } from '../shared/all-ones';
 import { CxlError, stateError, typeError } from '../shared/errors';
 import { hexadecimal, shown } from '../shared/inspection';
 import { Uncloneable } from '../shared/uncloneable';
-import { type Adopted, Adoption, adoptAttached } from './adoption';
+import { Adoption, type AttachedContext, adoptAttached } from './adoption';
 import { ACCESS_FLAGS, type AttachOptions, checkAttachOptions } from './attach-options';
 import { type CloneToken, sourceContextId } from './clone-token';
 import type { Command, QueueOptions } from './command';
@@ -59,17 +58,17 @@ export class FlashContext extends Uncloneable {
     lun: Lun,
     access: 'read' | 'write' | 'read-write',
     options: QueueOptions,
-    answer: AttachAnswer,
-    { context, page }: Adopted,
+    id: bigint,
+    { context, page, geometry }: AttachedContext,
   ) {
     super();
     this.access = access;
     this.#options = options;
     this.#processId = flashBindingOf(lun.system).processId;
-    this.#id = answer.contextId;
+    this.#id = id;
     this.#context = context;
     this.#page = page;
-    this.#luns.set(lun, geometryOf(answer));
+    this.#luns.set(lun, geometry);
   }
 
   /** @internal Use Lun.attach(). */
@@ -82,7 +81,7 @@ export class FlashContext extends Uncloneable {
     );
     const squeue = (answer.returnFlags & flashFlags.contextSqCmdMode) !== 0n;
     const adopted = await adoptAttached(lun, answer);
-    return new FlashContext(lun, access, { ...queue, squeue }, answer, adopted);
+    return new FlashContext(lun, access, { ...queue, squeue }, answer.contextId, adopted);
   }
 
   /** The driver's context id: opaque, valid only in this process. Changes at a recovery. */
@@ -126,7 +125,8 @@ export class FlashContext extends Uncloneable {
   /**
    * Attaches another LUN of the same adapter (ATTACH with REUSE_CONTEXT).
    *
-   * @throws EINVAL when it is attached already, superpipe is off, or it is on another adapter
+   * @throws EINVAL when it is attached already, superpipe is off, or it is on another adapter;
+   *   EBADMSG its blocks have not 512 to 4096 bytes
    */
   async join(lun: Lun): Promise<void> {
     this.#check();
@@ -138,7 +138,12 @@ export class FlashContext extends Uncloneable {
       numInterrupts: interrupts,
       contextId: this.#id,
     });
-    this.#luns.set(lun, geometryOf(answer));
+    try {
+      this.#luns.set(lun, geometryOf(answer, lun.path));
+    } catch (error) {
+      await lun.call('DETACH', { contextId: this.#id }).catch(() => undefined);
+      throw error;
+    }
   }
 
   /**

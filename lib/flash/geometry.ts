@@ -1,10 +1,10 @@
 import type { AttachAnswer } from '../binding/flash';
-import { rangeError, typeError } from '../shared/errors';
+import { rangeError, systemError, typeError } from '../shared/errors';
 import { CHUNK_BLOCKS } from './sislite';
 
 /** What ATTACH says about a LUN. */
 export interface Geometry {
-  /** Bytes. */
+  /** Bytes, 512 to 4096. */
   readonly blockSize: number;
   /** Blocks of the whole LUN. */
   readonly blocks: bigint;
@@ -16,13 +16,25 @@ export interface Geometry {
 export const SIZE_UNIT = 4096n;
 const MAX_BYTES = (1n << 64n) - 1n;
 
-/** @internal */
-export function geometryOf(answer: AttachAnswer): Geometry {
-  return {
-    blockSize: Number(answer.blockSize),
-    maxTransfer: Number(answer.maxXfer),
-    blocks: answer.lastLba + 1n,
-  };
+/** Bytes of a block: the smallest of a disk, and the unit of bounce buffers. */
+const BLOCK_BYTES = { least: 512n, most: SIZE_UNIT } as const;
+/** The field for the length of a command's data has 32 bits. */
+const MAX_COMMAND_BYTES = 2n ** 32n - 1n;
+
+/**
+ * @internal What ATTACH answered about the LUN at `path`: the driver passes on what the LUN itself
+ * answered to READ CAPACITY, without checks.
+ *
+ * @throws EBADMSG no transfer is possible with it
+ */
+export function geometryOf({ blockSize, maxXfer, lastLba }: AttachAnswer, path: string): Geometry {
+  const { least, most } = BLOCK_BYTES;
+  const possible = blockSize >= least && blockSize <= most && maxXfer > 0n;
+  if (!possible || blockSize * maxXfer > MAX_COMMAND_BYTES) {
+    const hint = `the LUN says that a block has ${blockSize} bytes, and the driver that a command transfers up to ${maxXfer} blocks; blocks have ${least} to ${most} bytes`;
+    throw systemError('EBADMSG', 'ioctl(ATTACH)', path, hint);
+  }
+  return { blockSize: Number(blockSize), maxTransfer: Number(maxXfer), blocks: lastLba + 1n };
 }
 
 /** @internal The blocks that a virtual LUN gets for so many units, where that many are free. */

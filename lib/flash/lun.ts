@@ -159,7 +159,8 @@ export class Lun extends FlashNode<LunCalls> {
    *
    * @throws AbortError; EINVAL superpipe is not enabled, or too many or too few interrupts; ENODEV the capacity
    *   cannot be read, no context is left, or the adapter has failed; ENOSPC no interrupts left;
-   *   EAGAIN the AFU closed the context at once, after 20 retries
+   *   EAGAIN the AFU closed the context at once, after 20 retries; EBADMSG blocks of this LUN have
+   *   not 512 to 4096 bytes
    */
   async attach(options: AttachOptions = {}): Promise<FlashContext> {
     const { signal } = checkOptions(options, ATTACH_OPTIONS);

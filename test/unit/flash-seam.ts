@@ -29,8 +29,11 @@ function replace<T extends object>(target: T, methods: Partial<T>): T {
 
 const errno = (failure: Failure): number => (typeof failure === 'number' ? failure : -ERRNOS.EIO);
 
+/** What the answer of an ioctl becomes, by its name. */
+export type Change = (name: string, answer: object) => object;
+
 /** The system of a mock, with every call of the seam passed to `hook` first. */
-export function withHook(mock: MockCxl, hook: Hook): Cxl {
+export function withHook(mock: MockCxl, hook: Hook, change: Change = (_, answer) => answer): Cxl {
   const { binding } = mock as unknown as { binding: Binding };
   const operands = operandsOf(binding.operands);
 
@@ -95,7 +98,9 @@ export function withHook(mock: MockCxl, hook: Hook): Cxl {
         return replace<LunFile>(file, {
           async ioctl(name, input) {
             const failed = hook(`ioctl(${name})`);
-            return failed === undefined ? file.ioctl(name, input) : errno(failed);
+            if (failed !== undefined) return errno(failed);
+            const answer = await file.ioctl(name, input);
+            return typeof answer === 'number' ? answer : (change(name, answer) as typeof answer);
           },
         });
       },
