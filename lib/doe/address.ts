@@ -1,4 +1,5 @@
-import { typeError, valueError } from '../shared/errors';
+import { checkString } from '../shared/checks';
+import { valueError } from '../shared/errors';
 
 const ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
 
@@ -7,10 +8,14 @@ const ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
  * @throws TypeError ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
  */
 export function parseAddress(address: string): string {
-  if (typeof address !== 'string') throw typeError('address', 'a string', address);
-  const match = ADDRESS.exec(address);
+  return checkAddress('address', address);
+}
+
+/** @internal As parseAddress(); `name` is what errors name. */
+export function checkAddress(name: string, address: string): string {
+  const match = ADDRESS.exec(checkString(name, address));
   if (match === null) {
-    throw valueError('address', 'domain:bus:device.function, such as 0000:0d:00.0', address);
+    throw valueError(name, 'domain:bus:device.function, such as 0000:0d:00.0', address);
   }
   return `${match[1] ?? '0000'}:${match[2]}:${match[3]}.${match[4]}`.toLowerCase();
 }

@@ -1,7 +1,7 @@
 /** A modeled PCI function: its configuration space, its mailboxes and its driver. */
 import type { NegativeErrno } from '../../binding';
 import type { ConfigSpace, Owner } from '../../binding/configuration-space';
-import { parseAddress } from '../../doe/address';
+import { checkAddress } from '../../doe/address';
 import { REGISTERS_LENGTH } from '../../doe/registers';
 import { ALL_ONES_32 } from '../../shared/all-ones';
 import {
@@ -92,7 +92,7 @@ export class MockFunction {
   /** `name`: what errors name. */
   constructor(options: MockFunctionOptions, name = 'function') {
     checkOptions(options, FUNCTION_OPTIONS, name);
-    this.address = parseAddress(options.address);
+    this.address = checkAddress(`${name}.address`, options.address);
     this.size = options.size ?? 4096;
     checkOneOf(`${name}.size`, this.size, [64, 256, 4096]);
     this.readable = checkInteger(`${name}.readable`, options.readable ?? this.size, 0, 4096);

@@ -76,7 +76,7 @@ describe('DOE devices from a configuration file', () => {
     );
     expect(bad([{ mailboxes: [{ faults: { slow: 1 } }] }])).toBe(`${value}[0].mailboxes[0].faults`);
     expect(bad([{}, {}])).toBe(value);
-    expect(bad([{ address: 'zz' }])).toBe('ERR_INVALID_ARG_VALUE address');
+    expect(bad([{ address: 'zz' }])).toBe(`${value}[0].address`);
     // A mistake in another part of the file is one of the file.
     expect(thrownCode(() => mockDoeFromConfig(file({ cards: [7] })))).toBe('ERR_INVALID_ARG_TYPE');
     expect(bad([{ vendorId: 0x10000 }])).toBe(
