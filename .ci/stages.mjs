@@ -13,6 +13,7 @@ const stages = [
   { name: 'main job', command: 'npm start', limit: 5 },
   { name: 'many random sequences', command: manySequences(), limit: 10 },
   { name: 'flash storm', command: flashStorm(), limit: 5 },
+  { name: 'fuzzing', command: 'node test/fuzz/run.mjs --minutes 0.1', limit: 5 },
   { name: 'prebuilds', command: 'npm run -s prebuilds', limit: 10 },
   [
     { name: 'Compute Express Link machine', command: 'npm run -s test:rig:doe', limit: 15 },

@@ -41,6 +41,7 @@ const leftOut = {
   'test/unit/exports.test.ts': needsCompiler,
   'test/unit/readme.test.ts': needsCompiler,
   'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
+  'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',
   'test/unit/fake-timers.test.ts': 'needs the fake timers of vitest, which work only within it',
 };
 

@@ -1,0 +1,42 @@
+/** By name: the files of lib/ that are changed, and the tests that must notice each change. */
+export const GROUPS = {
+  events: {
+    mutate: ['lib/events/*.ts'],
+    tests: ['test/unit/events.test.ts', 'test/conformance/events.test.ts'],
+  },
+  doe: {
+    mutate: ['lib/doe/*.ts', '!lib/doe/index.ts'],
+    tests: [
+      // Not those that start processes: they take most of the time, and show the command line.
+      ...['cdat', 'compliance', 'discovery', 'dump', 'exchange', 'finding', 'options'].map(
+        (name) => `test/unit/doe/${name}.test.ts`,
+      ),
+      'test/conformance/doe.test.ts',
+    ],
+  },
+  // The queue's decisions: statuses, retries, geometry, and where commands are.
+  flash: {
+    mutate: ['geometry', 'status-table', 'command-status', 'sense', 'retry', 'command-table'].map(
+      (name) => `lib/flash/${name}.ts`,
+    ),
+    tests: [
+      'test/unit/flash-queue.test.ts',
+      'test/unit/flash-status.test.ts',
+      'test/unit/flash/*.test.ts',
+      'test/conformance/flash-retry-table.test.ts',
+      'test/conformance/flash-retry.test.ts',
+      'test/conformance/flash-status.test.ts',
+      'test/conformance/flash-block-size.test.ts',
+      'test/conformance/flash-chunks.test.ts',
+    ],
+  },
+  kernel: {
+    mutate: ['lib/mock/kernel/*.ts'],
+    tests: [
+      'test/unit/mock-*.test.ts',
+      ...['driver-rules', 'events', 'life-table', 'memcpy', 'memory', 'problem-state', 'sysfs'].map(
+        (name) => `test/conformance/${name}.test.ts`,
+      ),
+    ],
+  },
+};
