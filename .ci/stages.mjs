@@ -4,6 +4,8 @@
 import { spawn } from 'node:child_process';
 
 const MINUTE = 60_000;
+/** Themes of the soak in which threads meet. */
+const SANITIZED = 'life-cycle events registers processes';
 
 const stages = [
   { name: 'packages', command: 'node lib/build/programs.mjs', limit: 10 },
@@ -12,7 +14,9 @@ const stages = [
   { name: 'lint and types', command: 'npm run -s lint', limit: 5 },
   { name: 'main job', command: 'npm start', limit: 5 },
   { name: 'many random sequences', command: manySequences(), limit: 10 },
-  { name: 'flash storm', command: flashStorm(), limit: 5 },
+  // Every theme over every target, two at a time; then three under the sanitizers.
+  { name: 'soaks', command: 'node test/soak/run.mjs --minutes 0.3 --jobs 2', limit: 12 },
+  { name: 'soaks under sanitizers', command: soaksUnderSanitizers(), limit: 8 },
   { name: 'fuzzing', command: 'node test/fuzz/run.mjs --minutes 0.1', limit: 5 },
   { name: 'prebuilds', command: 'npm run -s prebuilds', limit: 10 },
   [
@@ -31,15 +35,9 @@ function manySequences() {
   return 'CXL_RUNS=500 npx vitest run --project simulated --project simulated-guest model-based';
 }
 
-/** Both backends, both ways of issuing commands. The seed is new each time, and printed. */
-function flashStorm() {
-  return [
-    'mock --mode ioarrin',
-    'mock --mode squeue',
-    'simulated --mode ioarrin',
-    'simulated --mode squeue',
-  ]
-    .map((target) => `node test/soak/run.mjs flash --minutes 0.25 --target ${target}`)
+function soaksUnderSanitizers() {
+  return ['address', 'thread']
+    .map((tool) => `node test/soak/run.mjs ${SANITIZED} --minutes 0.25 --jobs 2 --under ${tool}`)
     .join(' && ');
 }
 

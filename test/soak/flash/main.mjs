@@ -34,36 +34,15 @@ const progress = setInterval(() => {
 
 function report(error) {
   clearInterval(progress);
-  const lines = {
-    transfers: ['read ', 'write ', 'unmap ', 'submit '],
-    faults: ['fault ', 'status '],
-    errors: ['unusual '],
-    events: [
-      'event ',
-      'close ',
-      'close failed ',
-      'open failed ',
-      'resize ',
-      'recover failed ',
-      'control ',
-    ],
+  for (const event of error === undefined ? [] : counts.events) console.error(event);
+  // The runner takes this line, and prints what it says.
+  const said = {
+    counts: counts.all(),
+    ...storm.resources,
+    violation: error && (error.stack ?? String(error)),
   };
-  for (const [title, prefixes] of Object.entries(lines)) {
-    for (const prefix of prefixes) {
-      const text = counts.text(prefix);
-      if (text !== '') console.log(`${title}: ${prefix.trim()}: ${text}`);
-    }
-  }
-  console.log(
-    `checked: ${counts.get('verified')} blocks at the end of ${counts.get('epochs')} epochs`,
-  );
-  if (error === undefined) {
-    console.log('nothing lost');
-    process.exit(0);
-  }
-  for (const event of counts.events) console.error(event);
-  console.error(error?.stack ?? error);
-  process.exit(1);
+  console.log(`SOAK ${JSON.stringify(said)}`);
+  process.exit(error === undefined ? 0 : 1);
 }
 
 storm.run(Number(milliseconds)).then(() => report(), report);

@@ -1,7 +1,7 @@
 // The storm: many transfers under way, and everything that can go wrong at random.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Violation } from '../counts.mjs';
-import { checkLeaks, settled } from '../leaks.mjs';
+import { checkLeaks, settled, summary } from '../leaks.mjs';
 import { acknowledge, giveUp } from './blocks.mjs';
 import { Devices, SPAN } from './devices.mjs';
 import { Faults } from './faults.mjs';
@@ -49,12 +49,21 @@ export class Storm {
   #memories = [];
   #failure;
   #baseline;
+  #last;
   #roundsBeforeBaseline = 2;
 
   constructor(system, random, counts) {
     this.#system = system;
     this.#random = random;
     this.#counts = counts;
+  }
+
+  /** What the process held before, and at the end of the last epoch. */
+  get resources() {
+    return {
+      before: this.#baseline && summary(this.#baseline),
+      after: this.#last && summary(this.#last),
+    };
   }
 
   /** @throws Violation */
@@ -68,7 +77,7 @@ export class Storm {
         this.#counts.add('epochs');
         if (epoch < this.#roundsBeforeBaseline) continue;
         if (this.#baseline === undefined) this.#baseline = await settled();
-        else await checkLeaks(this.#baseline);
+        else this.#last = await checkLeaks(this.#baseline);
       }
     } finally {
       clearInterval(watchdog);
