@@ -45,6 +45,9 @@ export interface FlashTarget {
 
 const SIMULATED = process.env['CXL_TARGET'] === 'simulated';
 
+/** Bytes of a page of memory on the target. */
+export const FLASH_PAGE = SIMULATED ? (cxl.pageSize as 4096 | 65536) : 4096;
+
 export const COMMAND_MODES: readonly CommandMode[] = ['ioarrin', 'sq'];
 
 export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise<FlashTarget> {
@@ -99,7 +102,7 @@ function mock(commandMode: CommandMode): Cxl {
     { blocks: fourth, blockSize: 512, ports: [0] },
     { blocks: fifth },
   ];
-  return createMockCxl({ cards: [], flash: [{ commandMode, luns }] });
+  return createMockCxl({ cards: [], flash: [{ commandMode, luns }], pageSize: FLASH_PAGE });
 }
 
 /** The target of the running test. */

@@ -1,7 +1,6 @@
 import { listLuns, openLun } from 'node-cxl/flash';
 import { createMockCxl, type FlashAdapterOptions, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { codeOf, inject } from '../conformance/flash-target';
 
 const PAGE = 4096;
@@ -15,43 +14,6 @@ async function lunOf(system: MockCxl) {
   await lun.enableSuperpipe();
   return lun;
 }
-
-describe('an old mapping after a recovery, on the mock', () => {
-  // cxlflash_mmap_fault(): pages are taken away at the reset, and a fault finds no context later.
-  it('reads all ones on a page touched in error, and faults on any other', async () => {
-    const system = machine();
-    const lun = await lunOf(system);
-    const { contextId, adapFd } = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
-    const adopted = system.adopt(Number(adapFd), { owned: true, mmioSize: 65536 });
-    const page = adopted.mapProblemState({ length: 65536 });
-    page.read64(0);
-    page.read64(2 * PAGE);
-    system.flash.adapters[0]?.reset(5);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(page.read64(PAGE)).toBe(ALL_ONES_64);
-    const recovered = await lun.call('RECOVER_AFU', { contextId });
-    expect(page.read64(PAGE)).toBe(ALL_ONES_64);
-    expect(page.read64(PAGE + 8)).toBe(ALL_ONES_64);
-    for (const offset of [0, 2 * PAGE, 3 * PAGE]) expect(() => page.read64(offset)).toThrow();
-    const renewed = system.adopt(Number(recovered.adapFd), { owned: true, mmioSize: 65536 });
-    expect(renewed.mapProblemState({ length: 65536 }).read64(0)).toBe(0n);
-    await adopted.close();
-    await renewed.close();
-  });
-
-  it('a page that was touched stays after the last DETACH; any other faults', async () => {
-    const system = machine();
-    const lun = await lunOf(system);
-    const { contextId, adapFd } = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
-    const adopted = system.adopt(Number(adapFd), { owned: true, mmioSize: 65536 });
-    const page = adopted.mapProblemState({ length: 65536 });
-    page.read64(0);
-    await lun.call('DETACH', { contextId });
-    expect(page.read64(0)).toBe(0n);
-    expect(() => page.read64(PAGE)).toThrow();
-    await adopted.close();
-  });
-});
 
 describe('an ATTACH that fails because the AFU closed the context, on the mock', () => {
   // cxlflash calls cxl_stop_context() and cxl_release_context(), and neither frees any.

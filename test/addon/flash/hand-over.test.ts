@@ -30,7 +30,7 @@ const program = (loop: string, rounds: number) => `${prelude}
   const base = descriptors();
   for (let i = 0; i < ${rounds}; ++i) await round(i);
   // Closing takes a while after the end of a worker.
-  for (let i = 0; i < 100 && descriptors() > base; ++i) await sleep(10);
+  for (let i = 0; i < 1000 && descriptors() > base; ++i) await sleep(10);
   console.log(descriptors() - base);
 `;
 

@@ -24,6 +24,8 @@ struct mapping {
   int protection;   // as the program asked for it
   int flags;
   enum backing backing;
+  // With UNTOUCHED: the pages that have been touched, by their number in the context's area.
+  uint64_t touched;
 };
 
 static struct mapping* mappings;
@@ -36,10 +38,9 @@ static int ones_fd = -1;   // all ones
 // ONES_SIZE bytes only: a process may have 65530 mappings, and each page is one.
 #define PAGED_SIZE (1 << 20)
 
-static size_t round_up(size_t length) {
-  size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  return (length + page - 1) & ~(page - 1);
-}
+static size_t page_size(void) { return (size_t)sysconf(_SC_PAGESIZE); }
+
+static size_t round_up(size_t length) { return (length + page_size() - 1) & ~(page_size() - 1); }
 
 int area_create(struct afu* afu) {
   afu->area_fd = memfd_create("cxlsim-area", MFD_CLOEXEC);
@@ -78,38 +79,45 @@ static int open_empty(void) {
 
 // The mapping of trapped registers has no access.
 static int shown_protection(struct context* context, enum backing backing, int wanted) {
-  return backing == BACKING_DEVICE && context->trapped ? PROT_NONE : wanted;
+  bool trapped = backing == BACKING_DEVICE && context->trapped;
+  return trapped || backing == BACKING_UNTOUCHED ? PROT_NONE : wanted;
 }
 
-static void remap(struct mapping* mapping, uint8_t* start, size_t length, int flags, int fd,
-                  uint64_t offset) {
+static void remap(struct mapping* mapping, enum backing backing, uint8_t* start, size_t length,
+                  int flags, int fd, uint64_t offset) {
   int sharing = flags & (MAP_SHARED | MAP_PRIVATE);
-  int protection = shown_protection(mapping->context, mapping->backing, mapping->protection);
+  int protection = shown_protection(mapping->context, backing, mapping->protection);
   void* at =
       NEXT(mmap)(start, length, protection, sharing | MAP_FIXED | MAP_NORESERVE, fd, (off_t)offset);
   if (at != start) abort();
 }
 
-static void back_mapping(struct mapping* mapping, enum backing backing) {
-  mapping->backing = backing;
+static void back_part(struct mapping* mapping, enum backing backing, uint8_t* start,
+                      size_t length) {
   if (backing == BACKING_DEVICE) {
-    remap(mapping, mapping->start, mapping->length, mapping->flags, mapping->context->afu->area_fd,
-          mapping->offset);
-  } else if (backing == BACKING_FAULT) {
-    remap(mapping, mapping->start, mapping->length, mapping->flags, open_empty(), 0);
+    remap(mapping, backing, start, length, mapping->flags, mapping->context->afu->area_fd,
+          mapping->offset + (uint64_t)(start - mapping->start));
+  } else if (backing == BACKING_FAULT || backing == BACKING_UNTOUCHED) {
+    remap(mapping, backing, start, length, mapping->flags, open_empty(), 0);
   } else {
     bool page = backing == BACKING_PAGE;
-    size_t small = page ? (size_t)sysconf(_SC_PAGESIZE) : ONES_SIZE;
+    size_t small = page ? page_size() : ONES_SIZE;
     int fd = open_ones(page ? &mapping->context->page_fd : &ones_fd);
-    for (size_t done = 0; done < mapping->length;) {
-      size_t left = mapping->length - done;
+    for (size_t done = 0; done < length;) {
+      size_t left = length - done;
       size_t step = done < PAGED_SIZE ? small : ONES_SIZE;
       if (step > left) step = left;
       // All ones without a link are private: a store changes this mapping only.
-      remap(mapping, mapping->start + done, step, page ? mapping->flags : MAP_PRIVATE, fd, 0);
+      remap(mapping, backing, start + done, step, page ? mapping->flags : MAP_PRIVATE, fd, 0);
       done += step;
     }
   }
+}
+
+static void back_mapping(struct mapping* mapping, enum backing backing) {
+  mapping->backing = backing;
+  mapping->touched = 0;
+  back_part(mapping, backing, mapping->start, mapping->length);
 }
 
 void area_back(struct context* context, enum backing backing) {
@@ -117,6 +125,35 @@ void area_back(struct context* context, enum backing backing) {
   for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
     if (mapping->context == context) back_mapping(mapping, backing);
   }
+}
+
+// The area of a context whose pages appear one by one has 64 KiB.
+static uint64_t page_bit(const struct mapping* mapping, const uint8_t* at) {
+  uint64_t offset =
+      mapping->offset + (uint64_t)(at - mapping->start) - context_area_offset(mapping->context);
+  return 1ull << offset / page_size() % 64;
+}
+
+static struct mapping* mapping_at(const uint8_t* at) {
+  struct mapping* mapping = mappings;
+  while (mapping && (at < mapping->start || at >= mapping->start + mapping->length)) {
+    mapping = mapping->next;
+  }
+  return mapping;
+}
+
+static enum backing backing_of(const struct context* context) {
+  if (context->unmappable) return BACKING_FAULT;
+  bool works = context->status == STARTED && context->afu->card->link_up;
+  return works ? BACKING_DEVICE : BACKING_ONES;
+}
+
+void area_touch(const void* address) {
+  struct mapping* mapping = mapping_at(address);
+  size_t within = (size_t)((const uint8_t*)address - mapping->start) & ~(page_size() - 1);
+  uint8_t* page = mapping->start + within;
+  back_part(mapping, backing_of(mapping->context), page, page_size());
+  mapping->touched |= page_bit(mapping, page);
 }
 
 static int check_map(struct context* context, int access, size_t length, int protection, int flags,
@@ -146,8 +183,9 @@ void* area_map(struct context* context, int access, void* address, size_t length
     return MAP_FAILED;
   }
   uint64_t start = context_area_offset(context) + (uint64_t)offset;
-  int shown = shown_protection(context, BACKING_DEVICE, protection);
-  if (context->trapped) trap_install();
+  enum backing backing = context->paged && TRAP_SUPPORTED ? BACKING_UNTOUCHED : BACKING_DEVICE;
+  int shown = shown_protection(context, backing, protection);
+  if (shown != protection) trap_install();
   void* at = NEXT(mmap)(address, length, shown, flags, context->afu->area_fd, (off_t)start);
   if (at == MAP_FAILED) {
     int error = errno;
@@ -155,8 +193,14 @@ void* area_map(struct context* context, int access, void* address, size_t length
     errno = error;
     return at;
   }
-  *mapping = (struct mapping){mappings, context,    at,    round_up(length),
-                              start,    protection, flags, BACKING_DEVICE};
+  *mapping = (struct mapping){.next = mappings,
+                              .context = context,
+                              .start = at,
+                              .length = round_up(length),
+                              .offset = start,
+                              .protection = protection,
+                              .flags = flags,
+                              .backing = backing};
   mappings = mapping;
   count++;
   context->mappings++;
@@ -164,16 +208,21 @@ void* area_map(struct context* context, int access, void* address, size_t length
 }
 
 bool area_find(const void* address, struct area_place* place) {
-  const uint8_t* at = address;
-  for (struct mapping* mapping = mappings; mapping; mapping = mapping->next) {
-    if (!mapping->context->trapped || at < mapping->start) continue;
-    uint64_t distance = (uint64_t)(at - mapping->start);
-    if (distance >= mapping->length) continue;
-    uint64_t offset = mapping->offset + distance - context_area_offset(mapping->context);
-    *place = (struct area_place){mapping->context, offset, mapping->protection, mapping->backing};
-    return true;
+  const struct mapping* mapping = mapping_at(address);
+  if (!mapping) return false;
+  struct context* context = mapping->context;
+  bool pages = mapping->backing == BACKING_UNTOUCHED;
+  if (!pages && !context->trapped) return false;
+  uint64_t distance = (uint64_t)((const uint8_t*)address - mapping->start);
+  uint64_t offset = mapping->offset + distance - context_area_offset(context);
+  enum backing backing = mapping->backing;
+  // Only registers have no access then; any other page has been touched by another thread
+  // meanwhile.
+  if (pages && mapping->touched & page_bit(mapping, address)) {
+    backing = context->trapped ? BACKING_DEVICE : BACKING_ONES;
   }
-  return false;
+  *place = (struct area_place){context, offset, mapping->protection, backing};
+  return true;
 }
 
 bool area_any(void) { return __atomic_load_n(&count, __ATOMIC_ACQUIRE) != 0; }

@@ -22,11 +22,15 @@ void area_forget(void* address, size_t length);
 unsigned area_count(void);
 
 // What is behind the mappings of a context from now on: its registers, nothing (SIGBUS), all ones,
-// or the one page of ordinary memory, of ones at first, that a context with ERR_FF has.
-enum backing { BACKING_DEVICE, BACKING_FAULT, BACKING_ONES, BACKING_PAGE };
+// the one page of ordinary memory, of ones at first, that a context with ERR_FF has, or for each
+// page what area_touch() decides at the first access to it.
+enum backing { BACKING_DEVICE, BACKING_FAULT, BACKING_ONES, BACKING_PAGE, BACKING_UNTOUCHED };
 void area_back(struct context* context, enum backing backing);
+// Gives the page at an address, which was untouched, what another driver's context has now: its
+// registers, all ones after a reset, nothing when it is replaced or gone.
+void area_touch(const void* address);
 
-// The mapping of trapped registers at an address; false when there is none.
+// The mapping at an address that is not accessed directly; false when there is none.
 struct area_place {
   struct context* context;
   uint64_t offset;  // in the context's area

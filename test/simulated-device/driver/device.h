@@ -84,6 +84,7 @@ struct context {
   bool orphan;  // its card was removed
   bool without_id;
   bool unmappable;  // another driver's, which has no record of it any more: mmap() is EIO
+  bool paged;       // cxlflash's: each page of a mapping appears at the first access to it
   enum status status;
   bool attaching;
   bool err_ff;

@@ -7,6 +7,7 @@
 
 #include "../afu/engine.h"
 #include "../driver/area.h"
+#include "../trap/trap.h"
 #include "flash.h"
 
 const char* const lun_names[FLASH_LUNS] = {
@@ -59,8 +60,8 @@ void flash_catch_up(void) {
   for (int pe = 0; pe < FLASH_CONTEXTS; pe++) {
     struct context* context = this_process.afu.contexts[pe];
     if (!context || context->foreign || context->status != STARTED) continue;
-    // The driver maps a page of all ones for the context.
-    area_back(context, BACKING_ONES);
+    // The driver takes all pages away; one that is touched before RECOVER_AFU reads as all ones.
+    area_back(context, TRAP_SUPPORTED ? BACKING_UNTOUCHED : BACKING_ONES);
     if (ended) context_detach(context);
   }
   if (ended) device_wake();

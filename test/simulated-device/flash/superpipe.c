@@ -82,7 +82,7 @@ static int start(struct flash_context* context) {
   struct context* replaced = context_of(context);
   if (replaced) replaced->unmappable = true;
   this_process.contexts[record_index(context)] = started;
-  started->anonymous = true;
+  started->anonymous = started->paged = true;
   context->id = (uint64_t)context->cookie << 32 | (uint32_t)started->pe;
   context->in_error = false;
   started->trapped = context->squeue ? NULL : &host_page;

@@ -43,6 +43,10 @@ static bool carry_out(ucontext_t* state, const void* address) {
   // A jump to the address is not an access.
   if (trapped_instruction(state) == (uintptr_t)address) return false;
   if (!area_find(address, &place)) return false;
+  if (place.backing == BACKING_UNTOUCHED) {
+    area_touch(address);
+    return true;
+  }
   bool known = trapped_decode(state, &access);
   if (known && !(place.protection & (access.store ? PROT_WRITE : PROT_READ))) return false;
   // The mapping was replaced meanwhile: the access is repeated and succeeds.
