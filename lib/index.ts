@@ -21,7 +21,7 @@ export { type AccessOptions, Memory } from './device/memory';
 export { MemoryPool, type PieceOptions } from './device/memory-pool';
 export { ProblemState } from './device/problem-state';
 export type { WakeupOptions } from './device/wakeup';
-export type { EventOptions } from './events/event-options';
+export type { EventOptions, SyncEventOptions } from './events/event-options';
 export type {
   AfuDriverEvent,
   AfuErrorEvent,
@@ -34,6 +34,7 @@ export type {
 export type { FaultError } from './events/faults';
 export { formatEvent } from './events/format';
 export type { EventIterator } from './events/iterator';
+export type { EventWaitOptions, SyncWaitOptions } from './events/wait-options';
 export { AbortError, type WaitOptions } from './shared/abort';
 export type { Endian } from './shared/endian';
 export { CxlError } from './shared/errors';

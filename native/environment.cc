@@ -6,7 +6,7 @@
 namespace cxl {
 
 Environment::Environment(Napi::Env env)
-    : env_(env), operands_(env), events_(*this), control_(*this), pool_(*this) {
+    : env_(env), operands_(env), events_(env), control_(*this), pool_(*this) {
   HookStop();
 }
 
@@ -69,7 +69,6 @@ void Environment::Deliver(Napi::Env env, Napi::Function, Environment* self, void
   if (self->stopped_) return;
   self->control_.Deliver(env);
   self->pool_.Deliver(env);
-  self->events_.Deliver(env);
 }
 
 }  // namespace cxl

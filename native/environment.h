@@ -9,8 +9,8 @@
 #include <optional>
 #include <set>
 
+#include "events/wait_set.h"
 #include "mmio/operands.h"
-#include "threads/event_thread.h"
 #include "threads/operation_pool.h"
 #include "threads/operation_thread.h"
 
@@ -71,7 +71,7 @@ class Environment {
   // The environment is ending, and its threads have ended.
   bool stopped() const { return stopped_; }
 
-  EventThread& events() { return events_; }
+  WaitSet& events() { return events_; }
   OperationThread& control() { return control_; }
   OperationPool& pool() { return pool_; }
   OperandBuffer& operands() { return operands_; }
@@ -96,7 +96,7 @@ class Environment {
   std::set<Leftover*> leftovers_;
   std::set<int> held_;
   OperandBuffer operands_;
-  EventThread events_;
+  WaitSet events_;
   OperationThread control_;
   OperationPool pool_;
 };

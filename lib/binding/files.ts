@@ -60,20 +60,23 @@ export interface AfuFile extends DeviceFile<AfuIoctls> {
   /**
    * Asks for one batch: whatever is pending, else the next event. The sink is called once,
    * never from within arm(). Keeps the process alive until then. Idempotent while armed.
+   * 0, or -errno: there will be no batch.
    */
-  arm(): void;
+  arm(): number;
   /**
    * When a worker ends, this file is closed before memory that exists now goes back, also that of
    * another copy of the package. allocate() does the same for the memory that it makes.
    */
   closeBeforeMemory(): void;
-  /** Takes the request back. A batch already read is still delivered. */
+  /** Takes the request back. */
   disarm(): void;
   /**
-   * Reads what is pending, without waiting, and calls the sink from within; not while armed.
-   * False: there was nothing.
+   * Reads one batch on the calling thread, which waits for it up to so many milliseconds, and calls
+   * the sink from within; not while armed. For the first `spin` microseconds the thread does not
+   * sleep. 0; -EAGAIN: nothing came; -EINTR: to be called again for the rest of the time. Between
+   * two calls JavaScript ends a worker that is being terminated.
    */
-  readNow(): boolean;
+  readSync(milliseconds: number, spin: number): number;
   /**
    * Suspends the calling thread until `word` (one element) is not 0; without it, until the AFU
    * wakes the thread, or an interrupt of the machine does. 0; -EAGAIN when so many milliseconds

@@ -4,23 +4,25 @@ import { type AfuIoctls, START_WORK_FLAGS, type StartWork } from '../binding/cxl
 import { operandsOf } from '../binding/operands';
 import {
   checkEventOptions,
+  EVENT_OPTIONS,
   type EventOptions,
   findAny,
   findHardwareEvent,
+  SYNC_EVENT_OPTIONS,
+  type SyncEventOptions,
 } from '../events/event-options';
 import type { CxlEvent, EventType } from '../events/events';
 import { FAULTS, faultError, isFault } from '../events/faults';
 import { EventIterator } from '../events/iterator';
-import type { PendingEvents } from '../events/pending';
-import { EventQueue } from '../events/queue';
+import { EventQueue, type Find } from '../events/queue';
 import {
-  abortable,
-  checkSignal,
-  checkWaitOptions,
-  throwIfAborted,
-  WAIT_OPTIONS,
-  type WaitOptions,
-} from '../shared/abort';
+  checkEventWaitOptions,
+  EVENT_WAIT_OPTIONS,
+  type EventWaitOptions,
+  SYNC_WAIT_OPTIONS,
+  type SyncWaitOptions,
+} from '../events/wait-options';
+import { abortable, checkSignal, throwIfAborted, type WaitOptions } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import { ATTACH, CLOSE, WAIT } from '../shared/channels';
 import { checkBoolean, checkInteger } from '../shared/checks';
@@ -352,8 +354,8 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * AbortError when the signal aborts, and EIO when the context is detached, after the events
    * that were pending.
    */
-  events(options: Pick<WaitOptions, 'signal'> = {}): EventIterator<CxlEvent<Decoded>> {
-    checkWaitOptions(options, { signal: true });
+  events(options: Omit<EventWaitOptions, 'timeout'> = {}): EventIterator<CxlEvent<Decoded>> {
+    checkEventWaitOptions(options, { signal: true, spin: true });
     return new EventIterator(
       this.#events,
       () => this.#claim(),
@@ -403,17 +405,58 @@ export class Context<Decoded = undefined> extends Uncloneable {
   async #waitForEvent<Type extends EventType>(
     options: EventOptions<Type>,
   ): Promise<Extract<CxlEvent<Decoded>, { readonly type: Type }>> {
-    const { types, find } = checkEventOptions(options);
+    const { types, find } = checkEventOptions(options, EVENT_OPTIONS);
     const reader = this.#claim();
     try {
       const event = await this.#events.wait(find, 'waitForEvent', options);
-      if (isFault(event) && types !== undefined && !types.includes(event.type as Type)) {
-        throw faultError(event, 'waitForEvent', this.path);
-      }
-      return this.#decode(event) as Extract<CxlEvent<Decoded>, { readonly type: Type }>;
+      return this.#asked(event, types, 'waitForEvent');
     } finally {
       this.#events.release(reader);
     }
+  }
+
+  /**
+   * As waitForEvent(), but blocks the calling thread: it sleeps in the kernel until the event comes,
+   * and no other thread takes part, so that a worker or a command-line program gets it sooner.
+   * Meanwhile the thread's event loop stands still: no timer, promise or other event of it is served.
+   * So a `signal` could not abort it, but worker.terminate() ends it, and so does the card when it
+   * goes into error or is unplugged. A signal that arrives, such as SIGINT, does not end it: without
+   * a handler it ends the process as ever; a handler of process.on() runs after the wait. So the main
+   * thread of a program that handles SIGINT should wait with a `timeout`, or in a worker.
+   *
+   * @throws as waitForEvent(), but AbortError and ECANCELED
+   */
+  waitForEventSync<Type extends EventType = EventType>(
+    options: SyncEventOptions<Type> = {},
+  ): Extract<CxlEvent<Decoded>, { readonly type: Type }> {
+    if (!WAIT.active) return this.#waitForEventSync(options);
+    const fields = { path: this.path, call: 'waitForEventSync' };
+    return WAIT.sync(fields, () => this.#waitForEventSync(options));
+  }
+
+  #waitForEventSync<Type extends EventType>(
+    options: SyncEventOptions<Type>,
+  ): Extract<CxlEvent<Decoded>, { readonly type: Type }> {
+    const { types, find } = checkEventOptions(options, SYNC_EVENT_OPTIONS);
+    const reader = this.#claim();
+    try {
+      const event = this.#events.waitSync(find, 'waitForEventSync', options);
+      return this.#asked(event, types, 'waitForEventSync');
+    } finally {
+      this.#events.release(reader);
+    }
+  }
+
+  /** The event, decoded, unless it is a fault that ended a wait for others. */
+  #asked<Type extends EventType>(
+    event: CxlEvent,
+    types: readonly Type[] | undefined,
+    syscall: string,
+  ): Extract<CxlEvent<Decoded>, { readonly type: Type }> {
+    if (isFault(event) && types !== undefined && !types.includes(event.type as Type)) {
+      throw faultError(event, syscall, this.path);
+    }
+    return this.#decode(event) as Extract<CxlEvent<Decoded>, { readonly type: Type }>;
   }
 
   /**
@@ -424,17 +467,15 @@ export class Context<Decoded = undefined> extends Uncloneable {
    *   (EREMOTEIO), with the event as `event` of the error; ERR_OUT_OF_RANGE beyond the
    *   `interrupts` of attach()
    */
-  waitForInterrupt(irq: number, options: WaitOptions = {}): Promise<void> {
+  waitForInterrupt(irq: number, options: EventWaitOptions = {}): Promise<void> {
     if (!WAIT.active) return this.#waitForInterrupt(irq, options);
     const fields = { path: this.path, call: 'waitForInterrupt', irq };
     return WAIT.promise(fields, () => this.#waitForInterrupt(irq, options));
   }
 
-  async #waitForInterrupt(irq: number, options: WaitOptions): Promise<void> {
-    // A wait for an interrupt that the context does not have would never end.
-    checkInteger('irq', irq, 1, this.#interrupts ?? 0xffff);
-    checkWaitOptions(options, WAIT_OPTIONS);
-    const find = (pending: PendingEvents) => pending.interrupt(irq, FAULTS);
+  async #waitForInterrupt(irq: number, options: EventWaitOptions): Promise<void> {
+    const find = this.#findInterrupt(irq);
+    checkEventWaitOptions(options, EVENT_WAIT_OPTIONS);
     const reader = this.#claim();
     try {
       const event = await this.#events.wait(find, 'waitForInterrupt', options);
@@ -442,6 +483,41 @@ export class Context<Decoded = undefined> extends Uncloneable {
     } finally {
       this.#events.release(reader);
     }
+  }
+
+  /**
+   * As waitForInterrupt(), but blocks the calling thread, as waitForEventSync().
+   *
+   * @example
+   * // In a worker: the interrupt comes soon, and a core is to spare.
+   * context.waitForInterruptSync(1, { timeout: 1000, spin: 50 });
+   * @throws as waitForInterrupt(), but AbortError and ECANCELED
+   */
+  waitForInterruptSync(irq: number, options: SyncWaitOptions = {}): void {
+    if (!WAIT.active) {
+      this.#waitForInterruptSync(irq, options);
+      return;
+    }
+    const fields = { path: this.path, call: 'waitForInterruptSync', irq };
+    WAIT.sync(fields, () => this.#waitForInterruptSync(irq, options));
+  }
+
+  #waitForInterruptSync(irq: number, options: SyncWaitOptions): void {
+    const find = this.#findInterrupt(irq);
+    checkEventWaitOptions(options, SYNC_WAIT_OPTIONS);
+    const reader = this.#claim();
+    try {
+      const event = this.#events.waitSync(find, 'waitForInterruptSync', options);
+      if (isFault(event)) throw faultError(event, 'waitForInterruptSync', this.path);
+    } finally {
+      this.#events.release(reader);
+    }
+  }
+
+  #findInterrupt(irq: number): Find {
+    // A wait for an interrupt that the context does not have would never end.
+    checkInteger('irq', irq, 1, this.#interrupts ?? 0xffff);
+    return (pending) => pending.interrupt(irq, FAULTS);
   }
 
   /**
@@ -541,7 +617,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
     return this.#events.claim();
   }
 
-  async #nextEvent(options: WaitOptions): Promise<CxlEvent<Decoded>> {
+  async #nextEvent(options: EventWaitOptions): Promise<CxlEvent<Decoded>> {
     return this.#decode(await this.#events.wait(findAny, 'read', options));
   }
 

@@ -1,10 +1,11 @@
 import type { AfuFile } from '../binding';
-import { AbortError, onAbort, throwIfAborted, type WaitOptions } from '../shared/abort';
+import { AbortError, onAbort, throwIfAborted } from '../shared/abort';
 import { debugResult } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
 import { type CxlError, stateError, systemError } from '../shared/errors';
 import { type CxlEvent, parseEvents } from './events';
 import { type PendingEvent, PendingEvents } from './pending';
+import type { EventWaitOptions, SyncWaitOptions } from './wait-options';
 
 /** Finds the event that ends a wait among the pending ones. It is called again for each batch. */
 export type Find = (pending: PendingEvents) => PendingEvent | undefined;
@@ -13,6 +14,9 @@ export type Find = (pending: PendingEvents) => PendingEvent | undefined;
 const PRESENCE_INTERVAL = 1000;
 /** How many batches are read at the end of a time-out: an AFU driver may fill its queue faster. */
 const MAX_LAST_BATCHES = 64;
+
+/** A thread that blocks uses the real clock, which runs also when a test has replaced this one. */
+const now = performance.now.bind(performance);
 
 /** Why a wait went on: an event or an end of the context is there, or the wait was ended. */
 type Reason = 'ready' | 'timed-out' | 'aborted' | 'canceled';
@@ -23,7 +27,7 @@ interface Waiter {
 }
 
 /**
- * The events of one context. The file is armed, that is, read by the event thread, only while a
+ * The events of one context. The file is armed, that is, read when an event comes, only while a
  * wait is in progress; otherwise events stay in the kernel, which coalesces them. One read brings
  * a batch of events, and those that no wait has taken stay pending.
  *
@@ -83,31 +87,54 @@ export class EventQueue {
 
   /** What `find` finds now: pending, or in the kernel. To be called by the reader. */
   poll(find: Find): CxlEvent | undefined {
-    let event = this.#take(find);
-    for (let batch = 0; event === undefined && batch < MAX_LAST_BATCHES; batch += 1) {
-      if (!this.#file.readNow()) break;
-      event = this.#take(find);
-    }
-    return event;
+    return this.#read(find, 0, 0);
   }
 
   /** Waits until `find` finds an event, and removes it. To be called by the reader. */
-  async wait(find: Find, syscall: string, options: WaitOptions): Promise<CxlEvent> {
-    const { signal, timeout } = options;
+  async wait(find: Find, syscall: string, options: EventWaitOptions): Promise<CxlEvent> {
+    const { signal, timeout, spin = 0 } = options;
     if (this.#waiter !== undefined) {
       throw stateError('an earlier next() of this context is still waiting');
     }
     throwIfAborted(signal);
-    const pending = this.#take(find);
+    const spun = Math.min(spin / 1000, timeout ?? Number.POSITIVE_INFINITY);
+    const pending = spun === 0 ? this.#take(find) : this.#read(find, spun, spin);
     if (pending !== undefined) return pending;
-    const reason = timeout === 0 ? 'timed-out' : await this.#woken(find, signal, timeout);
+    const left = timeout === undefined ? undefined : timeout - spun;
+    const reason = left === 0 ? 'timed-out' : await this.#woken(find, signal, left);
     // A timer can be served before a batch that came earlier, so a time-out looks again.
     const event = reason === 'timed-out' ? this.poll(find) : this.#take(find);
     if (event !== undefined) return event;
     if (reason === 'aborted') throw new AbortError(signal as AbortSignal);
     if (reason === 'canceled') throw canceled(this.#path);
-    const hint = timeout === 0 ? 'nothing is pending' : `nothing within ${timeout} ms`;
-    throw systemError('ETIMEDOUT', syscall, this.#path, hint);
+    throw timedOut(syscall, this.#path, timeout);
+  }
+
+  /** As wait(), but blocks the thread until then. */
+  waitSync(find: Find, syscall: string, { timeout, spin = 0 }: SyncWaitOptions): CxlEvent {
+    const event = this.#read(find, timeout ?? Number.POSITIVE_INFINITY, spin);
+    if (event === undefined) throw timedOut(syscall, this.#path, timeout);
+    return event;
+  }
+
+  /** What `find` finds within so many milliseconds, the first `spin` microseconds without sleep. */
+  #read(find: Find, limit: number, spin: number): CxlEvent | undefined {
+    let event = this.#take(find);
+    const longest = this.#present === undefined ? limit : PRESENCE_INTERVAL;
+    const start = event === undefined ? now() : 0;
+    let elapsed = 0;
+    for (let last = 0; event === undefined && last < MAX_LAST_BATCHES; elapsed = now() - start) {
+      const left = Math.max(0, limit - elapsed);
+      if (left === 0) last += 1;
+      const spinLeft = Math.max(0, spin - elapsed * 1000);
+      const answer = this.#file.readSync(Math.min(left, longest), spinLeft);
+      if (answer === -ERRNOS.EAGAIN) {
+        if (left === 0) break;
+        if (this.#present?.() === false) this.#detached = true;
+      }
+      event = this.#take(find);
+    }
+    return event;
   }
 
   /** Ends the wait in progress, if any, with ECANCELED. */
@@ -149,8 +176,20 @@ export class EventQueue {
           waiter.end('ready');
         }, PRESENCE_INTERVAL).unref();
       }
-      this.#file.arm();
+      this.#arm(waiter);
     });
+  }
+
+  #arm(waiter: Waiter): void {
+    const errno = this.#file.arm();
+    if (errno === 0) return;
+    this.#setErrno(errno);
+    waiter.end('ready');
+  }
+
+  #setErrno(errno: number): void {
+    if (errno === -ERRNOS.EIO) this.#detached = true;
+    else this.#failed = errno;
   }
 
   /** Removes and returns what `find` finds. Throws what comes after the pending events. */
@@ -183,16 +222,20 @@ export class EventQueue {
     debugResult('read', this.#path, errno === 0 ? length : errno);
     this.#pending.beginBatch();
     this.#malformed = parseEvents(bytes, length, this.#add, this.#path);
-    if (errno === -ERRNOS.EIO) this.#detached = true;
-    else this.#failed = errno;
+    this.#setErrno(errno);
     const waiter = this.#waiter;
-    // There is no waiter if it was aborted while the batch was read: the events stay pending.
+    // There is no waiter when a thread that blocks has read the batch.
     if (waiter === undefined) return;
     if (this.#ended || waiter.find(this.#pending) !== undefined) waiter.end('ready');
-    else this.#file.arm();
+    else this.#arm(waiter);
   }
 
   readonly #add = (event: CxlEvent): void => this.#pending.add(event);
+}
+
+function timedOut(syscall: string, path: string, timeout: number | undefined): CxlError {
+  const hint = timeout === 0 ? 'nothing is pending' : `nothing within ${timeout} ms`;
+  return systemError('ETIMEDOUT', syscall, path, hint);
 }
 
 function canceled(path: string): CxlError {

@@ -119,16 +119,16 @@ export class ObservedAfuFile implements AfuFile {
     });
   }
 
-  arm(): void {
-    this.#file.arm();
+  arm(): number {
+    return this.#file.arm();
   }
 
   disarm(): void {
     this.#file.disarm();
   }
 
-  readNow(): boolean {
-    return this.#file.readNow();
+  readSync(milliseconds: number, spin: number): number {
+    return this.#file.readSync(milliseconds, spin);
   }
 
   waitForWakeup(word: BigUint64Array | undefined, milliseconds: number): number {

@@ -10,7 +10,7 @@
  * | `node-cxl:open` | open() | path |
  * | `node-cxl:attach` | attach(), attachSync() | path, interrupts |
  * | `node-cxl:close` | close() of a context | path |
- * | `node-cxl:wait` | waitForEvent(), waitForInterrupt(), events(), waitForWakeup() | path, call, irq |
+ * | `node-cxl:wait` | waitForEvent(), waitForInterrupt(), both with Sync, events(), waitForWakeup() | path, call, irq |
  * | `node-cxl:flash.command` | a command of the AFU | path, command, lba, blocks |
  * | `node-cxl:flash.ioctl` | an ioctl of cxlflash | path, ioctl |
  * | `node-cxl:doe.exchange` | exchange() of a mailbox | path, vendorId, type, length |

@@ -3,7 +3,7 @@
 #ifndef NODE_CXL_FILES_AFU_DEVICE_H_
 #define NODE_CXL_FILES_AFU_DEVICE_H_
 
-#include "../threads/event_thread.h"
+#include "../events/event_source.h"
 #include "device.h"
 
 namespace cxl {
@@ -11,17 +11,10 @@ namespace cxl {
 class AfuDevice : public Device {
  public:
   // `adopted`: the descriptor was opened elsewhere, and may be attached already.
-  AfuDevice(int fd, bool owned, bool adopted, EventThread& events)
-      : Device(fd, owned, kAfuIoctls), source(fd, adopted), events_(events) {}
-  ~AfuDevice() override { AfuDevice::Close(); }
-
-  // After EventThread::Leave().
-  int Close() override;
+  AfuDevice(int fd, bool owned, bool adopted)
+      : Device(fd, owned, kAfuIoctls), source(fd, owned, adopted) {}
 
   EventSource source;
-
- private:
-  EventThread& events_;
 };
 
 }  // namespace cxl

@@ -17,7 +17,7 @@ void AfuFile::Define(Napi::Env env) {
       {InstanceAccessor("fd", &AfuFile::Fd, nullptr), InstanceMethod("ioctl", &AfuFile::Ioctl),
        InstanceMethod("ioctlSync", &AfuFile::IoctlSync), InstanceMethod("map", &AfuFile::Map),
        InstanceMethod("onEvents", &AfuFile::OnEvents), InstanceMethod("arm", &AfuFile::Arm),
-       InstanceMethod("disarm", &AfuFile::Disarm), InstanceMethod("readNow", &AfuFile::ReadNow),
+       InstanceMethod("disarm", &AfuFile::Disarm), InstanceMethod("readSync", &AfuFile::ReadSync),
        InstanceMethod("waitForWakeup", &AfuFile::WaitForWakeup),
        InstanceMethod("close", &AfuFile::Close),
        InstanceMethod("closeBeforeMemory", &AfuFile::CloseBeforeMemory)});
@@ -35,25 +35,20 @@ AfuFile::AfuFile(const Napi::CallbackInfo& info)
 AfuFile::~AfuFile() { Abandon(); }
 
 void AfuFile::Leave() {
-  if (environment().events().Leave(&afu_->source)) WaitIsOver();
+  if (environment().events().Leave(&afu_->source)) Unref();
   while (mappings != nullptr) mappings->Unmap();
-}
-
-// Neither the process nor the object is kept alive for the wait any more.
-void AfuFile::WaitIsOver() {
-  environment().Unref();
-  Unref();
 }
 
 void AfuFile::OnEvents(Napi::Uint8Array batch, size_t length, int error, bool waited) {
   const Napi::Object self = Value();
-  if (waited) WaitIsOver();
-  if (batch.IsEmpty() || self.IsEmpty()) return;
-  const Napi::Value sink = self.Get("sink");
-  if (!sink.IsFunction()) return;
+  // The object is no longer kept alive for the wait.
+  if (waited) Unref();
+  if (self.IsEmpty() || sink_.IsEmpty()) return;
+  const Napi::Function sink = sink_.Value();
+  if (sink.IsEmpty()) return;
   const auto env = self.Env();
-  sink.As<Napi::Function>().Call(self, {batch, Napi::Number::New(env, static_cast<double>(length)),
-                                        Napi::Number::New(env, error)});
+  sink.Call(self, {batch, Napi::Number::New(env, static_cast<double>(length)),
+                   Napi::Number::New(env, error)});
 }
 
 // map(offset, length, endian)
@@ -70,34 +65,39 @@ Napi::Value AfuFile::Map(const Napi::CallbackInfo& info) {
   return ProblemState::Map(env, *this, afu_->fd(), offset, static_cast<size_t>(length), big_endian);
 }
 
-// onEvents(sink). A property of the object and not a reference: a sink leads back to its context,
-// which could then never be collected.
+// onEvents(sink). What keeps the function alive is a property of the object and not a reference: a
+// sink leads back to its context, which could then never be collected.
 Napi::Value AfuFile::OnEvents(const Napi::CallbackInfo& info) {
   Value().Set("sink", info[0]);
+  if (info[0].IsFunction()) sink_ = Napi::Weak(info[0].As<Napi::Function>());
   return info.Env().Undefined();
 }
 
-// arm()
+// arm(): 0 or a negative errno.
 Napi::Value AfuFile::Arm(const Napi::CallbackInfo& info) {
-  if (!open() || !environment().Start()) return info.Env().Undefined();
-  if (environment().events().Arm(&afu_->source)) {
-    environment().Ref();
-    Ref();
-  }
-  return info.Env().Undefined();
+  const Napi::Env env = info.Env();
+  if (!open()) return Napi::Number::New(env, -EBADF);
+  WaitSet& events = environment().events();
+  if (events.wanted(&afu_->source)) return Napi::Number::New(env, 0);
+  const int error = events.Arm(&afu_->source);
+  if (error == 0) Ref();
+  return Napi::Number::New(env, error);
 }
 
 // disarm()
 Napi::Value AfuFile::Disarm(const Napi::CallbackInfo& info) {
-  if (open() && environment().events().Disarm(&afu_->source)) WaitIsOver();
+  if (open() && environment().events().Disarm(&afu_->source)) Unref();
   return info.Env().Undefined();
 }
 
-// readNow(): whether there was anything.
-Napi::Value AfuFile::ReadNow(const Napi::CallbackInfo& info) {
+// readSync(milliseconds, spin)
+Napi::Value AfuFile::ReadSync(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const bool any = open() && environment().events().ReadNow(env, &afu_->source);
-  return env.IsExceptionPending() ? Napi::Value() : Napi::Boolean::New(env, any);
+  const double milliseconds = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  const double spin = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : 0;
+  const int result =
+      open() ? environment().events().ReadSync(&afu_->source, milliseconds, spin) : -EBADF;
+  return env.IsExceptionPending() ? Napi::Value() : Napi::Number::New(env, result);
 }
 
 // waitForWakeup(word, milliseconds): `word` is a BigUint64Array of one element, or undefined.

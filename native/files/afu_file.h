@@ -37,13 +37,14 @@ class AfuFile : public Wrap<AfuFile>, public FileObject, public EventListener {
   Napi::Value OnEvents(const Napi::CallbackInfo& info);
   Napi::Value Arm(const Napi::CallbackInfo& info);
   Napi::Value Disarm(const Napi::CallbackInfo& info);
-  Napi::Value ReadNow(const Napi::CallbackInfo& info);
+  Napi::Value ReadSync(const Napi::CallbackInfo& info);
   Napi::Value WaitForWakeup(const Napi::CallbackInfo& info);
   Napi::Value CloseBeforeMemory(const Napi::CallbackInfo& info);
 
   void Leave() override;
-  void WaitIsOver();
 
+  // Weak: see onEvents().
+  Napi::FunctionReference sink_;
   // FileObject's own; valid while it is open.
   AfuDevice* afu_ = nullptr;
 };

@@ -20,10 +20,10 @@ class Device {
   const IoctlTable& table() const { return table_; }
 
   // The non-negative result, or a negative errno. Any thread.
-  virtual int Ioctl(unsigned long request, void* argument);
+  int Ioctl(unsigned long request, void* argument);
   // 0 or a negative errno. Any thread; idempotent. It can block: the kernel waits until the
   // hardware has let go.
-  virtual int Close();
+  int Close();
 
  private:
   int fd_;  // -1 once closed

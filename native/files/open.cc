@@ -79,8 +79,7 @@ class OpenOperation : public Operation {
 };
 
 Napi::Value MakeAfuFile(Napi::Env env, int fd, bool owned, bool adopted) {
-  EventThread& events = Environment::Of(env).events();
-  AfuFile::Init init = {std::make_unique<AfuDevice>(fd, owned, adopted, events)};
+  AfuFile::Init init = {std::make_unique<AfuDevice>(fd, owned, adopted)};
   return AfuFile::New(env, &init);
 }
 

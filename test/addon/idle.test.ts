@@ -61,7 +61,7 @@ describe('an idle process with 100 open contexts', () => {
       `${prelude}
       const open = [];
       for (let i = 0; i < 100; ++i) open.push(await attached());
-      // Half of them wait, so that the event thread exists and has what to wait for.
+      // Half of them wait, so that the event loop has what to wait for.
       for (const { context } of open.slice(50)) context.waitForEvent().catch(() => {});
       const stop = new Promise((resolve) => process.on('SIGUSR2', resolve));
       await sleep(300);

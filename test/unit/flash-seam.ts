@@ -1,7 +1,7 @@
 /** A mock whose seam a test can make fail: each ioctl, descriptor, mapping, access and wait. */
 import { Cxl } from 'node-cxl';
 import type { MockCxl } from 'node-cxl/mock';
-import type { AfuFile, Binding, EventSink } from '../../lib/binding';
+import type { AfuFile, Binding } from '../../lib/binding';
 import type { LunFile } from '../../lib/binding/flash';
 import { operandsOf } from '../../lib/binding/operands';
 import { ALL_ONES_64 } from '../../lib/shared/all-ones';
@@ -46,7 +46,6 @@ export function withHook(mock: MockCxl, hook: Hook, change: Change = (_, answer)
   };
 
   const observeFile = (file: AfuFile): AfuFile => {
-    let sink: EventSink | undefined;
     return replace(file, {
       map(offset, length, endian) {
         const failure = hook('map');
@@ -58,14 +57,9 @@ export function withHook(mock: MockCxl, hook: Hook, change: Change = (_, answer)
           write64: access('write64', mapping.write64),
         });
       },
-      onEvents(given) {
-        sink = given;
-        file.onEvents(given);
-      },
       arm() {
         const failure = hook('wait');
-        if (failure === undefined) file.arm();
-        else setImmediate(() => sink?.(new Uint8Array(0), 0, errno(failure)));
+        return failure === undefined ? file.arm() : errno(failure);
       },
       async close() {
         // As with the kernel, a close() that fails has closed the descriptor nevertheless.

@@ -129,29 +129,42 @@ export class MockAfuFile implements AfuFile {
     this.#wait.sink = sink;
   }
 
-  arm(): void {
-    if (this.fd >= 0) this.#wait.arm();
+  arm(): number {
+    if (this.fd < 0) return -ERRNOS.EBADF;
+    this.#wait.arm();
+    return 0;
   }
 
   disarm(): void {
     this.#wait.disarm();
   }
 
-  readNow(): boolean {
-    if (!this.#open) return false;
-    this.#kernel.scheduler.poke();
-    return this.#wait.readNow();
+  readSync(milliseconds: number, spin: number): number {
+    const read = () => this.#open && this.#wait.readNow();
+    return this.#block(read, milliseconds, spin) ? 0 : -ERRNOS.EAGAIN;
   }
 
-  /** The AFU models run meanwhile: they have no thread of their own. */
   waitForWakeup(word: BigUint64Array | undefined, milliseconds: number): number {
-    const end = performance.now() + milliseconds;
+    const woken = () => {
+      const called = this.#kernel.takeWakeup();
+      return word === undefined ? called : word[0] !== 0n;
+    };
+    return this.#block(woken, milliseconds, 0) ? 0 : -ERRNOS.EAGAIN;
+  }
+
+  /**
+   * Blocks the thread until `over` returns true, or so many milliseconds have passed: false. The AFU
+   * models, and the kernel's timers, run meanwhile: they have no thread of their own.
+   */
+  #block(over: () => boolean, milliseconds: number, spin: number): boolean {
+    const start = realTimers.now();
     for (;;) {
       this.#kernel.scheduler.poke();
-      const woken = this.#kernel.takeWakeup();
-      if (word === undefined ? woken : word[0] !== 0n) return 0;
-      if (performance.now() >= end) return -ERRNOS.EAGAIN;
-      Atomics.wait(NEVER_NOTIFIED, 0, 0, 1);
+      this.#kernel.timers.runDue();
+      if (over()) return true;
+      const elapsed = realTimers.now() - start;
+      if (elapsed >= milliseconds) return false;
+      if (elapsed * 1000 >= spin) Atomics.wait(NEVER_NOTIFIED, 0, 0, 1);
     }
   }
 

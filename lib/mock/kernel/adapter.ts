@@ -54,7 +54,7 @@ export class CxlAdapter {
   #contexts = 0;
   /** The driver has noticed the error of the link. */
   #noticed = false;
-  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #timers = new Set<() => void>();
 
   constructor(kernel: Kernel, number: number, setup: AdapterSetup) {
     this.kernel = kernel;
@@ -253,15 +253,15 @@ export class CxlAdapter {
   }
 
   #after(milliseconds: number, action: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+    const cancel = this.kernel.timers.after(milliseconds, () => {
+      this.#timers.delete(cancel);
       action();
-    }, milliseconds).unref();
-    this.#timers.add(timer);
+    });
+    this.#timers.add(cancel);
   }
 
   #stopTimers(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const cancel of this.#timers) cancel();
     this.#timers.clear();
   }
 }

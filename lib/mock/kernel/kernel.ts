@@ -12,6 +12,7 @@ import type { CxlAfu } from './afu';
 import type { CxlContext } from './context';
 import { type FaultOptions, Faults } from './faults';
 import type { OpenFile } from './open-file';
+import { Timers } from './timers';
 
 export interface KernelOptions {
   /** The driver's backend for PowerVM guests rather than the one for bare metal. */
@@ -55,6 +56,7 @@ export class Kernel {
   /** Binding.operands. */
   readonly operands = new SharedArrayBuffer(OPERANDS_SIZE);
   readonly scheduler = new Scheduler();
+  readonly timers = new Timers();
   /**
    * One /dev/cxl/cardN is open at a time, of all cards: the open() of another waits for the close,
    * even with O_NONBLOCK (flash.c, device_open).
