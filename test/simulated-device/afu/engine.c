@@ -86,13 +86,14 @@ static void* run(void* unused) {
       last_work = time;
       sleep = SHORT_SLEEP_NS;
     }
-    if (time - last_work < BUSY_NS) {
-      sched_yield();
-      continue;
-    }
-    if (time - last_check > ALONE_CHECK_NS) {
+    bool busy = time - last_work < BUSY_NS;
+    if (!busy && time - last_check > ALONE_CHECK_NS) {
       last_check = time;
       if (alone()) exit(0);
+    }
+    if (busy || options.spin) {
+      sched_yield();
+      continue;
     }
     nanosleep(&(struct timespec){0, sleep}, NULL);
     if (time - last_work < SHORT_NS) continue;

@@ -47,6 +47,7 @@ void sleep_ms(uint64_t milliseconds) {
 static const char* const option_names[] = {
     "CXLSIM_FLAVOR", "CXLSIM_PROCESSES",  "CXLSIM_INTERRUPTS", "CXLSIM_IRQS_MIN",
     "CXLSIM_CAIA",   "CXLSIM_FLASH_MODE", "CXLSIM_TREE",       "CXLSIM_MOUNTS",
+    "CXLSIM_SPIN",
 };
 
 // A misspelled option would run the tests on another device than they name.
@@ -76,6 +77,7 @@ static void read_options(void) {
   options.processes = number_option("CXLSIM_PROCESSES", 511, 1, 512);
   options.interrupts = number_option("CXLSIM_INTERRUPTS", 2037, 4, MAX_INTERRUPTS - 1);
   options.caia = number_option("CXLSIM_CAIA", 1, 1, 2);
+  options.spin = number_option("CXLSIM_SPIN", 0, 0, 1) != 0;
   options.irqs_min = number_option("CXLSIM_IRQS_MIN", 4, 0, 16);
 }
 

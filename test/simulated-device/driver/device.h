@@ -118,7 +118,8 @@ struct options {
   int processes;
   int interrupts;
   int irqs_min;
-  int caia;  // 1: POWER8, 2: POWER9
+  int caia;   // 1: POWER8, 2: POWER9
+  bool spin;  // The thread of the AFUs never sleeps.
 };
 
 extern struct options options;
