@@ -1,4 +1,4 @@
-/** How a file in JavaScript reads events: what arm(), disarm() and readNow() of the seam do. */
+/** How a file in JavaScript reads events: what arm(), disarm() and readSync() of the seam do. */
 import type { EventSink } from '../binding';
 import { ERRNOS } from '../shared/errno';
 import { CXL_READ_MIN_SIZE } from './event-bytes';
@@ -58,7 +58,7 @@ export class EventWait {
     this.#delivery ??= realTimers.setImmediate(() => this.#deliver());
   }
 
-  /** As the event thread's read, at once. False: there was nothing. */
+  /** Reads at once. False: there was nothing. */
   readNow(): boolean {
     const { readable, error } = this.#source.poll();
     return (readable || error) && this.#deliver();

@@ -129,11 +129,14 @@ export class RecordedAfuFile extends RecordedFile<AfuIoctls> implements AfuFile 
     });
   }
 
-  arm(): void {
+  arm(): number {
     // Idempotent while armed.
-    if (!this.#armed) this.recorder.end(this.recorder.begin('arm', this.id, {}), undefined);
-    this.#armed = true;
-    this.#file.arm();
+    if (this.#armed) return this.#file.arm();
+    const call = this.recorder.begin('arm', this.id, {});
+    const answer = this.#file.arm();
+    this.#armed = answer === 0;
+    this.recorder.end(call, answer);
+    return answer;
   }
 
   disarm(): void {
@@ -142,9 +145,9 @@ export class RecordedAfuFile extends RecordedFile<AfuIoctls> implements AfuFile 
     this.#file.disarm();
   }
 
-  readNow(): boolean {
-    const call = this.recorder.begin('readNow', this.id, {});
-    const answer = this.#file.readNow();
+  readSync(milliseconds: number, spin: number): number {
+    const call = this.recorder.begin('readSync', this.id, { milliseconds, spin });
+    const answer = this.#file.readSync(milliseconds, spin);
     this.recorder.end(call, answer);
     return answer;
   }

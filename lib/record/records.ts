@@ -85,7 +85,7 @@ export type RecordedCallName =
   | 'close'
   | 'arm'
   | 'disarm'
-  | 'readNow'
+  | 'readSync'
   | 'waitForWakeup'
   | 'takeDescriptor'
   | 'closeDescriptor'

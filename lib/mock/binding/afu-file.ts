@@ -5,6 +5,7 @@ import { QueuedDeviceFile } from '../../emulation/device-file';
 import { type EventSource, EventWait } from '../../emulation/event-wait';
 import { later } from '../../emulation/later';
 import { stackAbove, type Traced } from '../../emulation/origin';
+import { realTimers } from '../../emulation/real-timers';
 import { ERRNOS } from '../../shared/errno';
 import type { CxlContext, PreparedStart } from '../kernel/context';
 import type { RefusableCall } from '../kernel/fault-spec';
