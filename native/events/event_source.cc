@@ -15,8 +15,8 @@
 namespace cxl {
 namespace {
 
-// How long a thread sleeps at most whose event loop has something to do already: what is added then,
-// as the termination of a worker, may not be seen.
+// How long a thread sleeps at most whose event loop has something to do already: what is added
+// then, as the termination of a worker, may not be seen.
 constexpr double kLoopBusyMs = 100;
 
 // The flags of an adopted descriptor are its owner's: its read may block, and must not. Other

@@ -45,9 +45,8 @@ void sleep_ms(uint64_t milliseconds) {
 }
 
 static const char* const option_names[] = {
-    "CXLSIM_FLAVOR", "CXLSIM_PROCESSES",  "CXLSIM_INTERRUPTS", "CXLSIM_IRQS_MIN",
-    "CXLSIM_CAIA",   "CXLSIM_FLASH_MODE", "CXLSIM_TREE",       "CXLSIM_MOUNTS",
-    "CXLSIM_SPIN",
+    "CXLSIM_FLAVOR",     "CXLSIM_PROCESSES", "CXLSIM_INTERRUPTS", "CXLSIM_IRQS_MIN", "CXLSIM_CAIA",
+    "CXLSIM_FLASH_MODE", "CXLSIM_TREE",      "CXLSIM_MOUNTS",     "CXLSIM_SPIN",
 };
 
 // A misspelled option would run the tests on another device than they name.
