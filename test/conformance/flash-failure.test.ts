@@ -82,4 +82,29 @@ for (const mode of COMMAND_MODES) {
       await device.drained();
     });
   });
+
+  // cxlflash_remove()
+  describe(`the removal of the driver, ${mode} mode`, () => {
+    const target = testTarget(mode, { rebind: true });
+
+    it('waits for the contexts, whose calls are ENODEV but for those that clean up', async () => {
+      const lun = await target.lun();
+      const context = await lun.attach({ watchInterval: WATCH_INTERVAL });
+      const resource = await context.openVirtual({ blocks: 1 });
+      let gone = false;
+      const removal = target.remove().then(() => {
+        gone = true;
+      });
+      while (context.isHealthy()) await new Promise((resolve) => setTimeout(resolve, 5));
+      expect(await codeOf(lun.call('RECOVER_AFU', { contextId: context.id }))).toBe('ENODEV');
+      expect(await codeOf(lun.attach())).toBe('ENODEV');
+      expect(gone).toBe(false);
+      await resource.release();
+      expect(gone).toBe(false);
+      await context.close();
+      await removal;
+      expect(await codeOf(lun.call('ATTACH', { numInterrupts: 4n, flags: 2n }))).toBe('ENODEV');
+      await lun.close();
+    });
+  });
 }

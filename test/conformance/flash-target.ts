@@ -4,6 +4,7 @@
  * and of 262144 blocks of 512 bytes, connected to the first port only; and of 512 chunks, connected
  * to two ports.
  */
+import { writeFile } from 'node:fs/promises';
 import { type Cxl, cxl } from 'node-cxl';
 import {
   type FlashAttachOptions,
@@ -39,7 +40,9 @@ export interface FlashTarget {
   child(index?: number): Promise<FlashChild>;
   /** Closes what lun() opened and disables superpipe. */
   close(): Promise<void>;
-  /** Makes an adapter that has failed usable for the next test. To be called after close(). */
+  /** Unbinds the driver; resolves when no context is left. Superpipe cannot be disabled then. */
+  remove(): Promise<void>;
+  /** Makes an adapter that has failed or was removed usable for the next test, after close(). */
   rebind(): void;
 }
 
@@ -85,6 +88,10 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
         await lun.disableSuperpipe();
         await lun.close();
       }
+    },
+    async remove() {
+      if (SIMULATED) await writeFile('/dev/cxl-sim', 'flash-unbind');
+      else await (system as MockCxl).flash.adapters[0]?.remove();
     },
     rebind() {
       // On the mock, each test has an adapter of its own.
@@ -148,6 +155,7 @@ export function testTarget(
     lun: (index, port) => target.lun(index, port),
     child: (index) => target.child(index),
     close: () => target.close(),
+    remove: () => target.remove(),
     rebind: () => target.rebind(),
     async attach(lun, options) {
       const context = await lun.attach(options);

@@ -157,6 +157,12 @@ static int truncate_during(char** arguments) {
   return 0;
 }
 
+static int unbind(char** arguments) {
+  (void)arguments;
+  flash_unbind();
+  return 0;
+}
+
 static int rebind(char** arguments) {
   (void)arguments;
   return flash_rebind();
@@ -232,6 +238,7 @@ static const struct command {
     {"event-raw", add_raw_event, 3, 3, 0},
     {"anon-context", anonymous_context, 1, 2, 0},
     {"truncate-during", truncate_during, 0, 1, 0},
+    {"flash-unbind", unbind, 0, 0, LOCKS},
     {"flash-rebind", rebind, 0, 0, 0},
     {"flash-mode", flash_mode, 1, 1, 0},
     {"foreign-sigbus", foreign_sigbus, 0, 1, LOCKS},

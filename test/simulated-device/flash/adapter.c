@@ -67,15 +67,52 @@ void flash_catch_up(void) {
   if (ended) device_wake();
 }
 
-int flash_rebind(void) {
-  int error = 0;
-  flash_lock();
+// Whether any process has a context.
+static bool any_context(void) {
   records_sweep(0);
   for (int i = 0; i < FLASH_CONTEXTS; i++) {
-    if (flash->contexts[i].pid) error = -EBUSY;
+    if (flash->contexts[i].pid) return true;
   }
+  return false;
+}
+
+// Contexts are in error from now on, for good.
+static void end_contexts(void) {
+  flash->state = ADAPTER_FAILED;
+  for (int i = 0; i < FLASH_CONTEXTS; i++) flash->contexts[i].in_error = true;
+  flash->transitions += 2;
+  flash_catch_up();
+}
+
+// One look of cxlflash_remove() at the adapter: whether it has ended. Lock held.
+static bool unbind_step(void) {
+  if (flash->state == ADAPTER_RESET) return false;
+  if (flash->state == ADAPTER_NORMAL) end_contexts();
+  if (any_context()) return false;
+  flash->removed = true;
+  return true;
+}
+
+#define UNBIND_INTERVAL_MS 20
+
+void flash_unbind(void) {
+  for (;;) {
+    device_lock();
+    flash_lock();
+    bool ended = unbind_step();
+    flash_unlock();
+    device_unlock();
+    if (ended) return;
+    sleep_ms(UNBIND_INTERVAL_MS);
+  }
+}
+
+int flash_rebind(void) {
+  flash_lock();
+  int error = any_context() ? -EBUSY : 0;
   if (!error && flash->state != ADAPTER_RESET) {
     flash->state = ADAPTER_NORMAL;
+    flash->removed = false;
     flash->reset_fails = false;
     memset(flash->superpipe, 0, sizeof flash->superpipe);
     for (int i = 0; i < FLASH_LUNS; i++) flash->luns[i].ports = 0;

@@ -79,6 +79,7 @@ struct flash_adapter {
   pthread_mutex_t lock;
   int owner;  // the process that has the lock, 0 while none has
   enum { ADAPTER_NORMAL, ADAPTER_RESET, ADAPTER_FAILED } state;
+  bool removed;           // no driver is bound
   uint32_t transitions;   // odd while registers read as all ones
   int64_t notice_at;      // when the driver notices that they do; 0: it has
   uint64_t notice_reset;  // and how long the reset takes then

@@ -34,6 +34,9 @@ int flash_set_mode(const char* name);
 int flash_host_ioctl(unsigned long request, void* argument);
 // Runs the AFU of every context; true when there was something to do.
 bool flash_step(bool* attached);
+// As the driver's remove function: every context is in error for good. Returns when all are gone;
+// every ioctl is ENODEV from then on.
+void flash_unbind(void);
 // Unbinds and binds the driver, after which an adapter that had failed works again. 0, or -EBUSY
 // while a context exists.
 int flash_rebind(void);

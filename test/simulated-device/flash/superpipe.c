@@ -328,6 +328,7 @@ static const struct flash_ioctl* find_ioctl(unsigned long request) {
 
 // Checks the state of the LUN and of the adapter, before the program's structure is read.
 static int check_state(const struct flash_path* path, unsigned allowed) {
+  if (flash->removed) return -ENODEV;
   if (allowed & LEGACY_MODE) return 0;
   if (!flash->superpipe[path - flash_paths]) return -EINVAL;
   int error = wait_for_reset();
