@@ -32,7 +32,10 @@ const stages = [
 ];
 
 function manySequences() {
-  return 'CXL_RUNS=500 npx vitest run --project simulated --project simulated-guest model-based';
+  return [
+    'CXL_RUNS=500 npx vitest run --project simulated --project simulated-guest model-based',
+    'CXL_RUNS=2000 npx vitest run --project unit queue-model --testTimeout=300000',
+  ].join(' && ');
 }
 
 function soaksUnderSanitizers() {

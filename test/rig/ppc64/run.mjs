@@ -42,6 +42,8 @@ const leftOut = {
   'test/unit/readme.test.ts': needsCompiler,
   'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
   'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',
+  'test/unit/flash/queue-model.test.ts':
+    'replaces timers, and is the queue alone, the same code on every processor',
   'test/unit/fake-timers.test.ts': 'needs the fake timers of vitest, which work only within it',
 };
 

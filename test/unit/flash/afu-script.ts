@@ -1,0 +1,177 @@
+/** The AFU and the driver of one flash context, for the queue alone: they do what a test says. */
+import type { QueueOwner } from '../../../lib/flash/command';
+import { IOARCB, IOASA, REGISTERS, RESPONSE_INTERRUPT } from '../../../lib/flash/sislite';
+import { ERRNOS } from '../../../lib/shared/errno';
+
+const ADDRESS = 0x10_0000n;
+const SLOT_BYTES = 128;
+const STATUS_AT = 64;
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+
+/** A command that the AFU has. */
+export interface Held {
+  readonly lba: number;
+  readonly slot: number;
+}
+
+/** The codes of a status that the AFU writes; none: success. */
+export interface Codes {
+  readonly afu?: number;
+  readonly scsi?: number;
+  readonly fc?: number;
+}
+
+export class AfuScript {
+  /** Registers read as all ones until the driver has recovered the adapter. */
+  inError = false;
+  /** A reset of the context does not end. */
+  resetFails = false;
+  /** How often the queue has looked whether a reset has ended, and it had not. */
+  looks = 0;
+  /** The next access of a register faults: `lost`, a store has no effect; `done`, it has. */
+  fault: 'lost' | 'done' | undefined;
+  freed = 0;
+  holds = 0;
+  readonly held: Held[] = [];
+  /** Called when the AFU gets a command, before anything else. */
+  onCommand: (held: Held) => void = () => undefined;
+  readonly #room: number;
+  #view = new DataView(new ArrayBuffer(0));
+  #memory = { address: ADDRESS, buffer: new ArrayBuffer(0) };
+  #rrq = { start: 0n, end: 0n, next: 0n, toggle: 1n };
+  #waits: { resolve: (event: object) => void; reject: (error: Error) => void }[] = [];
+  #interrupts = 0;
+
+  constructor(room: number) {
+    this.#room = room;
+  }
+
+  /** What CommandQueue takes as the system: it only allocates. */
+  readonly system = {
+    allocate: (size: number) => {
+      this.#memory = { address: ADDRESS, buffer: new ArrayBuffer(size) };
+      this.#view = new DataView(this.#memory.buffer);
+      return {
+        ...this.#memory,
+        load64: (at: number) => this.#view.getBigUint64(at),
+        free: () => {
+          this.freed += 1;
+        },
+      };
+    },
+  };
+
+  readonly page = {
+    read64: (offset: number) => {
+      this.#access();
+      if (this.inError) return ALL_ONES;
+      if (offset === REGISTERS.commandRoom) return BigInt(this.#room - this.held.length);
+      if (offset === REGISTERS.ioarrin && this.resetFails) {
+        this.looks += 1;
+        return 1n;
+      }
+      return 0n;
+    },
+    write64: (offset: number, value: bigint) => {
+      if (this.fault === 'lost') this.#access();
+      if (!this.inError) this.#store(offset, value);
+      this.#access();
+    },
+  };
+
+  #store(offset: number, value: bigint): void {
+    if (offset === REGISTERS.rrqStart)
+      this.#rrq = { start: value, end: 0n, next: value, toggle: 1n };
+    if (offset === REGISTERS.rrqEnd) this.#rrq.end = value;
+    if (offset === REGISTERS.ioarrin && value === 1n) this.#reset();
+    else if (offset === REGISTERS.ioarrin) this.#take(Number(value - ADDRESS));
+  }
+
+  readonly context = {
+    path: '/dev/cxl/afu0.0s',
+    hold: () => {
+      this.holds += 1;
+    },
+    waitForHardwareEvent: ({ signal }: { signal: AbortSignal }) => this.#wait(signal),
+  };
+
+  owner(recover: () => Promise<unknown>): QueueOwner {
+    const { page, context } = this;
+    return { page, context, contextNumber: 1, recover } as unknown as QueueOwner;
+  }
+
+  #access(): void {
+    if (this.fault === undefined) return;
+    this.fault = undefined;
+    throw Object.assign(new Error('EIO'), { code: 'EIO', errno: -ERRNOS.EIO });
+  }
+
+  /** The adapter is reset: its commands are gone. */
+  lose(): void {
+    this.inError = true;
+    this.held.length = 0;
+  }
+
+  recover(): void {
+    this.inError = false;
+  }
+
+  #reset(): void {
+    if (!this.resetFails) this.held.length = 0;
+  }
+
+  #take(at: number): void {
+    const lba = Number(this.#view.getBigUint64(at + IOARCB.cdb + 2));
+    const held = { lba, slot: at / SLOT_BYTES };
+    this.onCommand(held);
+    this.held.push(held);
+  }
+
+  /** Completes one of the commands, if there is any. */
+  complete(index: number, codes: Codes = {}): void {
+    if (this.inError || this.held.length === 0) return;
+    const [held] = this.held.splice(index % this.held.length, 1);
+    const at = held!.slot * SLOT_BYTES;
+    this.#view.setUint8(at + STATUS_AT + IOASA.afuCode, codes.afu ?? 0);
+    this.#view.setUint8(at + STATUS_AT + IOASA.scsiCode, codes.scsi ?? 0);
+    this.#view.setUint8(at + STATUS_AT + IOASA.fcCode, codes.fc ?? 0);
+    const rrq = this.#rrq;
+    this.#view.setBigUint64(Number(rrq.next - ADDRESS), (ADDRESS + BigInt(at)) | rrq.toggle);
+    rrq.next += 8n;
+    if (rrq.next > rrq.end) {
+      rrq.next = rrq.start;
+      rrq.toggle ^= 1n;
+    }
+    this.#interrupts += 1;
+  }
+
+  /** The event of the completions so far reaches the program; false: there is none, or no wait. */
+  interrupt(): boolean {
+    if (this.#interrupts === 0 || this.#waits.length === 0) return false;
+    this.#interrupts = 0;
+    this.#waits.shift()!.resolve({ type: 'afu-interrupt', irq: RESPONSE_INTERRUPT });
+    return true;
+  }
+
+  #wait(signal: AbortSignal): Promise<object> {
+    return new Promise((resolve, reject) => {
+      const wait = { resolve, reject };
+      this.#waits.push(wait);
+      signal.addEventListener('abort', () => {
+        this.#waits = this.#waits.filter((each) => each !== wait);
+        reject(new Error('aborted'));
+      });
+    });
+  }
+}
+
+/** How often the memory of a command's data is held. */
+export class HeldMemory {
+  holders = 0;
+  hold(): void {
+    this.holders += 1;
+  }
+  release(): void {
+    this.holders -= 1;
+  }
+}
