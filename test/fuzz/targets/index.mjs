@@ -10,6 +10,7 @@ export const TARGETS = [
   'lspci-dump',
   'sysfs',
   'mock-config',
+  'recording',
   'flash-answers',
   'sense',
   'flash-status',

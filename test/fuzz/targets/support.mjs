@@ -13,7 +13,7 @@ export function load(file) {
 export function codeOf(error) {
   const code = error?.code;
   const known =
-    /^(?:E[A-Z0-9]+|ERR_(?:INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE|INVALID_STATE))$/;
+    /^(?:E[A-Z0-9]+|ERR_(?:INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE|INVALID_STATE|CXL_BAD_RECORDING))$/;
   const own =
     error?.name === 'CxlError' || error?.name === 'ComplianceError' || error?.name === 'AbortError';
   if (code === undefined || !known.test(code)) throw error;
