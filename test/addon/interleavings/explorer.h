@@ -15,8 +15,8 @@ bool Ended(int task);
 int Current();
 // A violation: prints `what` and the choices that led to it, and ends the process.
 [[noreturn]] void Fail(const char* what);
-#define CHECK(condition) \
-  do {                   \
+#define CHECK(condition)                \
+  do {                                  \
     if (!(condition)) Fail(#condition); \
   } while (false)
 

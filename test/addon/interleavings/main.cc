@@ -36,9 +36,7 @@ World* g_world;
 class Recorded : public cxl::Operation {
  public:
   explicit Recorded(Record* record) : record_(record) {}
-  ~Recorded() override {
-    CHECK(++record_->destroyed == 1);
-  }
+  ~Recorded() override { CHECK(++record_->destroyed == 1); }
   void Run() override {
     CHECK(++record_->runs == 1);
     CHECK(!g_world->running);
@@ -147,7 +145,8 @@ int main(int count, char** arguments) {
   const auto length = static_cast<unsigned>(atoi(arguments[1]));
   const auto preemptions = static_cast<unsigned>(atoi(arguments[2]));
   const unsigned long runs = ExploreAll(length, preemptions);
-  printf("operation thread: %lu interleavings of all programs of %u actions, up to %u preemptions\n",
-         runs, length, preemptions);
+  printf(
+      "operation thread: %lu interleavings of all programs of %u actions, up to %u preemptions\n",
+      runs, length, preemptions);
   return 0;
 }
