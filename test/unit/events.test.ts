@@ -184,4 +184,60 @@ describe('the pending events', () => {
     expect(pending.dropped).toBe(0);
     expect(taken(pending)).toHaveLength(3000);
   });
+
+  it('bound events of AFU drivers and of unknown types together, and nothing else', () => {
+    const driver = (n: number): CxlEvent => ({
+      type: 'afu-driver',
+      processElement,
+      data: Uint8Array.of(n & 0xff, n >> 8),
+      decoded: undefined,
+    });
+    const fault = (address: bigint): CxlEvent => ({
+      type: 'data-storage',
+      processElement,
+      flags: 0,
+      address,
+      dsisr: 0n,
+    });
+    const pending = new PendingEvents();
+    for (let batch = 0; batch < 3; batch += 1) {
+      pending.beginBatch();
+      for (let n = 0; n < 300; n += 1) {
+        pending.add(driver(n));
+        pending.add(unknown(n));
+      }
+    }
+    // The first batch came while none was pending; the second filled what is left; the third is over it.
+    expect(pending.dropped).toBe(1800 - 1024);
+    pending.beginBatch();
+    for (let n = 0; n < 5; n += 1) pending.add(fault(BigInt(n)));
+    pending.add(driver(1));
+    expect(pending.dropped).toBe(1801 - 1024);
+    expect(taken(pending).filter(({ type }) => type === 'data-storage')).toHaveLength(5);
+  });
+
+  it('keep an interrupt that comes again where it was', () => {
+    const [first, again] = [interrupt(1), interrupt(1)];
+    const pending = new PendingEvents();
+    pending.beginBatch();
+    for (const event of [first, interrupt(2), again]) pending.add(event);
+    const events = taken(pending);
+    expect(events).toEqual([interrupt(1), interrupt(2)]);
+    expect(events[0]).toBe(first);
+  });
+
+  it('a wait for one interrupt gets what it may not pass over, if that came before', () => {
+    const fault: CxlEvent = { type: 'afu-error', processElement, flags: 0, error: 1n };
+    const found = (events: CxlEvent[], irq: number) => {
+      const pending = new PendingEvents();
+      pending.beginBatch();
+      for (const event of events) pending.add(event);
+      return pending.interrupt(irq, ['afu-error'])?.event;
+    };
+    expect(found([interrupt(1), fault], 1)).toEqual(interrupt(1));
+    expect(found([fault, interrupt(1)], 1)).toBe(fault);
+    expect(found([interrupt(2), fault], 1)).toBe(fault);
+    expect(found([interrupt(1), interrupt(2)], 2)).toEqual(interrupt(2));
+    expect(found([interrupt(2)], 1)).toBeUndefined();
+  });
 });
