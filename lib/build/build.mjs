@@ -5,7 +5,9 @@ import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { addonChanged, buildAddon } from './addon.mjs';
+import { bundle } from './bundles.mjs';
 import { changed, root } from './files.mjs';
+import { writeNotices } from './notices.mjs';
 
 const require = createRequire(import.meta.url);
 const parts = process.argv.slice(2);
@@ -29,34 +31,14 @@ async function typescript() {
   rmSync(path.join(root, 'dist'), { recursive: true, force: true });
   run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', '.']);
   // The library that encodes recordings, in one file: no dependency of the package at run time.
-  const { build } = await import('esbuild');
-  await build({
-    entryPoints: [path.join(root, 'lib/record/cborg-entry.mjs')],
-    outfile: path.join(root, 'dist/record/cborg.js'),
-    bundle: true,
-    platform: 'node',
-    target: 'node18.18',
-    format: 'cjs',
-    banner: { js: '/* cborg, https://github.com/rvagg/cborg: Apache-2.0, copyright Rod Vagg */' },
-    logLevel: 'warning',
-  });
+  await bundle('lib/record/cborg-entry.mjs', 'dist/record/cborg.js');
 }
 
 async function cli() {
-  const entry = path.join(root, 'lib/cli/main.ts');
-  if (!existsSync(entry)) return;
-  const { build } = await import('esbuild');
   // The command-line libraries are bundled; the library itself is not, so that the program
   // and what it loads share one instance.
-  await build({
-    entryPoints: [entry],
-    outfile: path.join(root, 'dist/cli/main.js'),
-    bundle: true,
-    platform: 'node',
-    target: 'node18.18',
-    format: 'cjs',
+  await bundle('lib/cli/main.ts', 'dist/cli/main.js', {
     banner: { js: '#!/usr/bin/env node' },
-    legalComments: 'inline',
     plugins: [
       {
         name: 'library-stays-outside',
@@ -72,10 +54,10 @@ async function cli() {
         },
       },
     ],
-    logLevel: 'warning',
   });
   chmodSync(path.join(root, 'dist/cli/main.js'), 0o755);
   manPage();
+  writeNotices();
 }
 
 /** From the same commands as the program. Needs the TypeScript to be built. */

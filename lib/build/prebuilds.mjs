@@ -26,19 +26,27 @@ const triples = {
   ppc64: 'powerpc64le-linux-gnu',
 };
 
+export const ARCHS = Object.keys(triples);
+
+/** The programs that build the addons of `archs`. */
+export function compilers(archs) {
+  return [...archs.map((arch) => `${triples[arch]}-g++`), 'make'];
+}
+
 function build(arch, product) {
   const triple = triples[arch];
   const folder = path.dirname(unstrippedAddon(arch));
   copyAddonSources(folder);
+  const sources = path.join(folder, 'native');
   execFileSync(
     process.execPath,
     [
       require.resolve('prebuildify/bin.js'),
       ...['--napi', '--platform', 'linux', '--arch', arch, '--target', process.versions.node],
-      ...['--cwd', folder, '--out', folder, '--name', 'node-cxl', '--quiet'],
+      ...['--cwd', sources, '--out', folder, '--name', 'node-cxl', '--quiet'],
     ],
     {
-      cwd: folder,
+      cwd: sources,
       stdio: 'inherit',
       env: {
         ...withNodeHeaders(process.env),
@@ -55,7 +63,7 @@ function prebuild(arch, force) {
   const product = path.join(root, `prebuilds/linux-${arch}/node-cxl.node`);
   const sources = Math.max(addonChanged(), changed(fileURLToPath(import.meta.url)));
   const done = [product, unstrippedAddon(arch)].every((file) => changed(file) > sources);
-  needPrograms([`${triples[arch]}-g++`, 'make']);
+  needPrograms(compilers([arch]));
   const started = Date.now();
   if (!done || force) build(arch, product);
   const { required, complaints } = requirements(product, `${triples[arch]}-objdump`);
@@ -74,7 +82,7 @@ export function unstrippedAddon(arch) {
 }
 
 /** Builds what is missing or out of date; false when one asks too much of the system. */
-export function prebuilds(archs = Object.keys(triples), force = false) {
+export function prebuilds(archs = ARCHS, force = false) {
   return archs.map((arch) => prebuild(arch, force)).every(Boolean);
 }
 
@@ -83,7 +91,7 @@ if (import.meta.url === pathToFileURL(process.argv[1]).href) {
   const archs = args.filter((arg) => arg !== '--force');
   const unknown = archs.filter((arch) => !(arch in triples));
   if (unknown.length > 0) {
-    console.error(`prebuilds: ${unknown.join(' ')}? One of: ${Object.keys(triples).join(' ')}`);
+    console.error(`prebuilds: ${unknown.join(' ')}? One of: ${ARCHS.join(' ')}`);
     process.exit(2);
   }
   try {

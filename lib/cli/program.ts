@@ -1,6 +1,7 @@
 /** The commands: what the program, its completion and its man page are made of. */
 import { Command, Option } from 'commander';
 import { duration, integerFrom, registerWrite, unsignedBigInt } from './arguments';
+import { build } from './build';
 import { completionCommands } from './completion';
 import { info, list } from './devices';
 import { type DoctorOptions, doctor } from './doctor';
@@ -64,6 +65,9 @@ export function newProgram(session: Session, version: string, json = false): Com
     .option('--user <user>', 'check the permissions of this user; default: who runs the command')
     .option('--root <folder>', 'check the system below this folder, such as that of a container')
     .action((options: DoctorOptions) => doctor(session, options));
+  common(program.command('build'))
+    .description('build the addon from source, for a machine that no compiled one fits')
+    .action((options: Format) => build(options));
   common(program.command('reset'))
     .description('reset a card or an AFU')
     .argument('<name>', 'a card (card0) or an AFU (afu0.0)')

@@ -1,9 +1,9 @@
 /** The backend for real devices: the addon, whose exports are a Binding, and how it is found. */
-import { endianness } from 'node:os';
 import path from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import type { Binding } from '../binding';
 import type { RangeLock } from '../binding/configuration-space';
+import { withoutPrebuilt } from './machine';
 
 /** The addon: a Binding, and what only native code needs. */
 export interface NativeBinding extends Binding {
@@ -15,6 +15,9 @@ export interface NativeBinding extends Binding {
   /** Bytes of memory that allocate() has mapped, in all environments of the process. */
   mappedMemory(): number;
 }
+
+/** What building the addon needs, besides npm's node-gyp. */
+const BUILD_PROGRAMS = 'make, g++ and python3';
 
 /** The folder of the package: two above this file, in the sources as in dist. */
 const root = path.resolve(__dirname, '../..');
@@ -35,19 +38,21 @@ function load(): NativeBinding {
       'run the program on Linux (POWER8 or POWER9, with the cxl driver of Linux 3.18 to 6.14)',
     ]);
   }
+  const machine = `${process.platform}-${process.arch}`;
+  const unlike = withoutPrebuilt();
   try {
-    if (process.arch === 'ppc64' && endianness() === 'BE') {
-      // The name of a prebuilt addon's folder tells the processor but not its byte order.
-      return require(path.join(root, 'build/Release/node_cxl.node'));
-    }
+    // The name of a prebuilt addon's folder tells the processor, but neither byte order nor C library.
+    if (unlike !== undefined) return require(path.join(root, 'build/Release/node_cxl.node'));
     return (require('node-gyp-build') as (folder: string) => NativeBinding)(root);
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
+    const absent = /^(Cannot find module|No native build was found)/.test(reason ?? '');
     throw noNative(
-      `its compiled part does not load on ${process.platform}-${process.arch} (${reason})`,
+      absent
+        ? `the package has no compiled addon for ${machine}${unlike === undefined ? '' : ` ${unlike.machine}`}`
+        : `its compiled addon does not load on ${machine} (${reason})`,
       [
-        'install make, g++ and python3, then run `npm rebuild node-cxl` (in a clone: `npm run build`)',
-        'check that npm was not told to leave out install scripts (--ignore-scripts)',
+        `install ${unlike?.programs ?? BUILD_PROGRAMS}, then run \`npx node-cxl build\` (in a clone: \`npm run build\`)`,
       ],
       error,
     );

@@ -4,7 +4,7 @@
       "target_name": "node_cxl",
       "conditions": [
         ["OS=='linux'", {
-          "sources": ["<!@(find native -name '*.cc' | sort)"],
+          "sources": ["<!@(find . -path ./build -prune -o -name '*.cc' -print | sort)"],
           "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
           "defines": [
             "NAPI_VERSION=8",
@@ -18,13 +18,13 @@
           # Warnings are errors in a clone, not where a user's newer compiler knows more of them.
           "cflags": [
             "-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections",
-            "<!@(node -p \"require('fs').existsSync('test') ? '-Werror' : ''\")"
+            "<!@(node -p \"require('fs').existsSync('../test') ? '-Werror' : ''\")"
           ],
           "cflags_cc!": ["-std=gnu++17", "-std=gnu++20", "-frtti"],
           "cflags_cc": ["-std=c++17", "-fno-exceptions", "-fno-rtti", "-fvisibility-inlines-hidden"],
           "ldflags": [
             "-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,--gc-sections",
-            "-Wl,--version-script=<(module_root_dir)/native/exports.map"
+            "-Wl,--version-script=<(module_root_dir)/exports.map"
           ]
         }, {
           "type": "none"
