@@ -15,7 +15,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { root } from '../../lib/build/files.mjs';
-import { installTarball, packTarball } from './tarball.mjs';
+import { cleanClone, installTarball, packClone } from './tarball.mjs';
 
 const require = createRequire(import.meta.url);
 const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-pack-'));
@@ -65,11 +65,35 @@ const bare = path.join(folder, 'bin');
 mkdirSync(bare);
 symlinkSync(process.execPath, path.join(bare, 'node'));
 
+/** A PATH with all that builds the addons, but the compiler for POWER. */
+const withoutPower = path.join(folder, 'bin-without-power');
+mkdirSync(withoutPower);
+for (const name of ['which', 'make', 'x86_64-linux-gnu-g++', 'aarch64-linux-gnu-g++']) {
+  const found = spawnSync('which', [name], { encoding: 'utf8' }).stdout.trim();
+  if (found !== '') symlinkSync(found, path.join(withoutPower, name));
+}
+
 const program = 'node_modules/.bin/node-cxl';
 let tarball;
 
-check('pack', () => {
-  const { file, packed } = packTarball(folder);
+const clone = path.join(folder, 'clone');
+cleanClone(clone);
+
+check('a clean clone without a compiler for POWER is not packed: it says what is missing', () => {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [path.join(clone, 'lib/build/package.mjs')],
+    { cwd: clone, encoding: 'utf8', env: { ...process.env, PATH: withoutPower } },
+  );
+  must(status === 1, `exit code ${status}`);
+  const said = stderr.trim();
+  must(/^package: missing programs: apt-get install g\+\+-powerpc64le-linux-gnu$/.test(said), said);
+  must(stdout === '' && !existsSync(path.join(clone, 'dist')), 'something was built');
+  return said;
+});
+
+check('a clean clone packs whole', () => {
+  const { file, packed } = packClone(clone, folder);
   tarball = file;
   const groups = new Map();
   for (const { path: name, size } of packed.files) {
@@ -89,9 +113,10 @@ check('what is in it', () => {
     .split('\n')
     .map((name) => name.replace(/^package\//, ''));
   const wanted = [
-    ...['README.md', 'LICENSE', 'CHANGELOG.md', 'binding.gyp', 'lib/udev/70-node-cxl.rules'],
+    ...['README.md', 'LICENSE', 'CHANGELOG.md', 'native/binding.gyp', 'lib/ERRORS.md'],
+    ...['lib/udev/70-node-cxl.rules', 'dist/THIRD-PARTY-NOTICES.txt', 'dist/sbom.cdx.json'],
     ...[
-      'lib/build/install.cjs',
+      'lib/build/from-source.cjs',
       'lib/build/node-headers.cjs',
       'dist/index.js',
       'dist/index.mjs',
@@ -106,7 +131,9 @@ check('what is in it', () => {
   must(missing.length === 0, `missing: ${missing.join(' ')}`);
   const unwanted = files.filter(
     (name) =>
-      /^(test|build|\.)/.test(name) ||
+      /^(test|build|native\/build|\.)|\.bundle\.json$/.test(name) ||
+      // npm would run node-gyp at each installation.
+      name === 'binding.gyp' ||
       (/\.ts$/.test(name) && !/\.d\.ts$/.test(name)) ||
       (name.startsWith('dist/cli/') && !/\/(main\.js|node-cxl\.1)$/.test(name)),
   );
@@ -120,6 +147,39 @@ check('install, scripts blocked', () => {
   must(!existsSync(path.join(installed, 'build')), 'something was built');
   const { dependencies } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));
   return `with ${Object.keys(dependencies).join(' and ')}`;
+});
+
+check('the bill of materials is of what is shipped', () => {
+  const read = (name) => JSON.parse(readFileSync(path.join(installed, name), 'utf8'));
+  const { name, version, dependencies } = read('package.json');
+  const { bomFormat, metadata, components, dependencies: edges } = read('dist/sbom.cdx.json');
+  must(bomFormat === 'CycloneDX', bomFormat);
+  const { component } = metadata;
+  must(component.name === name && component.purl === `pkg:npm/${name}@${version}`, component.purl);
+  const notices = readFileSync(path.join(installed, 'dist/THIRD-PARTY-NOTICES.txt'), 'utf8');
+  const noticed = [...notices.matchAll(/^-{80}\n\n(\S+) (\S+) \(/gm)].map(([, ...one]) =>
+    one.join('@'),
+  );
+  const expected = new Set(noticed);
+  for (const dependency of Object.keys(dependencies)) {
+    const found = path.join(app, 'node_modules', dependency, 'package.json');
+    expected.add(`${dependency}@${JSON.parse(readFileSync(found, 'utf8')).version}`);
+  }
+  const references = components.map((one) => one['bom-ref']);
+  must([...expected].sort().join() === [...references].sort().join(), references.join());
+  const ofDevelopment = ({ properties }) => properties.some((one) => /development/.test(one.name));
+  must(!components.some(ofDevelopment), 'a development dependency is shipped');
+  must(
+    components.every(({ licenses, hashes }) => licenses?.length && hashes?.length),
+    'a license',
+  );
+  const all = new Set([component['bom-ref'], ...references]);
+  const ends = edges.flatMap(({ ref, dependsOn }) => [ref, ...dependsOn]);
+  must(
+    ends.every((one) => all.has(one)),
+    'an edge leads to what is not listed',
+  );
+  return references.join(', ');
 });
 
 check('node-cxl list --mock', () => {
@@ -188,9 +248,18 @@ function otherMachine(name, answers) {
   return file;
 }
 
+/** The start of a program whose interpreter is musl's. */
+const ofMusl = path.join(folder, 'node-of-musl');
+writeFileSync(ofMusl, '\x7fELF\x02\x01\x01\0/lib/ld-musl-x86_64.so.1\0');
+
 const otherMachines = [
-  ['big-endian', { arch: 'ppc64', endianness: 'BE' }, /ppc64.*npm rebuild node-cxl/s],
-  ['riscv64', { arch: 'riscv64' }, /riscv64.*npm rebuild node-cxl/s],
+  [
+    'big-endian',
+    { arch: 'ppc64', endianness: 'BE' },
+    /for linux-ppc64 \(big-endian\)\n.*npx node-cxl build/s,
+  ],
+  ['riscv64', { arch: 'riscv64' }, /for linux-riscv64\n.*npx node-cxl build/s],
+  ['musl', { execPath: ofMusl }, /with the C library musl.*apk add .*npx node-cxl build/s],
   ['darwin', { platform: 'darwin' }, /part of Linux, and this is darwin/],
 ];
 for (const [name, answers, sentence] of otherMachines) {
@@ -210,28 +279,36 @@ for (const [name, answers, sentence] of otherMachines) {
   });
 }
 
-check('the install script without a compiler: a sentence, and no failure', () => {
-  const preloaded = otherMachine('riscv64', { arch: 'riscv64' });
-  const { stderr } = run([path.join(installed, 'lib/build/install.cjs')], {
-    env: { PATH: bare, NODE_OPTIONS: `--require ${preloaded}` },
-  });
-  must(/no compiled part for linux-riscv64.*npm rebuild node-cxl/s.test(stderr), stderr);
-  rmSync(path.join(installed, 'build'), { recursive: true, force: true });
-  return stderr.trim().split('\n').at(-1).slice(0, 100);
+check('nothing of it is run by an installation', () => {
+  const { scripts = {} } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));
+  const names = ['preinstall', 'install', 'postinstall', 'prepare', 'dependencies'];
+  must(!names.some((name) => name in scripts), JSON.stringify(scripts));
 });
 
-check('the install script with a compiler, where no prebuilt addon fits: builds one', () => {
-  const prebuilt = path.join(installed, 'prebuilds');
-  rmSync(prebuilt, { recursive: true });
-  run([path.join(installed, 'lib/build/install.cjs')]);
-  must(existsSync(path.join(installed, 'build/Release/node_cxl.node')), 'nothing was built');
-  run(['-e', "require('node-cxl').cxl.allocate(4096).free()"]);
-  rmSync(path.join(installed, 'build'), { recursive: true });
+check('node-cxl build without a compiler: says what node-gyp said, and leaves nothing', () => {
+  const { stderr } = run([program, 'build'], { env: { PATH: bare }, status: 1 });
+  must(/^node-cxl: node-gyp failed: its output says why$/m.test(stderr), stderr);
+  must(/Python|make/.test(stderr), stderr);
+  must(!existsSync(path.join(installed, 'build')), 'something was left');
+  must(!existsSync(path.join(installed, 'native/build')), 'something was left');
+});
+
+check('node-cxl build, where no prebuilt addon fits: builds one that loads', () => {
+  rmSync(path.join(installed, 'prebuilds'), { recursive: true });
+  const load = ['-e', "require('node-cxl').cxl.allocate(4096).free()"];
+  const { stderr } = run(load, { status: 1 });
+  must(/npx node-cxl build/.test(stderr), stderr);
+  const { stdout } = run([program, 'build']);
+  must(stdout === `built ${path.join(installed, 'build/Release/node_cxl.node')}\n`, stdout);
+  run(load);
+  must(!existsSync(path.join(installed, 'native/build')), 'objects were left');
 });
 
 const kinds = [
   ['ESM, node16', 'module', 'node16', 'node16'],
   ['CommonJS, node16', 'commonjs', 'node16', 'node16'],
+  ['ESM, nodenext', 'module', 'nodenext', 'nodenext'],
+  ['CommonJS, nodenext', 'commonjs', 'nodenext', 'nodenext'],
   ['ESM, bundler', 'module', 'esnext', 'bundler'],
 ];
 for (const [what, type, module, moduleResolution] of kinds) {

@@ -1,39 +1,45 @@
 // The package as it would be published: built, with its prebuilt addons, packed.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { root } from '../../lib/build/files.mjs';
+import { npm } from '../../lib/build/npm.mjs';
 import { prebuilds } from '../../lib/build/prebuilds.mjs';
 
-/** npm, also where it was not npm that started us. */
-export function npm(args, options = {}) {
-  const script = process.env.npm_execpath;
-  const direct = script !== undefined && /\.[cm]?js$/.test(script);
-  const command = direct ? process.execPath : 'npm';
-  return execFileSync(command, direct ? [script, ...args] : args, {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    ...options,
-    env: { ...process.env, npm_config_loglevel: 'error', ...options.env },
-  });
+/** `npm pack` in `clone`, into `folder`: the tarball's path and what is in it. */
+function pack(clone, folder, options = []) {
+  mkdirSync(folder, { recursive: true });
+  const answer = npm(['pack', '--json', '--pack-destination', folder, ...options], { cwd: clone });
+  // npm 12 has an object by package name, those before an array.
+  const [packed] = Object.values(JSON.parse(answer));
+  return { file: path.join(folder, packed.filename), packed };
 }
 
 /**
- * Builds what is out of date, with the prebuilt addons of `archs` (all of them), and packs into
- * `folder`: the tarball's path and what is in it.
+ * Builds what is out of date, with the prebuilt addons of `archs`, and packs into `folder` what is
+ * there: not the whole package, where these are not all.
  */
 export function packTarball(folder, archs) {
   if (!prebuilds(archs)) throw new Error('the prebuilt addons are not fit to be published');
   const builder = path.join(root, 'lib/build/build.mjs');
   execFileSync(process.execPath, [builder, 'typescript', 'cli'], { stdio: 'inherit' });
-  mkdirSync(folder, { recursive: true });
-  const answer = npm(['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
-    cwd: root,
-  });
-  const parsed = JSON.parse(answer);
-  // npm 11 has an array, some later ones an object by package name.
-  const [packed] = Array.isArray(parsed) ? parsed : Object.values(parsed);
-  return { file: path.join(folder, packed.filename), packed };
+  return pack(root, folder, ['--ignore-scripts']);
+}
+
+/** A clean clone in `folder`, of this tree as it is: what git ignores is not there. */
+export function cleanClone(folder) {
+  const args = ['ls-files', '-z', '--cached', '--others', '--exclude-standard'];
+  const names = execFileSync('git', args, { cwd: root, encoding: 'utf8' }).split('\0');
+  for (const name of names.filter((one) => one !== '' && existsSync(path.join(root, one)))) {
+    cpSync(path.join(root, name), path.join(folder, name));
+  }
+  // What `npm ci` would install.
+  symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
+}
+
+/** Packs a clean clone as `npm publish` would. */
+export function packClone(clone, folder) {
+  return pack(clone, folder);
 }
 
 /** Installs a tarball in a new project at `folder` as a cautious user would: no script is run. */

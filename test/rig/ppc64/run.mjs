@@ -39,6 +39,8 @@ const leftOut = {
   'test/unit/cli/output.test.ts': ofThisHost,
   'test/unit/cli/settings.test.ts': ofThisHost,
   'test/unit/exports.test.ts': needsCompiler,
+  'test/unit/error-codes.test.ts': 'reads sources, which are not in the package',
+  'test/unit/notices.test.ts': 'compares with node_modules, of which the package has a part',
   'test/unit/readme.test.ts': needsCompiler,
   'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
   'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',
