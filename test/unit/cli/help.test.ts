@@ -11,13 +11,23 @@ function commandsIn(help: string): string[] {
   return [...list.matchAll(/^ {2}([a-z]+)/gm)].map(([, name]) => name as string);
 }
 
+type Help = [words: string[], help: string];
+
 /** Every command with its help text, found by walking from the program's own help. */
-async function tree(above: string[] = []): Promise<[words: string[], help: string][]> {
+async function walk(above: string[] = []): Promise<Help[]> {
   const { code, stdout, stderr } = await run([...above, '--help']);
   expect([above, code, stderr]).toEqual([above, 0, '']);
   const inner = commandsIn(stdout).filter((name) => name !== 'help');
-  const below = await Promise.all(inner.map((name) => tree([...above, name])));
+  const below = await Promise.all(inner.map((name) => walk([...above, name])));
   return [[above, stdout], ...below.flat()];
+}
+
+let walked: Promise<Help[]> | undefined;
+
+/** walk(), once: it starts a process for each command. */
+function tree(): Promise<Help[]> {
+  walked ??= walk();
+  return walked;
 }
 
 describe('help', () => {
