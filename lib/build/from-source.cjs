@@ -62,8 +62,13 @@ function buildInstalled(root) {
     throw new Error('no node-gyp was found: install npm, or run `npm install node-gyp` first');
   }
   try {
-    const args = ['rebuild', '--loglevel=error'];
-    const product = buildAddon(root, { gyp, args, stdio: ['ignore', 'pipe', 'pipe'] });
+    const product = buildAddon(root, {
+      gyp,
+      args: ['rebuild', '--loglevel=error'],
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // `npm --silent` sets it, and node-gyp prefers it: its output is printed when it fails alone.
+      environment: { ...process.env, npm_config_loglevel: 'error' },
+    });
     const script = `if (typeof require(process.argv[1]).pageSize !== 'number') process.exit(1)`;
     const loaded = spawnSync(process.execPath, ['-e', script, product], { encoding: 'utf8' });
     if (loaded.status === 0) return product;

@@ -188,7 +188,9 @@ check('node-cxl list --mock', () => {
 });
 
 check('required and imported: one instance', () => {
-  const names = ['node-cxl', 'node-cxl/mock', 'node-cxl/doe', 'node-cxl/flash'];
+  const { exports } = JSON.parse(readFileSync(path.join(installed, 'package.json'), 'utf8'));
+  const entries = Object.keys(exports).filter((name) => !name.endsWith('.json'));
+  const names = entries.map((name) => path.posix.join('node-cxl', name));
   const file = path.join(app, 'both.mjs');
   writeFileSync(
     file,

@@ -1,6 +1,6 @@
 /** Completion: by bash itself, and by zsh and fish where they are installed. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Folder, program, run, TIMEOUT } from './run';
 
@@ -35,12 +35,22 @@ function shellOutput(shell: string, script: string, ...options: string[]): strin
     .sort();
 }
 
+/** The script for a shell, as a file, so that the program is not run for it at each completion. */
+function scriptFor(shell: string): string {
+  const file = folder.file(`script.${shell}`);
+  if (!existsSync(file)) {
+    const { stdout } = spawnSync(process.execPath, [program, 'completion', shell]);
+    writeFileSync(file, stdout);
+  }
+  return file;
+}
+
 type Complete = (line: string) => string[];
 
 const bash: Complete = (line) =>
   shellOutput(
     'bash',
-    `source <(node-cxl completion bash)
+    `source '${scriptFor('bash')}'
      complete -p node-cxl > /dev/null || exit 9
      COMP_LINE=${JSON.stringify(line)} COMP_POINT=${line.length}
      _node_cxl
@@ -51,7 +61,7 @@ const bash: Complete = (line) =>
 const fish: Complete = (line) =>
   shellOutput(
     'fish',
-    `node-cxl completion fish | source; complete -C ${JSON.stringify(line)}`,
+    `source '${scriptFor('fish')}'; complete -C ${JSON.stringify(line)}`,
     '--no-config',
   ).map((each) => each.split('\t')[0] as string);
 
@@ -62,7 +72,7 @@ const zsh: Complete = (line) =>
     `compdef() { [[ $2 == node-cxl ]] || exit 9 }
      _describe() { local each; for each in "\${(@P)2}"; do print -r -- "\${\${each//\\\\:/=colon=}%%:*}"; done }
      _files() { print -l -- *(N) }
-     source <(node-cxl completion zsh)
+     source '${scriptFor('zsh')}'
      words=(${line
        .split(' ')
        .map((word) => JSON.stringify(word))
