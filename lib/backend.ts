@@ -12,7 +12,8 @@ import { valueError } from './shared/errors';
 
 /**
  * The binding that `cxl` uses: the cxl and cxlflash drivers of this machine; with `mock` the
- * mock's default cards; with `mock:FILE.json` the cards that the file describes.
+ * mock's default cards; with `mock:FILE.json` the cards that the file describes; with `replay:FILE` what
+ * was recorded.
  *
  * @throws ERR_CXL_NO_NATIVE, ERR_INVALID_ARG_VALUE, and what reading the file throws
  */
@@ -24,6 +25,7 @@ export function chooseBinding(): Binding {
 
 function chosenBinding(): Binding {
   const choice = readChoice('backend');
+  if (choice !== 'native' && choice.kind === 'replay') return replay().replayProgram(choice.file);
   if (choice === 'native') {
     return (require('./native') as typeof import('./native')).nativeBinding();
   }
@@ -35,8 +37,8 @@ function chosenBinding(): Binding {
 
 /**
  * The PCI bus that `doe` uses: this machine's; with `mock` a bus with one memory device; with
- * `mock:FILE.json` what the file describes under `doe`, else the same memory device. Does not
- * need the addon until a mailbox is locked.
+ * `mock:FILE.json` what the file describes under `doe`, else the same memory device; with
+ * `replay:FILE` what was recorded. Does not need the addon until a mailbox is locked.
  *
  * @throws ERR_INVALID_ARG_VALUE, and what reading the file throws
  */
@@ -48,6 +50,8 @@ export function choosePciBus(): PciBus {
 
 function chosenBus(): PciBus {
   const choice = readChoice('doe backend');
+  if (choice !== 'native' && choice.kind === 'replay')
+    return replay().replayProgramBus(choice.file);
   if (choice === 'native') {
     const { SysfsPci } = require('./native/pci-bus') as typeof import('./native/pci-bus');
     return new SysfsPci();
@@ -70,6 +74,13 @@ function recording() {
   };
 }
 
+function replay() {
+  return require('./record/replay') as {
+    replayProgram(file: string): Binding;
+    replayProgramBus(file: string): PciBus;
+  };
+}
+
 let mockByDefault = false;
 
 /** Makes every entry point use the mock unless NODE_CXL_BACKEND names one: `node-cxl --mock`. */
@@ -78,12 +89,15 @@ export function preferMock(): void {
 }
 
 /** Set outside the program, so that any program can run on either backend. */
-function readChoice(what: string): 'native' | { file: string | undefined } {
+function readChoice(
+  what: string,
+): 'native' | { kind: 'mock'; file: string | undefined } | { kind: 'replay'; file: string } {
   const given = process.env['NODE_CXL_BACKEND'] ?? '';
-  const text = mockByDefault && !given.startsWith('mock') ? 'mock' : given;
+  const text = mockByDefault && !/^(mock|replay)/.test(given) ? 'mock' : given;
   debug('%s: %s', what, text || 'native');
   if (text === '' || text === 'native') return 'native';
-  if (text === 'mock') return { file: undefined };
-  if (/^mock:./.test(text)) return { file: text.slice('mock:'.length) };
-  throw valueError('NODE_CXL_BACKEND', "'native', 'mock' or 'mock:FILE.json'", text);
+  if (text === 'mock') return { kind: 'mock', file: undefined };
+  if (/^mock:./.test(text)) return { kind: 'mock', file: text.slice('mock:'.length) };
+  if (/^replay:./.test(text)) return { kind: 'replay', file: text.slice('replay:'.length) };
+  throw valueError('NODE_CXL_BACKEND', "'native', 'mock', 'mock:FILE.json' or 'replay:FILE'", text);
 }

@@ -51,7 +51,7 @@ export interface Owner {
 
 /** The PCI functions of a machine, a mock or a recorded dump. */
 export interface PciBus {
-  readonly kind: 'native' | 'mock' | 'dump';
+  readonly kind: 'native' | 'mock' | 'dump' | 'replay';
   /** Full addresses (`0000:0d:00.0`), ascending. */
   functions(): Promise<string[] | NegativeErrno>;
   /** The path that errors about a function name; for '' the one of the whole bus. */

@@ -22,7 +22,7 @@ export type { SysFs } from './sysfs';
 
 /** One backend. */
 export interface Binding {
-  readonly kind: 'native' | 'mock';
+  readonly kind: 'native' | 'mock' | 'replay';
   /** cxlflash, where the backend has it. */
   readonly flash?: FlashBinding | undefined;
   /** Bytes; what mappings and allocations are rounded to. */

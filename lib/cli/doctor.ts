@@ -69,6 +69,9 @@ async function examine({ system, signal }: Session, options: DoctorOptions): Pro
   const findings: Finding[] = [];
   if (options.root === undefined) {
     const [addon, backend] = checkAddon(system);
+    if (backend === 'replay') {
+      return [{ ...addon, message: 'a recording needs no driver, nodes or permissions' }];
+    }
     if (backend === 'mock') {
       return [
         { ...addon, message: 'mock devices need no driver, nodes or permissions' },
@@ -91,7 +94,7 @@ async function examine({ system, signal }: Session, options: DoctorOptions): Pro
   return findings;
 }
 
-function checkAddon(system: Cxl): [Finding, backend: 'native' | 'mock'] {
+function checkAddon(system: Cxl): [Finding, backend: Cxl['backend']] {
   const check = { check: 'addon', subject: 'node-cxl' } as const;
   try {
     const { backend } = system;

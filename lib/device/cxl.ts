@@ -69,8 +69,8 @@ export class Cxl extends Uncloneable {
     return this.#binding;
   }
 
-  /** `native`: the driver of this machine; `mock`: a model of it. */
-  get backend(): 'native' | 'mock' {
+  /** `native`: the driver of this machine; `mock`: a model of it; `replay`: a recording of it. */
+  get backend(): 'native' | 'mock' | 'replay' {
     return this.binding.kind;
   }
 

@@ -37,10 +37,7 @@ export class FollowedMemory {
   /** A store that is recorded itself is no change. */
   put(offset: number, width: 1 | 2 | 4 | 8, value: bigint | number, little: boolean): void {
     const view = new DataView(this.#shadow.buffer, this.#shadow.byteOffset + offset, width);
-    if (typeof value === 'bigint') view.setBigUint64(0, value, little);
-    else if (width === 4) view.setUint32(0, value, little);
-    else if (width === 2) view.setUint16(0, value, little);
-    else view.setUint8(0, value);
+    putValue(view, width, value, little);
   }
 
   /** What has changed; the shadow has it afterwards. Undefined when the bytes are gone. */
@@ -69,6 +66,19 @@ export class FollowedMemory {
     }
     return ranges;
   }
+}
+
+/** Stores a value of so many bytes at the start of `view`. */
+export function putValue(
+  view: DataView,
+  width: 1 | 2 | 4 | 8,
+  value: bigint | number,
+  little: boolean,
+): void {
+  if (typeof value === 'bigint') view.setBigUint64(0, value, little);
+  else if (width === 4) view.setUint32(0, value, little);
+  else if (width === 2) view.setUint16(0, value, little);
+  else view.setUint8(0, value);
 }
 
 /** The runs of 8-byte words that differ. */

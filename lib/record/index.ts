@@ -3,6 +3,7 @@
  *
  * @packageDocumentation
  */
+export { ReplayDivergedError } from './departure';
 export type { RecordOptions } from './options';
 export {
   type BadRecordingError,
@@ -32,3 +33,4 @@ export type {
   SysfsRecord,
   SystemRecord,
 } from './records';
+export { ReplayedCxl, type ReplayOptions, replayCxl } from './replay';

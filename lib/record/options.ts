@@ -75,14 +75,17 @@ export function checkRecordOptions(options: RecordOptions, name = 'options'): Ch
 
 /** NODE_CXL_RECORD, and NODE_CXL_RECORD_OPTIONS: the other options, as JSON. */
 export function optionsOfEnvironment(file: string): CheckedOptions {
-  const text = process.env['NODE_CXL_RECORD_OPTIONS'];
-  let others: object = {};
-  if (text !== undefined && text !== '') {
-    try {
-      others = JSON.parse(text) as object;
-    } catch {
-      throw valueError('NODE_CXL_RECORD_OPTIONS', 'JSON', text);
-    }
-  }
+  const others = optionsOfVariable('NODE_CXL_RECORD_OPTIONS');
   return checkRecordOptions({ ...others, file }, 'NODE_CXL_RECORD_OPTIONS');
+}
+
+/** An object that an environment variable has as JSON; an empty one without it. */
+export function optionsOfVariable(name: string): object {
+  const text = process.env[name];
+  if (text === undefined || text === '') return {};
+  try {
+    return JSON.parse(text) as object;
+  } catch {
+    throw valueError(name, 'JSON', text);
+  }
 }

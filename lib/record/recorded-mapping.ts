@@ -1,5 +1,4 @@
 /** A mapped problem state area whose accesses are recorded. */
-import { types } from 'node:util';
 import type { BlockArray, ProblemStateMapping } from '../binding';
 import type { Operands } from '../binding/operands';
 import { HOST_IS_LITTLE_ENDIAN } from '../shared/endian';
@@ -90,24 +89,24 @@ export class RecordedMapping implements ProblemStateMapping {
   }
 
   #block(name: 'readBlock' | 'writeBlock', offset: number, block: BlockArray, moved: number) {
-    const elements = block.subarray(0, moved);
-    const values = Buffer.from(elements.buffer, elements.byteOffset, elements.byteLength);
-    const wide = types.isBigUint64Array(block) || types.isBigInt64Array(block);
     this.#recorder.write({
       type: 'block',
       time: this.#recorder.now(),
       object: this.#id,
       name,
       offset: this.#start + offset,
-      width: wide ? 64 : 32,
+      width: block.BYTES_PER_ELEMENT === 8 ? 64 : 32,
       count: block.length,
       moved,
-      values: HOST_IS_LITTLE_ENDIAN ? values : swapped(values, wide),
+      values: littleEndianBytes(block.subarray(0, moved)),
     });
   }
 }
 
-function swapped(values: Buffer, wide: boolean): Buffer {
-  const copy = Buffer.from(values);
-  return wide ? copy.swap64() : copy.swap32();
+/** The elements of a block, as they are recorded. */
+export function littleEndianBytes(block: BlockArray): Buffer {
+  const bytes = Buffer.from(block.buffer, block.byteOffset, block.byteLength);
+  if (HOST_IS_LITTLE_ENDIAN) return bytes;
+  const copy = Buffer.from(bytes);
+  return block.BYTES_PER_ELEMENT === 8 ? copy.swap64() : copy.swap32();
 }

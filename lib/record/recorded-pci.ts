@@ -80,9 +80,12 @@ class RecordedSpace implements ConfigSpace {
   writeDword(offset: number, value: number): number | NegativeErrno {
     const time = this.#recorder.now();
     const answer = this.#space.writeDword(offset, value);
-    const flags = answer < 0 ? ACCESS_FLAGS.FAILED : 0;
-    const recordedValue = answer < 0 ? -answer : value;
-    this.#recorder.store('config.write', this.#id, offset, recordedValue, flags, time);
+    // An access has room for its value or an errno.
+    if (answer < 0) {
+      this.#recorder.end(this.#recorder.begin('config.write', this.#id, { offset, value }), answer);
+    } else {
+      this.#recorder.store('config.write', this.#id, offset, value, 0, time);
+    }
     return answer;
   }
 

@@ -102,6 +102,8 @@ export type RecordedCallName =
   | 'pci.driver'
   | 'pci.unbind'
   | 'pci.bind'
+  /** Only one that failed. */
+  | 'config.write'
   | 'config.lock'
   | 'config.unlock'
   | 'config.close';
@@ -143,7 +145,7 @@ export interface AccessRecord extends SubjectRecord {
   readonly address?: MemoryAddress;
   /** True: the access faulted (SIGBUS), or the configuration space refused it. */
   readonly failed?: true;
-  /** What the configuration space refused it with: negative. */
+  /** What config.read was refused with: negative. */
   readonly errno?: number;
   /** Of memory: true when the access had the byte order that is not the machine's. */
   readonly swapped?: true;

@@ -27,7 +27,9 @@ const machines = [
 
 const isMachine = (word) => machines.some(({ cpu }) => cpu === word);
 const chosen = process.argv.slice(2).filter(isMachine);
-const testNames = process.argv.slice(2).filter((word) => !isMachine(word));
+/** Instead of running tests: see record.mjs. */
+const recording = process.argv.includes('--record');
+const testNames = process.argv.slice(2).filter((word) => !isMachine(word) && word !== '--record');
 
 /** What the guests see as /share: our programs, the package with its tests, and settings. */
 async function prepareShare(kernel) {
@@ -50,7 +52,8 @@ async function prepareShare(kernel) {
   const inside = path.join(share, 'node');
   await stage('package', () => installPackage(inside));
   await stage('tests', () => bundleGuestTests(inside));
-  fs.copyFileSync(path.join(guest, 'conformance.sh'), path.join(inside, 'conformance.sh'));
+  const scripts = recording ? ['record.sh', 'record-programs.mjs'] : ['conformance.sh'];
+  for (const name of scripts) fs.copyFileSync(path.join(guest, name), path.join(inside, name));
   await stage('C check', () => buildCheck(path.join(share, 'check')));
   return share;
 }
