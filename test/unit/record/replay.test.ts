@@ -252,7 +252,7 @@ describe('polls', () => {
       return BigInt(left > 0 ? 0 : 7);
     };
     const system = createMockCxl({
-      cards: [{ afus: [{ model: composeAfu({}, answers(0x40, count)) }] }],
+      cards: [{ afus: [{ model: composeAfu({ name: 'counter' }, answers(0x40, count)) }] }],
     });
     const loads = async (on: Cxl) => {
       const context = await on.open('/dev/cxl/afu0.0s');
