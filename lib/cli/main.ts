@@ -6,6 +6,7 @@ import { EXIT_CODES, exitCodeOf } from './failure';
 import { Interruption } from './interruption';
 import { complain } from './output';
 import { newProgram } from './program';
+import { ProgramEnded } from './record';
 
 // biome-ignore lint/suspicious/noExplicitAny: package.json has no type declaration
 const { version } = require('../../package.json') as any;
@@ -15,6 +16,7 @@ const json = process.argv.includes('--json');
 
 /** A failure's exit code, after one line about it. */
 function report(error: unknown, interruption: Interruption): number {
+  if (error instanceof ProgramEnded) return error.exitCode;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT_CODES.ok; // The help or the version was asked for.
     // Without a command, the help is what is printed.

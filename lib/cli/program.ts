@@ -10,6 +10,7 @@ import { flashCommand } from './flash';
 import { type ImageOptions, image } from './image';
 import { type MemcpyCommandOptions, memcpy } from './memcpy';
 import type { Format } from './output';
+import { recordCommand } from './record';
 import { common, type Session } from './session';
 import { type ErrorsOptions, errors, type ResetOptions, reset, set } from './settings';
 import { type WatchOptions, watch } from './watch';
@@ -26,7 +27,11 @@ export const EXIT_CODE_MEANINGS: readonly (readonly [string, string])[] = [
 ];
 
 export const ENVIRONMENT: readonly (readonly [string, string])[] = [
-  ['NODE_CXL_BACKEND', 'mock or mock:FILE.json replaces the devices by mocks'],
+  [
+    'NODE_CXL_BACKEND',
+    'mock or mock:FILE.json replaces the devices by mocks, replay:FILE by a recording',
+  ],
+  ['NODE_CXL_RECORD', 'a file that what is done with the devices is recorded to'],
   ['NODE_DEBUG', 'cxl prints system calls'],
 ];
 
@@ -52,6 +57,8 @@ export function newProgram(session: Session, version: string, json = false): Com
   const program = new Command('node-cxl')
     .description('Coherent accelerators (IBM CAPI, the Linux cxl driver)')
     .version(version)
+    // So that `record` and `record test` can have options of the same name.
+    .enablePositionalOptions()
     .addHelpText('after', footer());
   common(program.command('list'))
     .description('cards and their AFUs, as a tree')
@@ -139,6 +146,7 @@ export function newProgram(session: Session, version: string, json = false): Com
     .action((name: string, options: ImageOptions) => image(session, name, options));
   program.addCommand(flashCommand(session));
   program.addCommand(doeCommand(session));
+  recordCommand(program.command('record'));
   completionCommands(program, system);
   throwFailures(program, json);
   return program;

@@ -123,6 +123,8 @@ export interface Plan {
   /** Calls that are of no object: open, allocate, sysfs and so on. By their names. */
   readonly free: ReadonlyMap<string, readonly CallStep[]>;
   readonly sysfs: ReadonlyMap<string, SysfsRecord>;
+  /** Memories whose contents were not recorded. */
+  readonly unknown: ReadonlySet<number>;
 }
 
 const WAITS = new Set(['arm', 'disarm', 'readNow']);
@@ -141,6 +143,7 @@ class Planner {
   readonly #memories = new Map<number, RecordedMemoryPlan>();
   readonly #free = new Map<string, CallStep[]>();
   readonly #sysfs = new Map<string, SysfsRecord>();
+  readonly #unknown = new Set<number>();
   /** By number: calls whose return has not come. */
   readonly #open = new Map<number, { record: CallRecord; step: CallStep }>();
   /** Of a mapping its file; of anything else itself. */
@@ -180,6 +183,7 @@ class Planner {
       memories: this.#memories,
       free: this.#free,
       sysfs: this.#sysfs,
+      unknown: this.#unknown,
     };
   }
 
@@ -190,6 +194,9 @@ class Planner {
         break;
       case 'sysfs':
         this.#sysfs.set(record.path, record);
+        break;
+      case 'note':
+        this.#unknown.add(record.object);
         break;
       case 'call':
         this.#call(record);

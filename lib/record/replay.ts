@@ -156,9 +156,11 @@ function replayerOfThread(file: string): Replayer {
   const replayer = makeReplayer(fileOfThread(file), settingsOfEnvironment());
   threadReplayer = replayer;
   process.once('exit', (code) => {
-    // The program may have caught the error: that must not look like a success.
-    if (replayer.departure === undefined || code !== 0) return;
-    process.stderr.write(`${replayer.departure.message}\n`);
+    if (code !== 0) return;
+    // The program may have caught the error, or ended early: that must not look like a success.
+    const { departure = replayer.endedEarly() } = replayer;
+    if (departure === undefined) return;
+    process.stderr.write(`${departure.message}\n`);
     process.exitCode = 1;
   });
   return replayer;

@@ -126,6 +126,7 @@ export class ReplayedBinding implements Binding {
     const known = this.#addresses.get(buffer);
     if (known === undefined) this.#addresses.set(buffer, [{ start, size, address }]);
     else known.push({ start, size, address });
+    if (this.#replayer.plan.unknown.has(id)) return;
     const weak = new WeakRef(buffer);
     const live = () => {
       const found = weak.deref();

@@ -207,6 +207,13 @@ export class Replayer {
     return this.#diverged(step.text, expected, undefined);
   }
 
+  /** The departure of a program that has ended before the recording. */
+  endedEarly(): ReplayDivergedError | undefined {
+    if (!this.settings.strict) return undefined;
+    const [next] = this.left();
+    return next && this.#diverged('the end of the program', next, undefined);
+  }
+
   /** Calls that were recorded, and the program has not made. */
   left(): CallStep[] {
     const calls = [...this.plan.lanes.values()].flatMap((lane) => lane.calls);
