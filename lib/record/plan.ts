@@ -82,7 +82,7 @@ export interface Lane {
   /** The first load of each register. */
   readonly firsts: LoadStep[];
   readonly events: EventsStep[];
-  /** Waits for events: arm() and readNow(). */
+  /** Waits for events: arm() and readSync(). */
   readonly waits: CallStep[];
 }
 
@@ -127,7 +127,7 @@ export interface Plan {
   readonly unknown: ReadonlySet<number>;
 }
 
-const WAITS = new Set(['arm', 'disarm', 'readNow']);
+const WAITS = new Set(['arm', 'disarm', 'readSync']);
 /** Calls that only ask. */
 const QUERIES = new Set(['ioctl(GET_PROCESS_ELEMENT)', 'ioctl(GET_AFU_ID)', 'waitForWakeup']);
 /** Not compared: they are done in any order, and nothing depends on them. */

@@ -19,6 +19,8 @@ import type { Replayer } from './replayer';
 
 /** Milliseconds without any call, after which a wait for events that cannot come is a departure. */
 const STALL_TIME = 2000;
+/** Atomics.wait() on it blocks the thread for its time. */
+const NEVER_NOTIFIED = new Int32Array(new SharedArrayBuffer(4));
 
 /** What a call returned: the answer, or -errno; nothing where the program cleans up. */
 export function answerOf(replayer: Replayer, step: CallStep | undefined): unknown {
@@ -131,8 +133,10 @@ export class ReplayedAfuFile extends ReplayedFile<AfuIoctls> implements AfuFile 
     this.#sink = sink;
   }
 
-  arm(): void {
-    if (this.#armed) return;
+  arm(): number {
+    if (this.#armed) return 0;
+    const errno = this.#wait('arm')?.answer?.errno;
+    if (errno !== undefined) return errno;
     if (this.replayer.nextEvents(this.lane) === 'none' && !this.#waitedInVain()) {
       throw this.replayer.noEvents(this.lane);
     }
@@ -141,6 +145,7 @@ export class ReplayedAfuFile extends ReplayedFile<AfuIoctls> implements AfuFile 
     this.#keepAlive = realTimers.setInterval(() => undefined, 0x7fff_ffff);
     this.replayer.onProgress.add(this.#check);
     this.#check();
+    return 0;
   }
 
   disarm(): void {
@@ -152,14 +157,23 @@ export class ReplayedAfuFile extends ReplayedFile<AfuIoctls> implements AfuFile 
     this.replayer.onProgress.delete(this.#check);
   }
 
-  readNow(): boolean {
-    const wait = this.lane.waits.find(({ done, name }) => !done && name === 'readNow');
-    if (wait === undefined || wait.seq > this.lane.group.pending) return false;
-    wait.done = true;
+  readSync(milliseconds: number): number {
+    const wait = this.#wait('readSync');
     const next = this.replayer.nextEvents(this.lane);
-    if (wait.answer?.answer !== true || typeof next !== 'object') return false;
+    if (milliseconds === 0) {
+      // Whether there was something depended on the time alone.
+      if (wait === undefined || wait.answer?.errno !== undefined) return -ERRNOS.EAGAIN;
+    } else if (next === 'blocked' || (next === 'none' && !this.#waitedInVain())) {
+      // While the thread waits nothing else can be done that they wait for.
+      throw this.replayer.noEvents(this.lane);
+    }
+    if (typeof next === 'number') {
+      Atomics.wait(NEVER_NOTIFIED, 0, 0, Math.min(next, milliseconds));
+      return next > milliseconds ? -ERRNOS.EAGAIN : -ERRNOS.EINTR;
+    }
+    if (typeof next !== 'object') return -ERRNOS.EAGAIN;
     this.#deliver(next);
-    return true;
+    return 0;
   }
 
   waitForWakeup(_word: BigUint64Array | undefined, milliseconds: number): number {
@@ -179,10 +193,18 @@ export class ReplayedAfuFile extends ReplayedFile<AfuIoctls> implements AfuFile 
     return errno ?? answer;
   }
 
+  /** The next wait of this kind that was recorded, where it may come now. */
+  #wait(name: 'arm' | 'readSync'): CallStep | undefined {
+    const wait = this.lane.waits.find((step) => !step.done && step.name === name);
+    if (wait === undefined || wait.seq > this.lane.group.pending) return undefined;
+    wait.done = true;
+    return wait;
+  }
+
   /** Whether a wait was recorded after the last events: one that ended by itself. */
   #waitedInVain(): boolean {
     const last = this.lane.events.at(-1)?.seq ?? -1;
-    return this.lane.waits.some(({ name, seq }) => name === 'arm' && seq > last);
+    return this.lane.waits.some(({ name, seq }) => name !== 'disarm' && seq > last);
   }
 
   readonly #check = (): void => {

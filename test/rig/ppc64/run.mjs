@@ -43,6 +43,9 @@ const leftOut = {
   'test/unit/notices.test.ts': 'compares with node_modules, of which the package has a part',
   'test/unit/readme.test.ts': needsCompiler,
   'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
+  'test/unit/cli/record.test.ts': 'runs vitest',
+  'test/unit/record/guide.test.ts': 'runs vitest',
+  'test/unit/record/fixtures.test.ts': 'reads recordings that are not in the package',
   'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',
   'test/unit/flash/queue-model.test.ts':
     'replaces timers, and is the queue alone, the same code on every processor',
