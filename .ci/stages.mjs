@@ -18,6 +18,7 @@ const stages = [
   { name: 'soaks', command: 'node test/soak/run.mjs --minutes 0.3 --jobs 2', limit: 12 },
   { name: 'soaks under sanitizers', command: soaksUnderSanitizers(), limit: 8 },
   { name: 'fuzzing', command: 'node test/fuzz/run.mjs --minutes 0.1', limit: 5 },
+  { name: 'fuzzing of C++', command: 'node test/fuzz/native/run.mjs --seconds 15', limit: 5 },
   { name: 'interleavings', command: 'node test/addon/interleavings/run.mjs', limit: 5 },
   { name: 'prebuilds', command: 'npm run -s prebuilds', limit: 10 },
   [

@@ -14,6 +14,8 @@ const packages = {
   fish: 'fish',
   groff: 'groff-base',
   'clang-format': 'clang-format',
+  'clang++': 'clang',
+  '/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a': 'libclang-rt-14-dev',
   'x86_64-linux-gnu-g++': 'g++',
   'aarch64-linux-gnu-g++': 'g++-aarch64-linux-gnu',
   'powerpc64le-linux-gnu-g++': 'g++-powerpc64le-linux-gnu',

@@ -13,6 +13,8 @@ export class Fuzzer {
   executions = 0;
   /** Inputs, each of which reached something that none before it had. */
   corpus = [];
+  /** Those of them that ran code which none before had run. */
+  reaching = new Set();
   /** What the target answered: the kinds of outcomes that there were. */
   outcomes = new Set();
   #target;
@@ -57,7 +59,9 @@ export class Fuzzer {
 
   async #try(bytes) {
     const isNew = this.#isNewOutcome(await this.run(bytes));
-    if (this.#coverage.take().length > 0 || isNew) this.corpus.push(bytes);
+    const reaches = this.#coverage.take().length > 0;
+    if (reaches) this.reaching.add(bytes);
+    if (reaches || isNew) this.corpus.push(bytes);
   }
 
   #isNewOutcome(outcome) {
@@ -84,6 +88,7 @@ export class Fuzzer {
       const reached = new Set(this.#coverage.among(fresh));
       if (reached.size === 0) continue;
       interesting.add(bytes);
+      this.reaching.add(bytes);
       fresh = fresh.filter((position) => !reached.has(position));
     }
     this.corpus.push(...interesting);

@@ -83,13 +83,16 @@ async function report(error) {
   console.error(`  to repeat: node test/fuzz/run.mjs ${name} --input ${path.relative(root, file)}`);
 }
 
-/** The corpus in the repository becomes what is needed for what was reached. Names stay. */
+/** Of the corpus in the repository, what has no name of its own becomes what reached new code. */
 function keep() {
-  const kept = new Map(fuzzer.corpus.map((bytes) => [nameOf(bytes), bytes]));
+  const kept = new Map([...fuzzer.reaching].map((bytes) => [nameOf(bytes), bytes]));
   mkdirSync(corpus, { recursive: true });
   for (const file of readdirSync(corpus)) {
     // Those with another name were put there by hand: each has found something.
     if (/^[0-9a-f]{12}$/.test(file) && !kept.has(file)) rmSync(path.join(corpus, file));
   }
-  for (const [file, bytes] of kept) writeFileSync(path.join(corpus, file), bytes);
+  const known = new Set(inputsIn(corpus).map(nameOf));
+  for (const [file, bytes] of kept) {
+    if (!known.has(file)) writeFileSync(path.join(corpus, file), bytes);
+  }
 }

@@ -54,6 +54,9 @@ class Number : public Value {
   }
 };
 
+// Only named.
+class Uint8Array {};
+
 class HandleScope {
  public:
   explicit HandleScope(Napi::Env) {}
