@@ -38,6 +38,13 @@ function load(): NativeBinding {
       'run the program on Linux (POWER8 or POWER9, with the cxl driver of Linux 3.18 to 6.14)',
     ]);
   }
+  const { deno, bun } = process.versions;
+  if (deno !== undefined || bun !== undefined) {
+    // Loading it would end the process in Bun.
+    throw noNative(`its compiled addon needs libuv, which ${bun ? 'Bun' : 'Deno'} has not`, [
+      'run the program with Node.js',
+    ]);
+  }
   const machine = `${process.platform}-${process.arch}`;
   const unlike = withoutPrebuilt();
   try {

@@ -244,7 +244,7 @@ function otherMachine(name, answers) {
   const assignments = Object.entries(answers).map(([key, value]) =>
     key === 'endianness'
       ? `os.endianness = () => '${value}';`
-      : `Object.defineProperty(process, '${key}', { value: '${value}' }); os.${key} = () => '${value}';`,
+      : `Object.defineProperty(process, '${key}', { value: ${JSON.stringify(value)} }); os.${key} = () => process.${key};`,
   );
   writeFileSync(file, `const os = require('node:os');\n${assignments.join('\n')}\n`);
   return file;
@@ -262,6 +262,7 @@ const otherMachines = [
   ],
   ['riscv64', { arch: 'riscv64' }, /for linux-riscv64\n.*npx node-cxl build/s],
   ['musl', { execPath: ofMusl }, /with the C library musl.*apk add .*npx node-cxl build/s],
+  ['bun', { versions: { ...process.versions, bun: '1.0.0' } }, /needs libuv, which Bun has not/],
   ['darwin', { platform: 'darwin' }, /part of Linux, and this is darwin/],
 ];
 for (const [name, answers, sentence] of otherMachines) {
