@@ -133,11 +133,9 @@ export class FlashContext extends Uncloneable {
     checkLun(lun);
     const flags = ACCESS_FLAGS[this.access] | flashFlags.reuseContext;
     const interrupts = 0n;
-    const answer = await lun.call('ATTACH', {
-      flags,
-      numInterrupts: interrupts,
-      contextId: this.#id,
-    });
+    const answer = await this.#recovered(() =>
+      lun.call('ATTACH', { flags, numInterrupts: interrupts, contextId: this.#id }),
+    );
     try {
       this.#luns.set(lun, geometryOf(answer, lun.path));
     } catch (error) {
@@ -179,7 +177,9 @@ export class FlashContext extends Uncloneable {
   async openDirect(lun: Lun = this.#onlyLun()): Promise<Resource> {
     this.#check();
     const geometry = this.#geometry(lun);
-    const { answer } = await retryOnEagain(() => lun.call('USER_DIRECT', { contextId: this.#id }));
+    const { answer } = await this.#recovered(() =>
+      retryOnEagain(() => lun.call('USER_DIRECT', { contextId: this.#id })),
+    );
     return this.#add(
       new Resource(this, lun, geometry, 'direct', answer.rsrcHandle, answer.lastLba, false),
     );
@@ -202,8 +202,8 @@ export class FlashContext extends Uncloneable {
     // Empty at first: when USER_VIRTUAL with a size fails with EAGAIN, the driver leaves the chunks
     // in the handle that it frees. The next call gets that handle, and if nobody else has used the
     // LUN, chunks that are free for others as well.
-    const { answer } = await retryOnEagain(() =>
-      lun.call('USER_VIRTUAL', { flags, contextId: this.#id, lunSize: 0n }),
+    const { answer } = await this.#recovered(() =>
+      retryOnEagain(() => lun.call('USER_VIRTUAL', { flags, contextId: this.#id, lunSize: 0n })),
     );
     const allPorts = (answer.returnFlags & flashFlags.allPortsActive) !== 0n;
     const { rsrcHandle, lastLba } = answer;
@@ -251,6 +251,22 @@ export class FlashContext extends Uncloneable {
       this.#queue?.proceed();
     });
     return this.#recovery;
+  }
+
+  /**
+   * Makes a call, and once more if the adapter was reset before it: to the driver a
+   * context that was not recovered yet is an unknown one (EINVAL).
+   */
+  async #recovered<T>(call: () => Promise<T>): Promise<T> {
+    const before = this.#id;
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof CxlError) || error.code !== 'EINVAL' || this.closed) throw error;
+      // The queue may have recovered it meanwhile.
+      if (this.#id === before && !(await this.recover()).reset) throw error;
+      return call();
+    }
   }
 
   async #recover(): Promise<Recovery> {

@@ -1,7 +1,7 @@
 import type { BlockDevice, FlashContext } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import { ALL_ONES_64 } from '../../lib/shared/all-ones';
-import { COMMAND_MODES, codeOf, inject, testTarget } from './flash-target';
+import { CHUNK, COMMAND_MODES, codeOf, inject, testTarget } from './flash-target';
 
 const SIZE = 4096;
 
@@ -37,6 +37,26 @@ for (const mode of COMMAND_MODES) {
       expect(context.context.closed).toBe(false);
       expect(context.isHealthy()).toBe(true);
       expect(Buffer.from(await disk.read(3, 1)).equals(block(1, 3))).toBe(true);
+    });
+
+    it('is done by the calls that open and join', async () => {
+      const lun = await target.lun();
+      const other = await target.lun(1);
+      context = await target.attach(lun, { watchInterval: 1000 });
+      const reset = () => inject(context, 'errorState', 5);
+      reset();
+      const resource = await context.openVirtual({ blocks: 1 });
+      expect(resource.blocks).toBe(CHUNK);
+      reset();
+      await context.join(other);
+      reset();
+      const direct = await context.openDirect(other);
+      const disk = direct.blockDevice();
+      await disk.write(1, block(2, 1));
+      expect(Buffer.from(await disk.read(1, 1)).equals(block(2, 1))).toBe(true);
+      // What has another reason stays an error.
+      expect(await codeOf(context.join(other))).toBe('EINVAL');
+      expect(await codeOf(context.openVirtual({ lun: other }))).toBe('EINVAL');
     });
 
     it('is shared by concurrent calls; a second call does nothing', async () => {
