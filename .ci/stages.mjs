@@ -14,7 +14,7 @@ const stages = [
   { name: 'lint and types', command: 'npm run -s lint', limit: 5 },
   { name: 'main job', command: 'npm start', limit: 5 },
   { name: 'many random sequences', command: manySequences(), limit: 10 },
-  // Every theme over every target, two at a time; then three under the sanitizers.
+  // Every theme over every target, two at a time; then some under the sanitizers.
   { name: 'soaks', command: 'node test/soak/run.mjs --minutes 0.3 --jobs 2', limit: 12 },
   { name: 'soaks under sanitizers', command: soaksUnderSanitizers(), limit: 8 },
   { name: 'fuzzing', command: 'node test/fuzz/run.mjs --minutes 0.1', limit: 5 },

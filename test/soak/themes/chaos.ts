@@ -18,6 +18,8 @@ const CALLERS = 3;
 const VALUE = 0x1008;
 /** Milliseconds within which a context that was detached must tell so. */
 const TOLD = 10_000;
+/** Milliseconds of a wait that is to end at once. */
+const WAIT = 1000;
 
 /** What a call may fail with while the device is disturbed, or its context was detached. */
 const FAILURES = [
@@ -305,13 +307,20 @@ class Chaos {
       turn.check(performance.now() < end || !look.calm, 'a detached context says that it is up');
       await sleep(10);
     }
-    if (turn.over) return;
-    turn.counts.add('detached');
-    const wait = context.waitForEvent({ timeout: TOLD });
-    const code = await turn.code('wait when detached', wait, ['EIO']);
-    // What was pending comes first.
-    if (code === undefined)
-      await turn.code('wait when detached', context.waitForEvent(), ['EIO', 'EFAULT']);
+    while (!turn.over) {
+      const look = this.#weather.look();
+      const wait = context.waitForEvent({ timeout: WAIT });
+      // What was pending comes first.
+      const code = await turn.code('wait when detached', wait, ['EIO', 'ETIMEDOUT']);
+      if (code === 'EIO') {
+        turn.counts.add('detached');
+        return;
+      }
+      // The link was down for a moment only, and the context works again.
+      if (context.linkState() === 'up') return;
+      const late = code === 'ETIMEDOUT' && this.#weather.calmSince(look);
+      turn.check(!late, 'a detached context does not say so to a wait');
+    }
   }
 
   async caller(): Promise<void> {

@@ -6,7 +6,7 @@ import { lifeCycle } from '../../../soak/themes/life-cycle';
 import { registers } from '../../../soak/themes/registers/theme';
 import { runTheme } from '../../../soak/turn';
 
-const SECONDS = Number(process.env['CXL_SOAK_SECONDS'] ?? 40);
+const SECONDS = Number(process.env['CXL_SOAK_SECONDS'] ?? 20);
 const seed = Number(process.env['CXL_SEED'] ?? Date.now() % 2 ** 31);
 
 describe(`soaks from seed ${seed}`, () => {

@@ -1,0 +1,82 @@
+/**
+ * Each call that the addon makes to the C library is refused once, in turn: memory, descriptors,
+ * threads, locks, ioctls. Left out is what ends the process of any addon, as it ends Node itself: the
+ * allocations of Node-API, and those of small C++ objects.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const here = path.join(path.dirname(fileURLToPath(import.meta.url)), 'exhaustion');
+const compiler = process.env['CC'] ?? 'cc';
+const compiles = spawnSync(compiler, ['--version']).status === 0;
+const reason = compiles ? '' : ` [skipped: ${compiler} is not installed]`;
+
+interface Row {
+  /** Calls that were refused. */
+  refused: number;
+  /** Of these, how many a caller was told of, by an error with a code. */
+  withCode: number;
+  codes: string[];
+}
+
+/** What goes on when it is refused: advice, and what only says whether a read is worth it. */
+const ADVICE = ['madvise', 'poll'];
+
+describe.skipIf(!compiles)(`calls that are refused${reason}`, () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-exhaustion-'));
+  const library = path.join(folder, 'refuse.so');
+  const control = path.join(folder, 'control');
+
+  beforeAll(() => {
+    writeFileSync(control, Buffer.alloc(4096));
+    const source = path.join(here, 'refuse.c');
+    const made = spawnSync(compiler, ['-shared', '-fPIC', '-o', library, source, '-ldl'], {
+      encoding: 'utf8',
+      env: { ...process.env, LD_PRELOAD: '' },
+    });
+    expect([made.status, made.stderr]).toEqual([0, '']);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('are errors with a code, and leave nothing behind', async () => {
+    const child = spawn(process.execPath, [path.join(here, 'program.mjs')], {
+      env: {
+        ...process.env,
+        LD_PRELOAD: [library, process.env['LD_PRELOAD']].join(':'),
+        REFUSE_CONTROL: control,
+        NODE_OPTIONS: '',
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        output += text;
+      });
+    }
+    const timer = setTimeout(() => child.kill('SIGKILL'), 170_000);
+    const code = await new Promise((resolve) => child.once('close', resolve));
+    clearTimeout(timer);
+    expect([code, output]).toEqual([0, expect.stringContaining('"table"')]);
+    const { refused, table } = JSON.parse(output) as {
+      refused: number;
+      table: Record<string, Row>;
+    };
+    console.log(`${refused} calls refused, each of them once:`);
+    for (const [name, row] of Object.entries(table)) {
+      console.log(`${name}: ${row.refused}, ${row.withCode} told: ${row.codes.join(', ')}`);
+    }
+    // Each kind that can fail for want of something was refused.
+    const kinds = ['open', 'pread', 'mmap', 'ioctl', 'read', 'write', 'pthread_create', 'fcntl'];
+    const others = ['opendir', 'realpath', 'epoll_create1', 'epoll_ctl', 'eventfd', 'fstatfs'];
+    const expected = [...kinds, ...others, 'new (nothrow)', ...ADVICE].sort();
+    expect(Object.keys(table).sort()).toEqual(expected);
+    for (const [name, { withCode }] of Object.entries(table)) {
+      expect([name, withCode > 0]).toEqual([name, !ADVICE.includes(name)]);
+    }
+  }, 180_000);
+});
