@@ -16,6 +16,12 @@ const addon = createRequire(createRequire(import.meta.url).resolve('node-cxl'))(
   './native',
 ).nativeBinding();
 
+/** The calls of refuse.c. */
+const NAMES = [
+  ...['open', 'opendir', 'realpath', 'pread', 'read', 'write', 'ioctl', 'fcntl', 'fstatfs'],
+  ...['mmap', 'madvise', 'pthread_create', 'epoll_create1', 'epoll_ctl', 'poll', 'ppoll'],
+];
+
 /** Codes of the steps that failed. */
 const codes = [];
 
@@ -59,6 +65,17 @@ async function work() {
   raise(3);
   await step('takeEvent()', async () => {
     while (context.takeEvent()?.irq !== 3) await sleep(1);
+  });
+  raise(4);
+  await step('waitForInterruptSync()', () =>
+    context.waitForInterruptSync(4, { timeout: PATIENCE }),
+  );
+  await step('waitForEventSync()', () => {
+    try {
+      context.waitForEventSync({ timeout: 2 });
+    } catch (error) {
+      if (error.code !== 'ETIMEDOUT') throw error;
+    }
   });
   await step('afuId()', () => context.afuId());
   await step('linkState()', () => context.linkState());
@@ -113,18 +130,18 @@ async function work() {
 
 const control = openSync(process.env.REFUSE_CONTROL, 'r+');
 
-function arm(nth) {
-  const words = new Int32Array(16);
-  words[0] = nth;
-  writeSync(control, words, 0, 64, 0);
+/** Has the nth call of this name be refused; 0: none. */
+function arm(nth, name = '') {
+  const bytes = Buffer.alloc(64);
+  bytes.writeInt32LE(nth, 0);
+  bytes.write(name, 12, 'latin1');
+  writeSync(control, bytes, 0, bytes.length, 0);
 }
 
-function outcome() {
+function wasRefused() {
   const bytes = Buffer.alloc(64);
-  readSync(control, bytes, 0, 64, 0);
-  const refused = bytes.readInt32LE(8) === 1;
-  const name = bytes.toString('latin1', 12).replace(/\0.*$/s, '');
-  return { calls: bytes.readInt32LE(4), name: refused ? name : undefined };
+  readSync(control, bytes, 0, bytes.length, 0);
+  return bytes.readInt32LE(8) === 1;
 }
 
 /** What the process holds. */
@@ -149,14 +166,14 @@ async function left(before) {
   return `${before} became ${now}`;
 }
 
-function inWorker(nth) {
-  const worker = new Worker(new URL(import.meta.url), { workerData: nth });
+function inWorker(nth, name) {
+  const worker = new Worker(new URL(import.meta.url));
   return new Promise((resolve) => {
     const said = {};
     worker.on('message', (message) => Object.assign(said, message));
     worker.on('error', (error) => Object.assign(said, { failed: error.stack ?? String(error) }));
     worker.on('exit', () => resolve(said));
-    worker.once('message', () => arm(nth));
+    worker.once('message', () => arm(nth, name));
     worker.once('message', () => worker.postMessage('go'));
   });
 }
@@ -166,27 +183,25 @@ if (isMainThread) {
   for (let i = 0; i < 2; i += 1) await inWorker(0);
   const before = JSON.stringify(held());
   const table = {};
-  let nth = 0;
-  for (;;) {
-    nth += 1;
-    const said = await inWorker(nth);
-    const { name, calls } = outcome();
-    arm(0);
-    const more = await left(before);
-    if (said.failed !== undefined || more !== undefined) {
-      console.log(JSON.stringify({ nth, name, ...said, left: more }));
-      process.exit(1);
+  for (const name of NAMES) {
+    table[name] = { refused: 0, withCode: 0, codes: [] };
+    for (let nth = 1; ; nth += 1) {
+      const said = await inWorker(nth, name);
+      const refused = wasRefused();
+      arm(0);
+      const more = await left(before);
+      if (said.failed !== undefined || more !== undefined) {
+        console.log(JSON.stringify({ nth, name, ...said, left: more }));
+        process.exit(1);
+      }
+      if (!refused) break;
+      const row = table[name];
+      row.refused += 1;
+      if (said.codes.length > 0) row.withCode += 1;
+      row.codes = [...new Set([...row.codes, ...said.codes])];
     }
-    if (name === undefined) {
-      console.log(JSON.stringify({ refused: nth - 1, calls, table }));
-      break;
-    }
-    table[name] ??= { refused: 0, withCode: 0, codes: [] };
-    const row = table[name];
-    row.refused += 1;
-    if (said.codes.length > 0) row.withCode += 1;
-    for (const code of said.codes) if (!row.codes.includes(code)) row.codes.push(code);
   }
+  console.log(JSON.stringify({ table }));
 } else {
   parentPort.postMessage({ ready: true });
   await new Promise((resolve) => parentPort.once('message', resolve));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A library to preload: refuses one call that the addon makes to the C or C++ library, the nth since
-// it was armed. The calls of Node and of the simulated device go through: what counts is where a call
-// returns to.
+// A library to preload: refuses one call that the addon makes to the C or C++ library, the nth
+// since it was armed. The calls of Node and of the simulated device go through: what counts is
+// where a call returns to.
 
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -13,7 +13,6 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,9 +23,9 @@
 // A file that the test maps too, named by REFUSE_CONTROL.
 static struct control {
   int32_t nth;    // 0: nothing is refused
-  int32_t calls;  // that could have been refused
+  int32_t calls;  // of that name
   int32_t refused;
-  char name[52];
+  char name[52];  // of the call
 } * control;
 
 static uintptr_t addon_start, addon_end;
@@ -57,9 +56,9 @@ static void __attribute__((constructor)) map_control(void) {
 }
 
 static int count(const char* name) {
+  if (strcmp(name, control->name) != 0) return 0;
   int32_t number = __atomic_add_fetch(&control->calls, 1, __ATOMIC_ACQ_REL);
   if (number != control->nth) return 0;
-  snprintf(control->name, sizeof control->name, "%s", name);
   __atomic_store_n(&control->refused, 1, __ATOMIC_RELEASE);
   return 1;
 }
@@ -72,8 +71,8 @@ static int refuse(const char* name, void* caller) {
 }
 
 #define REFUSED(name) refuse(name, __builtin_return_address(0))
-#define REALLY(result, name, ...)                                           \
-  static result (*really)(__VA_ARGS__);                                     \
+#define REALLY(result, name, ...)       \
+  static result (*really)(__VA_ARGS__); \
   if (!really) *(void**)&really = dlsym(RTLD_NEXT, name)
 #define FAIL(error, result) \
   do {                      \
@@ -167,12 +166,6 @@ int epoll_ctl(int poll, int operation, int fd, struct epoll_event* event) {
   return really(poll, operation, fd, event);
 }
 
-int eventfd(unsigned value, int flags) {
-  REALLY(int, "eventfd", unsigned, int);
-  if (REFUSED("eventfd")) FAIL(EMFILE, -1);
-  return really(value, flags);
-}
-
 struct pollfd;
 int poll(struct pollfd* files, unsigned long count, int timeout) {
   REALLY(int, "poll", struct pollfd*, unsigned long, int);
@@ -186,11 +179,12 @@ int fstatfs64(int fd, struct statfs64* out) {
   return really(fd, out);
 }
 
-// What the addon calls `new (std::nothrow)` for arrays.
-void* _ZnamRKSt9nothrow_t(size_t size, const void* tag) {
-  REALLY(void*, "_ZnamRKSt9nothrow_t", size_t, const void*);
-  if (REFUSED("new (nothrow)")) return NULL;
-  return really(size, tag);
+struct timespec;
+int ppoll(struct pollfd* files, unsigned long count, const struct timespec* timeout,
+          const void* mask) {
+  REALLY(int, "ppoll", struct pollfd*, unsigned long, const struct timespec*, const void*);
+  if (REFUSED("ppoll")) FAIL(ENOMEM, -1);
+  return really(files, count, timeout, mask);
 }
 
 // By libuv: threads with the small stack that the addon alone asks for.
