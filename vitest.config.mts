@@ -66,6 +66,15 @@ export default defineConfig({
         },
       },
       {
+        // The same over a recorder, which must change nothing.
+        test: {
+          name: 'mock-recorded',
+          server,
+          include: driverConformance,
+          env: { CXL_TARGET: 'mock', CXL_RECORDED: '1' },
+        },
+      },
+      {
         // A PSL9 card, where the memcpy AFU copies less.
         test: {
           name: 'mock-caia-2',

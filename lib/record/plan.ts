@@ -293,10 +293,19 @@ class Planner {
     if (address !== undefined) this.#join(owner, address.memory);
     const lane = this.#lane(owner);
     const input = { offset, ...(isLoad(name) ? {} : { value }), ...(swapped ? { swapped } : {}) };
-    const text = callText(lane.path, name, input);
+    // Made only when it is wanted: there are many accesses.
+    const describe = () => callText(lane.path, name, input);
     if (isLoad(name)) {
-      const step = { ...this.#step(record), record, left: record.times, text };
-      const read = { kind: 'load', ...step, value: formatValue(value ?? record.errno) } as const;
+      const read: LoadStep = {
+        kind: 'load',
+        ...this.#step(record),
+        record,
+        left: record.times,
+        value: formatValue(value ?? record.errno),
+        get text() {
+          return describe();
+        },
+      };
       const key = loadKey(name, offset);
       if (!lane.loads.has(key) && !this.#memories.has(owner)) lane.firsts.push(read);
       this.#load(lane, key, read);
@@ -307,7 +316,16 @@ class Planner {
         call: 0,
         ...(record.failed ? { errno: record.errno ?? -1 } : {}),
       };
-      lane.calls.push({ kind: 'call', ...this.#step(record), name, input, answer, text });
+      lane.calls.push({
+        kind: 'call',
+        ...this.#step(record),
+        name,
+        input,
+        answer,
+        get text() {
+          return describe();
+        },
+      });
     }
   }
 

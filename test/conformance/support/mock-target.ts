@@ -1,5 +1,10 @@
 /** The mock of a bare-metal system, or of a PowerVM guest. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Cxl } from 'node-cxl';
 import { createMockCxl } from 'node-cxl/mock';
+import { recordCxl } from 'node-cxl/record';
 import { injectionAfu } from '../injection-afu';
 import type { Need, Target } from '../target';
 
@@ -27,7 +32,7 @@ export async function mockTarget({
   });
   return {
     name: 'mock',
-    system: mock,
+    system: process.env['CXL_RECORDED'] === undefined ? mock : recorded(mock),
     afu: 'afu0.0',
     dedicatedAfu: 'afu1.0',
     processes: 511,
@@ -73,4 +78,11 @@ export async function mockTarget({
       },
     },
   };
+}
+
+/** The same system, recorded: the tests show that recording changes nothing for a program. */
+function recorded(system: Cxl): Cxl {
+  const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-recorded-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return recordCxl(system, { file: path.join(folder, 'run.cxlrec') });
 }
