@@ -13,7 +13,7 @@ import { valueError } from './shared/errors';
 /**
  * The binding that `cxl` uses: the cxl and cxlflash drivers of this machine; with `mock` the
  * mock's default cards; with `mock:FILE.json` the cards that the file describes; with `replay:FILE` what
- * was recorded.
+ * was recorded; with `pslse:HOST:PORT` the AFUs that this PSLSE daemon simulates.
  *
  * @throws ERR_CXL_NO_NATIVE, ERR_INVALID_ARG_VALUE, and what reading the file throws
  */
@@ -28,6 +28,10 @@ function chosenBinding(): Binding {
   if (choice !== 'native' && choice.kind === 'replay') return replay().replayProgram(choice.file);
   if (choice === 'native') {
     return (require('./native') as typeof import('./native')).nativeBinding();
+  }
+  if (choice.kind === 'pslse') {
+    const { PslseBinding } = require('./pslse/binding') as typeof import('./pslse/binding');
+    return new PslseBinding(choice.daemon);
   }
   const { mockFromConfig } = require('./mock/from-config') as {
     mockFromConfig(file: string | undefined): { binding: Binding };
@@ -52,7 +56,8 @@ function chosenBus(): PciBus {
   const choice = readChoice('doe backend');
   if (choice !== 'native' && choice.kind === 'replay')
     return replay().replayProgramBus(choice.file);
-  if (choice === 'native') {
+  // A PSLSE daemon has no PCI functions: mailboxes are this machine's.
+  if (choice === 'native' || choice.kind === 'pslse') {
     const { SysfsPci } = require('./native/pci-bus') as typeof import('./native/pci-bus');
     return new SysfsPci();
   }
@@ -88,10 +93,15 @@ export function preferMock(): void {
   mockByDefault = true;
 }
 
+type Choice =
+  | { readonly kind: 'mock'; readonly file: string | undefined }
+  | { readonly kind: 'replay'; readonly file: string }
+  | { readonly kind: 'pslse'; readonly daemon: { readonly host: string; readonly port: number } };
+
 /** Set outside the program, so that any program can run on either backend. */
 function readChoice(
   what: string,
-): 'native' | { kind: 'mock'; file: string | undefined } | { kind: 'replay'; file: string } {
+): 'native' | Choice {
   const given = process.env['NODE_CXL_BACKEND'] ?? '';
   const text = mockByDefault && !/^(mock|replay)/.test(given) ? 'mock' : given;
   debug('%s: %s', what, text || 'native');
@@ -99,5 +109,11 @@ function readChoice(
   if (text === 'mock') return { kind: 'mock', file: undefined };
   if (/^mock:./.test(text)) return { kind: 'mock', file: text.slice('mock:'.length) };
   if (/^replay:./.test(text)) return { kind: 'replay', file: text.slice('replay:'.length) };
-  throw valueError('NODE_CXL_BACKEND', "'native', 'mock', 'mock:FILE.json' or 'replay:FILE'", text);
+  const pslse = /^pslse:([^:]+):(\d{1,5})$/.exec(text);
+  const port = Number(pslse?.[2]);
+  if (pslse !== null && port >= 1 && port <= 0xffff) {
+    return { kind: 'pslse', daemon: { host: pslse[1]!, port } };
+  }
+  const expected = "'native', 'mock', 'mock:FILE.json', 'replay:FILE' or 'pslse:HOST:PORT'";
+  throw valueError('NODE_CXL_BACKEND', expected, text);
 }

@@ -1,9 +1,9 @@
 /**
- * The seam: what the native addon and the mock both provide, at system-call height.
+ * The seam: what every backend provides, at system-call height.
  *
  * Nothing here interprets. A call that the kernel can refuse answers `-errno` (a negative
  * number) where it would answer its value; the layer above turns that into an Error, so that
- * both backends fail in the same words and the stack is the caller's. Arguments have been
+ * all backends fail in the same words and the stack is the caller's. Arguments have been
  * checked above the seam; an implementation need only stay memory-safe.
  */
 
@@ -22,7 +22,7 @@ export type { SysFs } from './sysfs';
 
 /** One backend. */
 export interface Binding {
-  readonly kind: 'native' | 'mock' | 'replay';
+  readonly kind: 'native' | 'mock' | 'replay' | 'pslse';
   /** cxlflash, where the backend has it. */
   readonly flash?: FlashBinding | undefined;
   /** Bytes; what mappings and allocations are rounded to. */

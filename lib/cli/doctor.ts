@@ -20,7 +20,8 @@ export interface Finding {
     | 'group'
     | 'udev rule'
     | 'superpipe'
-    | 'IOMMU';
+    | 'IOMMU'
+    | 'daemon';
   /** A note is of interest, but no program fails because of it alone. */
   readonly status: 'ok' | 'note' | 'problem';
   /** The file or device that was checked. */
@@ -79,6 +80,7 @@ async function examine({ system, signal }: Session, options: DoctorOptions): Pro
         ...(await checkMailboxes(undefined, signal)),
       ];
     }
+    if (backend === 'pslse') return [await checkDaemon(system)];
     findings.push(addon);
   }
   const host = new Host(options.root);
@@ -102,6 +104,21 @@ function checkAddon(system: Cxl): [Finding, backend: Cxl['backend']] {
   } catch (error) {
     const message = messageOf(error);
     return [{ ...check, status: 'problem', message, exitCode: exitCodeOf(error) }, 'native'];
+  }
+}
+
+async function checkDaemon(system: Cxl): Promise<Finding> {
+  const check = { check: 'daemon', subject: 'PSLSE' } as const;
+  try {
+    const names = (await system.afus()).map(({ name }) => name).join(', ');
+    return { ...check, status: 'ok', message: `the daemon simulates ${names}` };
+  } catch (error) {
+    return {
+      ...check,
+      status: 'problem',
+      message: messageOf(error),
+      exitCode: exitCodeOf(error),
+    };
   }
 }
 

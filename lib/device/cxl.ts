@@ -69,8 +69,11 @@ export class Cxl extends Uncloneable {
     return this.#binding;
   }
 
-  /** `native`: the driver of this machine; `mock`: a model of it; `replay`: a recording of it. */
-  get backend(): 'native' | 'mock' | 'replay' {
+  /**
+   * `native`: the driver of this machine; `mock`: a model of it; `replay`: a recording of it; `pslse`:
+   * simulated RTL.
+   */
+  get backend(): 'native' | 'mock' | 'replay' | 'pslse' {
     return this.binding.kind;
   }
 

@@ -84,6 +84,25 @@ export class AddressSpace {
     return { buffer, offset: at - entry.start };
   }
 
+  /**
+   * As translate(), but by pages, as hardware translates: the rest of a buffer's last page is mapped,
+   * though it has no bytes. The bytes that the range has in the buffer from its start, which may be
+   * none; undefined when a page of it is not mapped.
+   */
+  translatePages(address: bigint, length: number): Uint8Array | undefined {
+    if (address + BigInt(length) > BigInt(LAST_ADDRESS)) return undefined;
+    const at = Number(address);
+    // A buffer begins at a page of its own.
+    const found = this.translate(at - (at % this.#pageSize), 1);
+    if (found === undefined) return undefined;
+    const offset = found.offset + (at % this.#pageSize);
+    const { byteLength } = found.buffer;
+    const mapped = Math.ceil(byteLength / this.#pageSize) * this.#pageSize;
+    if (offset + length > mapped) return undefined;
+    const start = Math.min(offset, byteLength);
+    return new Uint8Array(found.buffer, start, Math.min(offset + length, byteLength) - start);
+  }
+
   #find(at: number): Mapped | undefined {
     const recent = this.#recent;
     if (recent !== undefined && at >= recent.start && at < recent.end) return recent;

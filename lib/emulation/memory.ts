@@ -1,8 +1,9 @@
 /** Memory that a program allocates, at addresses of the address space. */
 import { markAsUntransferable } from 'node:worker_threads';
-import type { MemoryRegion } from '../binding';
+import type { AllocationRequest, MemoryRegion, NegativeErrno } from '../binding';
 import { type Operands, operandsOf } from '../binding/operands';
 import { HOST_IS_LITTLE_ENDIAN } from '../shared/endian';
+import { ERRNOS } from '../shared/errno';
 import type { AddressSpace, Backing } from './address-space';
 import { originOf, type Traced } from './origin';
 
@@ -51,6 +52,25 @@ export class AllocatedMemory {
 
   #end(allocation: Allocation): void {
     if (this.live.delete(allocation)) this.bytes -= allocation.size;
+  }
+}
+
+/** The modeled system has one NUMA node. It has no huge pages. */
+const NUMA_NODES = 1;
+
+/** Binding.allocate(). */
+export function allocateIn(
+  memory: AllocatedMemory,
+  { size, alignment, hugePages, numaNode }: AllocationRequest,
+): MemoryRegion | NegativeErrno {
+  if (numaNode >= NUMA_NODES) return -ERRNOS.EINVAL;
+  if (hugePages === 'explicit') return -ERRNOS.ENOMEM;
+  try {
+    return memory.allocate(size, alignment);
+  } catch (error) {
+    // V8 cannot make a buffer of that size.
+    if (error instanceof RangeError) return -ERRNOS.ENOMEM;
+    throw error;
   }
 }
 

@@ -11,6 +11,10 @@ const HINTS: Partial<Record<ErrnoName, string>> = {
   ENOENT:
     'is the cxl driver loaded? It is part of Linux 3.18 to 6.14, on POWER8 and POWER9. NODE_CXL_BACKEND=mock runs the program without a card',
   EPROTO: 'the driver has a newer interface than this library: update node-cxl',
+  ECONNREFUSED:
+    'no PSLSE daemon listens there: start the AFU simulator, then the daemon, and use the port that it says',
+  EPROTONOSUPPORT:
+    'what listens there is no PSLSE daemon of a version known here (PSL8 1.2, PSL9 2.0)',
   ENOSPC:
     'all process elements or interrupts are taken: close a context, or ask for fewer interrupts (an AFU in dedicated mode has one context)',
 };
@@ -32,6 +36,8 @@ const SYSCALL_HINTS: Record<string, string> = {
   'mmap:EIO': 'attach the context first; after a detach open a new one',
   'mmap:EACCES': 'the descriptor was not opened for reading and writing',
   'mmap:EINVAL': 'the range extends past the end of the problem state area (mmio_size)',
+  'read:ENODATA':
+    'PSLSE reads the error buffer through a context: attach one of this AFU first',
   'read:EEXIST':
     'another context of this thread waits on the same descriptor: adopt a descriptor only once',
   'read:EIO': 'the context was detached (recovery, reset or unplug): close it and open a new one',

@@ -10,6 +10,7 @@ import type {
 import { ADAPTER_IMAGE_FLAGS, type AdapterImage, type CardIoctls } from '../../binding/cxl-ioctls';
 import { QueuedDeviceFile } from '../../emulation/device-file';
 import { later } from '../../emulation/later';
+import { allocateIn } from '../../emulation/memory';
 import { resolve } from '../../emulation/virtual-files';
 import { ERRNOS } from '../../shared/errno';
 import { CardImage } from '../kernel/card-image';
@@ -18,9 +19,6 @@ import { OpenFile } from '../kernel/open-file';
 import { fileTree } from '../kernel/sysfs';
 import { MockAfuFile } from './afu-file';
 import { MockSysFs } from './sysfs';
-
-/** The modeled system has one NUMA node. It has no huge pages. */
-const NUMA_NODES = 1;
 
 export class MockBinding implements Binding {
   readonly kind = 'mock';
@@ -108,16 +106,7 @@ export class MockBinding implements Binding {
 
   allocate(request: AllocationRequest): MemoryRegion | NegativeErrno {
     const refused = this.#kernel.faults.refusal('allocate');
-    if (refused) return refused;
-    if (request.numaNode >= NUMA_NODES) return -ERRNOS.EINVAL;
-    if (request.hugePages === 'explicit') return -ERRNOS.ENOMEM;
-    try {
-      return this.#kernel.memory.allocate(request.size, request.alignment);
-    } catch (error) {
-      // V8 cannot make a buffer of that size.
-      if (error instanceof RangeError) return -ERRNOS.ENOMEM;
-      throw error;
-    }
+    return refused || allocateIn(this.#kernel.memory, request);
   }
 
   addressOf(view: ArrayBufferView): bigint {
