@@ -42,8 +42,8 @@ export class Connection {
   readonly #memory: AddressSpace;
   readonly #events: ConnectionEvents;
   readonly #opened: Answer<Opened>;
-  /** Of ATTACH. */
-  readonly #attached: Answer<boolean>;
+  /** Of ATTACH: 0, or -errno. */
+  readonly #attached: Answer<number>;
   readonly #detached: Answer<void>;
   #state: 'opening' | 'attaching' | 'attached' | 'detaching' | 'ended' = 'opening';
   #psl: Psl = 8;
@@ -67,7 +67,7 @@ export class Connection {
     this.#events = events;
     // The worker tells when its time is over, of two attempts: one for each version.
     this.#opened = new Answer<Opened>(2 * setup.connectTimeout + 1000, () => -ERRNOS.ETIMEDOUT);
-    this.#attached = new Answer(this.#opened.left + setup.attachTimeout, () => false);
+    this.#attached = new Answer(this.#opened.left + setup.attachTimeout, () => -ERRNOS.ETIMEDOUT);
     this.#detached = new Answer<void>(Number.POSITIVE_INFINITY, () => undefined);
     this.#id = pump.open(plan, (message) => this.#receive(message));
   }
@@ -81,10 +81,9 @@ export class Connection {
     }
     const attached = yield* awaited(this.#attached);
     if (this.#state === 'ended') return -ERRNOS.EIO;
-    if (!attached) {
-      const timedOut = this.#attached.left <= 0;
+    if (attached < 0) {
       yield* this.detach();
-      return timedOut ? -ERRNOS.ETIMEDOUT : -ERRNOS.EBUSY;
+      return attached;
     }
     // An access could come before the start of the context; not after the answer to this. Whether the
     // daemon accepts the flags does not matter. It would not survive the request without an area.
@@ -160,7 +159,7 @@ export class Connection {
     this.#state = 'ended';
     this.#ended ??= this.#pump.end(this.#id);
     this.#opened.settle(-ERRNOS.EIO);
-    this.#attached.settle(false);
+    this.#attached.settle(-ERRNOS.EIO);
     this.#detached.settle();
     const requests = [this.#current, ...this.#queue.splice(0)];
     this.#current = undefined;
@@ -214,11 +213,11 @@ export class Connection {
         if (this.#state !== 'attaching') this.#lose('attached twice');
         else {
           this.#state = 'attached';
-          this.#attached.settle(true);
+          this.#attached.settle(0);
         }
         break;
       case 'detached':
-        if (this.#state === 'attaching') this.#attached.settle(false);
+        if (this.#state === 'attaching') this.#attached.settle(-ERRNOS.EBUSY);
         else if (this.#state === 'detaching') this.#detached.settle();
         else this.#lose('detached by the daemon');
         break;

@@ -36,8 +36,7 @@ const SYSCALL_HINTS: Record<string, string> = {
   'mmap:EIO': 'attach the context first; after a detach open a new one',
   'mmap:EACCES': 'the descriptor was not opened for reading and writing',
   'mmap:EINVAL': 'the range extends past the end of the problem state area (mmio_size)',
-  'read:ENODATA':
-    'PSLSE reads the error buffer through a context: attach one of this AFU first',
+  'read:ENODATA': 'PSLSE reads the error buffer through a context: attach one of this AFU first',
   'read:EEXIST':
     'another context of this thread waits on the same descriptor: adopt a descriptor only once',
   'read:EIO': 'the context was detached (recovery, reset or unplug): close it and open a new one',

@@ -5,7 +5,14 @@ import { Worker } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 
 const require = createRequire(import.meta.url);
-const entries = ['node-cxl', 'node-cxl/mock', 'node-cxl/flash', 'node-cxl/doe', 'node-cxl/record'];
+const entries = [
+  'node-cxl',
+  'node-cxl/mock',
+  'node-cxl/flash',
+  'node-cxl/doe',
+  'node-cxl/record',
+  'node-cxl/pslse',
+];
 
 function run(script: string, env: Record<string, string> = {}): string {
   return execFileSync(process.execPath, ['--input-type=module', '-e', script], {
