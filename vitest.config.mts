@@ -35,12 +35,26 @@ const hardware = {
   },
 };
 
+/** The memcpy AFU in Verilog, which test/rig/pslse starts. Its daemon is one, as its AFU. */
+const pslse = {
+  test: {
+    name: 'pslse',
+    server,
+    include: driverConformance,
+    fileParallelism: false,
+    pool: 'forks' as const,
+    testTimeout: 60_000,
+    env: { CXL_TARGET: 'pslse' },
+  },
+};
+
 export default defineConfig({
   test: {
     // The default leaves a core idle, which of two is half of them. Many files wait most of their time.
     maxWorkers: availableParallelism() + 1,
     projects: [
       ...(process.env['CXL_TARGET'] === 'hardware' ? [hardware] : []),
+      ...(process.env['CXL_TARGET'] === 'pslse' ? [pslse] : []),
       {
         test: {
           name: 'unit',

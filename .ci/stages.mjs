@@ -2,6 +2,7 @@
 // shows everything. Stages in an inner list run at the same time: each uses one processor most of
 // the time. Their output is printed when they end, the others' as it comes.
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 
 const MINUTE = 60_000;
 /** Themes of the soak in which threads meet. */
@@ -26,6 +27,7 @@ const stages = [
     // Not `npm run test:sanitizers`: its build would take `dist` away from the machine beside it.
     { name: 'sanitizers', command: 'node test/addon/sanitizers/run.mjs', limit: 10 },
   ],
+  { name: 'PSLSE', command: pslse(), limit: 12 },
   { name: 'tarball', command: 'npm run -s test:pack', limit: 10 },
   // Both use two processors.
   { name: 'ppc64le in user mode', command: 'npm run -s test:ppc64', limit: 50 },
@@ -38,6 +40,13 @@ function manySequences() {
     'CXL_RUNS=500 npx vitest run --project simulated --project simulated-guest model-based',
     'CXL_RUNS=2000 npx vitest run --project unit queue-model --testTimeout=300000',
   ].join(' && ');
+}
+
+/** With the sources of PSLSE where CI has them; without, the rig says why it skips. */
+function pslse() {
+  const sources = '../shared/third-party/pslse';
+  const source = existsSync(sources) ? `PSLSE_SOURCE=${sources} ` : '';
+  return `${source}npm run -s test:rig:pslse`;
 }
 
 function soaksUnderSanitizers() {

@@ -26,6 +26,7 @@ const packages = {
   '/usr/lib/linux-kbuild-6.1/scripts/mod/modpost': 'linux-kbuild-6.1',
   '/bin/busybox': 'busybox-static',
   cpio: 'cpio',
+  verilator: 'verilator',
 };
 
 function present(program) {

@@ -60,7 +60,7 @@ export class PslseContext implements EventSource {
    */
   *start(work: StartWork): Call<AfuIoctls['START_WORK']['answer'] | number> {
     if (this.status !== 'OPENED' || this.#connection !== undefined) return -ERRNOS.EIO;
-    if ((work.flags & START_WORK_FLAGS.TID) !== 0n) return -ERRNOS.EINVAL;
+    if ((work.flags & START_WORK_FLAGS.TID) !== 0n) return -ERRNOS.ENODEV;
     const { irqsMin, irqsMax, card, slice } = this.afu;
     const given = (work.flags & START_WORK_FLAGS.NUM_IRQS) !== 0n ? work.numInterrupts : undefined;
     const interrupts = given ?? irqsMin;

@@ -147,7 +147,7 @@ describe('an abort', () => {
 });
 
 describe('adopt', () => {
-  test('EBADF: no such descriptor', [], async () => {
+  test('EBADF: no such descriptor', ['descriptors'], async () => {
     expect(await codeOf(() => system.adopt(99_999))).toBe('EBADF');
   });
 
@@ -169,7 +169,7 @@ describe('adopt', () => {
     await job.context.close();
   });
 
-  test('a descriptor that is not owned stays open', [], async () => {
+  test('a descriptor that is not owned stays open', ['descriptors'], async () => {
     const job = await startJob(system, slave);
     const adopted = system.adopt(job.context.fd);
     expect(adopted.attached).toBe(true);
@@ -183,7 +183,7 @@ describe('adopt', () => {
     await job.end();
   });
 
-  test('an adopted context gets events', ['injection'], async () => {
+  test('an adopted context gets events', ['event-injection'], async () => {
     const job = await startJob(system, slave, { interrupts: 4 });
     const adopted = system.adopt(job.context.fd);
     const wait = adopted.waitForInterrupt(2, { timeout: 15_000 });

@@ -18,9 +18,25 @@ function canDetachMarked(): boolean {
 }
 
 /**
- * Bytes left in the ArrayBuffer of a Memory once it is freed. The addon detaches it; the mock,
- * without compiled code, can do so only where the runtime lets it.
+ * Bytes left in the ArrayBuffer of a Memory once it is freed. The addon detaches it; a backend
+ * without compiled code can do so only where the runtime lets it.
  */
 export function byteLengthOnceFreed(backend: Cxl['backend'], before: number): number {
-  return backend === 'mock' && !canDetachMarked() ? before : 0;
+  return backend !== 'native' && !canDetachMarked() ? before : 0;
+}
+
+/**
+ * The first bytes of the memcpy AFU's configuration record. A PSLSE daemon tells of vendor, device and
+ * class alone.
+ */
+export function recordBytes(backend: Cxl['backend']): Uint8Array | undefined {
+  return backend === 'pslse' ? undefined : Uint8Array.of(0x14, 0x10, 0x50, 0x43);
+}
+
+/**
+ * Whether an AFU can raise an interrupt beyond those that its context was attached with. A PSLSE daemon
+ * is not told how many these are; the interrupt does not reach the program.
+ */
+export function raisesAnyInterrupt(backend: Cxl['backend']): boolean {
+  return backend === 'pslse';
 }

@@ -22,7 +22,7 @@ async function started(): Promise<Job> {
 }
 
 describe('delivery', () => {
-  test('an interrupt event has the number of the interrupt', ['injection'], async () => {
+  test('an interrupt event has the number of the interrupt', ['event-injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'interrupt', { argument: interrupts(2) });
     const event = await context.waitForEvent(LONG_WAIT);
@@ -30,7 +30,7 @@ describe('delivery', () => {
     expect(event.processElement).toBeTypeOf('number');
   });
 
-  test('pending interrupts come lowest number first', ['injection'], async () => {
+  test('pending interrupts come lowest number first', ['event-injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'interrupt', { argument: interrupts(3) });
     await injectAndWait(regs, 'interrupt', { argument: interrupts(1, 4) });
@@ -44,7 +44,7 @@ describe('delivery', () => {
 
   test(
     'an interrupt raised several times before it is read is one event',
-    ['injection'],
+    ['event-injection'],
     async () => {
       const { context, regs } = await started();
       await injectAndWait(regs, 'interrupt', { argument: interrupts(1), count: 5n });
@@ -65,7 +65,7 @@ describe('delivery', () => {
     expect(types).toEqual(['afu-interrupt', 'data-storage', 'afu-error']);
   });
 
-  test('a data storage fault has the address', ['injection'], async () => {
+  test('a data storage fault has the address', ['event-injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'dataStorage', { value: 0x1230n });
     const event = await context.waitForEvent(LONG_WAIT);
@@ -89,7 +89,7 @@ describe('delivery', () => {
     expect(await codeOf(() => context.waitForEvent({ timeout: 100 }))).toBe('ETIMEDOUT');
   });
 
-  test('a context gets only its own events', ['injection'], async () => {
+  test('a context gets only its own events', ['event-injection'], async () => {
     const [one, two] = [await started(), await started()];
     await injectAndWait(two.regs, 'interrupt', { argument: interrupts(2) });
     expect(await two.context.waitForEvent(LONG_WAIT)).toMatchObject({ irq: 2 });
@@ -198,7 +198,7 @@ describe('waiting', () => {
     }
   });
 
-  test('is for one reader at a time', ['injection'], async () => {
+  test('is for one reader at a time', ['event-injection'], async () => {
     const { context, regs } = await started();
     const first = context.waitForEvent(LONG_WAIT);
     expect(await codeOf(() => context.waitForEvent())).toBe('ERR_INVALID_STATE');
@@ -241,7 +241,7 @@ describe('waiting', () => {
 
   test(
     'an abort loses no event',
-    ['injection'],
+    ['event-injection'],
     async () => {
       const { context, regs } = await started();
       for (let round = 0; round < 50; round += 1) {
@@ -260,7 +260,7 @@ describe('waiting', () => {
     60_000,
   );
 
-  test('waitForInterrupt leaves other interrupts pending', ['injection'], async () => {
+  test('waitForInterrupt leaves other interrupts pending', ['event-injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'interrupt', { argument: interrupts(1, 2, 3) });
     await context.waitForInterrupt(3, LONG_WAIT);
@@ -270,7 +270,7 @@ describe('waiting', () => {
 
   test(
     'an interrupt that waitForInterrupt skips is one event, however often it was raised',
-    ['injection'],
+    ['event-injection'],
     async () => {
       const { context, regs } = await started();
       const wait = context.waitForInterrupt(1, LONG_WAIT);
@@ -295,7 +295,7 @@ describe('waiting', () => {
 
   test(
     'waitForInterrupt rejects on a data storage fault; the error has the event',
-    ['injection'],
+    ['event-injection'],
     async () => {
       const { context, regs } = await started();
       const wait = failure(() => context.waitForInterrupt(1, LONG_WAIT));
@@ -342,7 +342,7 @@ describe('waiting', () => {
     expect(seen).toEqual([]);
   });
 
-  test('events() iterates; after break another call can wait', ['injection'], async () => {
+  test('events() iterates; after break another call can wait', ['event-injection'], async () => {
     const { context, regs } = await started();
     inject(regs, 'interrupt', { argument: interrupts(1, 2, 3, 4) });
     const irqs: number[] = [];
@@ -368,7 +368,7 @@ describe('waiting', () => {
 
   test(
     'fifty contexts wait at once',
-    ['injection'],
+    ['event-injection'],
     async () => {
       const many: Job[] = [];
       for (let n = 0; n < 50; n += 1) many.push(await started());
@@ -381,7 +381,7 @@ describe('waiting', () => {
 
   test(
     'one signal ends the waits of twenty contexts, without a warning of Node about leaks',
-    [],
+    ['many-processes'],
     async () => {
       const warnings: string[] = [];
       const onWarning = (warning: Error) => warnings.push(warning.message);
@@ -428,7 +428,7 @@ describe('without a wait', () => {
     },
   );
 
-  test('a program that only polls takeEvent() sees the event', ['injection'], async () => {
+  test('a program that only polls takeEvent() sees the event', ['event-injection'], async () => {
     const { context, regs } = await started();
     inject(regs, 'interrupt', { argument: interrupts(4) });
     const end = Date.now() + 15_000;
@@ -437,7 +437,7 @@ describe('without a wait', () => {
     expect(event).toMatchObject({ irq: 4 });
   });
 
-  test('takeEvent() of an adopted descriptor does not block', ['injection'], async () => {
+  test('takeEvent() of an adopted descriptor does not block', ['event-injection'], async () => {
     const { context, regs } = await started();
     const adopted = system.adopt(context.fd);
     expect(adopted.takeEvent()).toBeUndefined();
@@ -477,7 +477,7 @@ describe('without a wait', () => {
     expect(await wait).toBe('ECANCELED');
   });
 
-  test('takeEvent() loses nothing to a wait that was aborted', ['injection'], async () => {
+  test('takeEvent() loses nothing to a wait that was aborted', ['event-injection'], async () => {
     const { context, regs } = await started();
     for (let round = 0; round < 50; round += 1) {
       const controller = new AbortController();
@@ -494,7 +494,7 @@ describe('without a wait', () => {
 
   test(
     'a timeout of 0 never loses to an event that is there already',
-    ['injection'],
+    ['event-injection'],
     async () => {
       const { context, regs } = await started();
       let lost = 0;
@@ -517,7 +517,7 @@ describe('without a wait', () => {
 
   test(
     'nor does a time-out that is due when the event loop runs again',
-    ['injection'],
+    ['event-injection'],
     async () => {
       const { context, regs } = await started();
       for (let round = 0; round < 20; round += 1) {
@@ -567,7 +567,7 @@ describe('waiting for types of events', () => {
     expect(error.event).toMatchObject({ type: 'afu-error', error: 9n });
   });
 
-  test('returns a fault that was waited for', ['injection'], async () => {
+  test('returns a fault that was waited for', ['event-injection'], async () => {
     const { context, regs } = await started();
     await injectAndWait(regs, 'interrupt', { argument: interrupts(1) });
     await injectAndWait(regs, 'dataStorage', { value: 0x40n });
@@ -613,7 +613,7 @@ describe('the error of a wait', () => {
 });
 
 describe('AsyncLocalStorage', () => {
-  test('keeps its store across every wait and callback', ['injection'], async () => {
+  test('keeps its store across every wait and callback', ['event-injection'], async () => {
     const store = new AsyncLocalStorage<number>();
     const after: (number | undefined)[] = [];
     async function job(number: number): Promise<void> {

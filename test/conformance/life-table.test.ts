@@ -257,7 +257,7 @@ describe('name and afu()', () => {
     await adopted.close();
   });
 
-  test('of an adopted descriptor, too', [], async () => {
+  test('of an adopted descriptor, too', ['descriptors'], async () => {
     const { context } = await started();
     const adopted = system.adopt(context.fd);
     expect(adopted.name).toBe(`${afu}s`);

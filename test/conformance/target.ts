@@ -5,12 +5,14 @@
 import type { Cxl } from 'node-cxl';
 import { it } from 'vitest';
 
-export type TargetName = 'mock' | 'simulated' | 'rig' | 'hardware';
+export type TargetName = 'mock' | 'simulated' | 'rig' | 'hardware' | 'pslse';
 
 /** What a test may need beyond a memcpy AFU in AFU-directed mode. */
 export type Need =
   /** The injection registers of test/README.md. */
   | 'injection'
+  /** Of them, those that raise interrupts and data storage faults. */
+  | 'event-injection'
   /** An AFU in dedicated mode (afu1.0). */
   | 'dedicated'
   /** A master context. */
@@ -32,7 +34,11 @@ export type Need =
   /** The processor is not emulated: the AFU's thread keeps up with the program's. */
   | 'real-time'
   /** Few enough process elements for a test to open all. */
-  | 'few-processes';
+  | 'few-processes'
+  /** At least 32 process elements. */
+  | 'many-processes'
+  /** Descriptors, which can be adopted. */
+  | 'descriptors';
 
 /** Control of the device. */
 export interface DeviceSide {
@@ -71,6 +77,7 @@ const loaders: Record<TargetName, () => Promise<Target>> = {
   mock: async () => (await import('./support/mock-target')).mockTarget(),
   simulated: async () => (await import('./support/simulated-target')).simulatedTarget(),
   rig: async () => (await import('./support/real-target')).rigTarget(),
+  pslse: async () => (await import('./support/pslse-target')).pslseTarget(),
   hardware: async () => (await import('./support/real-target')).hardwareTarget(),
 };
 
@@ -80,6 +87,9 @@ if (load === undefined) throw new Error(`CXL_TARGET: no target '${name}'`);
 
 /** The target of this run. */
 export const target: Target = await load();
+
+/** How much longer a test may take where each cycle of the AFU's clock takes a millisecond. */
+const SIMULATION_SLOWNESS = 4;
 
 /**
  * A test of the conformance suite, skipped where the target lacks one of its `needs`.
@@ -91,11 +101,12 @@ export function test(
   run: () => Promise<void> | void,
   timeout = 20_000,
 ): void {
+  const limit = target.name === 'pslse' ? SIMULATION_SLOWNESS * timeout : timeout;
   const missing = needs.filter((need) => !target.has.has(need));
   if (missing.length === 0) {
-    it(title, run, timeout);
+    it(title, run, limit);
     return;
   }
   // Every runner prints and counts a skipped test; its title says why.
-  it.skip(`${title} [skipped on ${target.name}: needs ${missing.join(', ')}]`, run, timeout);
+  it.skip(`${title} [skipped on ${target.name}: needs ${missing.join(', ')}]`, run, limit);
 }

@@ -39,7 +39,10 @@ export async function mockTarget({
     has: new Set<Need>([
       ...([
         'injection',
+        'event-injection',
         'master',
+        'many-processes',
+        'descriptors',
         'device-side',
         'few-processes',
         'numa',

@@ -37,7 +37,10 @@ export async function rigTarget(): Promise<Target> {
     processes: Number(process.env['NODE_CXL_PROCESSES'] ?? 0),
     has: new Set<Need>([
       'injection',
+      'event-injection',
       'master',
+      'many-processes',
+      'descriptors',
       'guest',
       'native',
       'numa',
@@ -74,6 +77,8 @@ export async function hardwareTarget(): Promise<Target> {
     processes: 0,
     has: new Set<Need>([
       'master',
+      'many-processes',
+      'descriptors',
       'numa',
       'hugetlb',
       bareMetal ? 'bare-metal' : 'guest',

@@ -45,7 +45,10 @@ export async function simulatedTarget(): Promise<Target> {
     processes: 511,
     has: new Set<Need>([
       'injection',
+      'event-injection',
       'master',
+      'many-processes',
+      'descriptors',
       'device-side',
       'native',
       'few-processes',
