@@ -99,9 +99,7 @@ type Choice =
   | { readonly kind: 'pslse'; readonly daemon: { readonly host: string; readonly port: number } };
 
 /** Set outside the program, so that any program can run on either backend. */
-function readChoice(
-  what: string,
-): 'native' | Choice {
+function readChoice(what: string): 'native' | Choice {
   const given = process.env['NODE_CXL_BACKEND'] ?? '';
   const text = mockByDefault && !/^(mock|replay)/.test(given) ? 'mock' : given;
   debug('%s: %s', what, text || 'native');

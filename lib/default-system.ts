@@ -19,8 +19,8 @@ class DefaultCxl extends Cxl {
 }
 
 /**
- * The system that programs use: this machine's cards, or a mock where NODE_CXL_BACKEND is `mock`
- * or `mock:FILE.json`.
+ * The system that programs use: this machine's cards, or what NODE_CXL_BACKEND says instead, such as a
+ * mock.
  */
 export const cxl: Cxl = new DefaultCxl(chooseBinding);
 

@@ -29,7 +29,7 @@ export const EXIT_CODE_MEANINGS: readonly (readonly [string, string])[] = [
 export const ENVIRONMENT: readonly (readonly [string, string])[] = [
   [
     'NODE_CXL_BACKEND',
-    'mock or mock:FILE.json replaces the devices by mocks, replay:FILE by a recording',
+    'mock or mock:FILE.json replaces the devices by mocks, replay:FILE by a recording, pslse:HOST:PORT by simulated RTL',
   ],
   ['NODE_CXL_RECORD', 'a file that what is done with the devices is recorded to'],
   ['NODE_DEBUG', 'cxl prints system calls'],

@@ -3,6 +3,7 @@ import type { AfuFile, EventSink, NegativeErrno, ProblemStateMapping } from '../
 import type { AfuIoctls, StartWork } from '../binding/cxl-ioctls';
 import { QueuedDeviceFile } from '../emulation/device-file';
 import { EventWait } from '../emulation/event-wait';
+import { realTimers } from '../emulation/real-timers';
 import { ERRNOS } from '../shared/errno';
 import { callAsync } from './answer';
 import type { PslseContext } from './context';
@@ -77,18 +78,23 @@ export class PslseAfuFile implements AfuFile {
     this.#wait.sink = sink;
   }
 
-  arm(): void {
-    if (this.fd >= 0) this.#wait.arm();
+  arm(): number {
+    if (this.fd < 0) return -ERRNOS.EBADF;
+    this.#wait.arm();
+    return 0;
   }
 
   disarm(): void {
     this.#wait.disarm();
   }
 
-  readNow(): boolean {
-    if (this.fd < 0) return false;
-    this.#shared.pump.poll();
-    return this.#wait.readNow();
+  /** An event takes the daemon milliseconds: spinning would gain nothing. */
+  readSync(milliseconds: number): number {
+    if (this.fd < 0) return -ERRNOS.EBADF;
+    const end = realTimers.now() + milliseconds;
+    const read = () => this.#wait.readNow();
+    const came = this.#shared.pump.blockUntil(read, () => end - realTimers.now());
+    return came ? 0 : -ERRNOS.EAGAIN;
   }
 
   /** The daemon cannot wake threads. */

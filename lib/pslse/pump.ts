@@ -22,6 +22,9 @@ interface Running {
   seen: number;
 }
 
+/** What a thread waits on for a time when there is no worker. */
+const NEVER_NOTIFIED = new Int32Array(new SharedArrayBuffer(4));
+
 /**
  * A worker exists while a connection does. It keeps the process alive only while a call waits, by the
  * timer of the call.
@@ -136,15 +139,25 @@ export class Pump {
   }
 
   #block(answer: Answer<unknown>): void {
+    if (
+      !this.blockUntil(
+        () => answer.settled,
+        () => answer.left,
+      )
+    )
+      answer.expire();
+  }
+
+  /** Blocks the thread until `over` returns true; false once no milliseconds are left. */
+  blockUntil(over: () => boolean, left: () => number): boolean {
     for (;;) {
-      const counter = this.#running?.counter;
-      const before = counter === undefined ? 0 : Atomics.load(counter, 0);
+      const counter = this.#running?.counter ?? NEVER_NOTIFIED;
+      const before = Atomics.load(counter, 0);
       this.poll();
-      if (answer.settled) return;
-      const { left } = answer;
-      if (left <= 0 || counter === undefined) break;
-      Atomics.wait(counter, 0, before, left);
+      if (over()) return true;
+      const milliseconds = left();
+      if (milliseconds <= 0) return false;
+      Atomics.wait(counter, 0, before, milliseconds);
     }
-    answer.expire();
   }
 }

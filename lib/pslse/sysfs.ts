@@ -163,7 +163,7 @@ export class PslseSysFs implements SysFs {
     const context = [...this.#shared.contexts].find(
       ({ status, afu }) => status === 'STARTED' && real.endsWith(`/${nameOf(afu)}/${ERROR_BUFFER}`),
     );
-    if (context === undefined) return -ERRNOS.ENODATA;
+    if (context === undefined) return -ERRNOS.ENOENT;
     const size = context.afu.errorBufferSize;
     const last = Math.min(end ?? size, size);
     const bytes = new Uint8Array(Math.max(last - offset, 0));

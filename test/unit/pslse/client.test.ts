@@ -172,7 +172,7 @@ describe('a context', () => {
     expect(registers.read64(8)).toBe(0x1234n);
     expect(await reading).toHaveLength(64);
     await context.close();
-    await expect(afu.errorBuffer()).rejects.toMatchObject({ code: 'ENODATA' });
+    expect(await afu.errorBuffer()).toBe(undefined);
   });
 
   it('has DMA and atomic operations with PSL9', async () => {
