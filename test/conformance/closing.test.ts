@@ -183,7 +183,7 @@ describe('adopt', () => {
     await job.end();
   });
 
-  test('an adopted context gets events', ['event-injection'], async () => {
+  test('an adopted context gets events', ['injection'], async () => {
     const job = await startJob(system, slave, { interrupts: 4 });
     const adopted = system.adopt(job.context.fd);
     const wait = adopted.waitForInterrupt(2, { timeout: 15_000 });

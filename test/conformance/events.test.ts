@@ -368,7 +368,7 @@ describe('waiting', () => {
 
   test(
     'fifty contexts wait at once',
-    ['event-injection'],
+    ['event-injection', 'many-processes'],
     async () => {
       const many: Job[] = [];
       for (let n = 0; n < 50; n += 1) many.push(await started());
@@ -437,7 +437,7 @@ describe('without a wait', () => {
     expect(event).toMatchObject({ irq: 4 });
   });
 
-  test('takeEvent() of an adopted descriptor does not block', ['event-injection'], async () => {
+  test('takeEvent() of an adopted descriptor does not block', ['injection'], async () => {
     const { context, regs } = await started();
     const adopted = system.adopt(context.fd);
     expect(adopted.takeEvent()).toBeUndefined();

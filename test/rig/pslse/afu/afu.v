@@ -128,6 +128,7 @@ module afu (
   reg [15:0] chunk;
   reg [7:0]  status;
   reg [5:0]  bit_number;
+  reg [63:0] injecting;
   reg        failed;
 
   wire [63:0] queue = {wed[pe][63:12], 12'h000};
@@ -265,23 +266,6 @@ module afu (
     ah_jcack <= 1'b0;
     ticks <= ticks + 64'd1;
 
-    mm_waits <= (mmval || mm_waits) && unready;
-    if ((mmval || mm_waits) && !unready) begin
-      ah_mmack <= 1'b1;
-      ah_mmdata <= mmdw ? found : address[2] ? {2{found[31:0]}} : {2{found[63:32]}};
-      if (!mmrnw && !mmcfg && present) begin
-        case (offset)
-          16'h0000: if (wide_area) configuration <= mmdata;
-          16'h0018: if (!wide_area && mmdata[0]) stopped[owner] <= 1'b0;
-          16'h0040: if (!wide_area) timebase[owner] <= ticks | 64'd1;
-          16'h1000: inject[owner] <= mmdata;
-          16'h1008: inject_value[owner] <= mmdata;
-          16'h1010: inject_count[owner] <= mmdata;
-          default: ;
-        endcase
-      end
-    end
-
     if (ha_rvalid) response <= ha_response;
 
     case (state)
@@ -307,6 +291,9 @@ module afu (
         end else if (!active[pe]) pe <= pe + 1'b1;
         else if (!started[pe]) issue(READ_PE, 64'h0, 12'd128, S_PE);
         else if (inject[pe] != 64'd0) begin
+          // Accepted: the program can write the next.
+          injecting <= inject[pe];
+          inject[pe] <= 64'd0;
           bit_number <= 6'd0;
           state <= S_INJECT;
         end else if (stopped[pe] || wed[pe][11:0] == 12'd0) pe <= pe + 1'b1;
@@ -419,12 +406,12 @@ module afu (
 
       // Bits 63:56 are the command, the others its argument.
       S_INJECT:
-      case (inject[pe][63:56])
+      case (injecting[63:56])
         8'd1:
         if (bit_number == 6'd56) injected;
         else begin
           bit_number <= bit_number + 6'd1;
-          if (inject[pe][bit_number]) issue(INTREQ, {58'h0, bit_number} + 64'd1, 12'd0, S_INJECT);
+          if (injecting[bit_number]) issue(INTREQ, {58'h0, bit_number} + 64'd1, 12'd0, S_INJECT);
         end
         8'd2: issue(READ, inject_value[pe], 12'd1, S_INJECTED);
         default: injected;
@@ -435,6 +422,24 @@ module afu (
       S_INJECT_RESTARTED: injected;
       default: state <= S_PICK;
     endcase
+
+    // After the engine: what a program writes meanwhile is not lost.
+    mm_waits <= (mmval || mm_waits) && unready;
+    if ((mmval || mm_waits) && !unready) begin
+      ah_mmack <= 1'b1;
+      ah_mmdata <= mmdw ? found : address[2] ? {2{found[31:0]}} : {2{found[63:32]}};
+      if (!mmrnw && !mmcfg && present) begin
+        case (offset)
+          16'h0000: if (wide_area) configuration <= mmdata;
+          16'h0018: if (!wide_area && mmdata[0]) stopped[owner] <= 1'b0;
+          16'h0040: if (!wide_area) timebase[owner] <= ticks | 64'd1;
+          16'h1000: inject[owner] <= mmdata;
+          16'h1008: inject_value[owner] <= mmdata;
+          16'h1010: inject_count[owner] <= mmdata;
+          default: ;
+        endcase
+      end
+    end
 
     if (jval) begin
       case (jcom)
@@ -481,7 +486,6 @@ module afu (
 
   task injected;
     begin
-      inject[pe] <= 64'd0;
       inject_done[pe] <= inject_done[pe] + 64'd1;
       pe <= pe + 1'b1;
       state <= S_PICK;
