@@ -281,12 +281,13 @@ module afu (
             stopped[llcmd_context[CONTEXT_BITS-1:0]] <= 1'b0;
             element[llcmd_context[CONTEXT_BITS-1:0]] <= 16'd0;
             wrap[llcmd_context[CONTEXT_BITS-1:0]] <= 1'b0;
-            timebase[llcmd_context[CONTEXT_BITS-1:0]] <= 64'd0;
-            inject[llcmd_context[CONTEXT_BITS-1:0]] <= 64'd0;
-            inject_done[llcmd_context[CONTEXT_BITS-1:0]] <= 64'd0;
           end else begin
             active[llcmd_context[CONTEXT_BITS-1:0]] <= 1'b0;
             started[llcmd_context[CONTEXT_BITS-1:0]] <= 1'b0;
+            // Not when a context is added: its program may have written to them by then.
+            timebase[llcmd_context[CONTEXT_BITS-1:0]] <= 64'd0;
+            inject[llcmd_context[CONTEXT_BITS-1:0]] <= 64'd0;
+            inject_done[llcmd_context[CONTEXT_BITS-1:0]] <= 64'd0;
           end
         end else if (!active[pe]) pe <= pe + 1'b1;
         else if (!started[pe]) issue(READ_PE, 64'h0, 12'd128, S_PE);
