@@ -15,7 +15,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { root } from '../../lib/build/files.mjs';
-import { cleanClone, installTarball, packClone } from './tarball.mjs';
+import { cleanClone, installTarball, pack } from './tarball.mjs';
 
 const require = createRequire(import.meta.url);
 const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-pack-'));
@@ -93,7 +93,7 @@ check('a clean clone without a compiler for POWER is not packed: it says what is
 });
 
 check('a clean clone packs whole', () => {
-  const { file, packed } = packClone(clone, folder);
+  const { file, packed } = pack(clone, folder);
   tarball = file;
   const groups = new Map();
   for (const { path: name, size } of packed.files) {

@@ -7,7 +7,7 @@ import { npm } from '../../lib/build/npm.mjs';
 import { prebuilds } from '../../lib/build/prebuilds.mjs';
 
 /** `npm pack` in `clone`, into `folder`: the tarball's path and what is in it. */
-function pack(clone, folder, options = []) {
+export function pack(clone, folder, options = []) {
   mkdirSync(folder, { recursive: true });
   const answer = npm(['pack', '--json', '--pack-destination', folder, ...options], { cwd: clone });
   // npm 12 has an object by package name, those before an array.
@@ -35,11 +35,6 @@ export function cleanClone(folder) {
   }
   // What `npm ci` would install.
   symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
-}
-
-/** Packs a clean clone as `npm publish` would. */
-export function packClone(clone, folder) {
-  return pack(clone, folder);
 }
 
 /** Installs a tarball in a new project at `folder` as a cautious user would: no script is run. */
