@@ -14,7 +14,7 @@ import {
 import type { CxlEvent, EventType } from '../events/events';
 import { FAULTS, faultError, isFault } from '../events/faults';
 import { EventIterator } from '../events/iterator';
-import { EventQueue, type Find } from '../events/queue';
+import { EventQueue, type Find, type Subscriber } from '../events/queue';
 import {
   checkEventWaitOptions,
   EVENT_WAIT_OPTIONS,
@@ -22,7 +22,7 @@ import {
   SYNC_WAIT_OPTIONS,
   type SyncWaitOptions,
 } from '../events/wait-options';
-import { abortable, checkSignal, throwIfAborted, type WaitOptions } from '../shared/abort';
+import { abortable, checkSignal, throwIfAborted } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import { ATTACH, CLOSE, WAIT } from '../shared/channels';
 import { checkBoolean, checkInteger } from '../shared/checks';
@@ -521,16 +521,24 @@ export class Context<Decoded = undefined> extends Uncloneable {
   }
 
   /**
-   * @internal The next event that is not a driver event; those stay pending, as they do for
-   * waitForInterrupt().
+   * @internal Subscribes to the events that are no driver events; those stay pending, as they do for
+   * waitForInterrupt(). Returns what ends the subscription; it also ends when it fails.
+   *
+   * @throws ERR_INVALID_STATE as waitForEvent()
    */
-  async waitForHardwareEvent(options: WaitOptions = {}): Promise<CxlEvent> {
+  subscribeToHardwareEvents(subscriber: Subscriber): () => void {
     const reader = this.#claim();
-    try {
-      return await this.#events.wait(findHardwareEvent, 'waitForEvent', options);
-    } finally {
+    const end = this.#events.subscribe(findHardwareEvent, {
+      events: (events) => subscriber.events(events),
+      failed: (error) => {
+        this.#events.release(reader);
+        subscriber.failed(error);
+      },
+    });
+    return () => {
+      end();
       this.#events.release(reader);
-    }
+    };
   }
 
   /**

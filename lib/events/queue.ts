@@ -23,7 +23,18 @@ type Reason = 'ready' | 'timed-out' | 'aborted' | 'canceled';
 
 interface Waiter {
   readonly find: Find;
+  /** A batch has brought what `find` finds, or the end of the events. */
+  ready(): void;
+  /** Ends the wait for another reason. */
   end(reason: Reason): void;
+}
+
+/** Who gets events until it is closed, without a wait for each. */
+export interface Subscriber {
+  /** What `find` found in a batch: at least one. */
+  events(events: readonly CxlEvent[]): void;
+  /** No more come: what a wait would reject with. The subscription is over. */
+  failed(error: unknown): void;
 }
 
 /**
@@ -137,6 +148,47 @@ export class EventQueue {
     return event;
   }
 
+  /**
+   * Subscribes to all events that `find` finds: to be called by the reader. `subscriber` is called
+   * in later turns only. Returns what ends the subscription.
+   */
+  subscribe(find: Find, subscriber: Subscriber): () => void {
+    const waiter: Waiter = {
+      find,
+      ready: () => {
+        const events: CxlEvent[] = [];
+        for (let found = find(this.#pending); found !== undefined; found = find(this.#pending)) {
+          this.#pending.remove(found);
+          events.push(found.event);
+        }
+        if (events.length > 0) subscriber.events(events);
+        if (this.#waiter !== waiter) return;
+        if (!this.#ended) {
+          this.#arm(waiter);
+          return;
+        }
+        this.#waiter = undefined;
+        try {
+          this.#take(find);
+        } catch (error) {
+          subscriber.failed(error);
+        }
+      },
+      end: (reason) => {
+        if (this.#waiter !== waiter) return;
+        this.#waiter = undefined;
+        this.#file.disarm();
+        if (reason === 'canceled') subscriber.failed(canceled(this.#path));
+      },
+    };
+    this.#waiter = waiter;
+    // What is pending, or the errno of arm(), must not call the subscriber now.
+    queueMicrotask(() => {
+      if (this.#waiter === waiter) waiter.ready();
+    });
+    return () => waiter.end('aborted');
+  }
+
   /** Ends the wait in progress, if any, with ECANCELED. */
   cancel(): void {
     this.#waiter?.end('canceled');
@@ -155,6 +207,7 @@ export class EventQueue {
       let removeListener: (() => void) | undefined;
       const waiter: Waiter = {
         find,
+        ready: () => waiter.end('ready'),
         end: (reason) => {
           if (this.#waiter !== waiter) return;
           this.#waiter = undefined;
@@ -184,7 +237,7 @@ export class EventQueue {
     const errno = this.#file.arm();
     if (errno === 0) return;
     this.#setErrno(errno);
-    waiter.end('ready');
+    waiter.ready();
   }
 
   #setErrno(errno: number): void {
@@ -226,7 +279,7 @@ export class EventQueue {
     const waiter = this.#waiter;
     // There is no waiter when a thread that blocks has read the batch.
     if (waiter === undefined) return;
-    if (this.#ended || waiter.find(this.#pending) !== undefined) waiter.end('ready');
+    if (this.#ended || waiter.find(this.#pending) !== undefined) waiter.ready();
     else this.#arm(waiter);
   }
 

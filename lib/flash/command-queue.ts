@@ -143,9 +143,13 @@ export class CommandQueue implements MonitoredQueue {
   #issueWaiting(): void {
     if (this.#state !== 'running') return;
     try {
-      while (this.#table.waiting > 0 && this.#hasSlot() && this.#hasRoom()) {
-        const command = this.#table.issue() as Command;
-        if (this.#prepare(command)) this.#passToAfu(command);
+      try {
+        while (this.#table.waiting > 0 && this.#hasSlot() && this.#hasRoom()) {
+          const command = this.#table.issue() as Command;
+          if (this.#prepare(command)) this.#passToAfu(command);
+        }
+      } finally {
+        this.#announce();
       }
     } catch (error) {
       this.recover(error);
@@ -207,6 +211,15 @@ export class CommandQueue implements MonitoredQueue {
     this.#doubtful = true;
     const { page, contextNumber } = this.#owner;
     this.ring.issue(page, command, contextNumber, this.#options.commandTimeout);
+    this.#doubtful = doubtful;
+  }
+
+  /** Rings the doorbell for the commands that have been put into the submission ring. */
+  #announce(): void {
+    if (!this.ring.unannounced) return;
+    const doubtful = this.#doubtful;
+    this.#doubtful = true;
+    this.ring.announce(this.#owner.page);
     this.#doubtful = doubtful;
   }
 

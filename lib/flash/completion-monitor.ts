@@ -5,7 +5,7 @@
  */
 import type { CxlEvent } from '../events/events';
 import { ALL_ONES_64 } from '../shared/all-ones';
-import { CxlError, systemError } from '../shared/errors';
+import { type CxlError, systemError } from '../shared/errors';
 import type { QueueOptions, QueueOwner } from './command';
 import { INTERRUPT_STATUS, REGISTERS, RESPONSE_INTERRUPT, SYNC_ERROR_INTERRUPT } from './sislite';
 import type { QueueStatistics } from './statistics';
@@ -33,7 +33,7 @@ export interface MonitoredQueue {
 
 type MonitorOptions = Pick<QueueOptions, 'completion' | 'watchInterval' | 'responseTimeout'>;
 
-/** Milliseconds between waits for events that fail: the first pause, and the longest. */
+/** Milliseconds between subscriptions that fail: the first pause, and the longest. */
 const FIRST_PAUSE = 1;
 const LONGEST_PAUSE = 100;
 
@@ -41,10 +41,11 @@ export class CompletionMonitor {
   readonly #owner: QueueOwner;
   readonly #options: MonitorOptions;
   readonly #queue: MonitoredQueue;
-  #interruptWait: AbortController | undefined;
+  /** Ends the subscription to the context's events. */
+  #unsubscribe: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
   #pollScheduled = false;
-  /** How many waits for events have failed one after the other. */
+  /** How many subscriptions have failed one after the other. */
   #failures = 0;
   #pause: NodeJS.Timeout | undefined;
 
@@ -56,7 +57,7 @@ export class CompletionMonitor {
 
   /** Whether it reads the context's events. */
   get readsEvents(): boolean {
-    return this.#interruptWait !== undefined;
+    return this.#unsubscribe !== undefined;
   }
 
   /** Does nothing while it is running. */
@@ -66,9 +67,8 @@ export class CompletionMonitor {
         this.#pollScheduled = true;
         setImmediate(() => this.#poll());
       }
-    } else if (this.#interruptWait === undefined && this.#pause === undefined) {
-      this.#interruptWait = new AbortController();
-      void this.#waitForInterrupts(this.#interruptWait);
+    } else if (this.#unsubscribe === undefined && this.#pause === undefined) {
+      this.#subscribe();
     }
     const { watchInterval, responseTimeout } = this.#options;
     this.#timer ??= setInterval(
@@ -78,8 +78,8 @@ export class CompletionMonitor {
   }
 
   stop(): void {
-    this.#interruptWait?.abort();
-    this.#interruptWait = undefined;
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
     clearTimeout(this.#pause);
     this.#pause = undefined;
     clearInterval(this.#timer);
@@ -107,22 +107,21 @@ export class CompletionMonitor {
     }
   }
 
-  async #waitForInterrupts(wait: AbortController): Promise<void> {
-    const { context } = this.#owner;
-    while (!wait.signal.aborted) {
-      let event: CxlEvent;
-      try {
-        event = await context.waitForHardwareEvent({ signal: wait.signal });
-      } catch (error) {
-        if (!wait.signal.aborted) this.#waitFailed(error);
-        return;
-      }
-      this.#failures = 0;
-      // The event may have come while the wait was being aborted.
-      this.#guarded(() => {
-        this.#take(event);
-        this.#collect();
+  #subscribe(): void {
+    try {
+      this.#unsubscribe = this.#owner.context.subscribeToHardwareEvents({
+        events: (events) => {
+          this.#failures = 0;
+          this.#guarded(() => {
+            for (const event of events) this.#take(event);
+            this.#collect();
+          });
+        },
+        failed: (error) => this.#subscriptionFailed(error),
       });
+    } catch {
+      // The program itself reads the events, so that only the timer finds completions; or the
+      // context is closed.
     }
   }
 
@@ -141,13 +140,11 @@ export class CompletionMonitor {
   }
 
   /**
-   * The wait is repeated after a pause, and completions are collected then: it may fail for want of
-   * descriptors or memory, which nothing here can change.
+   * The subscription is repeated after a pause, and completions are collected then: it may fail for
+   * want of descriptors or memory, which nothing here can change.
    */
-  #waitFailed(error: unknown): void {
-    // When the program itself reads the events, only the timer finds completions.
-    if (!(error instanceof CxlError)) return;
-    this.#interruptWait = undefined;
+  #subscriptionFailed(error: unknown): void {
+    this.#unsubscribe = undefined;
     this.#queue.statistics.waitFailures += 1;
     const pause = Math.min(FIRST_PAUSE * 2 ** this.#failures, LONGEST_PAUSE);
     this.#failures += 1;
@@ -156,7 +153,7 @@ export class CompletionMonitor {
       this.#guarded(() => this.#collect());
     }, pause);
     // The context was detached, as by a reset of the adapter.
-    if (error.code === 'EIO') this.#queue.recover(error);
+    if ((error as CxlError).code === 'EIO') this.#queue.recover(error);
   }
 
   /** Finds completions whose interrupt was lost, and what no interrupt reports. */

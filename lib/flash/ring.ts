@@ -65,6 +65,8 @@ export class Ring {
   #next = 0;
   #toggle = 1n;
   #submission = 0;
+  /** Commands in the submission ring have not been announced. */
+  #unannounced = false;
 
   constructor(system: Cxl, options: RingOptions) {
     this.depth = options.depth;
@@ -96,6 +98,7 @@ export class Ring {
     this.#next = 0;
     this.#toggle = 1n;
     this.#submission = 0;
+    this.#unannounced = false;
     this.#bytes.fill(0, this.#responses, this.#submissions);
     const { address } = this.#memory;
     page.write64(REGISTERS.endianControl, ENDIAN_CONTROL[this.#order.endian]);
@@ -132,7 +135,10 @@ export class Ring {
     setBytes.call(data.bytes, this.#bytes.subarray(start, start + data.length));
   }
 
-  /** Fills the slot of a command and passes it to the AFU. */
+  /**
+   * Fills the slot of a command and passes it to the AFU, with a submission ring only when announce()
+   * is called.
+   */
   issue(page: ProblemState, command: Command, contextNumber: number, timeout: number): void {
     const at = command.slot * SLOT_BYTES;
     this.#fill(at, command, contextNumber, timeout);
@@ -148,9 +154,19 @@ export class Ring {
     );
     const ring = this.#submissions;
     this.#bytes.copyWithin(ring + this.#submission * IOARCB_BYTES, at, at + IOARCB_BYTES);
-    const next = (this.#submission + 1) % (this.depth + 1);
-    page.write64(REGISTERS.sqTail, this.#memory.address + BigInt(ring + next * IOARCB_BYTES));
-    this.#submission = next;
+    this.#submission = (this.#submission + 1) % (this.depth + 1);
+    this.#unannounced = true;
+  }
+
+  get unannounced(): boolean {
+    return this.#unannounced;
+  }
+
+  /** Tells the AFU how far the submission ring is filled: one store for all commands since the last. */
+  announce(page: ProblemState): void {
+    this.#unannounced = false;
+    const tail = this.#submissions + this.#submission * IOARCB_BYTES;
+    page.write64(REGISTERS.sqTail, this.#memory.address + BigInt(tail));
   }
 
   #fill(at: number, command: Command, contextNumber: number, timeout: number): void {
@@ -204,6 +220,7 @@ export class Ring {
   async reset(page: ProblemState): Promise<boolean> {
     if (page.read64(REGISTERS.endianControl) === ALL_ONES_64) return false;
     const register = this.#squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
+    this.#unannounced = false;
     page.write64(register, 1n);
     const end = performance.now() + RESET_TIMEOUT;
     while ((page.read64(register) & 1n) !== 0n) {

@@ -2,7 +2,7 @@
 //
 // The block device is compared with this program: the same ioctls and commands in C. Completions
 // are noticed as the block device notices them: by polling the response ring, or by interrupts
-// (poll() and read() of the adapter's descriptor). Prints commands per second.
+// (poll() and read() of the adapter's descriptor). Prints commands a second.
 // Usage: flash-loop NODE DEPTH SECONDS poll|interrupt
 
 #define _GNU_SOURCE
@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "../../native/abi/cxlflash.h"
-#include "../simulated-device/flash/sislite.h"
+#include "../../../native/abi/cxlflash.h"
+#include "../../simulated-device/flash/sislite.h"
 
 #define BLOCK 4096
 #define MAX_DEPTH 1024
@@ -140,7 +140,7 @@ int main(int count, char** words) {
     done++;
     issue(number, lba++ % attach.last_lba);
   }
-  printf("%.0f\n", (double)done / (now() - start));
+  printf("{\"value\":%.1f}\n", (double)done / (now() - start));
   munmap((void*)(uintptr_t)page, attach.mmio_size);
   call(fd, CXLFLASH_DETACH, &detach, "DETACH");
   close(adapter);

@@ -1,0 +1,214 @@
+// What is measured: each entry runs its programs once a round, in turn, and has one or more rows.
+// A row compares two values of a round. `less`: the smaller the better, and the bar is the most that
+// the ratio may be; else the least.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { AREA_SIZE, c, flashNode, js, node, root } from './programs.mjs';
+import { percentile } from './statistics.mjs';
+
+const p = (percent) => (result) => percentile(result.samples, percent);
+const value = (result) => result.value;
+const field = (name) => (result) => result[name];
+
+function accesses() {
+  const row = (label, name, beside, bar) => ({
+    label,
+    unit: 'ns',
+    less: true,
+    bar,
+    of: ['js', field(name)],
+    beside,
+  });
+  const names = ['read32', 'read64', 'write32', 'write64', 'load64', 'store64', 'load8', 'store8'];
+  const call = ['js', field('call')];
+  const block = (name) =>
+    row(`${name.replace(/(\d+)$/, ', $1 KiB')}, time`, name, ['c', field(name)], 1.11);
+  return {
+    name: 'mmio',
+    programs: { c: c('mmio', node, AREA_SIZE), js: js('mmio') },
+    rows: [
+      ...names.map((name) => row(`${name} beside an empty call`, name, call, 2.8)),
+      row("read64 beside libcxl's guard", 'read64', ['c', field('guardedLoad')], 1),
+      row("write64 beside libcxl's guard", 'write64', ['c', field('guardedStore')], 1),
+      ...['readBlock4', 'writeBlock4', 'readBlock56', 'writeBlock56'].map(block),
+    ],
+  };
+}
+
+function interrupt(quick) {
+  const count = quick ? 1000 : 5000;
+  const bars = { wait: [3, 3], iterator: [3, 3], sync: [1.5, 2], 'sync-spin': [1.5, 2], spin: [] };
+  const kinds = Object.keys(bars);
+  return {
+    name: 'interrupt',
+    distributions: true,
+    programs: {
+      c: c('interrupt', node, AREA_SIZE, count),
+      ...Object.fromEntries(kinds.map((kind) => [kind, js('interrupt', kind, count)])),
+    },
+    rows: kinds.flatMap((kind) =>
+      [50, 99].map((percent, i) => ({
+        label: `interrupt to ${kind}, p${percent}`,
+        unit: 'µs',
+        less: true,
+        bar: bars[kind][i],
+        of: [kind, p(percent)],
+        beside: ['c', p(percent)],
+      })),
+    ),
+  };
+}
+
+function contexts(quick) {
+  return [1, 64, 512].map((number) => ({
+    name: 'contexts',
+    programs: {
+      c: c('contexts', node, AREA_SIZE, number, quick ? 0.3 : 1),
+      js: js('contexts', number, quick ? 0.3 : 1),
+    },
+    rows: [
+      {
+        label: `events of ${number} context${number === 1 ? '' : 's'}`,
+        unit: '/s',
+        bar: 0.5,
+        of: ['js', value],
+        beside: ['c', value],
+      },
+    ],
+  }));
+}
+
+function waiting() {
+  const row = (label, unit, of, rest) => ({ label, unit, less: true, of, ...rest });
+  const many = (read) => ['many', read];
+  return {
+    name: 'waiting',
+    programs: { none: js('waiting', 1, 2000), many: js('waiting', 512, 2000) },
+    rows: [
+      row('threads of 512 contexts that wait', '', many(field('threads'))),
+      row('memory of a context that waits', 'bytes', many(field('bytes'))),
+      row('fs.readFile beside them, p50', 'µs', many(p(50)), {
+        bar: 1.05,
+        beside: ['none', p(50)],
+      }),
+    ],
+  };
+}
+
+function life(quick) {
+  const count = quick ? 50 : 300;
+  return {
+    name: 'life',
+    programs: { c: c('life', node, AREA_SIZE, count), js: js('life', count) },
+    rows: [
+      {
+        label: 'open, attach, map, close',
+        unit: 'µs',
+        less: true,
+        bar: 1.5,
+        of: ['js', p(50)],
+        beside: ['c', p(50)],
+      },
+    ],
+  };
+}
+
+function flash(quick) {
+  if (flashNode === undefined) return [];
+  const bars = { interrupt: [0.3, 0.5, 0.7], poll: [0.4, 0.7, 0.9] };
+  return Object.entries(bars).flatMap(([completion, list]) =>
+    [1, 16, 128].map((depth, i) => {
+      const words = [flashNode, depth, quick ? 0.3 : 1, completion];
+      const row = { unit: '/s', of: ['js', value], beside: ['c', value], depth, completion };
+      return {
+        name: 'flash',
+        programs: { c: c('flash-loop', ...words), js: js('flash', ...words) },
+        rows: [{ ...row, label: `flash by ${completion}, depth ${depth}`, bar: list[i] }],
+      };
+    }),
+  );
+}
+
+function memcpy(quick) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const [source, target] = ['in', 'out'].map((file) => path.join(folder, file));
+  const size = (quick ? 8 : 64) * 2 ** 20;
+  writeFileSync(source, Buffer.alloc(size, 'node-cxl'));
+  const cli = path.join(root, 'dist/cli/main.js');
+  const words = ['memcpy', '--in', source, '--out', target, '--poll'];
+  const rate = ({ milliseconds }) => size / 2 ** 20 / (milliseconds / 1000);
+  return {
+    name: 'memcpy',
+    programs: {
+      c: c('memcpy', node, AREA_SIZE, source, target),
+      js: [process.execPath, cli, ...words],
+    },
+    rows: [
+      {
+        label: `node-cxl memcpy, ${size / 2 ** 20} MiB`,
+        unit: 'MiB/s',
+        bar: 0.8,
+        of: ['js', rate],
+        beside: ['c', rate],
+      },
+    ],
+  };
+}
+
+/** Their bars are absolute: milliseconds. */
+function start() {
+  const row = (label, name, limit) => ({
+    label,
+    unit: 'ms',
+    less: true,
+    limit,
+    of: ['js', field(name)],
+  });
+  return {
+    name: 'start',
+    programs: { js: js('start') },
+    rows: [row("require('node-cxl')", 'require', 15), row('the first open()', 'open', 10)],
+  };
+}
+
+/** The mock beside the addon on the simulated device: no bars. */
+function mock(quick) {
+  const count = quick ? 200 : 1000;
+  const rows = (of, beside, unit, label) => ({
+    label: `mock: ${label}`,
+    unit,
+    less: true,
+    of,
+    beside,
+  });
+  return {
+    name: 'mock',
+    programs: {
+      life: js('life', 50),
+      event: js('interrupt', 'wait', count),
+      access: js('mmio'),
+    },
+    onMock: true,
+    rows: [
+      rows(['mock:access', field('read64')], ['access', field('read64')], 'ns', 'read64'),
+      rows(['mock:life', p(50)], ['life', p(50)], 'µs', 'open, attach, map, close'),
+      rows(['mock:event', p(50)], ['event', p(50)], 'µs', 'interrupt to wait, p50'),
+    ],
+  };
+}
+
+export function entries(quick) {
+  return [
+    accesses(),
+    interrupt(quick),
+    ...contexts(quick),
+    waiting(),
+    life(quick),
+    ...flash(quick),
+    memcpy(quick),
+    start(),
+    mock(quick),
+  ];
+}
