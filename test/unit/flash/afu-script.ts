@@ -39,7 +39,7 @@ export class AfuScript {
   #view = new DataView(new ArrayBuffer(0));
   #memory = { address: ADDRESS, buffer: new ArrayBuffer(0) };
   #rrq = { start: 0n, end: 0n, next: 0n, toggle: 1n };
-  #waits: { resolve: (event: object) => void; reject: (error: Error) => void }[] = [];
+  #subscriber: { events: (events: readonly object[]) => void } | undefined;
   #interrupts = 0;
 
   constructor(room: number) {
@@ -92,7 +92,12 @@ export class AfuScript {
     hold: () => {
       this.holds += 1;
     },
-    waitForHardwareEvent: ({ signal }: { signal: AbortSignal }) => this.#wait(signal),
+    subscribeToHardwareEvents: (subscriber: { events: (events: readonly object[]) => void }) => {
+      this.#subscriber = subscriber;
+      return () => {
+        this.#subscriber = undefined;
+      };
+    },
   };
 
   owner(recover: () => Promise<unknown>): QueueOwner {
@@ -145,23 +150,12 @@ export class AfuScript {
     this.#interrupts += 1;
   }
 
-  /** The event of the completions so far reaches the program; false: there is none, or no wait. */
+  /** The event of the completions so far reaches the program; false: there is none, or nobody waits. */
   interrupt(): boolean {
-    if (this.#interrupts === 0 || this.#waits.length === 0) return false;
+    if (this.#interrupts === 0 || this.#subscriber === undefined) return false;
     this.#interrupts = 0;
-    this.#waits.shift()!.resolve({ type: 'afu-interrupt', irq: RESPONSE_INTERRUPT });
+    this.#subscriber.events([{ type: 'afu-interrupt', irq: RESPONSE_INTERRUPT }]);
     return true;
-  }
-
-  #wait(signal: AbortSignal): Promise<object> {
-    return new Promise((resolve, reject) => {
-      const wait = { resolve, reject };
-      this.#waits.push(wait);
-      signal.addEventListener('abort', () => {
-        this.#waits = this.#waits.filter((each) => each !== wait);
-        reject(new Error('aborted'));
-      });
-    });
   }
 }
 
