@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies a file by the memcpy AFU, as `node-cxl memcpy --poll` does: reads it, has it copied, compares
-// the copy, and writes it.
-// Usage: memcpy NODE AREA_SIZE IN OUT
+// Copies a file by the memcpy AFU, as `node-cxl memcpy --poll` does: reads it, has it copied,
+// compares the copy, and writes it. Usage: memcpy NODE AREA_SIZE IN OUT
 #define _GNU_SOURCE
 #include <sched.h>
 #include <string.h>

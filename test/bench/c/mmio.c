@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Accesses to registers, with a guard against SIGBUS in the manner of libcxl (sigsetjmp() before
-// each access) and without, and blocks by a loop of volatile accesses with byte swap: nanoseconds an
-// access or an element. The fastest of many rounds.
-// Usage: mmio NODE AREA_SIZE
+// each access) and without, and blocks by a loop of volatile accesses with byte swap: nanoseconds
+// an access or an element. The fastest of many rounds. Usage: mmio NODE AREA_SIZE
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <signal.h>
@@ -79,7 +78,8 @@ int main(int count, char** words) {
   printf("{\"guardedLoad\":%.2f,\"guardedStore\":%.2f,", fastest(guarded_load, CALLS),
          fastest(guarded_store, CALLS));
   printf("\"load\":%.2f,\"store\":%.2f,", fastest(bare_load, CALLS), fastest(bare_store, CALLS));
-  printf("\"readBlock4\":%.2f,\"writeBlock4\":%.2f,", fastest(read_4k, 100), fastest(write_4k, 100));
+  printf("\"readBlock4\":%.2f,\"writeBlock4\":%.2f,", fastest(read_4k, 100),
+         fastest(write_4k, 100));
   printf("\"readBlock56\":%.2f,\"writeBlock56\":%.2f}\n", fastest(read_56k, 10),
          fastest(write_56k, 10));
   job_close(&job);
