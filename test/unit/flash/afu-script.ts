@@ -41,6 +41,7 @@ export class AfuScript {
   #rrq = { start: 0n, end: 0n, next: 0n, toggle: 1n };
   #subscriber: { events: (events: readonly object[]) => void } | undefined;
   #interrupts = 0;
+  #resetting = false;
 
   constructor(room: number) {
     this.#room = room;
@@ -66,10 +67,7 @@ export class AfuScript {
       this.#access();
       if (this.inError) return ALL_ONES;
       if (offset === REGISTERS.commandRoom) return BigInt(this.#room - this.held.length);
-      if (offset === REGISTERS.ioarrin && this.resetFails) {
-        this.looks += 1;
-        return 1n;
-      }
+      if (offset === REGISTERS.ioarrin) return this.#resetState();
       return 0n;
     },
     write64: (offset: number, value: bigint) => {
@@ -114,6 +112,7 @@ export class AfuScript {
   /** The adapter is reset: its commands are gone. */
   lose(): void {
     this.inError = true;
+    this.#resetting = false;
     this.held.length = 0;
   }
 
@@ -122,7 +121,19 @@ export class AfuScript {
   }
 
   #reset(): void {
-    if (!this.resetFails) this.held.length = 0;
+    this.#resetting = true;
+    this.#resetState();
+  }
+
+  /** A reset that has begun ends the commands when it can. */
+  #resetState(): bigint {
+    if (this.#resetting && this.resetFails) {
+      this.looks += 1;
+      return 1n;
+    }
+    if (this.#resetting) this.held.length = 0;
+    this.#resetting = false;
+    return 0n;
   }
 
   #take(at: number): void {
