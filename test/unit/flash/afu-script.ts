@@ -26,7 +26,7 @@ export class AfuScript {
   inError = false;
   /** A reset of the context does not end. */
   resetFails = false;
-  /** How often the queue has looked whether a reset has ended, and it had not. */
+  /** How often the queue has looked whether a reset has ended. */
   looks = 0;
   /** The next access of a register faults: `lost`, a store has no effect; `done`, it has. */
   fault: 'lost' | 'done' | undefined;
@@ -64,6 +64,7 @@ export class AfuScript {
 
   readonly page = {
     read64: (offset: number) => {
+      if (offset === REGISTERS.ioarrin) this.looks += 1;
       this.#access();
       if (this.inError) return ALL_ONES;
       if (offset === REGISTERS.commandRoom) return BigInt(this.#room - this.held.length);
@@ -127,10 +128,7 @@ export class AfuScript {
 
   /** A reset that has begun ends the commands when it can. */
   #resetState(): bigint {
-    if (this.#resetting && this.resetFails) {
-      this.looks += 1;
-      return 1n;
-    }
+    if (this.#resetting && this.resetFails) return 1n;
     if (this.#resetting) this.held.length = 0;
     this.#resetting = false;
     return 0n;
