@@ -28,6 +28,7 @@ const stages = [
     { name: 'sanitizers', command: 'node test/addon/sanitizers/run.mjs', limit: 10 },
   ],
   { name: 'PSLSE', command: pslse(), limit: 12 },
+  { name: 'page of a trace', command: 'node test/trace/run.mjs', limit: 5 },
   { name: 'tarball', command: 'npm run -s test:pack', limit: 10 },
   // Both use two processors.
   { name: 'ppc64le in user mode', command: 'npm run -s test:ppc64', limit: 50 },

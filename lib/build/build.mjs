@@ -1,7 +1,7 @@
 // One command builds everything a clone needs: the addon (Linux), the TypeScript, the
 // bundled command-line program, and the simulated device for the tests.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { addonChanged, buildAddon } from './addon.mjs';
@@ -32,6 +32,28 @@ async function typescript() {
   run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', '.']);
   // The library that encodes recordings, in one file: no dependency of the package at run time.
   await bundle('lib/record/cborg-entry.mjs', 'dist/record/cborg.js');
+  await tracePage();
+}
+
+/** The page of `node-cxl trace --html`: its script, and the template that this and the data are put in. */
+async function tracePage() {
+  const [folder, built] = ['lib/trace/page', 'dist/trace'].map((name) => path.join(root, name));
+  await bundle('lib/trace/page/main.ts', 'dist/trace/page.js', {
+    platform: 'browser',
+    target: 'es2022',
+    format: 'iife',
+    minify: true,
+    legalComments: 'none',
+  });
+  const styles = path.join(built, 'page.css');
+  const parts = {
+    '/*STYLES*/': readFileSync(styles, 'utf8'),
+    '/*LICENSE*/': readFileSync(require.resolve('uplot/LICENSE'), 'utf8'),
+  };
+  rmSync(styles);
+  let page = readFileSync(path.join(folder, 'page.html'), 'utf8');
+  for (const [slot, text] of Object.entries(parts)) page = page.replace(slot, () => text);
+  writeFileSync(path.join(built, 'page.html'), page);
 }
 
 async function cli() {

@@ -27,6 +27,7 @@ const packages = {
   '/bin/busybox': 'busybox-static',
   cpio: 'cpio',
   verilator: 'verilator',
+  chromium: 'chromium',
 };
 
 function present(program) {

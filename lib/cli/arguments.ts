@@ -50,6 +50,28 @@ export function duration(text: string): number {
   return value;
 }
 
+const MICROSECONDS = { us: 1, ms: 1000, s: 1e6, m: 60e6, h: 3600e6 } as const;
+
+/**
+ * Parses a time since a beginning: as a duration, or with us for microseconds; 0s is the beginning.
+ *
+ * @returns microseconds
+ */
+export function instant(text: string): number {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(us|ms|s|m|h)$/.exec(text) ?? [];
+  if (number === undefined) {
+    throw new InvalidArgumentError(
+      'expected a time with its unit (us, ms, s, m, h), such as 250us or 1.5s.',
+    );
+  }
+  return Number(number) * MICROSECONDS[unit as keyof typeof MICROSECONDS];
+}
+
+/** A parser of an option that may be repeated. */
+export function collected(text: string, previous: readonly string[]): readonly string[] {
+  return [...previous, text];
+}
+
 /** Parses the address of a PCI function. */
 export function pciAddress(text: string): string {
   try {

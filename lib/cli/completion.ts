@@ -8,6 +8,7 @@ import { SCRIPTS, type Shell } from './completion-scripts';
 import { UsageError } from './failure';
 import { print } from './output';
 import { assignments } from './settings';
+import { DEFAULT_COMMAND } from './trace';
 
 /** A word that can come next, and what it means. */
 type Candidate = readonly [word: string, description: string];
@@ -54,8 +55,8 @@ async function complete(program: Command, system: Cxl, words: string[]): Promise
     } else {
       const inner =
         given.length === 0 ? visible(command).find((each) => each.name() === word) : undefined;
+      command = inner ?? (given.length === 0 ? unnamed(command) : command);
       if (inner === undefined) given.push(word);
-      else command = inner;
     }
   }
   if (taking !== undefined) return matching(await valuesOfOption(taking, system), current);
@@ -69,7 +70,9 @@ async function complete(program: Command, system: Cxl, words: string[]): Promise
   if (current.startsWith('-')) return matching(optionsOf(command), current);
   if (command.commands.length > 0) {
     const names = visible(command).map((each): Candidate => [each.name(), each.description()]);
-    return matching(names, current);
+    const found = matching(names, current);
+    if (found.length > 0 || unnamed(command) === command) return found;
+    command = unnamed(command);
   }
   const argument = command.registeredArguments[given.length];
   return argument === undefined
@@ -85,6 +88,11 @@ function matching<C extends Candidates>(candidates: C, start: string): C {
 
 function visible(command: Command): Command[] {
   return command.createHelp().visibleCommands(command) as Command[];
+}
+
+/** The command that a command without a name of one stands for: of `trace FILE`, `trace show`. */
+function unnamed(command: Command): Command {
+  return visible(command).find((each) => each.name() === DEFAULT_COMMAND) ?? command;
 }
 
 function optionOf(command: Command, word: string): Option | undefined {
@@ -132,6 +140,8 @@ async function valuesOfArgument(
         ['status', 'its compliance mode'],
       ];
     case 'FILE':
+    case 'A':
+    case 'B':
       return 'files';
     default:
       return [];

@@ -13,6 +13,7 @@ import type { Format } from './output';
 import { recordCommand } from './record';
 import { common, type Session } from './session';
 import { type ErrorsOptions, errors, type ResetOptions, reset, set } from './settings';
+import { traceCommand } from './trace';
 import { type WatchOptions, watch } from './watch';
 
 /** What an exit code means, for the help and the man page. */
@@ -147,6 +148,7 @@ export function newProgram(session: Session, version: string, json = false): Com
   program.addCommand(flashCommand(session));
   program.addCommand(doeCommand(session));
   recordCommand(program.command('record'));
+  program.addCommand(traceCommand(session));
   completionCommands(program, system);
   throwFailures(program, json);
   return program;

@@ -8,12 +8,16 @@ export interface Session {
   readonly signal: AbortSignal;
 }
 
-/** Adds the options that every command has. */
-export function common(command: Command): Command {
+/** Adds the options that every command has which prints something. */
+export function formats(command: Command): Command {
   return command
     .option('--json', 'print JSON')
-    .addOption(new Option('--plain', 'print lines of tab-separated fields').conflicts('json'))
-    .option('--mock', 'use mock devices instead of real ones');
+    .addOption(new Option('--plain', 'print lines of tab-separated fields').conflicts('json'));
+}
+
+/** Adds the options that every command has which uses devices. */
+export function common(command: Command): Command {
+  return formats(command).option('--mock', 'use mock devices instead of real ones');
 }
 
 /**

@@ -95,55 +95,63 @@ const MINIMUM_SIZES: Record<number, number> = {
 /**
  * Decodes `length` bytes of whole events and calls `take` with each. At bytes that are not an
  * event it stops and returns an EBADMSG error; the events before them have been taken.
+ * `littleEndian`: the byte order of the machine that read them.
  */
 export function parseEvents(
   bytes: Uint8Array,
   length: number,
   take: (event: CxlEvent) => void,
   path?: string,
+  littleEndian = HOST_IS_LITTLE_ENDIAN,
 ): CxlError | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, length);
   let at = 0;
   while (at < length) {
     const left = length - at;
     if (left < HEADER_SIZE) return malformed(`${left} bytes where a header of 8 should be`, path);
-    const type = view.getUint16(at, HOST_IS_LITTLE_ENDIAN);
-    const size = view.getUint16(at + 2, HOST_IS_LITTLE_ENDIAN);
+    const type = view.getUint16(at, littleEndian);
+    const size = view.getUint16(at + 2, littleEndian);
     const least = MINIMUM_SIZES[type] ?? HEADER_SIZE;
     if (size > MAX_EVENT_SIZE) return malformed(`a size of ${size}, over ${MAX_EVENT_SIZE}`, path);
     if (size < least) return malformed(`type ${type} with a size of ${size}, under ${least}`, path);
     if (size > left) return malformed(`a size of ${size} with ${left} bytes left`, path);
-    take(decode(view, at, type, size));
+    take(decode(view, at, type, size, littleEndian));
     at += size;
   }
   return undefined;
 }
 
-function decode(view: DataView, at: number, type: number, size: number): CxlEvent {
-  const processElement = view.getUint16(at + 4, HOST_IS_LITTLE_ENDIAN);
+function decode(
+  view: DataView,
+  at: number,
+  type: number,
+  size: number,
+  littleEndian: boolean,
+): CxlEvent {
+  const processElement = view.getUint16(at + 4, littleEndian);
   const body = at + HEADER_SIZE;
   switch (type) {
     case TYPE_AFU_INTERRUPT:
       return {
         type: 'afu-interrupt',
         processElement,
-        flags: view.getUint16(body, HOST_IS_LITTLE_ENDIAN),
-        irq: view.getUint16(body + 2, HOST_IS_LITTLE_ENDIAN),
+        flags: view.getUint16(body, littleEndian),
+        irq: view.getUint16(body + 2, littleEndian),
       };
     case TYPE_DATA_STORAGE:
       return {
         type: 'data-storage',
         processElement,
-        flags: view.getUint16(body, HOST_IS_LITTLE_ENDIAN),
-        address: view.getBigUint64(body + 8, HOST_IS_LITTLE_ENDIAN),
-        dsisr: view.getBigUint64(body + 16, HOST_IS_LITTLE_ENDIAN),
+        flags: view.getUint16(body, littleEndian),
+        address: view.getBigUint64(body + 8, littleEndian),
+        dsisr: view.getBigUint64(body + 16, littleEndian),
       };
     case TYPE_AFU_ERROR:
       return {
         type: 'afu-error',
         processElement,
-        flags: view.getUint16(body, HOST_IS_LITTLE_ENDIAN),
-        error: view.getBigUint64(body + 8, HOST_IS_LITTLE_ENDIAN),
+        flags: view.getUint16(body, littleEndian),
+        error: view.getBigUint64(body + 8, littleEndian),
       };
     default: {
       // A copy: the next batch overwrites the bytes.

@@ -29,9 +29,15 @@ const ofThisHost =
 const needsCompiler = 'needs the TypeScript compiler, which is not in the package';
 
 /** Tests of what is not in the package, or that need all of vitest. */
+const importsCommands =
+  'imports a part of the command line; the package has the whole, in one file';
 const leftOut = {
-  'test/unit/cli/flash-in-process.test.ts':
-    'imports a part of the command line; the package has the whole, in one file',
+  'test/unit/cli/flash-in-process.test.ts': importsCommands,
+  'test/unit/trace/bad-input.test.ts': importsCommands,
+  'test/unit/trace/diff.test.ts': importsCommands,
+  'test/unit/trace/stats.test.ts': importsCommands,
+  'test/unit/trace/text.test.ts': importsCommands,
+  'test/unit/trace/timeline.test.ts': importsCommands,
   'test/unit/cli/completion.test.ts': ofThisHost,
   'test/unit/cli/doctor.test.ts': ofThisHost,
   'test/unit/cli/files.test.ts': ofThisHost,
