@@ -12,15 +12,23 @@ const headings = [...notices.matchAll(/^-{80}\n\n(\S+) (\S+) \((.+)\), in (.+)$/
   ([, name = '', version = '', license = '', within = '']) => ({ name, version, license, within }),
 );
 
-/** Packages' folders, by the comments with which esbuild begins each file that it bundles. */
+/** Packages' folders, with the files of dist that have their code. */
 const bundled = new Map<string, Set<string>>();
 for (const file of readdirSync(path.join(root, 'dist'), { recursive: true, encoding: 'utf8' })) {
-  if (!file.endsWith('.js')) continue;
-  const product = `dist/${file}`;
-  for (const [, name = ''] of read(product).matchAll(
-    /^ *\/\/ ((?:.*\/)?node_modules\/(?:@[^/\n]+\/)?[^/\n]+)\//gm,
+  // By the comments with which esbuild begins each file that it bundles; where it takes comments
+  // out, by its list of them.
+  const isList = file.endsWith('.bundle.json');
+  if (!isList && !file.endsWith('.js')) continue;
+  const product = `dist/${file.replace('.bundle.json', '.js')}`;
+  const names = isList
+    ? (JSON.parse(read('dist', file)) as string[]).join('\n')
+    : read(product)
+        .replace(/^(?! *\/\/ ).*$/gm, '')
+        .replaceAll(/^ *\/\/ /gm, '');
+  for (const [, folder = ''] of names.matchAll(
+    /^((?:.*\/)?node_modules\/(?:@[^/\n]+\/)?[^/\n]+)\//gm,
   )) {
-    bundled.set(name, (bundled.get(name) ?? new Set()).add(product));
+    bundled.set(folder, (bundled.get(folder) ?? new Set()).add(product));
   }
 }
 
