@@ -64,6 +64,12 @@ const browser = await chromium.launch({
   args: ['--no-sandbox'],
 });
 
+/** What is shown about the item that was clicked. */
+async function detailsOf(page) {
+  must(!(await page.$eval('#details', (element) => element.hidden)), 'no details are shown');
+  return page.$eval('#details', (element) => element.innerText);
+}
+
 /** What the page loaded, and what went wrong in it. */
 async function open(address) {
   const page = await browser.newPage({ viewport: { width: WIDTH, height: 720 } });
@@ -137,7 +143,7 @@ await check('the page draws a lane for each context, and loads nothing', async (
 await check('a click on a bar shows details', async () => {
   const { time, duration } = attach;
   await page.mouse.click(...(await middleOf(page, time, time + duration)));
-  const text = await page.$eval('#details', (element) => element.innerText);
+  const text = await detailsOf(page);
   for (const part of ['ioctl(START_WORK', 'afu1.0s#1', 'workElementDescriptor=', 'block at byte']) {
     must(text.includes(part), `no ${part} in: ${text}`);
   }
@@ -189,7 +195,7 @@ await check('searches: counts, goes from match to match, shows each', async () =
   for (let count = 0; count < 6; count += 1) await page.click('#in');
   await page.press('#query', 'Enter');
   must((await matches()) === '2 of 2 matches', await matches());
-  const details = await page.$eval('#details', (element) => element.innerText);
+  const details = await detailsOf(page);
   must(details.includes('afu1.0s#2'), details);
   const [from, to] = await view(page);
   const time = execFileSync(
@@ -211,7 +217,7 @@ await check('searches: counts, goes from match to match, shows each', async () =
 await check('an interrupt has an arrow to its delivery and the next call', async () => {
   await page.fill('#query', 'interrupt 1');
   await page.press('#query', 'Enter');
-  const details = await page.$eval('#details', (element) => element.innerText);
+  const details = await detailsOf(page);
   must(/reaction\s+from interrupt 1 to read64 0x0: [\d.]+ (µs|ms)/.test(details), details);
   await page.keyboard.press('Escape');
   for (let count = 0; count < 4; count += 1) await page.click('#in');

@@ -137,6 +137,20 @@ for (const [shell, complete] of shells) {
 }
 
 describe('node-cxl completion', { timeout: TIMEOUT }, () => {
+  it('of trace has its subcommands, and the options and files of trace FILE', async () => {
+    const words = async (...typed: string[]) => {
+      const { stdout } = await run(['__complete', '--', 'trace', ...typed]);
+      return stdout
+        .trim()
+        .split('\n')
+        .map((line) => line.split('\t')[0]);
+    };
+    expect(await words('d')).toEqual(['diff']);
+    expect(await words('./')).toEqual([':files']);
+    expect(await words('run.cxlrec', '--st')).toEqual(['--stats']);
+    expect(await words('diff', '')).toEqual([':files']);
+  });
+
   for (const [shell] of shells) {
     it(`has a script for ${shell}`, async () => {
       const { code, stdout } = await run(['completion', shell]);
