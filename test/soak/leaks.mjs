@@ -25,7 +25,7 @@ function descriptors() {
 /** Timers, sockets and requests that keep the process alive. */
 function handles() {
   // Node 18.18 has it, its type declarations may not.
-  return process.getActiveResourcesInfo().length;
+  return process.getActiveResourcesInfo();
 }
 
 function look() {
@@ -79,7 +79,7 @@ export function summary({ descriptors, threads, handles, mappings, memory }) {
   return {
     descriptors: descriptors.length,
     threads,
-    handles,
+    handles: handles.length,
     mappings,
     ...Object.fromEntries(bytes),
   };
@@ -90,8 +90,9 @@ function isMore(before, now) {
     const added = now.descriptors.filter((each) => !before.descriptors.includes(each));
     return `${now.descriptors.length} descriptors after ${before.descriptors.length}: ${added.join(', ')}`;
   }
-  for (const kind of ['threads', 'handles']) {
-    if (now[kind] > before[kind]) return `${now[kind]} ${kind} after ${before[kind]}`;
+  if (now.threads > before.threads) return `${now.threads} threads after ${before.threads}`;
+  if (now.handles.length > before.handles.length) {
+    return `handles ${now.handles.join(', ')} after ${before.handles.join(', ') || 'none'}`;
   }
   if (now.mappings > before.mappings + MAPPINGS_SLACK) {
     return `${now.mappings} mappings after ${before.mappings}`;

@@ -7,6 +7,8 @@ import { runTheme, type SoakTarget } from './turn';
 const [name, milliseconds, seed, targetName] = process.argv.slice(2);
 const theme = THEMES.find((each) => each.name === name)!;
 const target = targetName === 'mock' ? await mockTarget() : await simulatedTarget();
+// Node makes the two streams when they are first used, each with a handle.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(1));
 const report = await runTheme(
   theme,
   target,
