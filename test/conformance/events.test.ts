@@ -5,10 +5,10 @@ import { afterEach, describe, expect } from 'vitest';
 import { codeOf, failure } from './support/errors';
 import { inject, injectAndWait, interrupts } from './support/injection';
 import { type Job, startJob } from './support/work-queue';
-import { target, test } from './target';
+import { slowness, target, test } from './target';
 
 const { system, afu } = target;
-const LONG_WAIT = { timeout: 15_000 };
+const LONG_WAIT = { timeout: slowness * 15_000 };
 const jobs: Job[] = [];
 
 afterEach(async () => {

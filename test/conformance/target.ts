@@ -88,8 +88,8 @@ if (load === undefined) throw new Error(`CXL_TARGET: no target '${name}'`);
 /** The target of this run. */
 export const target: Target = await load();
 
-/** How much longer a test may take where each cycle of the AFU's clock takes a millisecond. */
-const SIMULATION_SLOWNESS = 4;
+/** How much longer than elsewhere things may take: in a simulation each cycle of the clock is slow. */
+export const slowness = target.name === 'pslse' ? 4 : 1;
 
 /**
  * A test of the conformance suite, skipped where the target lacks one of its `needs`.
@@ -101,7 +101,7 @@ export function test(
   run: () => Promise<void> | void,
   timeout = 20_000,
 ): void {
-  const limit = target.name === 'pslse' ? SIMULATION_SLOWNESS * timeout : timeout;
+  const limit = slowness * timeout;
   const missing = needs.filter((need) => !target.has.has(need));
   if (missing.length === 0) {
     it(title, run, limit);

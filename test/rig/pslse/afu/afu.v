@@ -255,8 +255,11 @@ module afu (
   reg         mm_waits;
   wire        added = active[owner] || (llcmd_pending && llcmd == LLCMD_ADD &&
                                         llcmd_context[CONTEXT_BITS-1:0] == owner);
-  wire        unready = mmrnw && !mmcfg && !wide_area && present && offset == 16'h0000 && added &&
-                        !(active[owner] && started[owner]);
+  // So does a command to the injection registers, for the one before it to be accepted.
+  wire        unready = !mmcfg && present &&
+                        (mmrnw ? !wide_area && offset == 16'h0000 && added &&
+                                 !(active[owner] && started[owner])
+                               : offset == 16'h1000 && active[owner] && inject[owner] != 64'd0);
 
   integer p;
   always @(posedge ha_pclock) begin
