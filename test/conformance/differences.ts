@@ -29,8 +29,8 @@ export function byteLengthOnceFreed(backend: Cxl['backend'], before: number): nu
  * The first bytes of the memcpy AFU's configuration record. A PSLSE daemon tells of vendor, device and
  * class alone.
  */
-export function recordBytes(backend: Cxl['backend']): Uint8Array | undefined {
-  return backend === 'pslse' ? undefined : Uint8Array.of(0x14, 0x10, 0x50, 0x43);
+export function recordBytes(backend: Cxl['backend']): readonly number[] {
+  return backend === 'pslse' ? [] : [0x14, 0x10, 0x50, 0x43];
 }
 
 /**

@@ -129,8 +129,10 @@ describe('AFUs', () => {
     expect(await records[0]?.device()).toBe(0x4350);
     expect(await records[0]?.class()).toBeTypeOf('number');
     const bytes = differences.recordBytes(system.backend);
-    expect((await records[0]?.config())?.slice(0, 4)).toEqual(bytes);
-    expect(await records[0]?.config(2, 2)).toEqual(bytes?.slice(2));
+    const config = async (offset?: number, length?: number) =>
+      Array.from((await records[0]?.config(offset, length)) ?? []);
+    expect((await config()).slice(0, 4)).toEqual(bytes);
+    expect(await config(2, 2)).toEqual(bytes.slice(2));
   });
 
   test('have an error buffer', ['bare-metal'], async () => {
