@@ -192,6 +192,29 @@ const argumentLists = fc.array(argument, { maxLength: 4 });
 /** Waits that have no end when their arguments allow them. */
 const WAIT = /^(expect[A-Z]|waitFor|next$)/;
 
+/** Waits that block the thread, by where their options are. */
+const BLOCKING = new Map([
+  ['waitForEventSync', 0],
+  ['waitForInterruptSync', 1],
+]);
+
+/** The arguments with an end of the wait, in place of none or a late one. */
+function bounded(method: string, args: readonly unknown[]): readonly unknown[] {
+  const at = BLOCKING.get(method);
+  const options = at === undefined ? null : args[at];
+  if (
+    at === undefined ||
+    (options !== undefined && typeof options !== 'object') ||
+    options === null
+  ) {
+    return args;
+  }
+  const { timeout = PATIENCE } = (options ?? {}) as { timeout?: unknown };
+  const limited = typeof timeout === 'number' && timeout > PATIENCE ? PATIENCE : timeout;
+  const copy = Object.assign(Object.create(Object.getPrototypeOf(options ?? {})), options);
+  return Object.assign([...args], { [at]: Object.assign(copy, { timeout: limited }) });
+}
+
 type Callable = (...args: unknown[]) => unknown;
 
 /** Only of calls that were wrong: it takes longer than most calls. */
@@ -216,7 +239,9 @@ function checkError(error: unknown, name: string, args: readonly unknown[]): voi
   wrong.set(name, `${describeCall(name, args)} failed without a code: ${stack}`);
 }
 
-async function call(name: string, run: Callable, args: readonly unknown[]): Promise<void> {
+async function call(name: string, run: Callable, given: readonly unknown[]): Promise<void> {
+  const method = name.slice(name.lastIndexOf('.') + 1);
+  const args = bounded(method, given);
   let result: unknown;
   try {
     result = run(...args);
@@ -229,7 +254,6 @@ async function call(name: string, run: Callable, args: readonly unknown[]): Prom
     (given) => close(given),
     (error) => checkError(error, name, args),
   );
-  const method = name.slice(name.lastIndexOf('.') + 1);
   let timer: NodeJS.Timeout | undefined;
   const end = new Promise<'pending'>((resolve) => {
     timer = setTimeout(() => resolve('pending'), WAIT.test(method) ? PATIENCE : HANG);
