@@ -94,7 +94,8 @@ static void link_down(void) {
   check(load_register(registers, 8) == ~0ull, "a load is all ones");
   command("link-up card0\n");
   check(REFUSAL(read(fd, buffer, 4096)) == EAGAIN, "read is EAGAIN when the link is up again");
-  // Longer than inject() takes on a busy machine: its accesses would be a SIGBUS after the recovery.
+  // Longer than inject() takes on a busy machine: its accesses would be a SIGBUS after the
+  // recovery.
   inject(registers, INJECT_ERROR_STATE, 500, 0, 1);
   WAIT_UNTIL(polled(fd) == POLLERR);
   check(polled(fd) == POLLERR, "the recovery from an error state detaches");
