@@ -23,11 +23,14 @@ const ofCaia2 = ['driver-rules', 'memcpy'].map((name) => `test/conformance/${nam
 // Tests import the package by its name, as its users do, and so run what was built.
 const server = { deps: { external: [/\/dist\//] } };
 
+// Tests of a busy machine must not be taken for ones that hang.
+const common = { server, testTimeout: 20_000, hookTimeout: 20_000 };
+
 /** A card with the memcpy AFU; part of a run only when it is asked for. */
 const hardware = {
   test: {
     name: 'hardware',
-    server,
+    ...common,
     include: driverConformance,
     // The AFU is one; files that ran side by side would take each other's process elements.
     fileParallelism: false,
@@ -39,7 +42,7 @@ const hardware = {
 const pslse = {
   test: {
     name: 'pslse',
-    server,
+    ...common,
     include: driverConformance,
     fileParallelism: false,
     pool: 'forks' as const,
@@ -58,14 +61,14 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          server,
+          ...common,
           include: ['test/unit/**/*.test.ts', 'test/examples/**/*.test.ts'],
         },
       },
       {
         test: {
           name: 'mock',
-          server,
+          ...common,
           include: ['test/conformance/**/*.test.ts'],
           env: { CXL_TARGET: 'mock' },
         },
@@ -74,7 +77,7 @@ export default defineConfig({
         // The driver's other face: a PowerVM guest.
         test: {
           name: 'mock-guest',
-          server,
+          ...common,
           include: driverConformance,
           env: { CXL_TARGET: 'mock', CXL_FLAVOR: 'guest' },
         },
@@ -83,7 +86,7 @@ export default defineConfig({
         // The same over a recorder, which must change nothing.
         test: {
           name: 'mock-recorded',
-          server,
+          ...common,
           include: driverConformance,
           env: { CXL_TARGET: 'mock', CXL_RECORDED: '1' },
         },
@@ -92,7 +95,7 @@ export default defineConfig({
         // A PSL9 card, where the memcpy AFU copies less.
         test: {
           name: 'mock-caia-2',
-          server,
+          ...common,
           include: ofCaia2,
           env: { CXL_TARGET: 'mock', CXL_CAIA: '2' },
         },
@@ -100,7 +103,7 @@ export default defineConfig({
       {
         test: {
           name: 'simulated-caia-2',
-          server,
+          ...common,
           include: ofCaia2,
           pool: 'forks',
           env: { CXL_TARGET: 'simulated', CXLSIM_CAIA: '2', LD_PRELOAD: simulatedDevice },
@@ -110,7 +113,7 @@ export default defineConfig({
         // The device is preloaded: every process of this project starts with it.
         test: {
           name: 'simulated',
-          server,
+          ...common,
           include: [
             'test/conformance/**/*.test.ts',
             'test/addon/**/*.test.ts',
@@ -123,7 +126,7 @@ export default defineConfig({
       {
         test: {
           name: 'simulated-guest',
-          server,
+          ...common,
           include: driverConformance,
           pool: 'forks',
           env: { CXL_TARGET: 'simulated', CXLSIM_FLAVOR: 'guest', LD_PRELOAD: simulatedDevice },
