@@ -15,17 +15,13 @@ const PARAMETERS = {
 };
 const LIMIT_SECONDS = 600;
 
-/** Runs a program at idle priority, its output by lines, until it is ended. */
+/** Runs a program, its output by lines, until it is ended. */
 function start(program, args, cwd) {
-  const child = spawn(
-    'timeout',
-    [LIMIT_SECONDS, 'chrt', '-i', '0', 'stdbuf', '-oL', program, ...args],
-    {
-      cwd,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-    },
-  );
+  const child = spawn('timeout', [LIMIT_SECONDS, 'stdbuf', '-oL', program, ...args], {
+    cwd,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   let output = '';
   const watchers = new Set();
   for (const stream of [child.stdout, child.stderr]) {
@@ -41,7 +37,7 @@ function start(program, args, cwd) {
       return output;
     },
     /** The match of a pattern, once it is printed. */
-    printed(pattern, seconds = 30) {
+    printed(pattern, seconds = 60) {
       return new Promise((resolve, reject) => {
         const timer = setTimeout(
           () => stop(new Error(`${program}: no ${pattern}\n${output}`)),
