@@ -5,8 +5,13 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
 const MINUTE = 60_000;
-/** Themes of the soak in which threads meet. */
-const SANITIZED = 'life-cycle events registers processes';
+/** Themes of the soak in which threads meet, by the sanitizer that they run under. */
+const SANITIZED = {
+  address: 'life-cycle events registers processes',
+  // Not `processes`: Node's reads are not seen by it, so a descriptor that Node closed and the addon
+  // got anew counts as shared.
+  thread: 'life-cycle events registers',
+};
 
 const stages = [
   { name: 'packages', command: 'node lib/build/programs.mjs', limit: 10 },
@@ -51,8 +56,11 @@ function pslse() {
 }
 
 function soaksUnderSanitizers() {
-  return ['address', 'thread']
-    .map((tool) => `node test/soak/run.mjs ${SANITIZED} --minutes 0.25 --jobs 2 --under ${tool}`)
+  return Object.entries(SANITIZED)
+    .map(
+      ([tool, themes]) =>
+        `node test/soak/run.mjs ${themes} --minutes 0.25 --jobs 2 --under ${tool}`,
+    )
     .join(' && ');
 }
 

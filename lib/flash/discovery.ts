@@ -53,7 +53,8 @@ export async function listLuns(options: ListLunsOptions = {}): Promise<LunInfo[]
   const found: LunInfo[] = [];
   for (const address of names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))) {
     throwIfAborted(signal);
-    const match = /^(\d+):(\d+):\d+:\d+$/.exec(address);
+    // Host, channel, target and LUN are 32-bit numbers.
+    const match = /^(\d{1,10}):(\d{1,10}):\d{1,10}:\d{1,10}$/.exec(address);
     if (match === null) continue;
     const host = Number(match[1]);
     if (!flashHosts.has(host)) {

@@ -270,7 +270,8 @@ function* readRecords(
         if (type === 'end') ended = true;
         yield Object.assign(item, { place: where }) as RecordedEntry;
       } else {
-        const message = `at byte ${place}: a record of type ${String(type)}, which this version does not know`;
+        const name = typeof type === 'string' ? JSON.stringify(type) : typeof type;
+        const message = `at byte ${place}: a record of type ${name}, which this version does not know`;
         report({ kind: 'unknown', offset: place, message });
       }
     }

@@ -97,7 +97,7 @@ describe('bad input', () => {
       ...PROGRAM,
     ]);
     const { stdout, error } = await trace(file);
-    expect(error?.message).toContain('a record of type dream, which this version does not know');
+    expect(error?.message).toContain('a record of type "dream", which this version does not know');
     expect(stdout.split('\n').length).toBe(15);
   });
 });
