@@ -68,11 +68,25 @@ function start(program, args, cwd) {
   };
 }
 
+/** On a busy machine a daemon may stop the clocks of its AFU before it has begun to listen. */
+const ATTEMPTS = 3;
+
 /**
  * Starts an AFU, then a daemon for it.
  * @param afu the program of the AFU and its arguments; it says the port that it waits on
  */
 export async function startDaemon(pslse, afu) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await tryDaemon(pslse, afu);
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      console.log(`started again, as the daemon did not listen: ${error.message.split('\n')[0]}`);
+    }
+  }
+}
+
+async function tryDaemon(pslse, afu) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'pslse-'));
   const simulator = start(afu[0], afu.slice(1), folder);
   let daemon;
@@ -82,7 +96,7 @@ export async function startDaemon(pslse, afu) {
     const lines = Object.entries(PARAMETERS).map(([name, value]) => `${name}:${value}\n`);
     fs.writeFileSync(path.join(folder, 'pslse.parms'), lines.join(''));
     daemon = start(path.join(pslse, 'pslse/pslse'), [], folder);
-    const [, listening] = await daemon.printed(/listening on [^:]*:(\d+)/);
+    const [, listening] = await daemon.printed(/listening on [^:]*:(\d+)/, 15);
     fs.writeFileSync(path.join(folder, 'pslse_server.dat'), `127.0.0.1:${listening}\n`);
     return {
       folder,
