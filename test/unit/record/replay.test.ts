@@ -138,9 +138,9 @@ describe('a replay', () => {
       const found = await departure(recording, (system) => copy(system, changes));
       expect(found.expected).toMatch(expected);
       expect(found.actual).toMatch(came);
-      expect(found.line).toMatch(/replay\.test\.ts:\d+:\d+$/);
+      expect(found.line).toMatch(/replay\.test\.m?[jt]s:\d+:\d+$/);
       expect(found.message).toContain(`departs from the recording ${recording}\n  expected: `);
-      expect(found.stack).toContain('replay.test.ts');
+      expect(found.stack).toMatch(/replay\.test\.m?[jt]s/);
       const numbers = [...readRecording(recording)].map(({ place }) => place.number);
       if (found.place !== undefined) expect(numbers).toContain(found.place.number);
     });
