@@ -55,6 +55,7 @@ const leftOut = {
   'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',
   'test/unit/flash/queue-model.test.ts':
     'replaces timers, and is the queue alone, the same code on every processor',
+  'test/unit/flash-batches.test.ts': 'measures the time of the processor, which the emulator takes',
   'test/unit/mock-sync-waits.test.ts': 'needs the fake timers of vitest, which work only within it',
   'test/unit/fake-timers.test.ts': 'needs the fake timers of vitest, which work only within it',
 };
