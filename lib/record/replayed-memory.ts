@@ -1,5 +1,7 @@
 /** Memory of a program that is replayed: what the device wrote appears, what the program wrote is compared. */
 import type { MemoryRegion } from '../binding';
+import type { Operands } from '../binding/operands';
+import { type MakeAccess, WrappedMemory } from '../binding/wrapped-memory';
 import { putValue } from './followed-memory';
 import type { MemoryRecord } from './records';
 
@@ -88,54 +90,28 @@ function differenceFrom(
   };
 }
 
-type Width = 8 | 16 | 32 | 64;
-
 /** What a replayed memory asks at its accesses. */
 export interface MemoryAccesses {
   load(name: string, offset: number): void;
   store(name: string, offset: number, value: number | bigint, swapped: boolean): void;
 }
 
-/** Where the operands of an access are. */
-export interface AccessOperands {
-  readonly offset: Float64Array;
-  readonly value32: Uint32Array;
-  readonly value64: BigUint64Array;
-  readonly swap: Uint32Array;
-}
-
 /** A region at the address that was recorded. */
-export class ReplayedRegion implements MemoryRegion {
-  readonly address: bigint;
-  readonly size: number;
-  readonly load8: () => void;
-  readonly load16: () => void;
-  readonly load32: () => void;
-  readonly load64: () => void;
-  readonly store8: () => void;
-  readonly store16: () => void;
-  readonly store32: () => void;
-  readonly store64: () => void;
-  readonly #region: MemoryRegion;
-
+export class ReplayedRegion extends WrappedMemory {
   constructor(
     region: MemoryRegion,
     address: bigint,
-    operands: AccessOperands,
+    { offset, value32, value64, swap }: Operands,
     accesses: MemoryAccesses,
   ) {
-    this.#region = region;
-    this.address = address;
-    this.size = region.size;
-    const { offset, value32, value64, swap } = operands;
-    const load = (width: Width) => {
+    const load: MakeAccess = (width) => {
       const access = region[`load${width}`];
       return () => {
         accesses.load(`load${width}`, offset[0]!);
         access();
       };
     };
-    const store = (width: Width) => {
+    const store: MakeAccess = (width) => {
       const access = region[`store${width}`];
       return () => {
         const value = width === 64 ? value64[0]! : value32[0]!;
@@ -143,25 +119,6 @@ export class ReplayedRegion implements MemoryRegion {
         access();
       };
     };
-    this.load8 = load(8);
-    this.load16 = load(16);
-    this.load32 = load(32);
-    this.load64 = load(64);
-    this.store8 = store(8);
-    this.store16 = store(16);
-    this.store32 = store(32);
-    this.store64 = store(64);
-  }
-
-  get buffer(): ArrayBuffer {
-    return this.#region.buffer;
-  }
-
-  detach(): void {
-    this.#region.detach();
-  }
-
-  free(): void {
-    this.#region.free();
+    super(region, load, store, address);
   }
 }
