@@ -65,29 +65,15 @@ for (const mode of COMMAND_MODES) {
       await adopted.close();
       await renewed.close();
     });
-  });
-
-  describe(`pages of an old mapping, ${mode} mode`, () => {
-    const target = testTarget(mode);
-    let lun: Lun;
-
-    beforeEach(async () => {
-      lun = await target.lun();
-    });
-
-    async function attach() {
-      const { contextId, adapFd } = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
-      const adopted = target.system.adopt(Number(adapFd), { owned: true, mmioSize: MAP_SIZE });
-      return { contextId, adopted, page: adopted.mapProblemState({ length: MAP_SIZE }) };
-    }
 
     // cxlflash_mmap_fault(): pages are taken away at the reset, and a fault finds no context later.
     // With pages of 64 KiB there is one only, and nothing to see.
     it.skipIf(FLASH_PAGE === MAP_SIZE)(
-      'read all ones after a recovery when touched in error, and fault otherwise (pages of 4 KiB)',
+      'pages of an old mapping read all ones after a recovery when touched in error, and fault otherwise (pages of 4 KiB)',
       async () => {
         const context = await lun.attach();
-        const { contextId, adopted, page } = await attach();
+        const { contextId, adopted } = await attach();
+        const page = adopted.mapProblemState({ length: MAP_SIZE });
         page.read64(0);
         page.read64(2 * FLASH_PAGE);
         inject(context, 'errorState', 5);
@@ -109,9 +95,10 @@ for (const mode of COMMAND_MODES) {
     );
 
     it.skipIf(FLASH_PAGE === MAP_SIZE)(
-      'stay after the last DETACH when touched before, and fault otherwise (pages of 4 KiB)',
+      'pages of a mapping stay after the last DETACH when touched before, and fault otherwise (pages of 4 KiB)',
       async () => {
-        const { contextId, adopted, page } = await attach();
+        const { contextId, adopted } = await attach();
+        const page = adopted.mapProblemState({ length: MAP_SIZE });
         const before = page.read64(0);
         await lun.call('DETACH', { contextId });
         expect(page.read64(0)).toBe(before);
