@@ -39,6 +39,7 @@ static bool run_afu(struct afu* afu, bool* attached) {
       continue;
     }
     worked |= memcpy_afu_step(context);
+    device_give_way();
   }
   return worked;
 }
@@ -71,6 +72,7 @@ static void* run(void* unused) {
   prctl(PR_SET_TIMERSLACK, 1);
   for (;;) {
     device_lock();
+    device_give_way();
     bool attached = false, worked = false;
     device_tick();
     for (int number = 0; number < CARDS; number++) worked |= run_afu(cards[number].afu, &attached);

@@ -18,6 +18,7 @@ static void in_child(void) {
   for (int number = 0; number < CARDS; number++) area_forked(cards[number].afu);
   file_forked();
   flash_forked();
+  device_lock_forked();
   device_unlock();
 }
 

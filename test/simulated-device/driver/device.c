@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +29,35 @@ static bool started;
 #define RESET_MS 50  // duration of a reset
 #define GUEST_INTERRUPTS 1024
 
-void device_lock(void) { pthread_mutex_lock(&lock); }
+// Threads of the program that wait for the lock. A mutex is not fair: the AFUs' thread, which takes
+// it again at once, would keep them out.
+static unsigned waiting;
+
+// How often the AFUs' thread yields to them. Threads that take the lock again and again must not
+// keep it from work either.
+#define GIVE_WAY_TURNS 64
+
+void device_lock(void) {
+  if (pthread_mutex_trylock(&lock) == 0) return;
+  __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
+  pthread_mutex_lock(&lock);
+  __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
+}
+
 void device_unlock(void) { pthread_mutex_unlock(&lock); }
+
+void device_give_way(void) {
+  if (!__atomic_load_n(&waiting, __ATOMIC_RELAXED)) return;
+  device_unlock();
+  for (int turn = 0; turn < GIVE_WAY_TURNS; turn++) {
+    sched_yield();
+    if (!__atomic_load_n(&waiting, __ATOMIC_RELAXED)) break;
+  }
+  // Not counted as one that waits: no thread gives way to this one.
+  pthread_mutex_lock(&lock);
+}
+
+void device_lock_forked(void) { waiting = 0; }
 void device_wait(void) { pthread_cond_wait(&changed, &lock); }
 void device_wake(void) { pthread_cond_broadcast(&changed); }
 

@@ -134,6 +134,10 @@ extern uint64_t slow_close_ms;
 
 void device_lock(void);
 void device_unlock(void);
+// For a thread that holds the lock for long: lets those that wait have it first.
+void device_give_way(void);
+// In the child of a fork(), where the threads that waited do not exist.
+void device_lock_forked(void);
 // Releases the lock while it waits for another thread's device_wake.
 void device_wait(void);
 void device_wake(void);
