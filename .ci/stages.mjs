@@ -18,6 +18,7 @@ const stages = [
   { name: 'npm cit', command: 'npm cit --no-audit --no-fund', limit: 15 },
   { name: 'format', command: 'npm run -s format:check', limit: 5 },
   { name: 'lint and types', command: 'npm run -s lint', limit: 5 },
+  { name: 'reference', command: 'npm run -s docs', limit: 5 },
   { name: 'main job', command: 'npm start', limit: 5 },
   { name: 'many random sequences', command: manySequences(), limit: 10 },
   // Every theme over every target, two at a time; then some under the sanitizers.

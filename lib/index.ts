@@ -1,7 +1,7 @@
 /**
  * node-cxl: coherent accelerators (IBM CAPI, the Linux cxl driver) from Node.js.
  *
- * @packageDocumentation
+ * @module node-cxl
  */
 
 export type { BlockArray } from './binding';
@@ -31,7 +31,7 @@ export type {
   EventType,
   UnknownEvent,
 } from './events/events';
-export type { FaultError } from './events/faults';
+export type { FaultError, FaultEvent } from './events/faults';
 export { formatEvent } from './events/format';
 export type { EventIterator } from './events/iterator';
 export type { EventWaitOptions, SyncWaitOptions } from './events/wait-options';

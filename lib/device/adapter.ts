@@ -10,7 +10,11 @@ import type { Cxl } from './cxl';
 import { downloadImage, type ImageDownloadOptions } from './image-download';
 
 const PERST_CHOICES = ['none', 'user', 'factory'] as const;
-/** Which image the card loads when it is reset (PERST); 'none': it keeps the one it has. */
+/**
+ * Which image the card loads when it is reset (PERST); 'none': it keeps the one it has.
+ *
+ * @useDeclaredType
+ */
 export type LoadImageOnPerst = (typeof PERST_CHOICES)[number];
 
 export interface ResetOptions {

@@ -11,15 +11,27 @@ import type { Context } from './context';
 import type { Cxl, OpenOptions } from './cxl';
 
 const MODES = ['dedicated_process', 'afu_directed', 'none'] as const;
-/** An AFU's programming model. */
+/**
+ * An AFU's programming model, as `mode` in sysfs has it.
+ *
+ * @useDeclaredType
+ */
 export type AfuMode = (typeof MODES)[number];
 
 const PREFAULT_MODES = ['none', 'work_element_descriptor', 'all'] as const;
-/** Which pages the driver faults in when a context is attached. */
+/**
+ * Which pages the driver faults in when a context is attached, as `prefault_mode` in sysfs has it.
+ *
+ * @useDeclaredType
+ */
 export type PrefaultMode = (typeof PREFAULT_MODES)[number];
 
 const KINDS = ['master', 'slave', 'dedicated'] as const;
-/** Which of an AFU's device nodes a context is opened by: afuX.Ym, afuX.Ys or afuX.Yd. */
+/**
+ * Which of an AFU's device nodes a context is opened by: afuX.Ym, afuX.Ys or afuX.Yd.
+ *
+ * @useDeclaredType
+ */
 export type ContextKind = (typeof KINDS)[number];
 
 /** The letter at the end of a node's name. */

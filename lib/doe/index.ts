@@ -15,9 +15,10 @@
  * safe only while the driver does not use the mailbox; doe.unbind() and doe.bind() hand a function
  * over.
  *
- * @packageDocumentation
+ * @module node-cxl/doe
  */
 export type { ConfigSpace, Owner, PciBus, RangeLock } from '../binding/configuration-space';
+export type { NegativeErrno } from '../binding/errno';
 export { type SysfsOptions, SysfsPci } from '../native/pci-bus';
 export { AbortError } from '../shared/abort';
 export { CxlError } from '../shared/errors';

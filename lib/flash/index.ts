@@ -2,10 +2,31 @@
  * node-cxl/flash: superpipe access to LUNs of CAPI flash adapters (the Linux cxlflash driver), and
  * block I/O on them.
  *
- * @packageDocumentation
+ * @module node-cxl/flash
  */
 
-export type { CallAnswer, CallHeader, HostCalls, LunCalls } from '../binding/flash';
+export type {
+  AttachAnswer,
+  AttachInput,
+  CallAnswer,
+  CallHeader,
+  CloneInput,
+  ContextInput,
+  DebugInput,
+  HandleInput,
+  HostCalls,
+  LunCalls,
+  ManageInput,
+  OpenAnswer,
+  ProvisionAnswer,
+  ProvisionInput,
+  RecoverAnswer,
+  RecoverInput,
+  ResizeInput,
+  SizeAnswer,
+  VerifyInput,
+  VirtualInput,
+} from '../binding/flash';
 export { flashFlags, provisionSubcommands } from '../binding/flash';
 export { AbortError } from '../shared/abort';
 export { CxlError } from '../shared/errors';

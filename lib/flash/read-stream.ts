@@ -47,7 +47,7 @@ export class BlockReadStream extends Readable {
     this.#left = length;
   }
 
-  /** Called by Node when the reader wants more. */
+  /** @internal Called by Node when the reader wants more. */
   override _read(): void {
     if (!this.#passing) void this.#pass();
   }
@@ -91,6 +91,7 @@ export class BlockReadStream extends Readable {
     }
   }
 
+  /** @internal */
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     void this.#transfers.end().then(() => callback(error));
   }

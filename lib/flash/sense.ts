@@ -20,6 +20,11 @@ const KEYS = [
   'completed',
 ] as const;
 
+/**
+ * The sense key of SCSI sense data (SPC-4, 4.5.6), by its name.
+ *
+ * @useDeclaredType
+ */
 export type SenseKey = (typeof KEYS)[number];
 
 /** Meaning of code << 8 | qualifier, for those that flash LUNs send. */

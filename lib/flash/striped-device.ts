@@ -58,9 +58,11 @@ export class StripedBlockDevice extends BlockAccess {
 
   /**
    * @param devices at least one, of the same block size
-   * @param undo internal: closes the devices that openStripedDevice() opened
    * @throws ERR_INVALID_ARG_VALUE they differ in block size
    */
+  constructor(devices: readonly BlockAccess[], options?: StripeOptions);
+  /** @internal `undo` closes the devices that openStripedDevice() opened. */
+  constructor(devices: readonly BlockAccess[], options: StripeOptions, undo: Undo);
   constructor(devices: readonly BlockAccess[], options: StripeOptions = {}, undo = new Undo()) {
     super();
     this.#undo = undo;

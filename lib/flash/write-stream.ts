@@ -50,6 +50,7 @@ export class BlockWriteStream extends Writable {
     this.#buffer = new Uint8Array(transfers.bytes);
   }
 
+  /** @internal */
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
     this.#take(chunk).then(() => callback(this.#failure), callback);
   }
@@ -96,6 +97,7 @@ export class BlockWriteStream extends Writable {
     return systemError('ENOSPC', 'write', undefined, hint);
   }
 
+  /** @internal */
   override _final(callback: Callback): void {
     this.#finish().then(() => callback(), callback);
   }
@@ -121,6 +123,7 @@ export class BlockWriteStream extends Writable {
     this.#begin(block);
   }
 
+  /** @internal */
   override _destroy(error: Error | null, callback: Callback): void {
     void this.#transfers.end().then(() => callback(error));
   }

@@ -1,6 +1,8 @@
 /**
  * `node-cxl/mock`: accelerators without hardware. createMockCxl() makes a system that a program
  * uses as it uses `cxl`; the same object gives a test the device side of it.
+ *
+ * @module node-cxl/mock
  */
 
 import type { MockOptions } from './config/options';
@@ -17,7 +19,7 @@ export function createMockCxl(options: MockOptions = {}): MockCxl {
 }
 
 export { type GlobalSystem, setGlobalSystem, withSystem } from '../default-system';
-export type { AccessName, Call, CallName } from '../observe/call';
+export type { AccessName, Call, CallName, IoctlName } from '../observe/call';
 export type { CallDetail, CallLog, CallLogOptions } from '../observe/call-log';
 export type { CallPattern } from '../observe/pattern';
 export type { MockOptions } from './config/options';
@@ -30,8 +32,8 @@ export type {
 } from './device/mock-afu';
 export type { MockCard } from './device/mock-card';
 export type { MockContext } from './device/mock-context';
-export { encodeCdat } from './doe/cdat';
-export { MockFunction, type MockFunctionOptions } from './doe/function';
+export { type CdatEncodingOptions, encodeCdat } from './doe/cdat';
+export { MockFunction, type MockFunctionOptions, type PlacedMailboxOptions } from './doe/function';
 export {
   type MockFaults,
   MockMailbox,

@@ -3,7 +3,12 @@ import type { AfuIoctls, CardIoctls } from '../binding/cxl-ioctls';
 import type { HostCalls, LunCalls } from '../binding/flash';
 import type { ErrnoName } from '../shared/errno';
 
-type IoctlName = keyof AfuIoctls | keyof CardIoctls | keyof LunCalls | keyof HostCalls;
+/**
+ * An ioctl of the cxl or the cxlflash driver, by its name in the driver's header without its prefix.
+ *
+ * @useDeclaredType
+ */
+export type IoctlName = keyof AfuIoctls | keyof CardIoctls | keyof LunCalls | keyof HostCalls;
 
 /** Accesses to registers and memory. They are the most frequent calls by far. */
 export type AccessName =

@@ -1,7 +1,7 @@
 /**
  * node-cxl/pslse: AFUs simulated from their RTL, by the daemon of IBM's PSL simulation engine.
  *
- * @packageDocumentation
+ * @module node-cxl/pslse
  */
 import { Cxl } from '../device/cxl';
 import { PslseBinding } from './binding';

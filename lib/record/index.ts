@@ -1,7 +1,7 @@
 /**
  * `node-cxl/record`: records what a program does with a card, and replays it without one.
  *
- * @packageDocumentation
+ * @module node-cxl/record
  */
 export { ReplayDivergedError } from './departure';
 export type { RecordOptions } from './options';

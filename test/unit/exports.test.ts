@@ -4,7 +4,7 @@ import ts from 'typescript';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 const root = path.resolve(__dirname, '../..');
-const ENTRIES = ['index', 'mock/index', 'flash/index', 'doe/index', 'record/index'];
+const ENTRIES = ['index', 'mock/index', 'flash/index', 'doe/index', 'record/index', 'pslse/index'];
 
 let checker: ts.TypeChecker;
 /** By entry point and name: what the name stands for. */

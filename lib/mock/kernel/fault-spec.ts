@@ -66,8 +66,19 @@ export const FAULT_CONDITIONS = [
   'descriptors',
 ] as const;
 
+/**
+ * A call that can be made to fail with an errno.
+ *
+ * @useDeclaredType
+ */
 export type RefusableCall = (typeof REFUSABLE_CALLS)[number];
+/**
+ * A condition that can be injected, with an effect of its own rather than an errno.
+ *
+ * @useDeclaredType
+ */
 export type FaultCondition = (typeof FAULT_CONDITIONS)[number];
+/** What a fault is: a call that fails, or a condition. */
 export type FaultName = RefusableCall | FaultCondition;
 
 const FAULT_NAMES: readonly FaultName[] = [...REFUSABLE_CALLS, ...FAULT_CONDITIONS];

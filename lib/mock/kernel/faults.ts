@@ -32,6 +32,11 @@ export const SLOW_CALLS = [
   'image-transfer',
 ] as const;
 
+/**
+ * A call that can be made slow.
+ *
+ * @useDeclaredType
+ */
 export type SlowCall = (typeof SLOW_CALLS)[number];
 
 const SLOW_CALL_NAMES = Object.fromEntries(SLOW_CALLS.map((name) => [name, true])) as OptionNames<

@@ -21,7 +21,11 @@ const START_WORK: OptionNames<KernelStartWork> = { wed: true, interrupts: true }
 
 /** A context that an in-kernel driver made with cxl_dev_context_init(). */
 export class KernelContext {
-  /** The context itself. */
+  /**
+   * The model of the context itself, for tests of the mock.
+   *
+   * @hidden
+   */
   readonly context: CxlContext;
   #fd: number | undefined;
 
