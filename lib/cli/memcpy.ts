@@ -104,17 +104,20 @@ async function copyByAfu(
   const size = batchSize(total, job.capacity);
   const memory = [system.allocate(size), system.allocate(size)] as const;
   const [source, target] = memory;
-  const sums = { in: createHash('sha256'), out: createHash('sha256') };
+  const sum = createHash('sha256');
   const copyAll = async () => {
     const bar = progressBar(total, options.progress);
     try {
       for (;;) {
         const read = await input.read(new Uint8Array(source.buffer, 0, size));
         if (read === 0) break;
-        sums.in.update(new Uint8Array(source.buffer, 0, read));
         await job.copy(source, target, read);
         const copied = Buffer.from(target.buffer, 0, read);
-        sums.out.update(copied);
+        if (!copied.equals(new Uint8Array(source.buffer, 0, read))) {
+          const hint = `the copy differs from its source, of which ${bytes(job.counts.bytes)} were copied`;
+          throw systemError('EIO', 'memcpy', options.out, hint);
+        }
+        sum.update(copied);
         await output.write(copied);
         bar?.update(Math.min(job.counts.bytes, total));
       }
@@ -127,12 +130,7 @@ async function copyByAfu(
     for (const each of memory) each.free({ force: true });
   };
   await thenUndo(copyAll, close, (error) => complain('error', error, options));
-  const [sourceSum, copySum] = [sums.in.digest('hex'), sums.out.digest('hex')];
-  if (sourceSum !== copySum) {
-    const hint = `the copy differs from its source: sha256 ${copySum}, not ${sourceSum}`;
-    throw systemError('EIO', 'memcpy', options.out, hint);
-  }
-  return { afu: afu.name, processElement, counts: job.counts, sha256: copySum };
+  return { afu: afu.name, processElement, counts: job.counts, sha256: sum.digest('hex') };
 }
 
 interface Result {

@@ -1,5 +1,4 @@
 /** The ArrayBuffer of a region, which JavaScript is not to take the bytes from. */
-import * as workerThreads from 'node:worker_threads';
 import type { MemoryRegion } from '../binding';
 import { MEMORY_HOLDERS, MemoryHolders } from './holders';
 
@@ -27,24 +26,31 @@ function refuseTransfer(): never {
   );
 }
 
+type WorkerThreads = typeof import('node:worker_threads');
+
+// Loaded when memory is first freed: it is the dearest module of Node's that the package needs.
+let workerThreads: WorkerThreads | undefined;
 /** From Node 24 on, a buffer that is marked as untransferable cannot be detached, not even by us. */
-const MARK_PREVENTS_DETACHING = (() => {
+let markPreventsDetaching = false;
+
+function loadWorkerThreads(): WorkerThreads {
+  if (workerThreads !== undefined) return workerThreads;
+  workerThreads = require('node:worker_threads') as WorkerThreads;
   const buffer = new ArrayBuffer(1);
   workerThreads.markAsUntransferable(buffer);
   try {
     (buffer as { transfer?: () => void }).transfer?.();
-    return false;
   } catch {
-    return true;
+    markPreventsDetaching = true;
   }
-})();
+  return workerThreads;
+}
 
 /** If not, because the program has marked it, the pages go when the buffer is collected. */
 function isDetachable(buffer: ArrayBuffer): boolean {
-  if (!MARK_PREVENTS_DETACHING) return true;
   // Since Node 21.
-  const { isMarkedAsUntransferable } = workerThreads as {
+  const { isMarkedAsUntransferable } = loadWorkerThreads() as {
     isMarkedAsUntransferable?: (value: object) => boolean;
   };
-  return isMarkedAsUntransferable?.(buffer) !== true;
+  return !markPreventsDetaching || isMarkedAsUntransferable?.(buffer) !== true;
 }

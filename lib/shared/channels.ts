@@ -19,7 +19,6 @@
  * not used: it came with 18.19 and 19.9, and its channels are these by their names.
  */
 import { type Channel, channel } from 'node:diagnostics_channel';
-import { performance } from 'node:perf_hooks';
 
 /** What appears in the message of an operation at its end. */
 export interface TraceOutcome {

@@ -30,7 +30,12 @@ export function buildPrograms() {
   for (const name of ['interrupt', 'contexts', 'life', 'mmio', 'memcpy', 'flash-loop']) {
     const output = path.join(built, name);
     const flags = ['-O2', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-o', output];
-    execFileSync(process.env.CC ?? 'cc', [...flags, path.join(here, 'c', `${name}.c`)]);
+    const libraries = name === 'memcpy' ? ['-lcrypto'] : [];
+    execFileSync(process.env.CC ?? 'cc', [
+      ...flags,
+      path.join(here, 'c', `${name}.c`),
+      ...libraries,
+    ]);
   }
 }
 

@@ -36,7 +36,9 @@ function measure({ programs, onMock }) {
 
 /** The values of a row over the rounds: of the one, of the other, and their ratio. */
 function judge({ of, beside, bar, limit, less = false, ...rest }, rounds) {
-  const read = ([name, get]) => rounds.map((round) => get(round[name]));
+  // Of one program's result, or of a whole round.
+  const read = (what) =>
+    rounds.map((round) => (typeof what === 'function' ? what(round) : what[1](round[what[0]])));
   const values = read(of);
   const result = { ...rest, less, value: spread(values) };
   if (limit !== undefined) {

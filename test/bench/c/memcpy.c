@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies a file by the memcpy AFU, as `node-cxl memcpy --poll` does: reads it, has it copied,
-// compares the copy, and writes it. Usage: memcpy NODE AREA_SIZE IN OUT
+// compares the copy, writes it, and prints its SHA-256. Usage: memcpy NODE AREA_SIZE IN OUT
 #define _GNU_SOURCE
+#include <openssl/evp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,6 +55,9 @@ int main(int count, char** words) {
   }
   __sync_synchronize();
   if (memcmp(source, target, size) != 0) return 1;
+  uint8_t sum[EVP_MAX_MD_SIZE];
+  unsigned sum_size;
+  if (!EVP_Digest(target, size, sum, &sum_size, EVP_sha256(), NULL)) return 1;
   int out = open(words[4], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   check(out, words[4]);
   for (size_t done = 0; done < size;) {
@@ -62,5 +66,7 @@ int main(int count, char** words) {
     done += (size_t)put;
   }
   close(fd);
+  for (unsigned i = 0; i < sum_size; i++) printf("%02x", sum[i]);
+  printf("\n");
   return 0;
 }
