@@ -114,7 +114,7 @@ async function copyByAfu(
         await job.copy(source, target, read);
         const copied = Buffer.from(target.buffer, 0, read);
         if (!copied.equals(new Uint8Array(source.buffer, 0, read))) {
-          const hint = `the copy differs from its source, of which ${bytes(job.counts.bytes)} were copied`;
+          const hint = `the copy differs from its source, within the first ${bytes(job.counts.bytes)}`;
           throw systemError('EIO', 'memcpy', options.out, hint);
         }
         sum.update(copied);

@@ -1,11 +1,13 @@
 /** The command-line program: its output, exit codes, and messages on stderr. */
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Folder, json, manifest, program, run, TIMEOUT } from './run';
 
+const require = createRequire(import.meta.url);
 const { version } = JSON.parse(readFileSync(manifest, 'utf8'));
 const folder = new Folder();
 const file = (name: string) => folder.file(name);
@@ -251,6 +253,36 @@ describe('failures', () => {
       const late = await run([...args, '--timeout', '300ms'], { env: silent });
       expect([late.code, late.stderr.split('\n').length]).toEqual([1, 2]);
       expect(late.stderr).toMatch(/ETIMEDOUT/);
+    },
+    TIMEOUT,
+  );
+
+  it(
+    'a copy that differs fails the command, and leaves no file',
+    async () => {
+      // An AFU whose interrupt comes before its last store.
+      writeFileSync(
+        file('early.cjs'),
+        `const { Context, Cxl } = require(${JSON.stringify(require.resolve('node-cxl'))});
+        const { allocate } = Cxl.prototype;
+        const { waitForInterrupt } = Context.prototype;
+        let target;
+        Cxl.prototype.allocate = function (...args) {
+          target = allocate.apply(this, args);
+          return target;
+        };
+        Context.prototype.waitForInterrupt = async function (...args) {
+          const event = await waitForInterrupt.apply(this, args);
+          target.store8(5, ~target.load8(5) & 0xff);
+          return event;
+        };`,
+      );
+      const copy = file('differs');
+      const { code, stderr } = await run(['memcpy', '--mock', '--in', manifest, '--out', copy], {
+        env: { NODE_OPTIONS: `--require ${file('early.cjs')}` },
+      });
+      expect([code, existsSync(copy)]).toEqual([1, false]);
+      expect(stderr).toMatch(/EIO: .*the copy differs from its source, within the first 1 KiB/);
     },
     TIMEOUT,
   );
