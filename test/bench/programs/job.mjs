@@ -3,6 +3,7 @@
 import { cxl } from 'node-cxl';
 
 const NODE = process.env.CXL_DEVICE ?? '/dev/cxl/afu0.0s';
+const AREA_SIZE = 65536;
 const ELEMENT_BYTES = 32;
 /** Elements of one cache line of the queue. */
 const ELEMENTS = 4;
@@ -21,7 +22,8 @@ export class Job {
     job.queue = cxl.allocate(cxl.pageSize, { endian: 'big' });
     const { address } = job.queue;
     await job.context.attach({ wed: address | 1n, holds: [job.queue] });
-    job.area = job.context.mapProblemState({ endian: 'big' });
+    // As in C, where the size of the area is known beforehand.
+    job.area = job.context.mapProblemState({ endian: 'big', length: AREA_SIZE });
     return job;
   }
 

@@ -26,6 +26,8 @@ bool file_is(int fd) {
   return fd >= 0 && fd < TABLE && atomic_load_explicit(&table[fd], memory_order_relaxed);
 }
 
+bool file_is_context(int fd) { return file_is(fd) && table[fd]->kind == FILE_CONTEXT; }
+
 struct file* file_get(int fd) {
   if (!file_is(fd)) return NULL;
   device_lock();

@@ -48,6 +48,8 @@ int file_open(const char* tree, int flags, mode_t mode);
 struct file* file_get(int fd);
 void file_put(struct file* file);
 bool file_is(int fd);
+// Without a lock: not while another thread closes it.
+bool file_is_context(int fd);
 // To be called around the kernel's calls: before close, after dup.
 void file_closing(int fd);
 void file_closing_range(unsigned first, unsigned last);
