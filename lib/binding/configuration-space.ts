@@ -20,6 +20,7 @@ export interface ConfigSpace {
    * another holder has it, or another -errno. The lock belongs to this opening of the file.
    */
   lock(offset: number, length: number): number | NegativeErrno;
+  /** Releases what lock() took. 0 or -errno. */
   unlock(offset: number, length: number): number | NegativeErrno;
   /** Idempotent. Releases the locks. */
   close(): void;
@@ -51,12 +52,18 @@ export interface Owner {
 
 /** The PCI functions of a machine, a mock or a recorded dump. */
 export interface PciBus {
+  /** Which backend it is of: devices of this machine, a mock, a dump of lspci, or a recording. */
   readonly kind: 'native' | 'mock' | 'dump' | 'replay';
   /** Full addresses (`0000:0d:00.0`), ascending. */
   functions(): Promise<string[] | NegativeErrno>;
   /** The path that errors about a function name; for '' the one of the whole bus. */
   path(address: string): string;
+  /**
+   * Opens the configuration space of a function. -ENOENT: there is none; -EACCES: only root may
+   * write.
+   */
   open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno;
+  /** Who else may be using the mailboxes of the function, from sysfs. */
   owner(address: string): Promise<Owner>;
   /** The `driver` of the owner alone: read before every exchange. */
   driver(address: string): Promise<string | undefined>;

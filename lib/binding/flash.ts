@@ -8,27 +8,38 @@
 import type { NegativeErrno } from './errno';
 import type { DeviceFile } from './files';
 
-/** Fields of the header every ioctl carries. All zero unless given. */
+/**
+ * Fields of the header that every ioctl has (struct dk_cxlflash_hdr and ht_cxlflash_hdr). All zero
+ * unless given. These types have the names of the fields of scsi/cxlflash_ioctl.h, in camel case.
+ */
 export interface CallHeader {
+  /** Version of the structure. The driver takes 0 alone: EINVAL. */
   readonly version?: number | undefined;
   /** First reserved halfword; the driver refuses anything but 0. */
   readonly reserved?: number | undefined;
+  /** Bits of flashFlags; of ATTACH also O_RDONLY, O_WRONLY or O_RDWR: what commands may do. */
   readonly flags?: bigint | undefined;
   /** Must be 0 on entry, else EINVAL. */
   readonly returnFlags?: bigint | undefined;
 }
 
+/** What every ioctl answers. */
 export interface CallAnswer {
+  /** Bits of flashFlags that say "returned". */
   readonly returnFlags: bigint;
 }
 
+/** What goes into ATTACH (struct dk_cxlflash_attach). */
 export interface AttachInput extends CallHeader {
+  /** AFU interrupts, at least the AFU's irqs_min and at most 4. */
   readonly numInterrupts: bigint;
   /** Only with REUSE_CONTEXT. */
   readonly contextId?: bigint | undefined;
 }
 
+/** What ATTACH answers. */
 export interface AttachAnswer extends CallAnswer {
+  /** Id of the context: 64 opaque bits, of which the AFU knows the lower 32. */
   readonly contextId: bigint;
   /** Bytes to map. */
   readonly mmioSize: bigint;
@@ -36,83 +47,119 @@ export interface AttachAnswer extends CallAnswer {
   readonly blockSize: bigint;
   /** Descriptor of the context; -1 (all ones) when a context was reused. */
   readonly adapFd: bigint;
+  /** Number of the LUN's last block, in blocks of `blockSize`. */
   readonly lastLba: bigint;
   /** Blocks a command can move. */
   readonly maxXfer: bigint;
 }
 
+/** What goes into an ioctl about a context. */
 export interface ContextInput extends CallHeader {
+  /** As ATTACH or RECOVER_AFU answered it. */
   readonly contextId: bigint;
 }
 
+/** What goes into an ioctl about a resource handle. */
 export interface HandleInput extends ContextInput {
+  /** As USER_DIRECT or USER_VIRTUAL answered it. */
   readonly rsrcHandle: bigint;
 }
 
+/** What USER_DIRECT and USER_VIRTUAL answer (struct dk_cxlflash_udirect and dk_cxlflash_uvirtual). */
 export interface OpenAnswer extends CallAnswer {
+  /** Resource handle: an index in the context's table. */
   readonly rsrcHandle: bigint;
+  /** Number of the last block. */
   readonly lastLba: bigint;
 }
 
+/** What goes into USER_VIRTUAL. */
 export interface VirtualInput extends ContextInput {
   /** 4 KiB blocks. */
   readonly lunSize: bigint;
 }
 
+/** What goes into VLUN_RESIZE (struct dk_cxlflash_resize). */
 export interface ResizeInput extends HandleInput {
   /** 4 KiB blocks. */
   readonly reqSize: bigint;
 }
 
+/** What VLUN_RESIZE and VERIFY answer. */
 export interface SizeAnswer extends CallAnswer {
+  /** Number of the last block. */
   readonly lastLba: bigint;
 }
 
+/** What goes into VLUN_CLONE (struct dk_cxlflash_clone). */
 export interface CloneInput extends CallHeader {
+  /** The context whose resources are cloned. */
   readonly contextIdSrc: bigint;
+  /** The context that gets them. It must have none. */
   readonly contextIdDst: bigint;
   /** Ignored by Linux 6.1. */
   readonly adapFdSrc?: bigint | undefined;
 }
 
+/** What goes into VERIFY (struct dk_cxlflash_verify). */
 export interface VerifyInput extends HandleInput {
+  /** Why: flashFlags.hintSense, there is sense data. */
   readonly hint?: bigint | undefined;
   /** 18 bytes. */
   readonly senseData?: Uint8Array | undefined;
 }
 
+/** What goes into RECOVER_AFU (struct dk_cxlflash_recover_afu). */
 export interface RecoverInput extends ContextInput {
+  /** The program's reason, which the driver logs and nothing else. */
   readonly reason?: bigint | undefined;
 }
 
+/** What RECOVER_AFU answers. Only with flashFlags.contextReset are these fields the driver's. */
 export interface RecoverAnswer extends CallAnswer {
+  /** The context's id from now on. */
   readonly contextId: bigint;
+  /** Bytes to map. */
   readonly mmioSize: bigint;
+  /** Descriptor of the context from now on. */
   readonly adapFd: bigint;
 }
 
+/** What goes into MANAGE_LUN (struct dk_cxlflash_manage_lun). */
 export interface ManageInput extends CallHeader {
-  /** 16 bytes. */
+  /** 16 bytes: the world-wide id of the LUN (page 0x83, NAA 6). */
   readonly wwid: Uint8Array;
 }
 
+/** What goes into LUN_PROVISION (struct ht_cxlflash_lun_provision). */
 export interface ProvisionInput extends CallHeader {
+  /** One of provisionSubcommands. */
   readonly subcmd: number;
+  /** Port of the adapter, from 0. */
   readonly port: number;
   /** 4 KiB blocks. */
   readonly size?: bigint | undefined;
+  /** The LUN to delete. */
   readonly lunId?: bigint | undefined;
 }
 
+/** What LUN_PROVISION answers. */
 export interface ProvisionAnswer extends CallAnswer {
+  /** SCSI id of the LUN that was created. */
   readonly lunId: bigint;
+  /** 16 bytes: its world-wide id (page 0x83, NAA 6). */
   readonly wwid: Uint8Array;
+  /** The most LUNs that the port can have. */
   readonly maxNumLuns: bigint;
+  /** How many it has. */
   readonly curNumLuns: bigint;
+  /** Capacity of the port, in 4 KiB blocks. */
   readonly maxCapPort: bigint;
+  /** Capacity in use, in 4 KiB blocks. */
   readonly curCapPort: bigint;
 }
 
+/** What goes into AFU_DEBUG (struct ht_cxlflash_afu_debug). */
 export interface DebugInput extends CallHeader {
   /** 12 bytes. */
   readonly afuSubcmd: Uint8Array;
@@ -120,24 +167,44 @@ export interface DebugInput extends CallHeader {
   readonly data?: Uint8Array | undefined;
 }
 
+/** The types of one ioctl. */
+export interface FlashIoctl<Input extends CallHeader, Answer extends CallAnswer> {
+  /** The fields that go in. */
+  input: Input;
+  /** The fields that the driver writes. */
+  answer: Answer;
+}
+
 /** The superpipe ioctls, by their names in the driver's header without DK_CXLFLASH_. */
 export interface LunCalls {
-  ATTACH: { input: AttachInput; answer: AttachAnswer };
-  USER_DIRECT: { input: ContextInput; answer: OpenAnswer };
-  RELEASE: { input: HandleInput; answer: CallAnswer };
-  DETACH: { input: ContextInput; answer: CallAnswer };
-  VERIFY: { input: VerifyInput; answer: SizeAnswer };
-  RECOVER_AFU: { input: RecoverInput; answer: RecoverAnswer };
-  MANAGE_LUN: { input: ManageInput; answer: CallAnswer };
-  USER_VIRTUAL: { input: VirtualInput; answer: OpenAnswer };
-  VLUN_RESIZE: { input: ResizeInput; answer: SizeAnswer };
-  VLUN_CLONE: { input: CloneInput; answer: CallAnswer };
+  /** Makes a context, or attaches the LUN to one. */
+  ATTACH: FlashIoctl<AttachInput, AttachAnswer>;
+  /** Opens all of the LUN. */
+  USER_DIRECT: FlashIoctl<ContextInput, OpenAnswer>;
+  /** Frees a resource handle. */
+  RELEASE: FlashIoctl<HandleInput, CallAnswer>;
+  /** Detaches the LUN from the context, with its handles; the last one ends the context. */
+  DETACH: FlashIoctl<ContextInput, CallAnswer>;
+  /** Checks a LUN after a unit attention, and reads its capacity again. */
+  VERIFY: FlashIoctl<VerifyInput, SizeAnswer>;
+  /** Makes a context usable again after a reset of the adapter. */
+  RECOVER_AFU: FlashIoctl<RecoverInput, RecoverAnswer>;
+  /** Puts a LUN into superpipe mode, or back into legacy mode. */
+  MANAGE_LUN: FlashIoctl<ManageInput, CallAnswer>;
+  /** Opens a part of the LUN: a virtual LUN. */
+  USER_VIRTUAL: FlashIoctl<VirtualInput, OpenAnswer>;
+  /** Changes the size of a virtual LUN. */
+  VLUN_RESIZE: FlashIoctl<ResizeInput, SizeAnswer>;
+  /** Gives a context the virtual LUNs of another one. */
+  VLUN_CLONE: FlashIoctl<CloneInput, CallAnswer>;
 }
 
 /** The host ioctls, by their names in the driver's header without HT_CXLFLASH_. */
 export interface HostCalls {
-  LUN_PROVISION: { input: ProvisionInput; answer: ProvisionAnswer };
-  AFU_DEBUG: { input: DebugInput; answer: CallAnswer };
+  /** Creates and deletes LUNs, and asks for the capacity of a port. */
+  LUN_PROVISION: FlashIoctl<ProvisionInput, ProvisionAnswer>;
+  /** Sends the AFU a command of its own, with data. */
+  AFU_DEBUG: FlashIoctl<DebugInput, CallAnswer>;
 }
 
 /** The node of a LUN. Its ioctls run several at a time: one that recovers need not wait behind one
@@ -165,22 +232,38 @@ export interface FlashBinding {
   readonly parentProcessId: number;
 }
 
-/** DK_CXLFLASH_* flag bits. */
+/** DK_CXLFLASH_* and HT_CXLFLASH_* flag bits (scsi/cxlflash_ioctl.h). */
 export const flashFlags = {
+  /** ATTACH: `contextId` is a context that the LUN is attached to. */
   reuseContext: 1n << 63n,
+  /** USER_VIRTUAL: the driver writes zeros to what is freed. It zeroes the wrong blocks. */
   needWriteSame: 1n << 63n,
+  /** `hint` of VERIFY: there is sense data. */
   hintSense: 1n << 63n,
+  /** RECOVER_AFU, returned: the adapter was reset, and the context has a new id. */
   contextReset: 1n << 63n,
+  /** MANAGE_LUN: to superpipe mode. */
   enableSuperpipe: 1n << 63n,
+  /** MANAGE_LUN: to legacy mode. */
   disableSuperpipe: 1n << 62n,
+  /** MANAGE_LUN: the LUN is connected to every port. */
   allPortsAccessible: 1n << 61n,
-  /** Returned. */
+  /** Returned by USER_VIRTUAL: the virtual LUN is used over several ports. */
   allPortsActive: 1n,
+  /** Returned by ATTACH and RECOVER_AFU: the program is to close `adapFd`. */
   appCloseAdapFd: 2n,
+  /** Returned by ATTACH and RECOVER_AFU: commands go to a submission queue, not to IOARRIN. */
   contextSqCmdMode: 4n,
   /** AFU_DEBUG: data goes to the AFU. */
   hostWrite: 1n,
 } as const;
 
-/** LUN_PROVISION's sub-commands. */
-export const provisionSubcommands = { create: 1, delete: 2, queryPort: 3 } as const;
+/** Sub-commands of LUN_PROVISION (HT_CXLFLASH_LUN_PROVISION_SUBCMD_*). */
+export const provisionSubcommands = {
+  /** CREATE_LUN: of `size` blocks on `port`. */
+  create: 1,
+  /** DELETE_LUN: `lunId` of `port`. */
+  delete: 2,
+  /** QUERY_PORT: number and capacity of its LUNs. */
+  queryPort: 3,
+} as const;

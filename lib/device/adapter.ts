@@ -17,6 +17,7 @@ const PERST_CHOICES = ['none', 'user', 'factory'] as const;
  */
 export type LoadImageOnPerst = (typeof PERST_CHOICES)[number];
 
+/** Options of Adapter.reset(). */
 export interface ResetOptions {
   /** Reset even while contexts are attached; the driver detaches them. Default false. */
   force?: boolean | undefined;

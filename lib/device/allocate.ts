@@ -16,6 +16,7 @@ import { Memory, type MemoryPlace } from './memory';
 import { MemoryPool } from './memory-pool';
 import { holdersOfRegion } from './region-buffer';
 
+/** Options of Cxl.allocate() and of Context.allocate(). */
 export interface AllocateOptions {
   /** Bytes, a power of two up to 1 GiB. Default: the system's page size. */
   alignment?: number | undefined;

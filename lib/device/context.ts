@@ -581,6 +581,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
     return this.#closing;
   }
 
+  /** As close(): for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -19,6 +19,7 @@ import { type Holdable, isMemory } from './held-memory';
 import type { Memory } from './memory';
 import type { MemoryPool } from './memory-pool';
 
+/** Options of Cxl.adopt(). */
 export interface AdoptOptions {
   /**
    * Whether closing the context also closes the descriptor. Default false. Leave it false for a
@@ -35,6 +36,7 @@ export interface AdoptOptions {
 }
 const ADOPT_OPTIONS: OptionNames<AdoptOptions> = { owned: true, mmioSize: true };
 
+/** Options of Cxl.open() and Afu.open(). */
 export interface OpenOptions {
   /**
    * An abort rejects with an AbortError at once. A device node that is being opened at that time is

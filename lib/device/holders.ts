@@ -2,6 +2,7 @@
 import { checkBoolean, checkOptions, type OptionNames } from '../shared/checks';
 import { systemError } from '../shared/errors';
 
+/** Options of Memory.free() and MemoryPool.free(). */
 export interface FreeOptions {
   /**
    * Free it even if an attached context holds it: the caller vouches that no AFU reaches the memory

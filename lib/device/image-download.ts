@@ -7,6 +7,7 @@ import { ERRNOS } from '../shared/errno';
 import { systemError, typeError, unwrap } from '../shared/errors';
 import { Mutex } from '../shared/mutex';
 
+/** How far the download of an image has come. */
 export interface ImageProgress {
   /** The whole image is sent twice: once to be downloaded, once to be validated. */
   readonly phase: 'download' | 'validate';
@@ -16,6 +17,7 @@ export interface ImageProgress {
   readonly total: number;
 }
 
+/** Options of Adapter.downloadImage(). */
 export interface ImageDownloadOptions {
   /** Whether the image lacks the adapter image header, so that the driver adds one. Default false. */
   needHeader?: boolean | undefined;

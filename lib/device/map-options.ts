@@ -6,6 +6,7 @@ import { systemError, valueError } from '../shared/errors';
 import { Attributes } from '../sysfs/attributes';
 import type { ContextOrigin } from './context';
 
+/** Options of Context.mapProblemState(). */
 export interface MapOptions {
   /** Byte order of the AFU's registers. Default `big`, as most AFUs are. */
   endian?: Endian | undefined;

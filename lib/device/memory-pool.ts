@@ -20,6 +20,7 @@ import {
 } from './holders';
 import { Memory, type MemoryPlace } from './memory';
 
+/** Options of MemoryPool.allocate(). */
 export interface PieceOptions {
   /**
    * Bytes, a power of two up to the alignment of the pool. Default: 128, a cache line of POWER. In
@@ -150,6 +151,7 @@ export class MemoryPool extends Uncloneable {
     this.#place.holders.dispose();
   }
 
+  /** @internal The state, for util.inspect() and console.log(). */
   [inspect.custom](depth: number, options: InspectOptions): string {
     return shown(this, depth, options, {
       address: hexadecimal(this.address),

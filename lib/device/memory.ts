@@ -15,6 +15,7 @@ import {
   type MemoryHolders,
 } from './holders';
 
+/** Options of the load and store methods of Memory. */
 export interface AccessOptions {
   /** Byte order of this access. */
   endian?: Endian | undefined;

@@ -111,6 +111,7 @@ export class ProblemState extends Uncloneable {
     this.#onUnmap(this);
   }
 
+  /** As unmap(): for `using`. */
   [Symbol.dispose](): void {
     this.unmap();
   }

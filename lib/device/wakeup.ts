@@ -5,6 +5,7 @@ import { ERRNOS } from '../shared/errno';
 import { rangeError, systemError, typeError } from '../shared/errors';
 import { Memory } from './memory';
 
+/** Options of Context.waitForWakeup(). */
 export interface WakeupOptions {
   /** Memory with the word that the AFU stores. Default: none. */
   memory?: Memory | undefined;

@@ -22,7 +22,9 @@ export interface DoeCapability {
   readonly offset: number;
   /** From 2 on, a device knows version 2 of discovery. */
   readonly version: number;
+  /** Whether the device raises an interrupt when an answer is ready, and which one. */
   readonly interrupt: {
+    /** Whether it does. */
     readonly supported: boolean;
     /** MSI or MSI-X message number; 0 where not supported. This library polls anyway. */
     readonly messageNumber: number;

@@ -8,9 +8,11 @@ import { malformed } from './malformed';
 
 export const CDAT_HEADER_LENGTH = 16;
 
+/** The header of a table (CDAT 1.03). */
 export interface CdatHeader {
   /** Bytes of the whole table, including this header. */
   readonly length: number;
+  /** Revision of the table's format: 1 for CDAT 1.03. */
   readonly revision: number;
   /** Makes the sum of all bytes of the table 0 modulo 256. */
   readonly checksum: number;
@@ -20,9 +22,11 @@ export interface CdatHeader {
 
 /** Device scoped memory affinity: one range of device physical addresses. */
 export interface Dsmas {
+  /** Tells the structures apart: type 0. */
   readonly kind: 'DSMAS';
   /** Number by which the other structures refer to this range. */
   readonly handle: number;
+  /** 8 bits. Bit 2: the range is non-volatile. */
   readonly flags: number;
   /** Flag bit 2. */
   readonly nonVolatile: boolean;
@@ -44,9 +48,13 @@ export type LatencyBandwidthType =
 
 /** Device scoped latency and bandwidth of a range. */
 export interface Dslbis {
+  /** Tells the structures apart: type 1. */
   readonly kind: 'DSLBIS';
+  /** The DSMAS range that it is about. */
   readonly handle: number;
+  /** 8 bits. Bits 3:0: the memory hierarchy that it is about. */
   readonly flags: number;
+  /** What `entries` are. */
   readonly dataType: LatencyBandwidthType;
   /** Unit of `entries`: that many picoseconds or MB/s. */
   readonly entryBaseUnit: bigint;
@@ -56,26 +64,38 @@ export interface Dslbis {
 
 /** Device scoped memory side cache. */
 export interface Dsmscis {
+  /** Tells the structures apart: type 2. */
   readonly kind: 'DSMSCIS';
+  /** The DSMAS range that the cache is for. */
   readonly handle: number;
   /** Bytes. */
   readonly cacheSize: bigint;
+  /**
+   * 32 bits: levels (3:0), this level (7:4), associativity (11:8), write policy (15:12), bytes of a
+   * line (31:16).
+   */
   readonly cacheAttributes: number;
 }
 
 /** Device scoped initiator. */
 export interface Dsis {
+  /** Tells the structures apart: type 3. */
   readonly kind: 'DSIS';
+  /** 8 bits. Bit 0: the initiator has memory. */
   readonly flags: number;
   /** Flag bit 0: `handle` is also that of a DSMAS range. */
   readonly memoryAttached: boolean;
+  /** The initiator's number, which is also that of its DSMAS range when it has memory. */
   readonly handle: number;
 }
 
 /** Device scoped EFI memory type of part of a range. */
 export interface Dsemts {
+  /** Tells the structures apart: type 4. */
   readonly kind: 'DSEMTS';
+  /** The DSMAS range that the part is in. */
   readonly handle: number;
+  /** How an EFI system is to describe the memory. */
   readonly efiMemoryType: 'conventional' | 'specific purpose' | 'reserved memory' | 'reserved';
   /** Bytes from the start of the DSMAS range that `handle` names. */
   readonly dpaOffset: bigint;
@@ -85,9 +105,13 @@ export interface Dsemts {
 
 /** Latency or bandwidth between ports of a switch; 0x0100 is upstream, 0xffff any port. */
 export interface Sslbis {
+  /** Tells the structures apart: type 5. */
   readonly kind: 'SSLBIS';
+  /** What the `value` of each entry is. */
   readonly dataType: LatencyBandwidthType;
+  /** Unit of `value`: that many picoseconds or MB/s. */
   readonly entryBaseUnit: bigint;
+  /** One for each pair of ports. `value` has 16 bits, as an entry of DSLBIS. */
   readonly entries: readonly {
     readonly portX: number;
     readonly portY: number;
@@ -95,13 +119,17 @@ export interface Sslbis {
   }[];
 }
 
+/** A structure of a type that this library does not know. */
 export interface UnknownStructure {
+  /** Tells the structures apart: any other type. */
   readonly kind: 'unknown';
+  /** 8 bits, as the table has it. */
   readonly type: number;
   /** The whole structure, including its header. */
   readonly bytes: Buffer;
 }
 
+/** A structure of a table (CDAT 1.03), told apart by `kind`. */
 export type CdatStructure = Dsmas | Dslbis | Dsmscis | Dsis | Dsemts | Sslbis | UnknownStructure;
 
 const DATA_TYPES = [

@@ -15,6 +15,7 @@ import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
 import { checkExchange, checkMailbox, EXCHANGE_OPTIONS, type ExchangeOptions } from './options';
 
+/** Table access (CXL 3.0 §8.1.11): the protocol by which a device gives its CDAT. */
 export const tableAccessProtocol: Protocol = { vendorId: 0x1e98, type: 2 };
 
 /** Handle that ends the chain of entries. */
@@ -24,6 +25,7 @@ const MAX_ENTRY_LENGTH = 0xffff;
 /** How often the table is read again because the device changed it meanwhile. */
 const MAX_ATTEMPTS = 4;
 
+/** Options of readCdat() and readCdatBytes(). */
 export interface CdatOptions extends Omit<ExchangeOptions, 'maxLength'> {
   /** Refuse a table whose checksum is wrong. Default true. */
   readonly verify?: boolean | undefined;
@@ -31,8 +33,11 @@ export interface CdatOptions extends Omit<ExchangeOptions, 'maxLength'> {
 const { maxLength: _, ...OTHER_OPTIONS } = EXCHANGE_OPTIONS;
 const CDAT_OPTIONS: OptionNames<CdatOptions> = { ...OTHER_OPTIONS, verify: true };
 
+/** Result of readCdat(). */
 export interface CdatTable {
+  /** The table's first 16 bytes, decoded. */
   readonly header: CdatHeader;
+  /** What follows the header, in the order of the table. */
   readonly structures: readonly CdatStructure[];
   /** Of a table that was cut, the checksum says nothing. */
   readonly checksumValid: boolean;

@@ -12,22 +12,31 @@ export interface ProtocolOption {
 export interface MultipleWriteStreaming extends ProtocolOption {
   /** Addresses are virtual. */
   readonly virtualAddress: boolean;
+  /** Whether the device checks what it wrote. */
   readonly selfChecking: boolean;
   /** 8 bits: how the read that verifies is made. */
   readonly verifyReadSemantics: number;
   /** 8 bits each. */
   readonly increments: number;
+  /** NumberOfSets, 8 bits. */
   readonly sets: number;
+  /** NumberOfLoops, 8 bits. */
   readonly loops: number;
   /** 64 bits each. */
   readonly startAddress: bigint;
+  /** WriteAddress, 64 bits. */
   readonly writeAddress: bigint;
+  /** WriteBackAddress, 64 bits. */
   readonly writebackAddress: bigint;
+  /** ByteMask, 64 bits: which bytes of a cache line are written. */
   readonly byteMask: bigint;
   /** 32 bits each. */
   readonly addressIncrement: number;
+  /** SetOffset, 32 bits. */
   readonly setOffset: number;
+  /** Pattern, 32 bits: the first one written. */
   readonly pattern: number;
+  /** IncrementPattern, 32 bits: what is added to the pattern each time. */
   readonly incrementPattern: number;
 }
 
@@ -35,16 +44,21 @@ export interface MultipleWriteStreaming extends ProtocolOption {
 export interface ProducerConsumer extends ProtocolOption {
   /** 8 bits each. */
   readonly increments: number;
+  /** NumberOfSets, 8 bits. */
   readonly sets: number;
+  /** NumberOfLoops, 8 bits. */
   readonly loops: number;
   /** 8 bits. */
   readonly writeSemantics: number;
   /** 64 bits each. */
   readonly startAddress: bigint;
+  /** ByteMask, 64 bits: which bytes of a cache line are written. */
   readonly byteMask: bigint;
   /** 32 bits each. */
   readonly addressIncrement: number;
+  /** SetOffset, 32 bits. */
   readonly setOffset: number;
+  /** Pattern, 32 bits. */
   readonly pattern: number;
 }
 
@@ -93,6 +107,11 @@ export const COMPLIANCE_REQUESTS = [
   'bit-error',
 ] as const satisfies readonly ComplianceRequest['request'][];
 
+/**
+ * The name of a request, as `request` of ComplianceRequest has it.
+ *
+ * @useDeclaredType
+ */
 export type ComplianceRequestName = (typeof COMPLIANCE_REQUESTS)[number];
 
 const STREAMING_HEAD = [

@@ -15,8 +15,10 @@ import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
 import { checkExchange, checkMailbox, type ExchangeOptions } from './options';
 
+/** Compliance mode (CXL 2.0 §14.16.4): the protocol that starts a device's test modes. */
 export const complianceProtocol: Protocol = { vendorId: 0x1e98, type: 0 };
 
+/** The status of an answer by its name: 1 to 6, or a reserved one. */
 export type ComplianceStatusName =
   | 'not authorized'
   | 'unknown failure'
@@ -37,10 +39,13 @@ const STATUSES: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
 
 /** The device answered a request with an error status. */
 export class ComplianceError extends CxlError {
+  /** The name of the class. */
   override readonly name = 'ComplianceError';
+  /** The request that the device refused. */
   readonly request: ComplianceRequestName;
   /** The answer's status, 1 to 255. */
   readonly status: number;
+  /** What `status` means. */
   readonly statusName: ComplianceStatusName;
 
   constructor(request: ComplianceRequestName, status: number, path: string) {
@@ -52,15 +57,19 @@ export class ComplianceError extends CxlError {
   }
 }
 
+/** Result of Compliance.capabilities(). */
 export interface ComplianceCapabilities {
   /** Bit n: the device knows request code n. */
   readonly availableMask: bigint;
   /** Bit n: request code n is enabled. */
   readonly enabledMask: bigint;
+  /** The names of the requests of `availableMask`. */
   readonly available: readonly ComplianceRequestName[];
+  /** The names of the requests of `enabledMask`. */
   readonly enabled: readonly ComplianceRequestName[];
 }
 
+/** Result of Compliance.status(). */
 export interface ComplianceStatus {
   /** Capability bits, as the specification's table 280 numbers them. */
   readonly capabilities: number;
@@ -72,6 +81,7 @@ export interface ComplianceStatus {
 
 /** The compliance mode of one mailbox. Each call is one exchange; the first runs discovery before. */
 export class Compliance extends Uncloneable {
+  /** The mailbox that the requests go to. */
   readonly mailbox: DoeMailbox;
   readonly #options: ExchangeOptions;
   #offered: Promise<void> | undefined;

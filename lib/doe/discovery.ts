@@ -6,6 +6,7 @@ import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
 import { checkExchange, checkMailbox, type ExchangeOptions } from './options';
 
+/** Discovery (PCIe 6.0 §6.30.1.1): the protocol by which a mailbox lists its protocols. */
 export const discoveryProtocol: Protocol = { vendorId: 0x0001, type: 0 };
 
 export interface DiscoveredProtocol extends Protocol {

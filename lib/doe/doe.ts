@@ -16,11 +16,15 @@ import { checkExchange, checkScan, type ExchangeOptions, type ScanOptions } from
 
 /** What a scan found out about one PCI function. */
 export interface FunctionScan {
+  /** `0000:0d:00.0`. */
   readonly address: string;
   /** PCI ids, 16 bits each; absent where they could not be read. */
   readonly vendorId?: number;
+  /** 16 bits. Absent where configuration space could not be read. */
   readonly deviceId?: number;
+  /** Who else may be using its mailboxes. */
   readonly owner: Owner;
+  /** In the order of its capabilities. */
   readonly mailboxes: readonly DoeMailbox[];
   /** Why the scan of this function ended early. */
   readonly problem?: CxlError;

@@ -63,6 +63,7 @@ export function formatLspciDump(address: string, bytes: Uint8Array, title = ''):
 
 /** A PCI bus of recorded functions. Refuses to open one for writing (EROFS). */
 export class DumpPci implements PciBus {
+  /** Tells the backends apart. */
   readonly kind = 'dump';
   readonly #functions: Map<string, Buffer>;
 
@@ -78,6 +79,10 @@ export class DumpPci implements PciBus {
     return [...this.#functions.keys()].sort();
   }
 
+  /**
+   * Opens the configuration space that the dump has, for reading alone. -ENOENT: it has no such
+   * function; -EROFS for `write`.
+   */
   open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno {
     const bytes = this.#functions.get(address);
     if (bytes === undefined) return -ERRNOS.ENOENT;
@@ -93,6 +98,7 @@ export class DumpPci implements PciBus {
     };
   }
 
+  /** Nobody: a dump has no driver. */
   async owner() {
     return { kernelFeatures: [], kernelTables: [] };
   }

@@ -36,6 +36,7 @@ export interface Protocol {
   readonly type: number;
 }
 
+/** What an exchange does at the moment; `dead`: the device does not answer any more. */
 export type Phase = 'idle' | 'sending' | 'waiting' | 'receiving' | 'aborting' | 'dead';
 
 /** An exchange to perform. */

@@ -4,6 +4,7 @@ import { checkBoolean, checkInteger, checkOptions, type OptionNames } from '../s
 import { typeError } from '../shared/errors';
 import { MAX_PAYLOAD_BYTES, RESPONSE_TIMEOUT } from './exchange';
 
+/** Options of an exchange, and of what consists of exchanges. */
 export interface ExchangeOptions {
   /** Aborts the exchange: the call rejects with an AbortError and the mailbox is left idle. */
   readonly signal?: AbortSignal | undefined;

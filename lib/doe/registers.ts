@@ -40,9 +40,11 @@ const MAX_BLOCKING_TIME = 2;
 
 /** The status register of a mailbox. */
 export interface Status {
+  /** DOE Busy (bit 0): the mailbox cannot take a request now. */
   readonly busy: boolean;
   /** An interrupt was raised and not acknowledged. */
   readonly interrupt: boolean;
+  /** DOE Error (bit 2): the last exchange failed; only an abort clears it. */
   readonly error: boolean;
   /** The device has an asynchronous message (after PCIe 6.0). */
   readonly asyncMessage: boolean;

@@ -9,7 +9,9 @@ import type { DoeMailbox } from './mailbox';
 import { malformed } from './malformed';
 import { checkExchange, checkMailbox, type ExchangeOptions } from './options';
 
+/** CMA/SPDM (PCIe 6.0 §6.31): messages of DMTF's SPDM, not encrypted. */
 export const spdmProtocol: Protocol = { vendorId: 0x0001, type: 1 };
+/** Secured CMA/SPDM (PCIe 6.0 §6.31): encrypted messages of a session. */
 export const securedSpdmProtocol: Protocol = { vendorId: 0x0001, type: 2 };
 
 /** Request and response codes. */
@@ -17,10 +19,15 @@ const GET_VERSION = 0x84;
 const VERSION = 0x04;
 const ERROR = 0x7f;
 
+/** A version that a device supports (DSP0274, VERSION response). */
 export interface SpdmVersion {
+  /** 4 bits. */
   readonly major: number;
+  /** 4 bits. */
   readonly minor: number;
+  /** 4 bits. */
   readonly update: number;
+  /** 4 bits: 0 for a published version. */
   readonly alpha: number;
 }
 

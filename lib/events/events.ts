@@ -15,6 +15,7 @@ interface EventBase {
 
 /** The AFU raised an interrupt. Raised several times before it is read, it is one event. */
 export interface AfuInterruptEvent extends EventBase {
+  /** Tells the events apart. */
   readonly type: 'afu-interrupt';
   /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
@@ -24,6 +25,7 @@ export interface AfuInterruptEvent extends EventBase {
 
 /** The AFU accessed an address that cannot be translated. A later event replaces an unread one. */
 export interface DataStorageEvent extends EventBase {
+  /** Tells the events apart. */
   readonly type: 'data-storage';
   /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
@@ -35,6 +37,7 @@ export interface DataStorageEvent extends EventBase {
 
 /** The AFU reported an error. While one is unread, a later one is dropped. */
 export interface AfuErrorEvent extends EventBase {
+  /** Tells the events apart. */
   readonly type: 'afu-error';
   /** 16 bits, reserved by the driver: 0 so far. */
   readonly flags: number;
@@ -44,6 +47,7 @@ export interface AfuErrorEvent extends EventBase {
 
 /** A driver event: its format is defined by the in-kernel AFU driver that handed the file out. */
 export interface AfuDriverEvent<Decoded = undefined> extends EventBase {
+  /** Tells the events apart. */
   readonly type: 'afu-driver';
   /** The bytes after the header. */
   readonly data: Uint8Array;
@@ -53,6 +57,7 @@ export interface AfuDriverEvent<Decoded = undefined> extends EventBase {
 
 /** An event of a type that this library does not know. */
 export interface UnknownEvent extends EventBase {
+  /** Tells the events apart. */
   readonly type: 'unknown';
   /** The type in the header. */
   readonly rawType: number;
@@ -60,6 +65,10 @@ export interface UnknownEvent extends EventBase {
   readonly data: Uint8Array;
 }
 
+/**
+ * An event of a context: what read() of its descriptor returned (struct cxl_event of misc/cxl.h),
+ * decoded.
+ */
 export type CxlEvent<Decoded = undefined> =
   | AfuInterruptEvent
   | DataStorageEvent
@@ -67,6 +76,7 @@ export type CxlEvent<Decoded = undefined> =
   | AfuDriverEvent<Decoded>
   | UnknownEvent;
 
+/** The type of an event, as `type` has it. */
 export type EventType = CxlEvent['type'];
 
 /** Every type of event. */

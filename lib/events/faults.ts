@@ -4,6 +4,7 @@ import type { AfuErrorEvent, CxlEvent, DataStorageEvent, EventType } from './eve
 
 export const FAULTS: readonly EventType[] = ['data-storage', 'afu-error'];
 
+/** An event that ends a wait for another one. */
 export type FaultEvent = DataStorageEvent | AfuErrorEvent;
 
 /** A data storage fault or AFU error that ended a wait for another event. */

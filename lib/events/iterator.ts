@@ -51,10 +51,12 @@ export class EventIterator<Event> extends Uncloneable implements AsyncIterableIt
     return { done: true, value: undefined };
   }
 
+  /** The iterator itself, for `for await`. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
+  /** As return(): for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return();
   }

@@ -3,6 +3,7 @@ import { type Endian, resolveEndian } from '../shared/endian';
 import { valueError } from '../shared/errors';
 import type { QueueOptions } from './command';
 
+/** Options of Lun.attach(): of a context, and of the queue of its commands. */
 export interface AttachOptions {
   /** Which commands the context may issue. Default `read-write`. */
   access?: 'read' | 'write' | 'read-write' | undefined;

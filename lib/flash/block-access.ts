@@ -9,6 +9,7 @@ import { BlockWriteStream, type BlockWriteStreamOptions } from './write-stream';
 
 /** A part of a Memory, transferred without a copy. Offset and length in bytes. */
 export interface MemorySlice {
+  /** The memory that the part is of. */
   readonly memory: Memory;
   /** A multiple of 16. Default 0. */
   readonly offset?: number | undefined;
@@ -19,6 +20,7 @@ export interface MemorySlice {
 /** Source or destination of data: whole blocks. */
 export type BlockBuffer = Uint8Array | Memory | MemorySlice;
 
+/** Options of a transfer. */
 export interface TransferOptions {
   /**
    * Aborting rejects the promise at once with an AbortError. Commands that were issued still run:

@@ -43,6 +43,7 @@ const MAX_UNMAP_BLOCKS = 0xffff_ffffn;
  * fail, as the context's `onReset` says.
  */
 export class BlockDevice extends BlockAccess {
+  /** The LUN, or the part of one, whose blocks these are. */
   readonly resource: Resource;
   readonly statistics = newBlockStatistics();
 

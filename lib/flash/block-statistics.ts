@@ -5,18 +5,29 @@ import type { Operation } from './command';
 export interface BlockStatistics {
   /** Calls that succeeded. */
   reads: number;
+  /** Calls that succeeded. */
   writes: number;
+  /** Calls that succeeded. */
   unmaps: number;
+  /** Bytes of the reads that succeeded. */
   bytesRead: number;
+  /** Bytes of the writes that succeeded. */
   bytesWritten: number;
+  /** Blocks of the reads that succeeded. */
   blocksRead: number;
+  /** Blocks of the writes that succeeded. */
   blocksWritten: number;
   /** Calls that have not settled yet, and the highest number of them at one time. */
   activeReads: number;
+  /** Calls that have not settled yet. */
   activeWrites: number;
+  /** Calls that have not settled yet. */
   activeUnmaps: number;
+  /** The most reads that were active at one time. */
   maxActiveReads: number;
+  /** The most writes that were active at one time. */
   maxActiveWrites: number;
+  /** The most unmaps that were active at one time. */
   maxActiveUnmaps: number;
   /** Calls that failed or were aborted. */
   errors: number;

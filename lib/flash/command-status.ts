@@ -7,6 +7,7 @@ import { applies, STATUS_TABLE, type StatusRule } from './status-table';
 
 /** Why a command failed: what the AFU, the target or the link reported. */
 export interface CommandFailure {
+  /** The status as the AFU wrote it to the command's IOASA. */
   readonly status: CommandStatus;
   /** Undefined when the target sent no sense data. */
   readonly sense: Sense | undefined;
@@ -19,6 +20,10 @@ export interface CommandFailure {
   readonly address: bigint | undefined;
 }
 
+/**
+ * The error of a command that failed: `code` is the errno that fits its status, `status` the
+ * status.
+ */
 export type CommandError = CxlError & CommandFailure;
 
 /** What a status means: the rule that decides, and the sense data, where the target sent some. */

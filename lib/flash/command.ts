@@ -7,6 +7,7 @@ import type { Resource } from './resource';
 import type { RingOptions } from './ring';
 import { OPCODES, WRITE_SAME_UNMAP } from './sislite';
 
+/** What a command, or a transfer, does. */
 export type Operation = 'read' | 'write' | 'unmap';
 
 /** Which waiting commands are issued first. */

@@ -5,6 +5,7 @@ import type { Cxl } from '../device/cxl';
 import { checkSignal, throwIfAborted } from '../shared/abort';
 import { checkOptions, type OptionNames } from '../shared/checks';
 
+/** A path to a LUN, as sysfs describes it. */
 export interface LunInfo {
   /** SCSI address, host:channel:target:lun; the channel is the port. */
   readonly address: string;
@@ -22,6 +23,7 @@ export interface LunInfo {
   readonly mode: string | undefined;
   /** From INQUIRY. */
   readonly vendor: string | undefined;
+  /** From INQUIRY. */
   readonly model: string | undefined;
 }
 

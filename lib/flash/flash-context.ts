@@ -26,6 +26,7 @@ export interface Recovery {
   readonly reset: boolean;
   /** FlashContext.id now and before. */
   readonly id: bigint;
+  /** FlashContext.id before the recovery. */
   readonly previousId: bigint;
   /** How many times RECOVER_AFU failed with EAGAIN first. */
   readonly retries: number;
@@ -40,6 +41,7 @@ const RELEASE_TIME = 10_000;
  * all its resources; close() frees everything, including the context.
  */
 export class FlashContext extends Uncloneable {
+  /** Which commands the context may issue: what `access` of Lun.attach() was. */
   readonly access: 'read' | 'write' | 'read-write';
   readonly #luns = new Map<Lun, Geometry>();
   readonly #resources = new Set<Resource>();
@@ -99,14 +101,17 @@ export class FlashContext extends Uncloneable {
     return this.#page;
   }
 
+  /** Whether close() was called. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
 
+  /** The LUNs that are attached to the context. */
   get luns(): readonly Lun[] {
     return [...this.#luns.keys()];
   }
 
+  /** The resources that are open on the context. */
   get resources(): readonly Resource[] {
     return [...this.#resources];
   }
@@ -455,6 +460,7 @@ export class FlashContext extends Uncloneable {
     });
   }
 
+  /** As close(): for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

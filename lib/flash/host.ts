@@ -15,9 +15,11 @@ import { OPEN_OPTIONS, type OpenLunOptions } from './lun';
 export interface PortCapacity {
   /** Number of LUNs, and the most that the port can have. */
   readonly luns: bigint;
+  /** The most LUNs that the port can have. */
   readonly maxLuns: bigint;
   /** Capacity in use by LUNs, and in total, in blocks of 4 KiB. */
   readonly blocks: bigint;
+  /** Total capacity, in blocks of 4 KiB. */
   readonly maxBlocks: bigint;
 }
 

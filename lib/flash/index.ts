@@ -13,6 +13,7 @@ export type {
   CloneInput,
   ContextInput,
   DebugInput,
+  FlashIoctl,
   HandleInput,
   HostCalls,
   LunCalls,

@@ -13,6 +13,7 @@ import { FlashContext } from './flash-context';
 import { FlashNode } from './flash-node';
 import { parseWwid, readWwid } from './wwid';
 
+/** Options of openLun() and openFlashHost(). */
 export interface OpenLunOptions {
   /** Default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names. */
   system?: Cxl | undefined;
@@ -22,6 +23,7 @@ export interface OpenLunOptions {
 /** @internal */
 export const OPEN_OPTIONS: OptionNames<OpenLunOptions> = { system: true, signal: true };
 
+/** Options of Lun.enableSuperpipe(). */
 export interface SuperpipeOptions {
   /** The LUN's world-wide id (NAA 6): 32 hexadecimal digits or 16 bytes. Default: from sysfs. */
   wwid?: string | Uint8Array | undefined;

@@ -29,6 +29,7 @@ export interface PathStatus {
   readonly address: string;
   /** SCSI host number of the adapter, and its port. */
   readonly host: number;
+  /** Port of the adapter, 0 to 3. */
   readonly port: number;
   /**
    * `active`: transfers go over it. `ready`: attached, not used. `failed`: closed; it is attached
@@ -145,6 +146,7 @@ export class MultipathBlockDevice extends BlockAccess {
     return this.#active.device?.queueStatistics;
   }
 
+  /** Whether close() was called. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -325,6 +327,7 @@ export class MultipathBlockDevice extends BlockAccess {
     await this.#setup.undo.run();
   }
 
+  /** As close(): for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -18,6 +18,7 @@ import type { OpenVirtualOptions } from './resource';
 import { Undo } from './undo';
 import { parseWwid } from './wwid';
 
+/** Options of openBlockDevice(): which LUN, and how its context is attached. */
 export interface OpenBlockDeviceOptions extends AttachOptions {
   /** Default: `cxl`, this machine or the mock that NODE_CXL_BACKEND names. */
   system?: Cxl | undefined;

@@ -5,6 +5,7 @@ import type { BlockAccess } from './block-access';
 import { checkBlockNumber } from './block-number';
 import { type BlockStreamOptions, StreamTransfers } from './stream-transfers';
 
+/** Options of createReadStream() of a block device. */
 export interface BlockReadStreamOptions extends BlockStreamOptions {
   /** Bytes to read; need not end with a block. Default: to the end of the device. */
   length?: number | bigint | undefined;

@@ -15,6 +15,7 @@ import { retryOnEagain } from './retry';
 import { scrub } from './scrub';
 import type { Sense } from './sense';
 
+/** Options of FlashContext.openVirtual(). */
 export interface OpenVirtualOptions {
   /** Required when several LUNs are attached to the context. */
   lun?: Lun | undefined;
@@ -74,7 +75,9 @@ export interface Resized {
 
 /** A resource in a CloneToken. */
 export interface ResourceDescription {
+  /** Index in the context's resource handle table. */
   readonly handle: number;
+  /** All of a LUN, or a virtual LUN. */
   readonly mode: 'direct' | 'virtual';
 }
 
@@ -82,8 +85,11 @@ const VERIFY_SENSE_BYTES = 18;
 
 /** A LUN or a part of one that a context may use: a resource handle. */
 export class Resource extends Uncloneable {
+  /** The context that it is open on. */
   readonly context: FlashContext;
+  /** The LUN that its blocks are of. */
   readonly lun: Lun;
+  /** All of the LUN, or a virtual LUN. */
   readonly mode: 'direct' | 'virtual';
   /** Index in the context's resource handle table. */
   readonly handle: number;
@@ -344,6 +350,7 @@ export class Resource extends Uncloneable {
     });
   }
 
+  /** As release(): for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }

@@ -44,10 +44,13 @@ const MEANINGS: Record<number, string> = {
   17408: 'internal target failure',
 };
 
+/** SCSI sense data, decoded (SPC-4): why the target could not carry out a command. */
 export interface Sense {
+  /** What kind of condition it is. */
   readonly key: SenseKey;
   /** Additional sense code and its qualifier, a byte each. */
   readonly code: number;
+  /** Additional sense code qualifier, a byte. */
   readonly qualifier: number;
   /** Meaning of the code; undefined for codes that this library does not know. */
   readonly meaning: string | undefined;

@@ -167,7 +167,9 @@ export interface CommandStatus {
   readonly port: number;
   /** Details of `afuCode`: ports, or why memory could not be accessed. */
   readonly afuExtra: number;
+  /** Details of `scsiCode`. */
   readonly scsiExtra: number;
+  /** Details of `fcCode`. */
   readonly fcExtra: number;
   /** 20 bytes; sense data when `flags` has 0x80. CommandFailure.sense is the decoded form. */
   readonly sense: Uint8Array;

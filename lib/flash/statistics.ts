@@ -32,6 +32,7 @@ export interface QueueStatistics {
   waiting: number;
   /** Commands in flight now, and the highest number of them. */
   inFlight: number;
+  /** The most commands that were in flight at one time. */
   maxInFlight: number;
   /** Times a command had to wait because all slots were taken. */
   slotsExhausted: number;
@@ -42,7 +43,9 @@ export interface QueueStatistics {
   errors: number;
   /** Of these: with a code of the AFU, of the link, and with a SCSI check condition. */
   afuErrors: number;
+  /** Of `errors`: those with a code of the link. */
   linkErrors: number;
+  /** Of `errors`: those with a SCSI check condition. */
   checkConditions: number;
   /** Link errors by the port that the command used. */
   ports: PortStatistics[];
@@ -55,6 +58,7 @@ export interface QueueStatistics {
   resets: number;
   /** Resets of the context because a command hung, and those that did not succeed. */
   contextResets: number;
+  /** Of `contextResets`: those that did not succeed. */
   contextResetFailures: number;
   /** Recoveries that failed. */
   recoveryFailures: number;
@@ -63,7 +67,9 @@ export interface QueueStatistics {
   interrupts: number;
   /** Other events: data storage faults, AFU errors, other interrupts. */
   dataStorageEvents: number;
+  /** AFU errors. */
   afuErrorEvents: number;
+  /** Interrupts that are not for responses. */
   unexpectedInterrupts: number;
   /** Waits for events that failed. Completions are found by polling then. */
   waitFailures: number;

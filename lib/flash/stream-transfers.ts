@@ -5,6 +5,7 @@ import { rangeError } from '../shared/errors';
 import type { BlockAccess } from './block-access';
 import { checkBlockNumber } from './block-number';
 
+/** Options of both streams of a block device. */
 export interface BlockStreamOptions {
   /** First block. Default 0. */
   start?: number | bigint | undefined;

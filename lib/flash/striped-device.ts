@@ -23,6 +23,7 @@ import {
 import { type OpenBlockDeviceOptions, openBlockDevice } from './open-block-device';
 import { Undo } from './undo';
 
+/** Options of a striped device. */
 export interface StripeOptions {
   /** Blocks of each stripe: so many consecutive blocks are on one device. 1 to 2^31. Default 256. */
   stripeBlocks?: number | undefined;
@@ -49,7 +50,9 @@ interface Piece {
  */
 export class StripedBlockDevice extends BlockAccess {
   readonly statistics: BlockStatistics = newBlockStatistics();
+  /** The devices, in the order in which stripes go around. */
   readonly devices: readonly BlockAccess[];
+  /** Blocks of each stripe. */
   readonly stripeBlocks: number;
   readonly blockSize: number;
   readonly #stripe: bigint;
@@ -191,6 +194,7 @@ export class StripedBlockDevice extends BlockAccess {
     return this.#closing;
   }
 
+  /** As close(): for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -4,6 +4,7 @@ import { systemError } from '../shared/errors';
 import type { BlockAccess } from './block-access';
 import { type BlockStreamOptions, StreamTransfers } from './stream-transfers';
 
+/** Options of createWriteStream() of a block device. */
 export interface BlockWriteStreamOptions extends BlockStreamOptions {
   /**
    * What becomes of the rest of the last block when the data does not end with a block: `keep`

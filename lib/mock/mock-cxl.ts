@@ -90,6 +90,7 @@ export class MockCxl extends Cxl {
     return this.#cards[checkInteger('slot', slot, 0, this.#cards.length - 1)]!;
   }
 
+  /** The cards, in the order of the options; those of flash adapters come last. */
   get cards(): readonly MockCard[] {
     return this.#cards;
   }
@@ -104,6 +105,7 @@ export class MockCxl extends Cxl {
     return this.#kernel.messages;
   }
 
+  /** What is in use now: what a program has not closed or freed. */
   get counters(): MockCounters {
     const afus = [...this.#kernel.adapters.values()].flatMap((adapter) => adapter.afus);
     return {

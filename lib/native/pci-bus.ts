@@ -6,6 +6,7 @@ import { checkFunction, checkOptions, checkString, type OptionNames } from '../s
 import { ERRNOS } from '../shared/errno';
 import { nativeRangeLock } from './range-lock';
 
+/** Options of SysfsPci. */
 export interface SysfsOptions {
   /** Folder of the PCI functions. Default /sys/bus/pci/devices. */
   readonly devices?: string | undefined;
@@ -25,6 +26,7 @@ const SYSFS_OPTIONS: OptionNames<SysfsOptions> = {
 
 /** The PCI functions of this machine, through sysfs. */
 export class SysfsPci implements PciBus {
+  /** Tells the backends apart. */
   readonly kind = 'native';
   readonly #devices: string;
   readonly #drivers: string;
@@ -54,6 +56,9 @@ export class SysfsPci implements PciBus {
     }
   }
 
+  /**
+   * Opens `config` of the function in sysfs. -ENOENT: there is none; -EACCES to write unless root.
+   */
   open(address: string, access: 'read' | 'write'): ConfigSpace | NegativeErrno {
     const file = this.path(address);
     try {
@@ -64,6 +69,7 @@ export class SysfsPci implements PciBus {
     }
   }
 
+  /** The driver and what the kernel found, from the function's attributes in sysfs. */
   async owner(address: string): Promise<Owner> {
     const device = path.join(this.#devices, address);
     const [driver, kernelFeatures, kernelTables] = await Promise.all([

@@ -14,6 +14,7 @@ import { type CallPattern, differences, formatPattern } from './pattern';
  */
 export type CallDetail = 'none' | 'calls' | 'accesses';
 
+/** Which calls a log keeps. */
 export interface CallLogOptions {
   /** Default 'calls'. */
   readonly detail?: CallDetail | undefined;
@@ -77,6 +78,7 @@ export class CallLog implements Iterable<Call> {
     return this.#dropped;
   }
 
+  /** The calls, the oldest first. */
   [Symbol.iterator](): Iterator<Call> {
     return this.#calls[Symbol.iterator]();
   }

@@ -53,6 +53,7 @@ export type CallName =
 export interface Call {
   /** From 0, in the order in which the calls began. */
   readonly number: number;
+  /** Which call. */
   readonly name: CallName;
   /** The file. Absent for memory. */
   readonly path?: string;

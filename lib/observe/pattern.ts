@@ -15,10 +15,15 @@ export type Expected = unknown;
  * { name: 'write64', path: /afu0\.0s$/, input: { offset: 0x10, value: (value) => value > 0n } }
  */
 export interface CallPattern {
+  /** The call's name, or what matches it. */
   readonly name?: CallName | RegExp;
+  /** The call's path, or what matches it. */
   readonly path?: string | RegExp;
+  /** The descriptor of the call's file. */
   readonly fd?: number;
+  /** Fields that went in. */
   readonly input?: Readonly<Record<string, Expected>>;
+  /** What came out. */
   readonly answer?: Expected;
   /** `null`: the call must have succeeded. */
   readonly error?: string | null;

@@ -2,6 +2,7 @@
 import { checkInteger, checkOptions, checkString, type OptionNames } from '../shared/checks';
 import { valueError } from '../shared/errors';
 
+/** Options of createPslseCxl(). */
 export interface PslseOptions {
   /** Where the daemon runs: an IPv4 address, or a name of one. Default '127.0.0.1'. */
   readonly host?: string | undefined;

@@ -17,7 +17,9 @@ export interface ExpectedCall {
  * call throws it again, but for those that close and free.
  */
 export class ReplayDivergedError extends Error {
+  /** The name of the class. */
   override readonly name: string = 'ReplayDivergedError';
+  /** The same for every departure. */
   readonly code = 'ERR_CXL_REPLAY_DIVERGED';
   /** The recording. */
   readonly path: string;

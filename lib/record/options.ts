@@ -10,6 +10,7 @@ import {
 } from '../shared/checks';
 import { valueError } from '../shared/errors';
 
+/** Options of recordCxl(). */
 export interface RecordOptions {
   /** The file to write. One that exists is replaced. */
   readonly file: string;

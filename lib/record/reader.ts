@@ -35,7 +35,9 @@ export interface RecordingProblem {
 
 /** Why a file cannot be read at all. */
 export interface BadRecordingError extends Error {
+  /** The same for every such file. */
   readonly code: 'ERR_CXL_BAD_RECORDING';
+  /** The path; absent where bytes were given. */
   readonly path?: string;
 }
 
@@ -76,6 +78,7 @@ export function readRecording(file: string | Uint8Array): Recording {
 
 /** A recording that was opened. Iterating it reads the records, in the order of the file. */
 export class Recording implements Iterable<RecordedEntry> {
+  /** The first item of the file. */
   readonly header: RecordingHeader;
   /** The path; undefined for bytes. */
   readonly path: string | undefined;
@@ -97,6 +100,7 @@ export class Recording implements Iterable<RecordedEntry> {
     return this.#problems;
   }
 
+  /** The records, in the order of the file; damage is skipped, and reported in `problems`. */
   *[Symbol.iterator](): Generator<RecordedEntry> {
     const problems: RecordingProblem[] = [];
     this.#problems = problems;

@@ -58,6 +58,7 @@ export class RecordedCxl extends Cxl {
     this.#recorder.stop('stopped');
   }
 
+  /** As stop(): for `using`. */
   [Symbol.dispose](): void {
     this.stop();
   }

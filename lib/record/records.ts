@@ -6,12 +6,15 @@ export const FORMAT_VERSION = 1;
 
 /** The first item of a file. */
 export interface RecordingHeader {
+  /** Tells recordings from other CBOR files. */
   readonly format: 'node-cxl recording';
+  /** Version of the format, from 1. */
   readonly version: number;
   /** Version of node-cxl that made it. */
   readonly package: string;
   /** The files of one recording have the same. */
   readonly group: string;
+  /** Id of the process. */
   readonly pid: number;
   /** 0: the main thread. */
   readonly threadId: number;
@@ -21,7 +24,9 @@ export interface RecordingHeader {
   readonly argv: readonly string[];
   /** Of Node. */
   readonly nodeVersion: string;
+  /** As process.platform. */
   readonly platform: string;
+  /** As process.arch. */
   readonly arch: string;
   /** Byte order of the machine, and so of the bytes of events. */
   readonly endian: 'big' | 'little';
@@ -50,6 +55,7 @@ interface SubjectRecord extends TimedRecord {
 
 /** A system was recorded from here on. */
 export interface SystemRecord extends TimedRecord {
+  /** Tells the records apart. */
   readonly type: 'system';
   /** `cxl`: AFUs, cards and flash adapters. `pci`: mailboxes. */
   readonly system: 'cxl' | 'pci';
@@ -63,7 +69,9 @@ export interface SystemRecord extends TimedRecord {
 
 /** Something in sysfs, as it was when the recording began. */
 export interface SysfsRecord extends TimedRecord {
+  /** Tells the records apart. */
   readonly type: 'sysfs';
+  /** The path in sysfs. */
   readonly path: string;
   /** A directory: its names. */
   readonly names?: readonly string[];
@@ -110,9 +118,11 @@ export type RecordedCallName =
 
 /** A call begins. What it returned is in the ReturnRecord with the same `call`. */
 export interface CallRecord extends SubjectRecord {
+  /** Tells the records apart. */
   readonly type: 'call';
   /** From 1. */
   readonly call: number;
+  /** Which call. */
   readonly name: RecordedCallName;
   /** What went in, by name: the fields of an ioctl, or the arguments. */
   readonly input: Readonly<Record<string, unknown>>;
@@ -122,7 +132,9 @@ export interface CallRecord extends SubjectRecord {
 
 /** A call returned. One whose return is missing was under way when the recording ended. */
 export interface ReturnRecord extends TimedRecord {
+  /** Tells the records apart. */
   readonly type: 'return';
+  /** The number of the CallRecord. */
   readonly call: number;
   /** The fields of an ioctl, or what the call returned. A new object is in `created`. */
   readonly answer?: unknown;
@@ -134,6 +146,7 @@ export interface ReturnRecord extends TimedRecord {
 
 /** An access to one register or memory location, or several that were the same. */
 export interface AccessRecord extends SubjectRecord {
+  /** Tells the records apart. */
   readonly type: 'access';
   /** config.read and config.write are accesses to configuration space. */
   readonly name: RecordedAccessName;
@@ -155,6 +168,7 @@ export interface AccessRecord extends SubjectRecord {
   readonly last: number;
 }
 
+/** Which access. */
 export type RecordedAccessName =
   | Exclude<AccessName, 'readBlock' | 'writeBlock'>
   | 'config.read'
@@ -162,7 +176,9 @@ export type RecordedAccessName =
 
 /** A block of registers was read or written. */
 export interface BlockRecord extends SubjectRecord {
+  /** Tells the records apart. */
   readonly type: 'block';
+  /** Whether the block was read or written. */
   readonly name: 'readBlock' | 'writeBlock';
   /** Bytes from the start of the area. */
   readonly offset: number;
@@ -170,6 +186,7 @@ export interface BlockRecord extends SubjectRecord {
   readonly width: 32 | 64;
   /** How many elements were asked for, and how many were moved before a fault. */
   readonly count: number;
+  /** How many elements were moved before a fault: `count` where there was none. */
   readonly moved: number;
   /** The elements that were moved, little-endian. */
   readonly values: Uint8Array;
@@ -177,6 +194,7 @@ export interface BlockRecord extends SubjectRecord {
 
 /** A batch of events came to the program. */
 export interface EventsRecord extends SubjectRecord {
+  /** Tells the records apart. */
   readonly type: 'events';
   /** What read() returned: struct cxl_event, one after the other, in the machine's byte order. */
   readonly bytes: Uint8Array;
@@ -188,6 +206,7 @@ export interface EventsRecord extends SubjectRecord {
 export interface MemoryRange {
   /** Bytes from the start of the memory; of whole 8-byte words, but at the end of the memory. */
   readonly offset: number;
+  /** The bytes that are there now. */
   readonly bytes: Uint8Array;
   /** Which words are addresses in recorded memory. `at`: bytes from the start of the range. */
   readonly addresses?: readonly (MemoryAddress & {
@@ -202,17 +221,26 @@ export interface MemoryRange {
  * device could see (`by` is `program`).
  */
 export interface MemoryRecord extends SubjectRecord {
+  /** Tells the records apart. */
   readonly type: 'memory';
+  /** Who changed it, as far as it can be told. */
   readonly by: 'device' | 'program';
   /** False: while an AFU was running, so that it may have been the other. */
   readonly certain: boolean;
+  /** Where the contents are other than before. */
   readonly ranges: readonly MemoryRange[];
 }
 
 /** The recorder has left something out from here on. */
 export interface NoteRecord extends TimedRecord {
+  /** Tells the records apart. */
   readonly type: 'note';
+  /**
+   * `memory-limit`: there was more memory than `maxMemory`; `memory-excluded`: `exclude` left the
+   * memory out; `snapshot-limit`: there were more attributes than a recording takes.
+   */
   readonly code: 'memory-limit' | 'memory-excluded' | 'snapshot-limit';
+  /** The same as a sentence. */
   readonly message: string;
   /** The memory concerned, or 0. */
   readonly object: number;
@@ -220,12 +248,15 @@ export interface NoteRecord extends TimedRecord {
 
 /** The recording was ended in order. */
 export interface EndRecord extends TimedRecord {
+  /** Tells the records apart. */
   readonly type: 'end';
+  /** Whether the process ended or the recording was stopped. */
   readonly reason: 'exit' | 'stopped';
   /** The exit code of the process, where that ended it. */
   readonly code?: number;
 }
 
+/** A record, told apart by `type`. */
 export type RecordedItem =
   | SystemRecord
   | SysfsRecord

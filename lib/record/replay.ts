@@ -16,6 +16,7 @@ import { ReplayedBinding } from './replayed-binding';
 import { ReplayedPci } from './replayed-pci';
 import { Replayer, type ReplaySettings } from './replayer';
 
+/** Options of replayCxl(). */
 export interface ReplayOptions {
   /**
    * When calls return and events come: `immediate`: as soon as they may; `recorded`: after the time

@@ -2,6 +2,7 @@ import { checkInteger, checkOptions, type OptionNames } from './checks';
 import { debug } from './debug';
 import { typeError } from './errors';
 
+/** Options of what waits. */
 export interface WaitOptions {
   /** An abort rejects the wait with an AbortError. Events that were read stay pending. */
   signal?: AbortSignal | undefined;
@@ -18,7 +19,9 @@ export const WAIT_OPTIONS: OptionNames<WaitOptions> = { signal: true, timeout: t
  * one class.
  */
 export class AbortError extends Error {
+  /** As that of Node's own AbortError. */
   override readonly name = 'AbortError';
+  /** As that of Node's own AbortError. */
   readonly code = 'ABORT_ERR';
 
   /** @param signal whose abort it is; its reason becomes the cause */

@@ -16,6 +16,7 @@ import type { KernelOptions } from '../kernel/kernel';
 import { echoAfu } from '../models/echo';
 import { memcpyAfu } from '../models/memcpy';
 
+/** Options of createMockCxl(): the devices of the system, its driver, and what fails. */
 export interface MockOptions extends FaultOptions {
   /** Default: a card with a memcpy AFU, and one with an echo AFU. */
   readonly cards?: readonly MockCardOptions[] | undefined;

@@ -15,6 +15,7 @@ import type { AfuModel } from '../models/afu-model';
 import { memcpyAfu } from '../models/memcpy';
 import { checkDescriptor } from './afu-descriptor';
 
+/** An AFU of a card, in its slice. */
 export interface MockAfuOptions {
   /** The AFU model. Default memcpyAfu(). */
   readonly model?: AfuModel | undefined;
@@ -38,6 +39,7 @@ export const AFU_OPTIONS: OptionNames<MockAfuOptions> = {
   apiVersionCompatible: true,
 };
 
+/** A card, and what its attributes in sysfs say. */
 export interface MockCardOptions {
   /** The AFUs, in slices from 0. Default: one memcpy AFU. */
   readonly afus?: readonly MockAfuOptions[] | undefined;
@@ -66,6 +68,7 @@ export interface MockCardOptions {
   readonly pciAddress?: string | undefined;
   /** PCI ids of the card, 16 bits each. Default 0x1014, 0x0477. */
   readonly vendor?: number | undefined;
+  /** Device id, 16 bits. Default 0x0477. */
   readonly device?: number | undefined;
   /** How long a reset takes the link down, in milliseconds. Default 10. */
   readonly resetTime?: number | undefined;

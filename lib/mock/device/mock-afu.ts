@@ -18,7 +18,9 @@ import { MockContext } from './mock-context';
 
 /** Which attach is expected. */
 export interface AttachExpectation extends WaitOptions {
+  /** The work element descriptor. Default: any. */
   readonly wed?: bigint | undefined;
+  /** The number of AFU interrupts. Default: any. */
   readonly interrupts?: number | undefined;
 }
 const ATTACH_EXPECTATION: OptionNames<AttachExpectation> = {
@@ -29,8 +31,11 @@ const ATTACH_EXPECTATION: OptionNames<AttachExpectation> = {
 
 /** Which access to registers is expected. */
 export interface AccessExpectation extends WaitOptions {
+  /** Whether it is a load or a store. Default: either. */
   readonly access?: 'load' | 'store' | undefined;
+  /** Bytes from the start of the area that the context maps. Default: any. */
   readonly offset?: number | undefined;
+  /** The value that was stored or loaded. Default: any. */
   readonly value?: bigint | undefined;
 }
 const ACCESS_EXPECTATION: OptionNames<AccessExpectation> = {
@@ -42,6 +47,7 @@ const ACCESS_EXPECTATION: OptionNames<AccessExpectation> = {
 
 /** An access that was expected. */
 export interface ExpectedAccess extends MmioAccess {
+  /** The context whose area was accessed. */
   readonly context: MockContext;
 }
 
@@ -69,6 +75,7 @@ export class MockAfu {
     return this.#afu.name;
   }
 
+  /** The programming model that is active now. */
   get mode(): MockAfuMode {
     return this.#afu.mode;
   }

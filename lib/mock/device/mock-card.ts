@@ -60,6 +60,7 @@ export class MockCard {
     return this.#afus[checkInteger('slice', slice, 0, this.#afus.length - 1)]!;
   }
 
+  /** The AFUs, by slice. */
   get afus(): readonly MockAfu[] {
     return this.#afus;
   }

@@ -22,10 +22,12 @@ export class MockContext {
     return this.#context.processElement;
   }
 
+  /** The driver's state of the context. */
   get status(): ContextStatus {
     return this.#context.status;
   }
 
+  /** Which area of the AFU it maps, by the node that it was opened by. */
   get role(): ContextRole {
     return this.#context.role;
   }

@@ -19,6 +19,7 @@ const DATA_TYPES = [
 ];
 const EFI_TYPES = ['conventional', 'specific purpose', 'reserved memory'];
 
+/** Options of encodeCdat(). */
 export interface CdatEncodingOptions {
   /** 8 bits. Default 1. */
   readonly revision?: number | undefined;

@@ -27,6 +27,7 @@ export const PLACED_MAILBOX_OPTIONS: OptionNames<PlacedMailboxOptions> = {
   at: true,
 };
 
+/** Options of a modeled PCI function. */
 export interface MockFunctionOptions {
   /** `0000:0d:00.0`, or without the domain. */
   readonly address: string;
@@ -75,12 +76,18 @@ const FIRST_MAILBOX = 0x190;
 const MAILBOX_DISTANCE = 0x20;
 const EXPRESS_CAPABILITY = 0x40;
 
+/** A modeled PCI function, and what a test does to it. */
 export class MockFunction {
+  /** `0000:0d:00.0`. */
   readonly address: string;
+  /** Its mailboxes, in the order of the options. */
   readonly mailboxes: readonly MockMailbox[];
+  /** The driver that is bound to it now. */
   driver: string | undefined;
   readonly #firstDriver: string | undefined;
+  /** Bytes of configuration space. */
   readonly size: number;
+  /** Bytes of configuration space that the user may read; a test can change it. */
   readable: number;
   readonly #config: Buffer;
   readonly #places = new Map<number, MockMailbox>();
@@ -168,10 +175,17 @@ export class MockFunction {
     return 0;
   }
 
+  /**
+   * Who else may be using the mailboxes: what the options say, and the driver that is bound now.
+   */
   owner(): Owner {
     return { ...(this.driver === undefined ? {} : { driver: this.driver }), ...this.#kernel };
   }
 
+  /**
+   * Opens its configuration space. -ENOENT once it is unplugged; -EACCES to write what the user
+   * cannot read.
+   */
   open(access: 'read' | 'write'): ConfigSpace | NegativeErrno {
     if (this.#state === 'unplugged') return -ERRNOS.ENOENT;
     if (access === 'write' && this.readable < this.size) return -ERRNOS.EACCES;

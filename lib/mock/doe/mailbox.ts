@@ -63,6 +63,7 @@ export const MAILBOX_FAULTS: OptionNames<MockFaults> = {
   goneAfter: true,
 };
 
+/** Options of a modeled mailbox. */
 export interface MockMailboxOptions {
   /** Capability version, 0 to 15. Default 1. */
   readonly version?: number | undefined;
@@ -74,6 +75,7 @@ export interface MockMailboxOptions {
   readonly asyncMessages?: boolean | undefined;
   /** In addition to discovery, which lists them. A discovery protocol in here replaces that. */
   readonly protocols?: readonly MockProtocol[] | undefined;
+  /** Default: none. */
   readonly faults?: MockFaults | undefined;
 }
 export const MAILBOX_OPTIONS: OptionNames<MockMailboxOptions> = {
@@ -87,6 +89,7 @@ export const MAILBOX_OPTIONS: OptionNames<MockMailboxOptions> = {
 
 /** One access to a register of a mailbox. */
 export interface RegisterAccess {
+  /** Whether it was read or written. */
   readonly kind: 'read' | 'write';
   /** Byte offset from the start of the capability. */
   readonly register: number;
@@ -99,6 +102,7 @@ const REQUEST_LIMIT = 1000;
 /** Bytes of the requests that are kept; the newest one always is. */
 const REQUEST_BYTES_LIMIT = 1 << 24;
 
+/** A modeled mailbox (PCIe 6.0 §6.30.2): its registers, and what a test does to it. */
 export class MockMailbox {
   readonly #name: string;
   #faults: MockFaults = {};
@@ -165,6 +169,7 @@ export class MockMailbox {
     else this.#put([0x0001, 3, 0]);
   }
 
+  /** The DOE status register, 32 bits: bit 0 busy, bit 2 error, bit 31 data object ready. */
   get status(): number {
     const ready = this.#ready() ? STATUS_BITS.ready : 0;
     const error = this.#error ? STATUS_BITS.error : 0;
@@ -176,6 +181,7 @@ export class MockMailbox {
     return this.status === 0 && this.#request.length === 0;
   }
 
+  /** A load of the register at a byte offset from the start of the capability. */
   read(register: number): number | NegativeErrno {
     this.#count();
     const value = this.#value(register);
@@ -183,6 +189,7 @@ export class MockMailbox {
     return value;
   }
 
+  /** A store to the register at a byte offset from the start of the capability. */
   write(register: number, value: number): void {
     this.#count();
     this.#record({ kind: 'write', register, value });

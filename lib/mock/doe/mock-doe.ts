@@ -9,6 +9,7 @@ import { valueError } from '../../shared/errors';
 import { MockFunction, type MockFunctionOptions } from './function';
 import { memoryDevice } from './memory-device';
 
+/** Options of createMockDoe(). */
 export interface MockDoeOptions {
   /** Default: memoryDevice(), which is at 0000:0d:00.0 and has three mailboxes. */
   readonly functions?: readonly MockFunctionOptions[] | undefined;

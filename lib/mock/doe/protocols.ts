@@ -41,6 +41,7 @@ function split(table: Buffer): Buffer[] {
   return entries;
 }
 
+/** Options of complianceMode(). */
 export interface MockComplianceOptions {
   /** Requests that the device supports. Default: all. */
   readonly available?: readonly ComplianceRequestName[] | undefined;
@@ -48,7 +49,9 @@ export interface MockComplianceOptions {
   readonly enabled?: readonly ComplianceRequestName[] | undefined;
   /** The status of the answer to a request. Default: 3 for requests not enabled, else 0. */
   readonly status?: ((request: ComplianceRequestName, payload: Buffer) => number) | undefined;
+  /** What the answer to `status` says, 0 to 65535. Default 0. */
   readonly cacheSize?: number | undefined;
+  /** What the answer to `status` says, 0 to 255. Default 0. */
   readonly cacheSizeUnit?: number | undefined;
 }
 const COMPLIANCE_OPTIONS: OptionNames<MockComplianceOptions> = {

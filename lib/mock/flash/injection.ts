@@ -13,7 +13,9 @@ export const INJECTION_REGISTERS = {
    * once the command has been run.
    */
   command: 0x1000,
+  /** An operand of a command. */
   value: 0x1008,
+  /** How often a command has its effect: 0 is once. */
   count: 0x1010,
   /** How many commands have been run. Read only. */
   done: 0x1018,

@@ -101,6 +101,7 @@ export class MockFlash {
     return `6005076${createHash('sha256').update(text).digest('hex').slice(0, 25)}`;
   }
 
+  /** The adapters, in the order of the options. */
   get adapters(): readonly MockFlashAdapter[] {
     return this.#adapters.map(deviceSide);
   }

@@ -10,6 +10,7 @@ import {
 } from '../../shared/checks';
 import { valueError } from '../../shared/errors';
 
+/** A LUN of a flash adapter. */
 export interface FlashLunOptions {
   /** Blocks of blockSize, 1 to 2^40. */
   readonly blocks: number | bigint;
@@ -30,6 +31,7 @@ export const LUN_OPTIONS: OptionNames<FlashLunOptions> = {
   ports: true,
 };
 
+/** A flash adapter (cxlflash): its LUNs, and what its AFU can do. */
 export interface FlashAdapterOptions {
   /** Default: one of 262144 blocks (1 GiB, four chunks). */
   readonly luns?: readonly FlashLunOptions[] | undefined;

@@ -6,6 +6,7 @@ import { ERRNOS } from '../../shared/errno';
 import { type AfuSetup, CxlAfu } from './afu';
 import type { Kernel } from './kernel';
 
+/** Which image a reset (PERST) loads into the card; 'none': it keeps the one it has. */
 export type PerstImage = 'none' | 'user' | 'factory';
 
 /** A card in a slot, as the driver finds it. */

@@ -17,6 +17,7 @@ import type { ProcessElement } from './process-element';
 /** What an MMIO load reads when no device answers. */
 export const ALL_ONES = { 4: BigInt(ALL_ONES_32), 8: ALL_ONES_64 } as const;
 
+/** The programming model of an AFU in the mock. */
 export type MockAfuMode = 'none' | 'dedicated' | 'directed';
 export type PrefaultMode = 'none' | 'work_element_descriptor' | 'all';
 

@@ -19,6 +19,7 @@ import type { FaultPlace } from './fault-spec';
 import type { KernelContext } from './kernel-context';
 import { ProcessElement } from './process-element';
 
+/** The state of a context, as enum cxl_context_status in drivers/misc/cxl/cxl.h has it. */
 export type ContextStatus = 'OPENED' | 'STARTED' | 'CLOSED';
 
 /** What GET_PROCESS_ELEMENT of a guest returns before the attach: -1 as an unsigned number. */

@@ -100,6 +100,7 @@ export interface FaultPlace {
 
 /** A fault: what fails, where and how often. */
 export interface FaultSpec {
+  /** What fails: a call, or a condition. */
   readonly name: FaultName;
   /** The errno a call fails with. Default 'EIO'. Not for conditions such as 'link-down'. */
   readonly errno?: ErrnoName | undefined;

@@ -13,6 +13,7 @@ import { OpenFile } from './open-file';
 
 /** What an in-kernel driver gives cxl_start_work(). */
 export interface KernelStartWork {
+  /** Work element descriptor. */
   readonly wed: bigint;
   /** Default: irqs_min of the AFU. */
   readonly interrupts?: number | undefined;
@@ -39,10 +40,12 @@ export class KernelContext {
     return typeof context === 'number' ? context : new KernelContext(context);
   }
 
+  /** The process element, as cxl_process_element() returns it. */
   get processElement(): number {
     return this.context.externalProcessElement;
   }
 
+  /** The state of the context. */
   get status() {
     return this.context.status;
   }

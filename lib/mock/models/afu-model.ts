@@ -37,6 +37,7 @@ export interface AfuDescriptor {
   readonly perProcess?: { readonly offset: number; readonly size: number };
   /** Byte order of the registers. Default 'big'. */
   readonly endian?: 'big' | 'little';
+  /** The AFU's configuration records, `cr0` and so on in sysfs. Default: none. */
   readonly configRecords?: readonly ConfigRecord[];
   /** Contents of afu_err_buff. Absent: the AFU has no error buffer. */
   readonly errorBuffer?: Uint8Array;
@@ -59,11 +60,13 @@ export type ContextRole = 'slave' | 'master' | 'dedicated';
 
 /** What the logic for a process can do to that process. */
 export interface AfuProcess {
+  /** The AFU that the process is attached to. */
   readonly afu: AfuPort;
   /** The driver's index, from 0, by which the process has its area. */
   readonly index: number;
   /** The number of the process element in hardware. In a guest it differs from `index`. */
   readonly processElement: number;
+  /** Which area of the AFU the process maps. */
   readonly role: ContextRole;
   /** Work element descriptor given at attach. */
   readonly wed: bigint;
@@ -140,12 +143,15 @@ export interface AfuLogic {
    * areas. `process` is the logic of the master. Default: they read as zero.
    */
   mmioRead?(offset: number, width: MmioWidth, process: ProcessLogic): bigint;
+  /** As mmioRead(), of a store. Default: stores are ignored. */
   mmioWrite?(offset: number, width: MmioWidth, value: bigint, process: ProcessLogic): void;
 }
 
 /** A model of an AFU. It has no state of its own, so several slices can have the same one. */
 export interface AfuModel {
+  /** What error messages name. */
   readonly name: string;
+  /** What the driver reads from the slice. */
   readonly descriptor: AfuDescriptor;
   /** Power-on or AFU reset: new logic without any process. */
   powerOn(afu: AfuPort): AfuLogic;

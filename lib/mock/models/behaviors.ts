@@ -9,6 +9,7 @@ import type { Register } from './registers';
 
 /** The values of the registers of one process, by byte offset; all 0 at attach. */
 export interface RegisterValues {
+  /** The value of the register at a byte offset. */
   get(offset: number): bigint;
   /** Without the effect of a store of the program. */
   set(offset: number, value: bigint): void;

@@ -13,6 +13,7 @@ import {
 import type { AfuLogic, AfuModel, AfuPort, AfuProcess, MmioWidth, ProcessLogic } from './afu-model';
 import { Registers } from './registers';
 
+/** Options of memcpyAfu(). */
 export interface MemcpyAfuOptions {
   /** Process elements in AFU-directed mode. Default 511, as in the image's descriptor. */
   readonly processes?: number | undefined;

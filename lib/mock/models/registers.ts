@@ -3,12 +3,15 @@ import type { MmioWidth } from './afu-model';
 
 /** One 64-bit register. Without `read` it reads as zero; without `write` stores are ignored. */
 export interface Register {
+  /** What a load reads: 64 bits. */
   read?(): bigint;
+  /** A store of 64 bits. */
   write?(value: bigint): void;
 }
 
 const LOW_32_BITS = (1n << 32n) - 1n;
 
+/** The 64-bit registers of an AFU model, for ProcessLogic.mmioRead() and mmioWrite(). */
 export class Registers {
   readonly #registers = new Map<number, Register>();
   readonly #bigEndian: boolean;
@@ -21,10 +24,12 @@ export class Registers {
     }
   }
 
+  /** Whether there is a register at this byte offset. */
   has(offset: number): boolean {
     return this.#registers.has(offset - (offset % 8));
   }
 
+  /** A load at a byte offset: the value, of 8 * `width` bits. */
   read(offset: number, width: MmioWidth): bigint {
     const value = this.#registers.get(offset - (offset % 8))?.read?.() ?? 0n;
     if (width === 8) return value;
