@@ -39,7 +39,7 @@ const stages = [
   // Both use two processors.
   { name: 'ppc64le in user mode', command: 'npm run -s test:ppc64', limit: 50 },
   { name: 'POWER machines', command: 'npm run -s test:rig', limit: 30 },
-  { name: 'benchmarks', command: 'npm run -s bench -- --quick', limit: 5 },
+  { name: 'benchmarks', command: 'npm run -s bench -- --quick', limit: 8 },
 ];
 
 function manySequences() {
@@ -112,6 +112,9 @@ function count(output) {
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const report = [];
+/** The last lines of each stage that failed, printed again at the end: before them are 10^5 others. */
+const failures = [];
+const LAST_LINES = 60;
 
 async function runStage(stage, together) {
   const title = `\n=== ${stage.name}: ${stage.command}\n`;
@@ -126,6 +129,11 @@ async function runStage(stage, together) {
   for (const key of Object.keys(totals)) totals[key] += counted[key];
   const { passed, failed, skipped } = counted;
   const verdict = code === 0 ? 'ok' : `FAILED (${code})`;
+  if (code !== 0) {
+    failures.push(
+      `\n=== end of ${stage.name}\n${output.split('\n').slice(-LAST_LINES).join('\n')}`,
+    );
+  }
   report.push(`${stage.name}: ${verdict}, ${seconds} s: ${passed}/${failed}/${skipped}`);
 }
 
@@ -136,6 +144,7 @@ for (const entry of stages) {
   await Promise.all(group.map((stage) => runStage(stage, group.length > 1)));
 }
 
+for (const failure of failures) console.log(failure);
 console.log('\nstage: outcome, time: passed/failed/skipped');
 for (const line of report) console.log(line);
 console.log(`all: ${Math.round((Date.now() - started) / 1000)} s`);
