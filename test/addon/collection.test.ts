@@ -219,10 +219,14 @@ describe('nothing leaks', () => {
       await once();
       const before = { fds: descriptors(), maps: lines() };
       for (let i = 0; i < 1000; ++i) await once();
-      await sleep(50);
+      // Node 26 lets the bytes of a detached buffer go when it collects the buffer.
+      for (let i = 0; i < 10 && addon.mappedMemory() > 0; ++i) {
+        gc();
+        await sleep(20);
+      }
       console.log(descriptors() - before.fds, lines() - before.maps, addon.mappedMemory());
       `,
-      { limit: 100_000 },
+      { flags, limit: 100_000 },
     );
     expect(child).toEqual(ended('0 0 0\n'));
   }, 120_000);
