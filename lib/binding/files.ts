@@ -34,8 +34,8 @@ export interface DeviceFile<Ioctls extends IoctlMap<Ioctls>> {
 /**
  * Receives one batch of events: `length` bytes of whole events at the start of `bytes`
  * (reused by the next batch: copy what must stay), then `errno`, 0 or the negative errno
- * that read() gave after them. -EIO is final: the context is detached and arm() is not
- * called again. After any other errno the file can be armed again.
+ * that read() gave after them. The file can be armed again: -EIO comes again from a context that is
+ * detached, and ends with the link's error from one that is not.
  */
 export type EventSink = (bytes: Uint8Array, length: number, errno: number) => void;
 

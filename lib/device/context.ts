@@ -321,7 +321,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
   linkState(): 'up' | 'down' | 'unknown' {
     this.#open();
     const answer = this.#askProcessElement();
-    if (typeof answer !== 'number') return this.#events.detached ? 'down' : 'up';
+    if (typeof answer !== 'number') return 'up';
     return answer === -ERRNOS.EIO ? 'down' : 'unknown';
   }
 

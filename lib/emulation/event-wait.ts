@@ -55,16 +55,11 @@ export class EventWait {
   #check(): void {
     const { readable, error } = this.#source.poll();
     if (!readable && !error) return;
-    this.#delivery ??= realTimers.setImmediate(() => this.#deliver());
+    this.#delivery ??= realTimers.setImmediate(() => this.readNow());
   }
 
   /** Reads at once. False: there was nothing. */
   readNow(): boolean {
-    const { readable, error } = this.#source.poll();
-    return (readable || error) && this.#deliver();
-  }
-
-  #deliver(): boolean {
     this.#delivery = undefined;
     let length = 0;
     let errno = 0;

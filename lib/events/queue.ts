@@ -52,9 +52,12 @@ export class EventQueue {
   readonly #pending = new PendingEvents();
   /** The last batch ended in bytes that are not an event: thrown once, after its events. */
   #malformed: CxlError | undefined;
-  /** Errno of a read() that failed but did not end the context (EFAULT): thrown once. */
+  /** Errno of a read() that failed: thrown once. A detached context fails again at the next wait. */
   #failed = 0;
-  #detached = false;
+  /** The last read failed with EIO. */
+  #unreadable = false;
+  /** `present` returned false when it was called last. */
+  #gone = false;
   #closed = false;
   #reader: symbol | undefined;
   #waiter: Waiter | undefined;
@@ -71,9 +74,9 @@ export class EventQueue {
     file.onEvents((bytes, length, errno) => this.#batch(bytes, length, errno));
   }
 
-  /** True once a read has failed with EIO: the context is detached. */
+  /** Whether the last read failed with EIO, as of a context that is detached or has no link. */
   get detached(): boolean {
-    return this.#detached;
+    return this.#unreadable || this.#gone;
   }
 
   /** How many events have been dropped since waits had passed over too many. */
@@ -98,6 +101,7 @@ export class EventQueue {
 
   /** What `find` finds now: pending, or in the kernel. To be called by the reader. */
   poll(find: Find): CxlEvent | undefined {
+    this.#askWhetherGone();
     return this.#read(find, 0, 0);
   }
 
@@ -108,6 +112,7 @@ export class EventQueue {
       throw stateError('an earlier next() of this context is still waiting');
     }
     throwIfAborted(signal);
+    this.#askWhetherGone();
     const spun = Math.min(spin / 1000, timeout ?? Number.POSITIVE_INFINITY);
     const pending = spun === 0 ? this.#take(find) : this.#read(find, spun, spin);
     if (pending !== undefined) return pending;
@@ -123,6 +128,7 @@ export class EventQueue {
 
   /** As wait(), but blocks the thread until then. */
   waitSync(find: Find, syscall: string, { timeout, spin = 0 }: SyncWaitOptions): CxlEvent {
+    this.#askWhetherGone();
     const event = this.#read(find, timeout ?? Number.POSITIVE_INFINITY, spin);
     if (event === undefined) throw timedOut(syscall, this.#path, timeout);
     return event;
@@ -141,7 +147,7 @@ export class EventQueue {
       const answer = this.#file.readSync(Math.min(left, longest), spinLeft);
       if (answer === -ERRNOS.EAGAIN) {
         if (left === 0) break;
-        if (this.#present?.() === false) this.#detached = true;
+        if (this.#present?.() === false) this.#gone = true;
       }
       event = this.#take(find);
     }
@@ -153,6 +159,7 @@ export class EventQueue {
    * in later turns only. Returns what ends the subscription.
    */
   subscribe(find: Find, subscriber: Subscriber): () => void {
+    this.#askWhetherGone();
     const waiter: Waiter = {
       find,
       ready: () => {
@@ -225,7 +232,7 @@ export class EventQueue {
       if (present !== undefined) {
         presenceTimer = setInterval(() => {
           if (present()) return;
-          this.#detached = true;
+          this.#gone = true;
           waiter.end('ready');
         }, PRESENCE_INTERVAL).unref();
       }
@@ -236,13 +243,8 @@ export class EventQueue {
   #arm(waiter: Waiter): void {
     const errno = this.#file.arm();
     if (errno === 0) return;
-    this.#setErrno(errno);
+    this.#failed = errno;
     waiter.ready();
-  }
-
-  #setErrno(errno: number): void {
-    if (errno === -ERRNOS.EIO) this.#detached = true;
-    else this.#failed = errno;
   }
 
   /** Removes and returns what `find` finds. Throws what comes after the pending events. */
@@ -268,14 +270,21 @@ export class EventQueue {
   }
 
   get #ended(): boolean {
-    return this.#malformed !== undefined || this.#failed !== 0 || this.#closed || this.#detached;
+    return this.#malformed !== undefined || this.#failed !== 0 || this.#closed || this.#gone;
+  }
+
+  /** At the begin of a wait: a context that had no link may have one again. */
+  #askWhetherGone(): void {
+    if (this.#gone) this.#gone = this.#present?.() === false;
   }
 
   #batch(bytes: Uint8Array, length: number, errno: number): void {
     debugResult('read', this.#path, errno === 0 ? length : errno);
     this.#pending.beginBatch();
     this.#malformed = parseEvents(bytes, length, this.#add, this.#path);
-    this.#setErrno(errno);
+    this.#unreadable = errno === -ERRNOS.EIO;
+    // EIO comes again as long as it holds: a link that is up again ends it.
+    this.#failed = this.#unreadable && length > 0 ? 0 : errno;
     const waiter = this.#waiter;
     // There is no waiter when a thread that blocks has read the batch.
     if (waiter === undefined) return;

@@ -39,7 +39,8 @@ const SYSCALL_HINTS: Record<string, string> = {
   'read:ENODATA': 'PSLSE reads the error buffer through a context: attach one of this AFU first',
   'read:EEXIST':
     'another context of this thread waits on the same descriptor: adopt a descriptor only once',
-  'read:EIO': 'the context was detached (recovery, reset or unplug): close it and open a new one',
+  'read:EIO':
+    'the context was detached (recovery, reset or unplug), or its card has no link: when linkState() stays down, close it and open a new one',
   'mmio:EIO':
     'the AFU can no longer be accessed: check linkState(), close the context and open a new one',
 };

@@ -48,8 +48,6 @@ class EventSource {
   const bool adopted_;
   // A batch has been asked for.
   bool wanted_ = false;
-  // A read has failed with EIO, which is final.
-  bool detached_ = false;
   bool registered_ = false;
   size_t slot_ = 0;
   uint32_t generation_ = 0;

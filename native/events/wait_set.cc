@@ -75,7 +75,6 @@ void WaitSet::Stop() {
 
 int WaitSet::Arm(EventSource* source) {
   if (source->wanted_) return 0;
-  if (source->detached_) return -EIO;
   int error = Start();
   if (error == 0) error = Register(source);
   if (error != 0) return error;
@@ -185,11 +184,8 @@ bool WaitSet::ReadInto(Napi::Uint8Array batch, EventSource* source) {
   int error;
   const size_t length = source->Read(batch.Data(), kCapacity, &error);
   if (length == 0 && error == 0) return false;
-  if (error == -EIO) {
-    // A detached context is always ready.
-    source->detached_ = true;
-    Unregister(source);
-  }
+  // A detached context is always ready.
+  if (error == -EIO) Unregister(source);
   const bool waited = Release(source);
   const bool lent = std::exchange(batch_lent_, true);
   source->listener->OnEvents(batch, length, error, waited);

@@ -77,4 +77,38 @@ describe('a wait on the event loop', () => {
     });
     expect([status, stdout, stderr]).toEqual([0, 'EMFILE read\nEMFILE read\n', '']);
   });
+
+  it('is EIO without a link, and works again once the link is back and the context attached', async () => {
+    const child = await runNode(
+      `${prelude}
+      import { closeSync, openSync, writeFileSync } from 'node:fs';
+      const tell = (line) => writeFileSync('/dev/cxl-sim', line);
+      const show = ({ code }) => code;
+      const { context, queue } = await attached();
+      const fd = openSync(device, 'r+');
+      const adopted = cxl.adopt(fd);
+      await adopted.attach({ wed: queue.address | 1n });
+      for (const each of [context, adopted]) {
+        const area = each.mapProblemState({ endian: 'big' });
+        tell('link-down card0');
+        console.log(await each.waitForEvent({ timeout: 0 }).catch(show));
+        console.log(await each.waitForEvent({ timeout: 20 }).catch(show), each.linkState());
+        console.log(await each.waitForEvent({ timeout: 1500 }).catch(show));
+        tell('link-up card0');
+        area.write64(0x1000, (1n << 56n) | 3n);
+        await each.waitForInterrupt(1);
+        await each.waitForInterrupt(2);
+        console.log('events', each.linkState());
+      }
+      await context.close();
+      await adopted.close();
+      closeSync(fd);
+      `,
+    );
+    // A read of an adopted descriptor might block, so it is made only when poll() says that it does
+    // not; every second its context is looked after.
+    const own = 'EIO\nEIO down\nEIO\nevents up\n';
+    const adopted = 'ETIMEDOUT\nETIMEDOUT down\nEIO\nevents up\n';
+    expect(child).toEqual(ended(own + adopted));
+  }, 60_000);
 });

@@ -58,6 +58,21 @@ describe('a reset of an AFU', () => {
   );
 });
 
+describe('a read of events', () => {
+  test('is EIO while the link is down (file.c, afu_read)', ['device-side'], async () => {
+    const context = await attached();
+    await device.freeze(0);
+    try {
+      expect(await codeOf(() => context.waitForEvent({ timeout: 0 }))).toBe('EIO');
+      expect(await codeOf(() => context.waitForEvent({ timeout: 5 }))).toBe('EIO');
+      expect(await codeOf(() => context.waitForEventSync({ timeout: 5 }))).toBe('EIO');
+    } finally {
+      await context.close();
+      await device.linkUp(0);
+    }
+  });
+});
+
 describe('numbers written to attributes (sscanf with %i, lib/vsprintf.c)', () => {
   test('may have a minus, a base, and anything after them', ['device-side'], async () => {
     const one = await afu();

@@ -30,6 +30,21 @@ export const GROUPS = {
       'test/conformance/flash-chunks.test.ts',
     ],
   },
+  // Which commands are on the AFU, which wait, and what each promise is told.
+  'flash-queue': {
+    mutate: ['command-queue', 'ring', 'completion-monitor', 'drain-waits', 'command'].map(
+      (name) => `lib/flash/${name}.ts`,
+    ),
+    tests: [
+      // Not those that wait for real time-outs: a mutant takes as long as its tests.
+      ...['flash-queue', 'flash-batches', 'flash/queue-model'].map(
+        (name) => `test/unit/${name}.test.ts`,
+      ),
+      ...['submit', 'status', 'io', 'retry-table'].map(
+        (name) => `test/conformance/flash-${name}.test.ts`,
+      ),
+    ],
+  },
   kernel: {
     mutate: ['lib/mock/kernel/*.ts'],
     tests: [

@@ -6,7 +6,7 @@ export default {
   plugins: ['@stryker-mutator/vitest-runner'],
   // Tests import dist by the package's name, which no import graph leads to.
   vitest: { configFile: 'test/mutation/vitest.config.mts', related: false },
-  buildCommand: 'node lib/build/build.mjs typescript cli',
+  buildCommand: 'node lib/build/build.mjs typescript',
   mutate: files.split(','),
   coverageAnalysis: 'perTest',
   concurrency: 1,
