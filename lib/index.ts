@@ -6,11 +6,27 @@
 
 export type { BlockArray } from './binding';
 export { cxl } from './default-system';
-export { Adapter, type LoadImageOnPerst, type ResetOptions } from './device/adapter';
-export { Afu, type AfuMode, type ContextKind, type PrefaultMode } from './device/afu';
+export {
+  Adapter,
+  type AdapterAttributes,
+  type LoadImageOnPerst,
+  type ResetOptions,
+} from './device/adapter';
+export {
+  Afu,
+  type AfuAttributes,
+  type AfuMode,
+  type ContextKind,
+  type PrefaultMode,
+} from './device/afu';
 export type { AfuId } from './device/afu-id';
 export type { AllocateOptions } from './device/allocate';
-export type { AttachOptions, AttachSyncOptions, StartOptions } from './device/attach-options';
+export type {
+  AttachOptions,
+  AttachSyncOptions,
+  AttachSyncResult,
+  StartOptions,
+} from './device/attach-options';
 export { Context } from './device/context';
 export { type AdoptOptions, Cxl, type OpenOptions } from './device/cxl';
 export type { Holdable } from './device/held-memory';
@@ -28,6 +44,7 @@ export type {
   AfuInterruptEvent,
   CxlEvent,
   DataStorageEvent,
+  EventOfType,
   EventType,
   UnknownEvent,
 } from './events/events';

@@ -124,7 +124,7 @@ const WITH_UNITS: Readonly<Record<string, string>> = {
 };
 
 /** The attributes with null for those that are undefined. */
-function nullAbsent(attributes: Record<string, unknown>): Data {
+function nullAbsent(attributes: object): Data {
   return Object.fromEntries(
     Object.entries(attributes).map(([key, value]) => [WITH_UNITS[key] ?? key, present(value)]),
   ) as Data;

@@ -24,6 +24,26 @@ export interface ResetOptions {
 }
 const RESET_OPTIONS: OptionNames<ResetOptions> = { force: true };
 
+/** The attributes of a card, each as the method of its name returns it. */
+export interface AdapterAttributes {
+  /** Adapter.caiaVersion(). */
+  readonly caiaVersion: string | undefined;
+  /** Adapter.pslRevision(). */
+  readonly pslRevision: number | undefined;
+  /** Adapter.baseImage(). */
+  readonly baseImage: number | undefined;
+  /** Adapter.imageLoaded(). */
+  readonly imageLoaded: 'user' | 'factory' | undefined;
+  /** Adapter.loadImageOnPerst(). */
+  readonly loadImageOnPerst: LoadImageOnPerst | undefined;
+  /** Adapter.perstReloadsSameImage(). */
+  readonly perstReloadsSameImage: boolean | undefined;
+  /** Adapter.pslTimebaseSynced(). */
+  readonly pslTimebaseSynced: boolean | undefined;
+  /** Adapter.tunneledOpsSupported(). */
+  readonly tunneledOpsSupported: boolean | undefined;
+}
+
 /**
  * A CAPI card: the attributes of /sys/class/cxl/cardN.
  *
@@ -100,7 +120,12 @@ export class Adapter extends Uncloneable {
     return this.#attributes.oneOf('load_image_on_perst', PERST_CHOICES);
   }
 
-  /** @throws ENOENT where the attribute is absent; EACCES unless root. */
+  /**
+   * Chooses the image that a reset (PERST) loads into the card.
+   *
+   * @throws ENOENT where the attribute is absent; EACCES unless root. Source:
+   *   load_image_on_perst_store.
+   */
   async setLoadImageOnPerst(image: LoadImageOnPerst): Promise<void> {
     await this.#attributes.write('load_image_on_perst', checkOneOf('image', image, PERST_CHOICES));
   }
@@ -114,7 +139,12 @@ export class Adapter extends Uncloneable {
     return this.#attributes.flag('perst_reloads_same_image');
   }
 
-  /** @throws ENOENT where the attribute is absent; EACCES unless root. */
+  /**
+   * Vouches that the card has the same image after a reset, or takes that back.
+   *
+   * @throws ENOENT where the attribute is absent; EACCES unless root. Source:
+   *   perst_reloads_same_image_store.
+   */
   async setPerstReloadsSameImage(value: boolean): Promise<void> {
     const text = checkBoolean('value', value) ? '1' : '0';
     await this.#attributes.write('perst_reloads_same_image', text);
@@ -134,15 +164,19 @@ export class Adapter extends Uncloneable {
    * Resets the card.
    *
    * @throws EBUSY while a context is attached, unless forced; EINVAL on bare metal while
-   *   perst_reloads_same_image is 1
+   *   perst_reloads_same_image is 1; EACCES unless root. Source: reset_adapter_store.
    */
   async reset(options: ResetOptions = {}): Promise<void> {
     const { force = false } = checkOptions(options, RESET_OPTIONS);
     await this.#attributes.write('reset', checkBoolean('options.force', force) ? '-1' : '1');
   }
 
-  /** Every attribute. */
-  attributes() {
+  /**
+   * Every attribute, read at the same time.
+   *
+   * @throws as the methods of their names
+   */
+  attributes(): Promise<AdapterAttributes> {
     return awaitProperties({
       caiaVersion: this.caiaVersion(),
       pslRevision: this.pslRevision(),

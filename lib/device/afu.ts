@@ -41,6 +41,32 @@ export const CONTEXT_SUFFIXES: Readonly<Record<ContextKind, string>> = {
   dedicated: 'd',
 };
 
+/** The attributes of an AFU, each as the method of its name returns it. */
+export interface AfuAttributes {
+  /** Afu.apiVersion(). */
+  readonly apiVersion: number | undefined;
+  /** Afu.apiVersionCompatible(). */
+  readonly apiVersionCompatible: number | undefined;
+  /** Afu.irqsMin(). */
+  readonly irqsMin: number | undefined;
+  /** Afu.irqsMax(). */
+  readonly irqsMax: number | undefined;
+  /** Afu.mmioSize(). */
+  readonly mmioSize: number | undefined;
+  /** Afu.mode(). */
+  readonly mode: AfuMode | undefined;
+  /** Afu.modesSupported(). */
+  readonly modesSupported: AfuMode[] | undefined;
+  /** Afu.prefaultMode(). */
+  readonly prefaultMode: PrefaultMode | undefined;
+  /** Afu.masterMmioSize(). */
+  readonly masterMmioSize: number | undefined;
+  /** Afu.perProcessMmioLength(). */
+  readonly perProcessMmioLength: number | undefined;
+  /** Afu.perProcessMmioOffset(). */
+  readonly perProcessMmioOffset: number | undefined;
+}
+
 /**
  * An accelerator function unit: the attributes of /sys/class/cxl/afuX.Y, and its contexts.
  *
@@ -116,8 +142,11 @@ export class Afu extends Uncloneable {
   }
 
   /**
+   * Sets the most interrupts that a context can be attached with.
+   *
    * @param count 0 to 32767
-   * @throws EINVAL below irqs_min or above what the adapter has; EACCES unless root
+   * @throws EINVAL below irqs_min or above what the adapter has; EACCES unless root. Source:
+   *   irqs_max_store.
    */
   async setIrqsMax(count: number): Promise<void> {
     checkInteger('count', count, 0, 0x7fff);
@@ -134,7 +163,12 @@ export class Afu extends Uncloneable {
     return this.#attributes.oneOf('mode', MODES);
   }
 
-  /** @throws EBUSY while any context exists; EACCES unless root */
+  /**
+   * Changes the programming model: the device nodes of the old one go, those of the new one come.
+   *
+   * @throws EBUSY while any context exists; EINVAL a model that the AFU does not support; EACCES
+   *   unless root. Source: mode_store.
+   */
   async setMode(mode: AfuMode): Promise<void> {
     await this.#attributes.write('mode', checkOneOf('mode', mode, MODES));
   }
@@ -149,7 +183,11 @@ export class Afu extends Uncloneable {
     return this.#attributes.oneOf('prefault_mode', PREFAULT_MODES);
   }
 
-  /** @throws EINVAL with a radix MMU; EACCES unless root */
+  /**
+   * Chooses which pages the driver faults in when a context is attached.
+   *
+   * @throws EINVAL with a radix MMU; EACCES unless root. Source: prefault_mode_store.
+   */
   async setPrefaultMode(mode: PrefaultMode): Promise<void> {
     await this.#attributes.write('prefault_mode', checkOneOf('mode', mode, PREFAULT_MODES));
   }
@@ -169,7 +207,11 @@ export class Afu extends Uncloneable {
     return this.#device('master').number('pp_mmio_off');
   }
 
-  /** Resets the AFU. @throws EBUSY while any context exists; EACCES unless root */
+  /**
+   * Resets the AFU.
+   *
+   * @throws EBUSY while any context exists; EACCES unless root. Source: reset_store_afu.
+   */
   reset(): Promise<void> {
     return this.#attributes.write('reset', '1');
   }
@@ -205,8 +247,12 @@ export class Afu extends Uncloneable {
     return KINDS.filter((kind) => present.has(this.name + CONTEXT_SUFFIXES[kind]));
   }
 
-  /** Every attribute. */
-  attributes() {
+  /**
+   * Every attribute, read at the same time.
+   *
+   * @throws as the methods of their names
+   */
+  attributes(): Promise<AfuAttributes> {
     return awaitProperties({
       apiVersion: this.apiVersion(),
       apiVersionCompatible: this.apiVersionCompatible(),

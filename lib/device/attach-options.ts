@@ -41,6 +41,7 @@ const START_OPTIONS: OptionNames<StartOptions> = {
   holds: true,
 };
 
+/** Options of Context.attach(). */
 export interface AttachOptions extends StartOptions {
   /**
    * An abort rejects with an AbortError. One that comes while the START_WORK ioctl is in progress
@@ -51,9 +52,16 @@ export interface AttachOptions extends StartOptions {
 /** @internal */
 export const ATTACH_OPTIONS: OptionNames<AttachOptions> = { ...START_OPTIONS, signal: true };
 
+/** Options of Context.attachSync(). */
 export interface AttachSyncOptions extends StartOptions {
   /** POWER9: whether the AFU can wake the thread that makes the call. Default false. */
   tid?: boolean | undefined;
+}
+
+/** Result of Context.attachSync(). */
+export interface AttachSyncResult {
+  /** With the option `tid` the thread's id, to be passed to the AFU, else undefined; 0 on POWER8. */
+  tid: number | undefined;
 }
 /** @internal */
 export const ATTACH_SYNC_OPTIONS: OptionNames<AttachSyncOptions> = { ...START_OPTIONS, tid: true };

@@ -11,7 +11,7 @@ import {
   SYNC_EVENT_OPTIONS,
   type SyncEventOptions,
 } from '../events/event-options';
-import type { CxlEvent, EventType } from '../events/events';
+import type { CxlEvent, EventOfType, EventType } from '../events/events';
 import { FAULTS, faultError, isFault } from '../events/faults';
 import { EventIterator } from '../events/iterator';
 import { EventQueue, type Find, type Subscriber } from '../events/queue';
@@ -39,6 +39,7 @@ import {
   ATTACH_SYNC_OPTIONS,
   type AttachOptions,
   type AttachSyncOptions,
+  type AttachSyncResult,
   startWork,
 } from './attach-options';
 import { checkHoldable, checkMemory, HeldMemory, type Holdable } from './held-memory';
@@ -207,7 +208,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * @returns with the `tid` option the thread's id, to be passed to the AFU; 0 on POWER8
    * @throws as attach(); ENODEV or EINVAL where the kernel or processor cannot wake threads
    */
-  attachSync(options: AttachSyncOptions): { tid: number | undefined } {
+  attachSync(options: AttachSyncOptions): AttachSyncResult {
     this.#open();
     const checked = startWork(options, ATTACH_SYNC_OPTIONS);
     const tid = options.tid === undefined ? false : checkBoolean('options.tid', options.tid);
@@ -396,7 +397,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
    */
   waitForEvent<Type extends EventType = EventType>(
     options: EventOptions<Type> = {},
-  ): Promise<Extract<CxlEvent<Decoded>, { readonly type: Type }>> {
+  ): Promise<EventOfType<Type, Decoded>> {
     if (!WAIT.active) return this.#waitForEvent(options);
     const fields = { path: this.path, call: 'waitForEvent' };
     return WAIT.promise(fields, () => this.#waitForEvent(options));
@@ -404,7 +405,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
 
   async #waitForEvent<Type extends EventType>(
     options: EventOptions<Type>,
-  ): Promise<Extract<CxlEvent<Decoded>, { readonly type: Type }>> {
+  ): Promise<EventOfType<Type, Decoded>> {
     const { types, find } = checkEventOptions(options, EVENT_OPTIONS);
     const reader = this.#claim();
     try {
@@ -428,7 +429,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
    */
   waitForEventSync<Type extends EventType = EventType>(
     options: SyncEventOptions<Type> = {},
-  ): Extract<CxlEvent<Decoded>, { readonly type: Type }> {
+  ): EventOfType<Type, Decoded> {
     if (!WAIT.active) return this.#waitForEventSync(options);
     const fields = { path: this.path, call: 'waitForEventSync' };
     return WAIT.sync(fields, () => this.#waitForEventSync(options));
@@ -436,7 +437,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
 
   #waitForEventSync<Type extends EventType>(
     options: SyncEventOptions<Type>,
-  ): Extract<CxlEvent<Decoded>, { readonly type: Type }> {
+  ): EventOfType<Type, Decoded> {
     const { types, find } = checkEventOptions(options, SYNC_EVENT_OPTIONS);
     const reader = this.#claim();
     try {
@@ -452,11 +453,11 @@ export class Context<Decoded = undefined> extends Uncloneable {
     event: CxlEvent,
     types: readonly Type[] | undefined,
     syscall: string,
-  ): Extract<CxlEvent<Decoded>, { readonly type: Type }> {
+  ): EventOfType<Type, Decoded> {
     if (isFault(event) && types !== undefined && !types.includes(event.type as Type)) {
       throw faultError(event, syscall, this.path);
     }
-    return this.#decode(event) as Extract<CxlEvent<Decoded>, { readonly type: Type }>;
+    return this.#decode(event) as EventOfType<Type, Decoded>;
   }
 
   /**

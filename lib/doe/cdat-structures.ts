@@ -111,10 +111,13 @@ export interface Sslbis {
   readonly dataType: LatencyBandwidthType;
   /** Unit of `value`: that many picoseconds or MB/s. */
   readonly entryBaseUnit: bigint;
-  /** One for each pair of ports. `value` has 16 bits, as an entry of DSLBIS. */
+  /** One for each pair of ports. */
   readonly entries: readonly {
+    /** 16 bits: the id of a port. */
     readonly portX: number;
+    /** 16 bits: the id of another port. */
     readonly portY: number;
+    /** 16 bits, in units of `entryBaseUnit`: 0 not given, 0xffff unreachable. */
     readonly value: number;
   }[];
 }

@@ -62,30 +62,66 @@ export interface ProducerConsumer extends ProtocolOption {
   readonly pattern: number;
 }
 
-/** A request of compliance mode. Numbers have 8 bits unless stated otherwise. */
+/** Writes that have no effect. */
+export interface BogusWrites {
+  /** 8 bits: how many. */
+  readonly count: number;
+  /** 32 bits. */
+  readonly pattern: number;
+}
+
+/** Flits with a wrong checksum. */
+export interface CrcInjection {
+  /** 8 bits: how many bits are flipped. */
+  readonly bitsFlipped: number;
+  /** 8 bits: in how many flits. */
+  readonly flits: number;
+}
+
+/** What is enabled, or disabled. */
+export interface EnableOption {
+  /** True: it is enabled. */
+  readonly enable: boolean;
+}
+
+/** A delay of message authentication codes (link IDE). */
+export interface MacDelay {
+  /** 8 bits, as the specification's table for the request numbers them. */
+  readonly mode: number;
+  /** 8 bits, in flits. */
+  readonly delay: number;
+}
+
+/** An operation of a request, by its number. */
+export interface OpcodeOption {
+  /** 8 bits, as the specification's table for the request numbers them. */
+  readonly opcode: number;
+}
+
+/** A message authentication code that is not expected (link IDE). */
+export interface UnexpectedMac extends OpcodeOption {
+  /** 8 bits, as the specification's table for the request numbers them. */
+  readonly mode: number;
+}
+
+/** The part of a request that tells it apart. */
+export interface NamedRequest<Name extends string> {
+  /** Which request. */
+  readonly request: Name;
+}
+
+/** A request of compliance mode, told apart by `request`. */
 export type ComplianceRequest =
-  | { readonly request: 'capabilities' }
-  | { readonly request: 'status' }
-  | { readonly request: 'halt-all' }
-  | ({ readonly request: 'multiple-write-streaming' } & MultipleWriteStreaming)
-  | ({ readonly request: 'producer-consumer' } & ProducerConsumer)
-  /** `pattern` has 32 bits. */
-  | { readonly request: 'bogus-writes'; readonly count: number; readonly pattern: number }
-  | ({ readonly request: 'poison' } & ProtocolOption)
-  | { readonly request: 'crc'; readonly bitsFlipped: number; readonly flits: number }
-  | { readonly request: 'flow-control'; readonly enable: boolean }
-  | { readonly request: 'cache-flush'; readonly enable: boolean }
-  | {
-      readonly request: 'mac-delay';
-      readonly enable: boolean;
-      readonly mode: number;
-      readonly delay: number;
-    }
-  | { readonly request: 'unexpected-mac'; readonly opcode: number; readonly mode: number }
-  | ({ readonly request: 'viral' } & ProtocolOption)
-  | { readonly request: 'almp'; readonly opcode: number }
-  | { readonly request: 'ignore-almp'; readonly opcode: number }
-  | { readonly request: 'bit-error'; readonly opcode: number };
+  | NamedRequest<'capabilities' | 'status' | 'halt-all'>
+  | (NamedRequest<'multiple-write-streaming'> & MultipleWriteStreaming)
+  | (NamedRequest<'producer-consumer'> & ProducerConsumer)
+  | (NamedRequest<'bogus-writes'> & BogusWrites)
+  | (NamedRequest<'poison' | 'viral'> & ProtocolOption)
+  | (NamedRequest<'crc'> & CrcInjection)
+  | (NamedRequest<'flow-control' | 'cache-flush'> & EnableOption)
+  | (NamedRequest<'mac-delay'> & EnableOption & MacDelay)
+  | (NamedRequest<'unexpected-mac'> & UnexpectedMac)
+  | (NamedRequest<'almp' | 'ignore-almp' | 'bit-error'> & OpcodeOption);
 
 /** The requests, each at the index that is its code. */
 export const COMPLIANCE_REQUESTS = [

@@ -26,6 +26,14 @@ export interface ProtocolLimits {
   readonly additionalInfo: number;
 }
 
+/** One entry of a mailbox's list of protocols. */
+export interface DiscoveryEntry extends Protocol {
+  /** Index of the next entry, 1 to 255; 0: this is the last. */
+  readonly nextIndex: number;
+  /** What devices of revisions after PCIe 6.0 add for some protocols. */
+  readonly limits?: ProtocolLimits;
+}
+
 const PROTOCOL_NAMES: Record<string, string> = {
   '1:0': 'DOE discovery',
   '1:1': 'CMA/SPDM',
@@ -53,7 +61,7 @@ export async function discoverIndex(
   mailbox: DoeMailbox,
   index: number,
   options: ExchangeOptions = {},
-): Promise<Protocol & { nextIndex: number; limits?: ProtocolLimits }> {
+): Promise<DiscoveryEntry> {
   checkMailbox(mailbox);
   checkInteger('index', index, 0, 0xff);
   checkExchange(options);

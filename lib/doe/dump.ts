@@ -1,6 +1,6 @@
 /** Configuration space that `lspci -xxxx` recorded: readable, without a device behind it. */
 import type { NegativeErrno } from '../binding';
-import type { ConfigSpace, PciBus } from '../binding/configuration-space';
+import type { ConfigSpace, Owner, PciBus } from '../binding/configuration-space';
 import { checkBytes, checkString } from '../shared/checks';
 import { ERRNOS } from '../shared/errno';
 import { valueError } from '../shared/errors';
@@ -99,7 +99,7 @@ export class DumpPci implements PciBus {
   }
 
   /** Nobody: a dump has no driver. */
-  async owner() {
+  async owner(): Promise<Owner> {
     return { kernelFeatures: [], kernelTables: [] };
   }
 

@@ -55,16 +55,24 @@ export {
   complianceProtocol,
 } from './compliance';
 export {
+  type BogusWrites,
   COMPLIANCE_REQUESTS,
   type ComplianceRequest,
   type ComplianceRequestName,
+  type CrcInjection,
+  type EnableOption,
+  type MacDelay,
   type MultipleWriteStreaming,
+  type NamedRequest,
+  type OpcodeOption,
   type ProducerConsumer,
   type ProtocolOption,
+  type UnexpectedMac,
 } from './compliance-requests';
 export { doe, doeFromDump } from './default-doe';
 export {
   type DiscoveredProtocol,
+  type DiscoveryEntry,
   discoverIndex,
   discoveryProtocol,
   type ProtocolLimits,

@@ -17,8 +17,10 @@ interface TypeOptions<Type extends EventType> {
   types?: readonly Type[] | undefined;
 }
 
+/** Options of Context.waitForEvent(). */
 export interface EventOptions<Type extends EventType> extends EventWaitOptions, TypeOptions<Type> {}
 
+/** Options of Context.waitForEventSync(). */
 export interface SyncEventOptions<Type extends EventType>
   extends SyncWaitOptions,
     TypeOptions<Type> {}

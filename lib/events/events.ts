@@ -76,6 +76,15 @@ export type CxlEvent<Decoded = undefined> =
   | AfuDriverEvent<Decoded>
   | UnknownEvent;
 
+/** The events of one type, or of several. */
+export type EventOfType<Type extends EventType, Decoded = undefined> = Extract<
+  CxlEvent<Decoded>,
+  {
+    /** The type, or one of the types. */
+    readonly type: Type;
+  }
+>;
+
 /** The type of an event, as `type` has it. */
 export type EventType = CxlEvent['type'];
 

@@ -8,7 +8,10 @@ export const FAULTS: readonly EventType[] = ['data-storage', 'afu-error'];
 export type FaultEvent = DataStorageEvent | AfuErrorEvent;
 
 /** A data storage fault or AFU error that ended a wait for another event. */
-export type FaultError = CxlError & { readonly event: FaultEvent };
+export interface FaultError extends CxlError {
+  /** The event that ended the wait. */
+  readonly event: FaultEvent;
+}
 
 export function isFault<Decoded>(event: CxlEvent<Decoded>): event is FaultEvent {
   return event.type === 'data-storage' || event.type === 'afu-error';

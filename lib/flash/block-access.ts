@@ -49,9 +49,24 @@ export const TRANSFER_OPTIONS: OptionNames<TransferOptions> = {
 
 /** One of the transfers of submit(). */
 export type TransferRequest = (
-  | { readonly operation: 'read'; readonly into: BlockBuffer | readonly BlockBuffer[] }
-  | { readonly operation: 'write'; readonly from: BlockBuffer | readonly BlockBuffer[] }
-  | { readonly operation: 'unmap'; readonly count: number | bigint }
+  | {
+      /** Reads blocks. */
+      readonly operation: 'read';
+      /** Where the data goes: to several buffers, one after the other. */
+      readonly into: BlockBuffer | readonly BlockBuffer[];
+    }
+  | {
+      /** Writes blocks. */
+      readonly operation: 'write';
+      /** Where the data comes from: from several buffers, one after the other. */
+      readonly from: BlockBuffer | readonly BlockBuffer[];
+    }
+  | {
+      /** Unmaps blocks. */
+      readonly operation: 'unmap';
+      /** How many blocks. */
+      readonly count: number | bigint;
+    }
 ) & {
   /** The first block. */
   readonly lba: number | bigint;

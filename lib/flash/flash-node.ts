@@ -9,6 +9,7 @@ import { Uncloneable } from '../shared/uncloneable';
 
 /** An open node of the cxlflash driver. */
 export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> extends Uncloneable {
+  /** Of the node. */
   readonly path: string;
   readonly #file: DeviceFile<Ioctls>;
   #closing: Promise<void> | undefined;
@@ -20,6 +21,7 @@ export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> extends Unclone
     this.path = path;
   }
 
+  /** Whether close() was called. */
   get closed(): boolean {
     return this.#closing !== undefined;
   }
@@ -81,6 +83,7 @@ export abstract class FlashNode<Ioctls extends IoctlMap<Ioctls>> extends Unclone
     return shown(this, depth, options, { path: this.path, closed: this.closed });
   }
 
+  /** As close(): for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -50,6 +50,7 @@ interface TimedRecord {
  * registers, a memory, the configuration space of a PCI function. 0 is no object.
  */
 interface SubjectRecord extends TimedRecord {
+  /** The object that it is about; 0: none. */
   readonly object: number;
 }
 
@@ -208,9 +209,11 @@ export interface MemoryRange {
   readonly offset: number;
   /** The bytes that are there now. */
   readonly bytes: Uint8Array;
-  /** Which words are addresses in recorded memory. `at`: bytes from the start of the range. */
+  /** Which words are addresses in recorded memory. */
   readonly addresses?: readonly (MemoryAddress & {
+    /** Bytes from the start of the range. */
     readonly at: number;
+    /** The byte order in which the word is an address. */
     readonly endian: 'big' | 'little';
   })[];
 }
@@ -278,4 +281,7 @@ export interface RecordPlace {
 }
 
 /** A record as the reader gives it. */
-export type RecordedEntry = RecordedItem & { readonly place: RecordPlace };
+export type RecordedEntry = RecordedItem & {
+  /** Where it is in the file. */
+  readonly place: RecordPlace;
+};

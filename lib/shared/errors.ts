@@ -10,6 +10,7 @@ import { nearest } from './nearest';
 
 /** A system call that failed, on either backend. */
 export class CxlError extends Error {
+  /** The name of the class. */
   override readonly name: string = 'CxlError';
   /** The errno's name, such as 'EIO'. */
   readonly code: string;

@@ -48,7 +48,12 @@ export interface MockFaults {
   readonly ignoresAbort?: boolean | undefined;
   /** After so many accesses the device is unplugged, or its link is down. */
   readonly goneAfter?:
-    | { readonly accesses: number; readonly how: 'unplugged' | 'link down' }
+    | {
+        /** Loads and stores of registers. */
+        readonly accesses: number;
+        /** What happens then. */
+        readonly how: 'unplugged' | 'link down';
+      }
     | undefined;
 }
 export const MAILBOX_FAULTS: OptionNames<MockFaults> = {
@@ -152,6 +157,7 @@ export class MockMailbox {
     return this.#faults;
   }
 
+  /** Replaces them all. @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE */
   set faults(faults: MockFaults) {
     this.#faults = checkFaults(faults, `${this.#name}.faults`);
   }

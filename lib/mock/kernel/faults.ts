@@ -52,6 +52,7 @@ export interface FaultOptions {
    * standard error if a fault or a latency is random.
    */
   readonly seed?: number | undefined;
+  /** What fails from the start: as MockCxl.inject(). Default: nothing. */
   readonly faults?: readonly FaultSpec[] | undefined;
   /** How long calls take, in milliseconds. Default: no time. */
   readonly latency?: Partial<Record<SlowCall, Latency>> | undefined;

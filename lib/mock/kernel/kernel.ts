@@ -33,6 +33,7 @@ export type ContextChange = 'open' | 'attach' | 'wait' | 'detach' | 'close';
 
 /** An access of a program to registers. */
 export interface MmioAccess {
+  /** Whether it was a load or a store. */
   readonly access: 'load' | 'store';
   /** Bytes from the start of the area that the context maps. */
   readonly offset: number;

@@ -34,7 +34,12 @@ export interface AfuDescriptor {
   /** Bytes of the whole problem state area, a multiple of the page size; 0: there is none. */
   readonly problemStateSize: number;
   /** The area of each process is at `offset + processElement * size`. Absent: there are none. */
-  readonly perProcess?: { readonly offset: number; readonly size: number };
+  readonly perProcess?: {
+    /** Bytes from the start of the whole area: a multiple of the page size. */
+    readonly offset: number;
+    /** Bytes: a multiple of the page size. */
+    readonly size: number;
+  };
   /** Byte order of the registers. Default 'big'. */
   readonly endian?: 'big' | 'little';
   /** The AFU's configuration records, `cr0` and so on in sysfs. Default: none. */
