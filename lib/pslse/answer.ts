@@ -5,6 +5,9 @@
  */
 import { realTimers } from '../emulation/real-timers';
 
+/** Milliseconds: a timer of Node that is longer ends at once. */
+export const MAX_TIMER = 2 ** 31 - 1;
+
 export class Answer<T> {
   /** When the wait is over, by performance.now(). */
   #deadline: number;
@@ -28,7 +31,9 @@ export class Answer<T> {
   shorten(timeout: number): void {
     if (this.#settled || this.left <= timeout) return;
     this.#deadline = realTimers.now() + timeout;
-    realTimers.setTimeout(() => this.expire(), timeout).unref();
+    const timer = realTimers.setTimeout(() => this.expire(), timeout);
+    timer.unref();
+    this.#onSettle.push(() => realTimers.clearTimeout(timer));
   }
 
   get settled(): boolean {
@@ -61,7 +66,8 @@ export class Answer<T> {
   async wait(): Promise<void> {
     if (this.#settled) return;
     await new Promise<void>((resolve) => {
-      const timer = realTimers.setTimeout(() => this.expire(), Math.max(this.left, 0));
+      const milliseconds = Math.min(Math.max(this.left, 0), MAX_TIMER);
+      const timer = realTimers.setTimeout(() => this.expire(), milliseconds);
       this.#onSettle.push(() => {
         realTimers.clearTimeout(timer);
         resolve();

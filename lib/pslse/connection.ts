@@ -5,7 +5,7 @@
 import type { AddressSpace } from '../emulation/address-space';
 import { debug } from '../shared/debug';
 import { ERRNOS } from '../shared/errno';
-import { Answer, awaited, type Call } from './answer';
+import { Answer, awaited, type Call, callAsync } from './answer';
 import { operate, reachOf } from './atomics';
 import type { PslseSetup } from './options';
 import { type DaemonMessage, decode, encode, type Psl } from './protocol';
@@ -41,7 +41,7 @@ export class Connection {
   readonly #setup: PslseSetup;
   readonly #memory: AddressSpace;
   readonly #events: ConnectionEvents;
-  readonly #opened: Answer<Opened>;
+  #opened: Answer<Opened>;
   /** Of ATTACH: 0, or -errno. */
   readonly #attached: Answer<number>;
   readonly #detached: Answer<void>;
@@ -51,7 +51,9 @@ export class Connection {
   readonly #queue: Request[] = [];
   #bytes: Uint8Array = new Uint8Array(0);
   #afuFailed = false;
-  #ended: Promise<void> | undefined;
+  /** Resolves once nothing is left of it. */
+  readonly ended: Promise<void>;
+  #resolveEnded: ((ending: Promise<void>) => void) | undefined;
 
   constructor(
     pump: Pump,
@@ -67,8 +69,12 @@ export class Connection {
     this.#events = events;
     // The worker tells when its time is over, of two attempts: one for each version.
     this.#opened = new Answer<Opened>(2 * setup.connectTimeout + 1000, () => -ERRNOS.ETIMEDOUT);
-    this.#attached = new Answer(this.#opened.left + setup.attachTimeout, () => -ERRNOS.ETIMEDOUT);
+    // Its time begins once it is sent.
+    this.#attached = new Answer(Number.POSITIVE_INFINITY, () => -ERRNOS.ETIMEDOUT);
     this.#detached = new Answer<void>(Number.POSITIVE_INFINITY, () => undefined);
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
     this.#id = pump.open(plan, (message) => this.#receive(message));
   }
 
@@ -76,7 +82,8 @@ export class Connection {
   *attach(hasArea: boolean): Call<Opened> {
     const opened = yield* awaited(this.#opened);
     if (typeof opened === 'number') {
-      this.#end();
+      // Nothing is left to do, unless the daemon is late.
+      void callAsync(this.detach());
       return opened;
     }
     const attached = yield* awaited(this.#attached);
@@ -133,7 +140,8 @@ export class Connection {
       this.#current.answer.shorten(timeout);
       yield* awaited(this.#current.answer);
     }
-    if (this.#state === 'attaching' && this.#letter !== 'd') {
+    // A daemon that finds a client gone before it has read ATTACH attaches nobody any more.
+    if (this.#state === 'attaching') {
       this.#attached.shorten(timeout);
       yield* awaited(this.#attached);
     }
@@ -141,23 +149,20 @@ export class Connection {
       const refused = this.#state === 'attaching';
       this.#state = 'detaching';
       // A dedicated AFU that failed, or that was not started, would not answer. Its close is enough.
-      if (this.#letter !== 'd' || !(this.#afuFailed || refused)) {
-        this.#pump.send(this.#id, encode.detach());
-        this.#detached.shorten(timeout);
-        yield* awaited(this.#detached);
-      }
+      if (this.#letter === 'd' && (this.#afuFailed || refused)) this.#detached.settle();
+      else this.#pump.send(this.#id, encode.detach());
+    }
+    // Also when another call sent it.
+    if (this.#state === 'detaching') {
+      this.#detached.shorten(timeout);
+      yield* awaited(this.#detached);
     }
     this.#end();
   }
 
-  /** Resolves once nothing is left of it. */
-  get ended(): Promise<void> {
-    return this.#ended ?? Promise.resolve();
-  }
-
   #end(): void {
     this.#state = 'ended';
-    this.#ended ??= this.#pump.end(this.#id);
+    this.#resolveEnded?.(this.#pump.end(this.#id));
     this.#opened.settle(-ERRNOS.EIO);
     this.#attached.settle(-ERRNOS.EIO);
     this.#detached.settle();
@@ -178,7 +183,12 @@ export class Connection {
       case 'opened':
         this.#psl = message.psl;
         this.#state = 'attaching';
+        this.#attached.shorten(this.#setup.attachTimeout);
         this.#opened.settle(message);
+        break;
+      case 'late':
+        this.#opened.settle(-ERRNOS.ETIMEDOUT);
+        this.#opened = new Answer<Opened>(Number.POSITIVE_INFINITY, () => -ERRNOS.ETIMEDOUT);
         break;
       case 'failed':
         this.#opened.settle(message.errno);

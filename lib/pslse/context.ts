@@ -60,12 +60,13 @@ export class PslseContext implements EventSource {
    */
   *start(work: StartWork): Call<AfuIoctls['START_WORK']['answer'] | number> {
     if (this.status !== 'OPENED' || this.#connection !== undefined) return -ERRNOS.EIO;
-    if ((work.flags & START_WORK_FLAGS.TID) !== 0n) return -ERRNOS.ENODEV;
+    const { pump, setup, memory, daemon } = this.#shared;
+    // As on a POWER9 that cannot give the thread an id. A POWER8 answers 0.
+    if ((work.flags & START_WORK_FLAGS.TID) !== 0n && daemon.psl === 9) return -ERRNOS.ENODEV;
     const { irqsMin, irqsMax, card, slice } = this.afu;
     const given = (work.flags & START_WORK_FLAGS.NUM_IRQS) !== 0n ? work.numInterrupts : undefined;
     const interrupts = given ?? irqsMin;
     if (interrupts < irqsMin || interrupts > irqsMax) return -ERRNOS.EINVAL;
-    const { pump, setup, memory, daemon } = this.#shared;
     const plan = {
       type: 'attach',
       psl: daemon.psl,
@@ -81,7 +82,7 @@ export class PslseContext implements EventSource {
     const opened = yield* connection.attach(this.afu.hasArea);
     if (typeof opened === 'number') {
       this.#connection = undefined;
-      this.#shared.connectionEnded(connection);
+      void connection.ended.then(() => this.#shared.connectionEnded(connection));
       daemon.forget();
       return opened;
     }

@@ -1,6 +1,7 @@
 /** The options of createPslseCxl(). */
 import { checkInteger, checkOptions, checkString, type OptionNames } from '../shared/checks';
 import { valueError } from '../shared/errors';
+import { MAX_TIMER } from './answer';
 
 /** Options of createPslseCxl(). */
 export interface PslseOptions {
@@ -45,8 +46,6 @@ const DEFAULTS = {
   detachTimeout: 10_000,
 } as const;
 
-const MAX_TIMEOUT = 2 ** 31 - 1;
-
 /** All of them. */
 export type PslseSetup = {
   readonly [Name in keyof PslseOptions]-?: NonNullable<PslseOptions[Name]>;
@@ -57,7 +56,7 @@ export function checkPslseOptions(options: PslseOptions): PslseSetup {
   const host = checkString('options.host', options.host ?? DEFAULTS.host);
   if (host === '') throw valueError('options.host', 'an address or a name', host);
   const duration = (name: 'connectTimeout' | 'mmioTimeout' | 'attachTimeout' | 'detachTimeout') =>
-    checkInteger(`options.${name}`, options[name] ?? DEFAULTS[name], 1, MAX_TIMEOUT);
+    checkInteger(`options.${name}`, options[name] ?? DEFAULTS[name], 1, MAX_TIMER);
   return {
     host,
     port: checkInteger('options.port', options.port ?? DEFAULTS.port, 1, 0xffff),

@@ -37,6 +37,8 @@ export type FromWorker =
       readonly psl: Psl;
       readonly afus: readonly AfuDescription[];
     }
+  /** OPEN was not answered in time. It may be yet. */
+  | { readonly type: 'late'; readonly id: number }
   /** OPEN was answered, and ATTACH sent. */
   | { readonly type: 'opened'; readonly id: number; readonly psl: Psl; readonly context: number }
   | { readonly type: 'data'; readonly id: number; readonly bytes: Uint8Array }

@@ -50,9 +50,10 @@ port.on('message', (message: ToWorker) => {
 function close(id: number): void {
   const socket = sockets.get(id);
   sockets.delete(id);
-  // What was written is still sent.
-  socket?.end();
-  socket?.destroySoon();
+  if (socket === undefined) return;
+  // What was written is still sent, but not to a host that has not answered yet.
+  if (socket.connecting) socket.destroy();
+  else socket.end().destroySoon();
 }
 
 /** A refusal of the daemon, or the failure of the connection: an errno. */
@@ -110,7 +111,12 @@ async function carryOut(
   // The daemon crashes at the id of an AFU that it does not have.
   if (!map.includes(plan.afu)) throw new Refusal('ENODEV');
   exchange.send(encode.open(plan.afu, plan.letter));
-  const [code] = await exchange.take(1);
+  const [code] = await exchange.take(1).catch((error: Refusal) => {
+    if (error.errno !== -ERRNOS.ETIMEDOUT) throw error;
+    // It may open it yet. The program does not wait, but closes only then.
+    tell({ id, type: 'late' });
+    return exchange.takeLate(1);
+  });
   // All contexts are taken, or the AFU has no such mode.
   if (code === CODES.DETACH) throw new Refusal('ENOSPC');
   if (code !== CODES.OPEN) throw new Refusal('EPROTONOSUPPORT');
@@ -176,6 +182,12 @@ class Exchange {
     const taken = this.#bytes.slice(0, count);
     this.#bytes = this.#bytes.slice(count);
     return taken;
+  }
+
+  /** As take(), after the time is over. The end of the connection ends the wait. */
+  takeLate(count: number): Promise<Uint8Array> {
+    this.#failure = undefined;
+    return this.take(count);
   }
 
   ask(bytes: Uint8Array, count: number): Promise<Uint8Array> {

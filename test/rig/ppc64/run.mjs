@@ -50,6 +50,7 @@ const leftOut = {
   'test/unit/readme.test.ts': needsCompiler,
   'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
   'test/unit/cli/record.test.ts': 'runs vitest',
+  'test/unit/pslse/table.test.ts': 'reads a README and a test, which are not in the package',
   'test/unit/record/guide.test.ts': 'runs vitest',
   'test/unit/record/fixtures.test.ts': 'reads recordings that are not in the package',
   'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',

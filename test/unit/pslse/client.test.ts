@@ -2,10 +2,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Context } from 'node-cxl';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type FakeDaemon, type FakeOptions, fakeDaemon, settled, workers } from './support';
+import { type FakeDaemon, type FakeOptions, fakeDaemon, settled, UNHARMED } from './support';
 
 let daemon: FakeDaemon;
-const own = workers();
 
 async function start(options: FakeOptions = {}, client = {}): Promise<FakeDaemon> {
   daemon = await fakeDaemon(options, { mmioTimeout: 400, detachTimeout: 400, ...client });
@@ -13,9 +12,9 @@ async function start(options: FakeOptions = {}, client = {}): Promise<FakeDaemon
 }
 
 afterEach(async () => {
-  const { violations, connections, left } = await settled(daemon, own);
+  const { violations, connections, left } = await settled(daemon);
   await daemon.stop();
-  expect({ violations, connections, left }).toEqual({ violations: [], connections: 0, left: 0 });
+  expect({ violations, connections, left }).toEqual(UNHARMED);
 });
 
 async function attached(options?: FakeOptions, client = {}): Promise<Context> {
@@ -59,18 +58,15 @@ describe('what a daemon tells', () => {
     expect(await afu!.perProcessMmioLength()).toBe(8192);
     expect(await afu!.perProcessMmioOffset()).toBe(0x4000);
   });
+});
 
-  it('cannot be changed: ENOTSUP', async () => {
-    const { system } = await start();
-    const [afu] = await system.afus();
-    await expect(afu!.setIrqsMax(8)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
-    await expect(afu!.setMode('none')).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
-    await expect(afu!.setPrefaultMode('none')).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
-    await expect(afu!.reset()).rejects.toMatchObject({ code: 'EOPNOTSUPP' });
-    await expect((await system.adapters())[0]!.reset()).rejects.toMatchObject({
-      code: 'EOPNOTSUPP',
-    });
-    expect(() => system.adopt(5)).toThrow(expect.objectContaining({ code: 'EOPNOTSUPP' }));
+describe('the longest time-outs', () => {
+  it('are time-outs, too', async () => {
+    const most = 2 ** 31 - 1;
+    const timeouts = { connectTimeout: most, mmioTimeout: most, attachTimeout: most };
+    const context = await attached({}, { ...timeouts, detachTimeout: most });
+    expect(context.mapProblemState().read64(8)).not.toBe(0n);
+    await context.close();
   });
 });
 
@@ -107,11 +103,6 @@ describe('a context', () => {
     registers.write64(0x110, memory.address + 32n);
     expect(registers.read64(0x118)).toBe(1n);
     expect(memory.load64(32)).toBe(0xa0a1a2a3a4a5a6a7n);
-    // An ordinary buffer, once it has an address; its page reaches past its end.
-    const buffer = context.hold(Buffer.alloc(4100, 7));
-    const { system } = daemon;
-    registers.write64(0x100, system.addressOf(buffer));
-    expect(registers.read64(0x108)).toBe(0x0707070707070707n);
     await context.close();
   });
 
@@ -129,11 +120,6 @@ describe('a context', () => {
       await sleep(20);
       context.takeEvent();
     }
-    registers.write64(0x110, 0x80n);
-    expect(await context.waitForEvent({ types: ['data-storage'], timeout: 1000 })).toMatchObject({
-      address: 0x80n,
-      dsisr: 0x4000_0000_4000_0000n,
-    });
     await context.close();
   });
 
@@ -143,18 +129,6 @@ describe('a context', () => {
     for (const irq of [3, 3, 9, 1]) registers.write64(0x120, BigInt(irq));
     await context.waitForInterrupt(3, { timeout: 1000 });
     await context.waitForInterrupt(1, { timeout: 1000 });
-    await sleep(20);
-    expect(context.takeEvent()).toBe(undefined);
-    await context.close();
-  });
-
-  it('gets an AFU error once; then its registers fault, and it is not detached', async () => {
-    const context = await attached();
-    const registers = context.mapProblemState({ endian: 'big' });
-    registers.write64(0x128, 0xbadn);
-    const wait = context.waitForInterrupt(1, { timeout: 1000 });
-    await expect(wait).rejects.toMatchObject({ code: 'EREMOTEIO', event: { error: 0xbadn } });
-    expect(() => registers.read64(8)).toThrow(expect.objectContaining({ code: 'EIO' }));
     await sleep(20);
     expect(context.takeEvent()).toBe(undefined);
     await context.close();
@@ -172,7 +146,6 @@ describe('a context', () => {
     expect(registers.read64(8)).toBe(0x1234n);
     expect(await reading).toHaveLength(64);
     await context.close();
-    expect(await afu.errorBuffer()).toBe(undefined);
   });
 
   it('has DMA and atomic operations with PSL9', async () => {
@@ -202,7 +175,6 @@ describe('a context', () => {
   it('is refused as the driver refuses', async () => {
     const { system } = await start();
     const context = await system.open('afu0.0d');
-    expect(context.processElement).toBe(undefined);
     expect(context.afuId()).toMatchObject({ mode: 'dedicated_process', slave: false });
     // One context at a time.
     await expect(system.open('afu0.0d')).rejects.toMatchObject({ code: 'ENOSPC' });

@@ -28,6 +28,16 @@ const VERSION = psl === 9 ? [2, 0] : [1, 2];
 const LENGTHS = { 5: 8, 6: 0, 10: 0, 11: 0, 12: 4, 13: 4, 14: 12, 15: 4, 16: 8, 21: 4 };
 const REQUESTS = new Set([12, 13, 14, 15, 16, 21]);
 const NAMES = { 12: 'map', 13: 'read64', 14: 'write64', 15: 'read32', 16: 'write32', 21: 'ebread' };
+const ACCESSES = {
+  7: 'memory-read',
+  8: 'memory-write',
+  9: 'touch',
+  33: 'dma-read',
+  34: 'dma-write',
+  35: 'atomic',
+};
+/** Milliseconds after which the AFU does what it is to do later. */
+const LATER = 50;
 /** Longer than this, and a connection that has not opened a context keeps all others waiting. */
 const MAX_IDLE = 1500;
 
@@ -70,6 +80,8 @@ class Client {
   #error = false;
   #detachSent = false;
   #harmed = false;
+  /** Whether the answer to a message that a real daemon has not read yet is under way. */
+  #late = false;
   #since = Date.now();
   #registers = new Map();
   #wed = 0n;
@@ -92,8 +104,16 @@ class Client {
   #send(name, bytes) {
     if (this.#muted || this.#socket.destroyed) return;
     if (fault?.at === name) {
+      if (fault.kind === 'late') {
+        this.#late = true;
+        setTimeout(() => {
+          this.#late = false;
+          this.#socket.write(Buffer.from(bytes));
+        }, 3 * LATER);
+        return;
+      }
       this.#harmed = true;
-      if (fault.kind !== 'dribble') this.#muted = true;
+      this.#muted = true;
       if (fault.kind === 'eof') this.#socket.end();
       else if (fault.kind === 'reset') this.#socket.resetAndDestroy();
       else if (fault.kind === 'garbage') this.#socket.write(Buffer.alloc(40, 0xee));
@@ -101,7 +121,6 @@ class Client {
         this.#socket.write(Buffer.from(bytes.slice(0, bytes.length / 2)));
       else if (fault.kind === 'half-eof')
         this.#socket.end(Buffer.from(bytes.slice(0, bytes.length / 2)));
-      else if (fault.kind === 'refusal') this.#socket.end(Buffer.of(6));
       return;
     }
     if (!options.dribble) {
@@ -183,14 +202,14 @@ class Client {
     if (this.#state !== 'opened') this.#violation('a second ATTACH');
     this.#state = 'attached';
     this.#wed = message.readBigUInt64BE(1);
-    attached += 1;
     if (fault?.at === 'attach' && fault.kind === 'refused') {
       this.#state = 'refused';
       this.#socket.write(Buffer.of(6));
       return;
     }
+    attached += 1;
     this.#send('attach', [5]);
-    log.push(`attach ${this.#wed}`);
+    log.push(`attach ${message.toString('hex')}`);
   }
 
   #detach() {
@@ -263,6 +282,8 @@ class Client {
         return;
       case 0x128:
         ack();
+        // Of a directed AFU only the daemon's log tells. Of a dedicated one it may tell twice.
+        if (!this.#dedicated) return;
         this.#error = true;
         this.#send('error', [0x14, ...u64(value)]);
         this.#send('error', [0x14, ...u64(value)]);
@@ -288,6 +309,32 @@ class Client {
         this.#send('stray', [0x11]);
         ack();
         return;
+      // Writes 8 bytes by DMA, which is preceded by no touch.
+      case 0x158:
+        this.#access(0x22, value, 8, ack);
+        return;
+      // Later, while the program may wait: raises an interrupt; reads memory first; ends.
+      case 0x160:
+        ack();
+        setTimeout(() => this.#send('interrupt', [0x13, ...u16(Number(value))]), LATER);
+        return;
+      case 0x168:
+        ack();
+        setTimeout(() => {
+          this.#access(7, value, 8, (data) => {
+            set(0x108, data.readBigUInt64BE(0));
+            this.#send('interrupt', [0x13, 0, 2]);
+          });
+        }, LATER);
+        return;
+      case 0x170:
+        ack();
+        setTimeout(() => this.#socket.destroy(), LATER);
+        return;
+      case 0x178:
+        ack();
+        setTimeout(() => this.#access(7, value, 8, () => {}), LATER);
+        return;
       default:
         set(offset, value);
         ack();
@@ -307,10 +354,9 @@ class Client {
     this.#memory.reads = { 7: size, 33: size, 35: size }[code] ?? 0;
     const width = code > 0x20 && code !== 0x23 ? u16(size) : [size];
     let body = [];
-    if (code === 8) body = Array.from({ length: size }, (_, at) => 0xa0 + at);
+    if (code === 8 || code === 0x22) body = Array.from({ length: size }, (_, at) => 0xa0 + at);
     if (code === 0x23) body = [0x80, 5, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0];
-    const name = { 7: 'memory-read', 8: 'memory-write', 9: 'touch', 33: 'dma', 35: 'atomic' }[code];
-    this.#send(name, [code, ...width, ...u64(address), ...body]);
+    this.#send(ACCESSES[code], [code, ...width, ...u64(address), ...body]);
   }
 
   #remembered(message) {
@@ -329,6 +375,7 @@ class Client {
     if (this.#state === 'greeted' && Date.now() - this.#since > MAX_IDLE && !this.#harmed) {
       this.#violation('kept all others waiting');
     }
+    if (this.#state === 'attached' && this.#late) this.#violation('closed before ATTACH was read');
     if (this.#state === 'opened' && !this.#harmed) this.#violation('closed without ATTACH');
     const leaks = this.#state === 'attached' && !this.#dedicated && !this.#detachSent;
     if (leaks && !this.#harmed) this.#violation('closed without DETACH');
@@ -346,6 +393,7 @@ const server = net.createServer((socket) => {
     });
     socket.on('error', () => {});
     if (fault.kind === 'eof') socket.end();
+    if (fault.kind === 'reset') socket.resetAndDestroy();
     if (fault.kind === 'garbage') socket.write('HTTP/1.1 400 Bad Request\r\n\r\n');
     socket.resume();
     return;
@@ -357,9 +405,10 @@ server.listen(0, '127.0.0.1', () => parentPort.postMessage({ port: server.addres
 parentPort.on('message', (message) => {
   if (message === 'status')
     parentPort.postMessage({ violations, log, connections, taken: taken.size, attached });
-  if (message.fault !== undefined) {
+  if (message.type === 'fail') {
     fault = message.fault;
     taken.clear();
+    parentPort.postMessage('failing');
   }
   if (message === 'kill') for (const socket of sockets) socket.destroy();
   if (message === 'stop') {
