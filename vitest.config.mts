@@ -20,6 +20,11 @@ const driverConformance = [
 /** What a card of CAIA 2 does in a way of its own. */
 const ofCaia2 = ['driver-rules', 'memcpy'].map((name) => `test/conformance/${name}.test.ts`);
 
+/** Example programs that use a card: the mock's in the project `unit`. */
+const examplesWithDevices = ['afu-manager', 'upload-server'].map(
+  (name) => `test/examples/${name}/*.test.ts`,
+);
+
 // Tests import the package by its name, as its users do, and so run what was built.
 const server = { deps: { external: [/\/dist\//] } };
 
@@ -118,6 +123,7 @@ export default defineConfig({
             'test/conformance/**/*.test.ts',
             'test/addon/**/*.test.ts',
             'test/simulated-device/**/*.test.ts',
+            ...examplesWithDevices,
           ],
           pool: 'forks',
           env: { CXL_TARGET: 'simulated', LD_PRELOAD: simulatedDevice },

@@ -131,7 +131,7 @@ check('what is in it', () => {
   must(missing.length === 0, `missing: ${missing.join(' ')}`);
   const unwanted = files.filter(
     (name) =>
-      /^(test|build|native\/build|\.)|\.bundle\.json$/.test(name) ||
+      /^(test(?!\/examples\/)|build|native\/build|\.)|\.bundle\.json$|\.test\./.test(name) ||
       // npm would run node-gyp at each installation.
       name === 'binding.gyp' ||
       (/\.ts$/.test(name) && !/\.d\.ts$/.test(name)) ||

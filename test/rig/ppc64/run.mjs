@@ -48,6 +48,13 @@ const leftOut = {
   'test/unit/error-codes.test.ts': 'reads sources, which are not in the package',
   'test/unit/notices.test.ts': 'compares with node_modules, of which the package has a part',
   'test/unit/readme.test.ts': needsCompiler,
+  'test/unit/guides/documents.test.ts': needsCompiler,
+  'test/unit/guides/first-program.test.ts': 'reads documents, of which the package has a part',
+  'test/unit/guides/programs.test.ts': needsCompiler,
+  'test/examples/afu-manager/afu-manager.test.ts':
+    'sockets, signals and processes, which are the same under any processor',
+  'test/examples/upload-server/upload-server.test.ts':
+    'sockets, signals and threads, which are the same under any processor',
   'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
   'test/unit/cli/record.test.ts': 'runs vitest',
   'test/unit/pslse/table.test.ts': 'reads a README and a test, which are not in the package',
