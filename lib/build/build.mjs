@@ -56,6 +56,25 @@ async function tracePage() {
   writeFileSync(path.join(built, 'page.html'), page);
 }
 
+/** Where an import of esbuild's output is not of a default export, which it reads at once. */
+const IMPORT = /^var (\w+) = (require\("(?:\.\.\/|node:)[^"]+"\));$/gm;
+
+/** Has each part of the library, and of Node's, loaded at its first use: no command needs all of them. */
+function loadLazily(file) {
+  const text = readFileSync(file, 'utf8');
+  const helper = `function lazily(load) {
+  let loaded;
+  return new Proxy({}, { get: (_, name) => (loaded ??= load())[name] });
+}
+`;
+  const lazy = text.replace(IMPORT, 'var $1 = lazily(() => $2);');
+  if (lazy === text) throw new Error(`${file} has no imports that esbuild writes as it did`);
+  writeFileSync(
+    file,
+    lazy.replace('"use strict";\n', (line) => line + helper),
+  );
+}
+
 async function cli() {
   // The command-line libraries are bundled; the library itself is not, so that the program
   // and what it loads share one instance.
@@ -77,6 +96,7 @@ async function cli() {
       },
     ],
   });
+  loadLazily(path.join(root, 'dist/cli/main.js'));
   chmodSync(path.join(root, 'dist/cli/main.js'), 0o755);
   manPage();
   writeNotices();

@@ -1,4 +1,4 @@
-// Builds the C programs, and runs these and their counterparts: each is a process of its own that
+// Builds the programs in C, and runs these and their counterparts: each is a process of its own that
 // prints one line of JSON.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
@@ -25,25 +25,27 @@ const SIMULATED = {
 /** The environment of the programs: the simulated device or a card. */
 export const environment = hardware ? process.env : { ...process.env, ...SIMULATED };
 
-export function buildPrograms() {
+/** What they are linked with. */
+const LIBRARIES = { memcpy: ['-lcrypto'] };
+const upToDate = new Set();
+
+/** The path of a program in C, which is built at its first use. */
+function build(name) {
+  const output = path.join(built, name);
+  if (upToDate.has(name)) return output;
   mkdirSync(built, { recursive: true });
-  for (const name of ['interrupt', 'contexts', 'life', 'mmio', 'memcpy', 'flash-loop']) {
-    const output = path.join(built, name);
-    const flags = ['-O2', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-o', output];
-    const libraries = name === 'memcpy' ? ['-lcrypto'] : [];
-    execFileSync(process.env.CC ?? 'cc', [
-      ...flags,
-      path.join(here, 'c', `${name}.c`),
-      ...libraries,
-    ]);
-  }
+  const source = path.join(here, 'c', `${name}.c`);
+  const flags = ['-O2', '-std=gnu11', '-Wall', '-Wextra', '-Werror', '-o', output];
+  execFileSync(process.env.CC ?? 'cc', [...flags, source, ...(LIBRARIES[name] ?? [])]);
+  upToDate.add(name);
+  return output;
 }
 
 /** Bytes of the area of a context of the memcpy AFU, which a program in C passes to mmap(). */
 export const AREA_SIZE = 65536;
 
 export function c(name, ...words) {
-  return [path.join(built, name), ...words.map(String)];
+  return { inC: name, words: words.map(String) };
 }
 
 export function js(name, ...words) {
@@ -52,7 +54,10 @@ export function js(name, ...words) {
 }
 
 /** What a program prints, parsed; and in `milliseconds` how long it took. */
-export function run([file, ...words], env = environment) {
+export function run(program, env = environment) {
+  const [file, ...words] = Array.isArray(program)
+    ? program
+    : [build(program.inC), ...program.words];
   const start = performance.now();
   const { status, signal, stdout, stderr } = spawnSync(file, words, {
     cwd: root,

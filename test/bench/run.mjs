@@ -4,7 +4,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { buildPrograms, environment, hardware, run } from './programs.mjs';
+import { environment, hardware, run } from './programs.mjs';
 import { entries } from './rows.mjs';
 import { percentile, spread } from './statistics.mjs';
 
@@ -83,7 +83,6 @@ function shown({ label, unit, value, beside, ratio, less, bar, limit, met }) {
   };
 }
 
-buildPrograms();
 const chosen = entries(options.quick).filter(({ name }) => (options.only ?? name) === name);
 if (chosen.length === 0) {
   const names = [...new Set(entries(options.quick).map(({ name }) => name))];

@@ -3,6 +3,7 @@
 // instruction illegal; and the instructions of the addon are searched for their barriers.
 //
 //   node test/rig/ppc64/run.mjs [18] [20] [PART-OF-A-FILE-NAME…]
+//   node test/rig/ppc64/run.mjs --bench NAME     rows of test/bench instead, under Node 20
 //
 // Tests start children, which needs qemu registered as the interpreter of ppc64le programs.
 // That is done in a user namespace, so that nothing stays on the host.
@@ -169,22 +170,38 @@ function runInside(args) {
   return result.status ?? 1;
 }
 
+/** Node `major`, and the environment that it runs in as POWER8 code. */
+function emulated(major) {
+  const sysroot = nodeRoot(major);
+  const [node] = ['node', 'nodejs']
+    .map((name) => path.join(sysroot, 'usr/bin', name))
+    .filter((file) => fs.existsSync(file));
+  const base = {
+    ...process.env,
+    QEMU_CPU: 'power8',
+    QEMU_LD_PREFIX: sysroot,
+    NODE_CXL_BACKEND: '',
+    CXL_TEST_TIME_SCALE: '40',
+  };
+  return { node, base };
+}
+
+/** The benchmarks in the package's place, with their programs in C as POWER8 code. */
+function bench(name) {
+  fs.cpSync(path.join(root, 'test/bench'), path.join(app, 'test/bench'), { recursive: true });
+  const { node, base } = emulated('20');
+  const { status } = spawnSync(node, ['test/bench/run.mjs', '--quick', '--only', name], {
+    cwd: app,
+    env: { ...base, CC: 'powerpc64le-linux-gnu-gcc' },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  return status ?? 1;
+}
+
 async function runSuites(majors, parts) {
   const total = { passed: 0, failed: 0, skipped: 0 };
   for (const major of majors) {
-    const sysroot = nodeRoot(major);
-    const node = path.join(
-      sysroot,
-      'usr/bin',
-      fs.existsSync(path.join(sysroot, 'usr/bin/node')) ? 'node' : 'nodejs',
-    );
-    const base = {
-      ...process.env,
-      QEMU_CPU: 'power8',
-      QEMU_LD_PREFIX: sysroot,
-      NODE_CXL_BACKEND: '',
-      CXL_TEST_TIME_SCALE: '40',
-    };
+    const { node, base } = emulated(major);
     const version = run(node, ['-p', 'process.version + " " + process.arch'], { env: base }).trim();
     const chosen = testsOf(major)
       .filter((file) => parts.length === 0 || parts.some((part) => file.includes(part)))
@@ -219,6 +236,7 @@ async function main() {
   const majors = args.filter((arg) => arg in suites);
   const parts = args.filter((arg) => !(arg in suites));
   if (process.env[inside] === '1') {
+    if (parts[0] === '--bench') return bench(parts[1]);
     const { passed, failed, skipped } = await runSuites(
       majors.length > 0 ? majors : Object.keys(suites),
       parts,
