@@ -1,42 +1,72 @@
-/** The programs and the mock configuration in README.md work. */
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+/** The programs and the mock configurations of the README and of lib/mock/TESTING.md work. */
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Memory } from 'node-cxl';
 import { createMockCxl, mockDoeFromConfig, mockFromConfig } from 'node-cxl/mock';
 import ts from 'typescript';
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import {
+  backends,
+  blocks,
+  runNode,
+  runShell,
+  scratchFolder,
+  textOf,
+  writeNamedBlocks,
+} from './guides/documents';
 
-const folder = path.dirname(createRequire(import.meta.url).resolve('node-cxl/package.json'));
-const readme = readFileSync(path.join(folder, 'README.md'), 'utf8');
+const scratch = scratchFolder('readme');
+const only = (document: string, language: string, what = '') => {
+  const found = blocks(document, language).filter(({ text }) => text.includes(what));
+  expect([document, what, found.length]).toEqual([document, what, 1]);
+  return found[0]!.text;
+};
 
-function block(language: string, what: string): string {
-  const blocks = [...readme.matchAll(new RegExp(`\`\`\`${language}\\n(.*?)\`\`\``, 'gs'))];
-  const found = blocks.map(([, text]) => text as string).filter((text) => text.includes(what));
-  expect([what, found.length]).toEqual([what, 1]);
-  return found[0] as string;
-}
-
-function run(what: string): string {
-  return execFileSync(process.execPath, ['--input-type=module', '-e', block('js', what)], {
-    cwd: folder,
-    encoding: 'utf8',
-    env: { ...process.env, NODE_CXL_BACKEND: 'mock' },
-  });
-}
+beforeAll(() => {
+  writeNamedBlocks('README.md', scratch);
+  writeFileSync(path.join(scratch, 'config.json'), only('README.md', 'json'));
+});
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 describe('the README', { timeout: 60_000 }, () => {
-  it('has a first program that works on the mock', () => {
-    const output = run("from 'node-cxl';");
-    expect(output).toMatch(/^afu0\.0 afu_directed$/m);
-    expect(output).toContain('Hello, accelerator');
+  for (const [name, env] of backends) {
+    it(`has a program that works on ${name}`, async () => {
+      expect((await runNode(scratch, ['add.mjs'], env)).stdout).toBe('41 + 1 = 42\n');
+    });
+    it(`has a program that works on ${name} of CAIA 2`, async () => {
+      const caia2 =
+        env['LD_PRELOAD'] === undefined
+          ? { NODE_CXL_BACKEND: 'mock:config.json' }
+          : { ...env, CXLSIM_CAIA: '2' };
+      expect((await runNode(scratch, ['add.mjs'], caia2)).stdout).toBe('41 + 1 = 42\n');
+    });
+  }
+
+  it('has commands that run it with each configuration shown', async () => {
+    const commands = only('README.md', 'sh', 'NODE_CXL_BACKEND');
+    expect((await runShell(scratch, commands)).stdout).toBe('41 + 1 = 42\n41 + 1 = 42\n');
   });
 
-  it('has a `using` example that works twice at once, on memory of its own each time', async () => {
+  it('has a program that reports the status of an element that fails', async () => {
+    const text = only('README.md', 'js').replace('0x84', '0xbf');
+    writeFileSync(path.join(scratch, 'undefined-command.mjs'), text);
+    const failed = await runNode(scratch, ['undefined-command.mjs'], {
+      NODE_CXL_BACKEND: 'mock',
+    }).catch((error) => error);
+    expect(failed.stderr).toContain('the AFU says 0x1\n');
+  });
+
+  it('says at first sight what it is, and what it is not', () => {
+    const beginning = textOf('README.md').slice(0, 1000);
+    for (const word of ['IBM CAPI', 'Compute Express Link', 'mock'])
+      expect(beginning).toContain(word);
+  });
+});
+
+describe('the guides', () => {
+  it('have a `using` example that works twice at once, on memory of its own each time', async () => {
     const job = ts.transpileModule(
-      `async function job() { ${block('ts', 'using queue')} await turn(); return queue; }`,
+      `async function job() { ${only('lib/device/CAPI.md', 'ts', 'using queue')} await turn(); return queue; }`,
       { compilerOptions: { target: ts.ScriptTarget.ES2022 } },
     ).outputText;
     const make = new Function('cxl', 'turn', `${job}\nreturn job;`);
@@ -58,27 +88,28 @@ describe('the README', { timeout: 60_000 }, () => {
     expect(mock.counters).toMatchObject({ files: 0, bytes: 0 });
   });
 
-  it('has a flash program that works on the mock', () => {
-    expect(run("from 'node-cxl/flash';")).toBe('same records: true\n');
+  it('have an example of events() that gets them', async () => {
+    const text = only('lib/device/CAPI.md', 'ts', 'context.events');
+    const mock = createMockCxl();
+    const context = await mock.open('afu0.0s');
+    await context.attach({ wed: 0n });
+    mock.card(0).afu(0).context().raiseInterrupt(2);
+    mock.card(0).afu(0).context().dataStorageFault(0x1000n);
+    const said: unknown[][] = [];
+    const log = (...values: unknown[]) => said.push(values);
+    const make = new Function('context', 'signal', 'console', `return (async () => { ${text} })()`);
+    const done = make(context, new AbortController().signal, { log }) as Promise<void>;
+    const closed = new Promise((resolve) => setTimeout(resolve, 50)).then(() => context.close());
+    await Promise.all([done, closed]);
+    expect(said).toEqual([[2], [0x1000n, expect.any(BigInt)]]);
   });
 
-  it('has a mailbox program that works on the mock', () => {
-    const output = run("from 'node-cxl/doe';");
-    expect(output).toContain('0000:0d:00.0+190 1e98 2 CXL table access (CDAT)');
-    expect(output).toMatch(/^a table of 160 bytes$/m);
-  });
-
-  it('describes a mock that can be made', async () => {
-    const scratch = mkdtempSync(path.join(tmpdir(), 'readme-'));
-    const config = JSON.parse(block('json', '"cards"'));
+  it('describe a mock that can be made', async () => {
+    const config = JSON.parse(only('lib/mock/TESTING.md', 'json', '"cards"'));
     config.flash[0].luns[0].file = path.join(scratch, 'lun.img');
-    const file = path.join(scratch, 'config.json');
+    const file = path.join(scratch, 'testing.json');
     writeFileSync(file, JSON.stringify(config));
-    try {
-      expect(await mockFromConfig(file).afus()).toHaveLength(2);
-      expect(await mockDoeFromConfig(file).functions()).toHaveLength(2);
-    } finally {
-      rmSync(scratch, { recursive: true });
-    }
+    expect(await mockFromConfig(file).afus()).toHaveLength(2);
+    expect(await mockDoeFromConfig(file).functions()).toHaveLength(2);
   });
 });
