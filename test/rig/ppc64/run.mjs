@@ -188,7 +188,13 @@ function emulated(major) {
 
 /** The benchmarks in the package's place, with their programs in C as POWER8 code. */
 function bench(name) {
-  fs.cpSync(path.join(root, 'test/bench'), path.join(app, 'test/bench'), { recursive: true });
+  for (const folder of ['test/bench', 'test/simulated-device']) {
+    // But for what is built for this host.
+    const filter = (name) => path.basename(name) !== 'build';
+    fs.cpSync(path.join(root, folder), path.join(app, folder), { recursive: true, filter });
+  }
+  // For the structures of the driver's interface.
+  fs.symlinkSync('node_modules/node-cxl/native', path.join(app, 'native'));
   const { node, base } = emulated('20');
   const { status } = spawnSync(node, ['test/bench/run.mjs', '--quick', '--only', name], {
     cwd: app,
