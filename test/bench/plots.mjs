@@ -8,10 +8,15 @@ import { parse, View } from 'vega';
 import { compile } from 'vega-lite';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const SIZE = { width: 480, height: 280, background: 'white' };
+const COMMON = {
+  width: 480,
+  height: 280,
+  background: 'white',
+  config: { legend: { labelLimit: 300 } },
+};
 
 async function draw(name, spec) {
-  const view = new View(parse(compile({ ...SIZE, ...spec }).spec), { renderer: 'none' });
+  const view = new View(parse(compile({ ...COMMON, ...spec }).spec), { renderer: 'none' });
   writeFileSync(path.join(here, `${name}.svg`), `${await view.toSVG()}\n`);
 }
 
