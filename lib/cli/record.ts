@@ -1,10 +1,11 @@
 /** `node-cxl record`: records a program, and makes a test of a recording. */
 import { spawn } from 'node:child_process';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import path from 'node:path';
 import { type Command, Option } from 'commander';
 import { readRecording } from '../record';
+import { partsOf } from '../record/reader';
 import { integerFrom } from './arguments';
 import { UsageError } from './failure';
 import { type Format, print } from './output';
@@ -107,11 +108,8 @@ async function record([program, ...args]: string[], options: RecordCommandOption
 
 /** A recording that is replaced, with the files of its workers and child processes. */
 function removeOld(file: string): void {
-  const prefix = `${path.basename(file)}.`;
-  for (const name of readdirSync(path.dirname(file))) {
-    const isPart = name.startsWith(prefix) && /^\d+-\d+$/.test(name.slice(prefix.length));
-    const found = path.join(path.dirname(file), name);
-    if (found !== file && !isPart) continue;
+  for (const found of [file, ...partsOf(file)]) {
+    if (!existsSync(found)) continue;
     // Throws for a file that is no recording: it must not be lost.
     readRecording(found);
     rmSync(found);

@@ -75,9 +75,15 @@ function flat({ p50, p90, p99, max }: Percentiles) {
 
 /** `a` and `b`: the files. */
 export function diffDocument(difference: TraceDifference, a: string, b: string): Document {
-  const { same, contexts, memory } = difference;
+  const { same, contexts, memory, card } = difference;
+  const cardData = card.map(({ path, a: one = null, b: other = null }) => ({
+    path,
+    a: one,
+    b: other,
+  }));
   const data = {
     same,
+    card: cardData,
     contexts: contexts.map(({ departures, ...rest }) => ({
       ...rest,
       departures: departures.map(({ kind, index, a: one, b: other }) => ({
@@ -95,6 +101,9 @@ export function diffDocument(difference: TraceDifference, a: string, b: string):
   };
   const text = () =>
     [
+      ...cardData.map(({ path, a: one, b: other }) => {
+        return `another card: ${path} is ${one ?? 'absent'} in A, ${other ?? 'absent'} in B`;
+      }),
       ...contexts.flatMap(({ context, countA, countB, departures }) => [
         `${context}: ${countA} and ${countB} calls`,
         ...departures.flatMap((each) => departureLines(each)),
@@ -104,6 +113,7 @@ export function diffDocument(difference: TraceDifference, a: string, b: string):
       same.length === 0 ? 'nothing is the same' : `the same in both: ${same.join(', ')}`,
     ].join('\n');
   const rows = () => [
+    ...cardData.map(({ path, a: one, b: other }) => [path, 'card', null, one, other]),
     ...contexts.flatMap(({ context, departures }) =>
       departures.map(({ kind, index, a: one, b: other }) => [
         context,

@@ -202,6 +202,6 @@ async function diff(a: string, b: string, options: Format): Promise<void> {
   const difference = diffTraces(...traces);
   show(options, ...diffDocument(difference, a, b));
   report(traces, options);
-  const { contexts, memory } = difference;
-  if (contexts.length + memory.length > 0) throw new Error(`${a} and ${b} part`);
+  const { contexts, memory, card } = difference;
+  if (contexts.length + memory.length + card.length > 0) throw new Error(`${a} and ${b} part`);
 }

@@ -100,6 +100,11 @@ export function encodeBatch(rows: readonly AccessRow[]): object {
   };
 }
 
+/** Whether the access gets a value, rather than giving one. */
+export function isLoad(name: string): boolean {
+  return name.startsWith('read') || name.startsWith('load') || name === 'config.read';
+}
+
 function microseconds(value: number): number {
   return Math.min(Math.max(Math.round(value), 0), 0xffff_ffff);
 }
@@ -126,6 +131,8 @@ export function* decodeBatch(record: object): Generator<AccessRecord> {
     const wide = name.endsWith('64');
     const value = wide ? values.getBigUint64(index * 8, true) : values.getUint32(index * 8, true);
     const address = addresses.get(index);
+    // A load that failed has none; a store has what was to be stored.
+    const without = name === 'memoryBarrier' || (failed && isLoad(name));
     yield {
       type: 'access',
       name,
@@ -134,7 +141,7 @@ export function* decodeBatch(record: object): Generator<AccessRecord> {
       time: batch.time + starts.getUint32(index * 4, true),
       last: batch.time + lasts.getUint32(index * 4, true),
       times: times.getUint32(index * 4, true),
-      ...(failed || name === 'memoryBarrier' ? {} : { value }),
+      ...(without ? {} : { value }),
       ...(address === undefined ? {} : { address }),
       ...(failed ? { failed } : {}),
       ...(failed && name.startsWith('config.') ? { errno: -Number(value) } : {}),

@@ -33,6 +33,8 @@ export class ReplayDivergedError extends Error {
   readonly nearest: string | undefined;
   /** The line of the program that made the call, such as `app.js:12:3`. */
   readonly line: string | undefined;
+  /** The version of the recorded cards, such as `card0/psl_revision 1`; empty where it was not recorded. */
+  readonly card: string;
 
   /** @internal */
   constructor(
@@ -40,6 +42,7 @@ export class ReplayDivergedError extends Error {
     actual: string,
     expected: ExpectedCall | undefined,
     nearest: ExpectedCall | undefined,
+    card: string,
   ) {
     super('');
     // Deep enough for the program's own frames, which are below those of the package.
@@ -56,6 +59,7 @@ export class ReplayDivergedError extends Error {
       `  came:     ${actual}`,
       ...(line === undefined ? [] : [`  from:     ${line}`]),
       ...(nearest === undefined ? [] : [`  nearest:  ${nearest.text}${where(nearest.place)}`]),
+      ...(card === '' ? [] : [`  card:     ${card}`]),
     ].join('\n');
     // The text of the stack was made before the message, and begins with what is of no interest.
     const frames = (this.stack ?? '').split('\n').slice(1);
@@ -67,6 +71,7 @@ export class ReplayDivergedError extends Error {
     this.place = expected?.place;
     this.nearest = nearest?.text;
     this.line = line;
+    this.card = card;
   }
 }
 

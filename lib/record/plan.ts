@@ -3,6 +3,7 @@
  * object, and which objects belong together.
  */
 import { formatValue } from '../observe/format';
+import { isLoad } from './access-columns';
 import { callText } from './departure';
 import type {
   AccessRecord,
@@ -409,8 +410,4 @@ export function loadKey(name: string, offset: unknown): string {
 
 export function blockName(width: number, count: number): string {
   return `readBlock ${width} x ${count}`;
-}
-
-function isLoad(name: string): boolean {
-  return name.startsWith('read') || name.startsWith('load') || name === 'config.read';
 }

@@ -124,29 +124,36 @@ export class Recording implements Iterable<RecordedEntry> {
 
 /**
  * The files of the recording that `file` belongs to: that of the main thread first, then those of
- * worker threads and child processes (`FILE.<pid>-<thread>`), in the order in which they began.
+ * worker threads and child processes (`FILE.<pid>-<thread>`), in the order in which they began. A file
+ * of such a name that cannot be read comes last, as it may be one of them: readRecording() of it says why.
  *
- * @throws as readRecording()
+ * @throws as readRecording(), of `file`
  */
 export function recordingFiles(file: string): string[] {
   checkString('file', file);
   const { group } = readRecording(file).header;
   const main = file.replace(/\.\d+-\d+$/, '');
-  const folder = path.dirname(main);
-  const prefix = `${path.basename(main)}.`;
-  const names = fs.readdirSync(folder).filter((name) => {
-    return name.startsWith(prefix) && /^\d+-\d+$/.test(name.slice(prefix.length));
-  });
-  const found = [main, ...names.map((name) => path.join(folder, name))].flatMap((each) => {
+  const found = [main, ...partsOf(main)].flatMap((each) => {
     try {
       const { header } = readRecording(each);
-      return header.group === group ? [{ each, started: header.started }] : [];
-    } catch {
-      return []; // Another file of such a name.
+      const started = each === main ? 0 : header.started;
+      return header.group === group ? [{ each, started }] : [];
+    } catch (error) {
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      return missing ? [] : [{ each, started: Number.POSITIVE_INFINITY }];
     }
   });
-  const order = (one: { each: string; started: number }) => (one.each === main ? 0 : one.started);
-  return found.sort((a, b) => order(a) - order(b)).map(({ each }) => each);
+  return found.sort((a, b) => (a.started < b.started ? -1 : 1)).map(({ each }) => each);
+}
+
+/** @internal The files beside `main` that are named as those of its threads and processes. */
+export function partsOf(main: string): string[] {
+  const folder = path.dirname(main);
+  const prefix = `${path.basename(main)}.`;
+  return fs
+    .readdirSync(folder)
+    .filter((name) => name.startsWith(prefix) && /^\d+-\d+$/.test(name.slice(prefix.length)))
+    .map((name) => path.join(folder, name));
 }
 
 /** The bytes of a file, or bytes. */
@@ -181,9 +188,13 @@ class Source {
 }
 
 /** @internal */
-export function badRecording(file: string | undefined, reason: string): BadRecordingError {
+export function badRecording(
+  file: string | undefined,
+  reason: string,
+  failure = 'cannot be read as a recording',
+): BadRecordingError {
   const what = file === undefined ? 'this' : file;
-  const error = new Error(`${what} cannot be read as a recording: ${reason}`);
+  const error = new Error(`${what} ${failure}: ${reason}`);
   Error.captureStackTrace(error, badRecording);
   const code = 'ERR_CXL_BAD_RECORDING' as const;
   return Object.assign(error, { code, ...(file === undefined ? {} : { path: file }) });

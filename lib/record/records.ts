@@ -153,7 +153,7 @@ export interface AccessRecord extends SubjectRecord {
   readonly name: RecordedAccessName;
   /** Bytes from the start of the area (not of its mapping), of the memory or of the space. */
   readonly offset: number;
-  /** Of 64 bits a bigint, else a number. Absent where the access faulted, and for a barrier. */
+  /** Of 64 bits a bigint, else a number. Absent where a load faulted, and for a barrier. */
   readonly value?: bigint | number;
   /** Where the value lies in recorded memory, when it is an address there. */
   readonly address?: MemoryAddress;

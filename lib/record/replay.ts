@@ -1,5 +1,6 @@
 /** Replays recordings: in code, and for a whole process. */
 import { AssertionError } from 'node:assert';
+import { writeSync } from 'node:fs';
 import { endianness } from 'node:os';
 import { isMainThread, threadId } from 'node:worker_threads';
 import type { Binding } from '../binding';
@@ -8,6 +9,8 @@ import { Cxl } from '../device/cxl';
 import { Doe } from '../doe/doe';
 import { checkOneOf, checkOptions, checkString, type OptionNames } from '../shared/checks';
 import { rangeError, typeError, valueError } from '../shared/errors';
+import { CLASS_DIRECTORY } from '../sysfs/layout';
+import { attributeText } from './card-version';
 import type { ReplayDivergedError } from './departure';
 import { optionsOfVariable } from './options';
 import { makePlan } from './plan';
@@ -35,8 +38,18 @@ export interface ReplayOptions {
    * register needs that has another value each time it is read. Default `collapse`.
    */
   readonly polls?: 'collapse' | 'each' | undefined;
+  /**
+   * What attributes of the recorded cards and AFUs must be, by their path below /sys/class/cxl, such as
+   * `{ 'card0/psl_revision': '1' }`: a recording of another card is refused. Default: any card.
+   */
+  readonly attributes?: Readonly<Record<string, string>> | undefined;
 }
-const REPLAY_OPTIONS: OptionNames<ReplayOptions> = { timing: true, mode: true, polls: true };
+const REPLAY_OPTIONS: OptionNames<ReplayOptions> = {
+  timing: true,
+  mode: true,
+  polls: true,
+  attributes: true,
+};
 
 /** A system that answers as was recorded. */
 export class ReplayedCxl extends Cxl {
@@ -90,8 +103,8 @@ export class ReplayedCxl extends Cxl {
  * load is made.
  *
  * @param file the recording, as a path or as bytes
- * @throws ERR_CXL_BAD_RECORDING it is none, of a newer version, or of a machine of the other byte
- *   order; what reading the file throws; ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE,
+ * @throws ERR_CXL_BAD_RECORDING it is none, of a newer version, of a machine of the other byte order, or
+ *   of another card than `options.attributes` says; what reading the file throws; ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE,
  *   ERR_OUT_OF_RANGE
  * @example
  * const system = replayCxl('run.cxlrec');
@@ -111,12 +124,20 @@ function checkReplayOptions(options: ReplayOptions, name = 'options'): ReplaySet
     timing = 'immediate',
     mode = 'strict',
     polls = 'collapse',
+    attributes = {},
   } = checkOptions(options, REPLAY_OPTIONS, name);
   return {
     pace: paceOf(timing, `${name}.timing`),
     strict: checkOneOf(`${name}.mode`, mode, ['strict', 'lenient']) === 'strict',
     polls: checkOneOf(`${name}.polls`, polls, ['collapse', 'each']),
+    attributes: checkAttributes(`${name}.attributes`, attributes),
   };
+}
+
+function checkAttributes(name: string, value: Readonly<Record<string, string>>) {
+  if (typeof value !== 'object' || value === null) throw typeError(name, 'an object', value);
+  for (const [path, text] of Object.entries(value)) checkString(`${name}['${path}']`, text);
+  return value;
 }
 
 function paceOf(timing: NonNullable<ReplayOptions['timing']>, name: string): number {
@@ -129,14 +150,24 @@ function paceOf(timing: NonNullable<ReplayOptions['timing']>, name: string): num
   return timing;
 }
 
+const CANNOT = 'cannot be replayed';
+
 function makeReplayer(file: string | Uint8Array, settings: ReplaySettings): Replayer {
   const recording = readRecording(file);
   const { endian } = recording.header;
   if (endian !== (endianness() === 'LE' ? 'little' : 'big')) {
     const reason = `it is of a ${endian}-endian machine, and this one is not: replay it on such a one`;
-    throw badRecording(recording.path, reason);
+    throw badRecording(recording.path, reason, CANNOT);
   }
-  return new Replayer(recording.path ?? 'of bytes', makePlan(recording), settings);
+  const plan = makePlan(recording);
+  for (const [path, expected] of Object.entries(settings.attributes)) {
+    const text = attributeText(plan.sysfs.get(`${CLASS_DIRECTORY}/${path}`))?.[1];
+    if (text === expected) continue;
+    const found = text === undefined ? 'is not in it' : `is ${JSON.stringify(text)}`;
+    const reason = `it is of another card: ${path} ${found}, and must be ${JSON.stringify(expected)}`;
+    throw badRecording(recording.path, reason, CANNOT);
+  }
+  return new Replayer(recording.path ?? 'of bytes', plan, settings);
 }
 
 /** The one replay of this thread that NODE_CXL_BACKEND asks for. */
@@ -156,15 +187,26 @@ function replayerOfThread(file: string): Replayer {
   if (threadReplayer !== undefined) return threadReplayer;
   const replayer = makeReplayer(fileOfThread(file), settingsOfEnvironment());
   threadReplayer = replayer;
-  process.once('exit', (code) => {
-    if (code !== 0) return;
-    // The program may have caught the error, or ended early: that must not look like a success.
-    const { departure = replayer.endedEarly() } = replayer;
-    if (departure === undefined) return;
-    process.stderr.write(`${departure.message}\n`);
-    process.exitCode = 1;
-  });
+  tellAtExit(replayer);
   return replayer;
+}
+
+/**
+ * The program may have caught the error, or ended early: that must not look like a success. The
+ * message is written by a call that returns when it is out, as a worker thread writes nothing later.
+ */
+function tellAtExit(replayer: Replayer): void {
+  let told: unknown;
+  process.on('uncaughtExceptionMonitor', (error) => {
+    told = error;
+  });
+  process.once('exit', (code) => {
+    const departure = replayer.departure ?? (code === 0 ? replayer.endedEarly() : undefined);
+    if (departure === undefined) return;
+    // Node has printed it.
+    if (told !== departure) writeSync(2, `${departure.message}\n`);
+    if (code === 0) process.exitCode = 1;
+  });
 }
 
 /** Variable that has the process id of the process that replays the file itself. */
@@ -179,10 +221,15 @@ function fileOfThread(file: string): string {
   const root = process.env[ROOT_VARIABLE];
   if (isMainThread) process.env[ROOT_VARIABLE] ??= String(process.pid);
   if (isMainThread && (root === undefined || root === String(process.pid))) return file;
-  const headers = recordingFiles(file).map((each) => ({
-    each,
-    header: readRecording(each).header,
-  }));
+  const unreadable: string[] = [];
+  const headers = recordingFiles(file).flatMap((each) => {
+    try {
+      return [{ each, header: readRecording(each).header }];
+    } catch (error) {
+      unreadable.push((error as Error).message);
+      return [];
+    }
+  });
   const { pid } = readRecording(file).header;
   const args = JSON.stringify(process.argv.slice(1));
   const found = headers.find(({ header }) => {
@@ -191,7 +238,8 @@ function fileOfThread(file: string): string {
   });
   if (found === undefined) {
     const what = isMainThread ? `process with the arguments ${args}` : `thread ${threadId}`;
-    throw badRecording(file, `no file beside it is of a ${what}`);
+    const reason = [`no file beside it is of a ${what}`, ...unreadable].join('; ');
+    throw badRecording(file, reason, CANNOT);
   }
   return found.each;
 }

@@ -121,7 +121,7 @@ export class ReplayedAfuFile extends ReplayedFile<AfuIoctls> implements AfuFile 
     const input = { offset, length, endian };
     const { replayer, lane } = this;
     // One that failed, as the library asks whether a context is started, may be repeated.
-    if (!replayer.isNext(lane, 'mmap', input)) {
+    if (replayer.asksBefore(lane, 'mmap', offset) || !replayer.isNext(lane, 'mmap', input)) {
       const refused = replayer.load(lane, 'mmap', offset);
       if (refused !== undefined) return (refused.record as ReturnRecord).errno ?? -ERRNOS.EIO;
     }

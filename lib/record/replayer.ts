@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { realTimers } from '../emulation/real-timers';
 import { formatValue } from '../observe/format';
+import { cardVersion, formatVersion } from './card-version';
 import { callText, type ExpectedCall, ReplayDivergedError } from './departure';
 import {
   type CallStep,
@@ -21,6 +22,8 @@ export interface ReplaySettings {
   readonly strict: boolean;
   /** Whether a poll is as short as it can be, or as many loads as were recorded. */
   readonly polls: 'collapse' | 'each';
+  /** What attributes of the recorded cards must be. */
+  readonly attributes: Readonly<Record<string, string>>;
 }
 
 /** How often the same load may be repeated, when nothing that the program can wait for is to come. */
@@ -38,6 +41,7 @@ export class Replayer {
   readonly onProgress = new Set<() => void>();
   readonly #memories = new Map<number, BoundMemory>();
   readonly #start = realTimers.now();
+  readonly #card: string;
   /** How often in succession a load found nothing new. */
   #repeats = 0;
 
@@ -45,6 +49,7 @@ export class Replayer {
     this.path = path;
     this.plan = plan;
     this.settings = settings;
+    this.#card = formatVersion(cardVersion(plan.sysfs.values()));
   }
 
   bind(memory: BoundMemory): void {
@@ -101,6 +106,13 @@ export class Replayer {
   isNext(lane: Lane, name: string, input: Readonly<Record<string, unknown>>): boolean {
     const next = nextCall(lane);
     return next?.name === name && sameInput(next.input, withoutUndefined(input));
+  }
+
+  /** Whether a call that only asks was recorded before the next call, and has not been made. */
+  asksBefore(lane: Lane, name: string, offset: number): boolean {
+    const queue = lane.loads.get(loadKey(name, offset));
+    const next = queue?.steps[queue.next];
+    return next !== undefined && next.seq < (nextCall(lane)?.seq ?? Number.POSITIVE_INFINITY);
   }
 
   /**
@@ -292,7 +304,7 @@ export class Replayer {
     expected: ExpectedCall | undefined,
     near: ExpectedCall | undefined,
   ): ReplayDivergedError {
-    const error = new ReplayDivergedError(this.path, actual, expected, near);
+    const error = new ReplayDivergedError(this.path, actual, expected, near, this.#card);
     this.departure ??= error;
     return error;
   }

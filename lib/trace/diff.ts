@@ -1,9 +1,11 @@
 /** Where two runs of a program part: what each context did, compared in order. */
 
-import { isLoad, isWait } from './entries';
+import { isLoad } from '../record/access-columns';
+import { isWait } from './entries';
 import type { TraceEntry } from './entry';
 import { formatArguments, formatOutcome } from './format';
 import { MemoryContents, type MemoryDifference } from './memory-contents';
+import type { Trace } from './trace';
 
 /** A call of one run, or several that count as one. */
 interface Step {
@@ -41,6 +43,15 @@ export interface TraceDifference {
   readonly contexts: readonly ContextDifference[];
   /** Memory whose last contents differ. */
   readonly memory: readonly MemoryDifference[];
+  /** Attributes that say which version of a card it was, and that are others. */
+  readonly card: readonly CardDifference[];
+}
+
+export interface CardDifference {
+  /** Below /sys/class/cxl, such as `card0/psl_revision`. */
+  readonly path: string;
+  readonly a: string | undefined;
+  readonly b: string | undefined;
 }
 
 /** Fields that the system numbers anew in each run. */
@@ -50,7 +61,7 @@ const VARYING = new Set(['fd', 'tid', 'processElement']);
  * Compares two traces, as a replay does: in order within a context, in any order across contexts.
  * Loads of one register with only loads between them are one load, with the last value.
  */
-export function diffTraces(a: Iterable<TraceEntry>, b: Iterable<TraceEntry>): TraceDifference {
+export function diffTraces(a: Trace, b: Trace): TraceDifference {
   const runA = new Run(a);
   const runB = new Run(b);
   const names = new Set([...runA.contexts.keys(), ...runB.contexts.keys()]);
@@ -64,7 +75,20 @@ export function diffTraces(a: Iterable<TraceEntry>, b: Iterable<TraceEntry>): Tr
     else contexts.push({ context, countA: stepsA.length, countB: stepsB.length, departures });
   }
   contexts.sort((one, other) => timeOf(one) - timeOf(other));
-  return { same, contexts, memory: runA.memory.differences(runB.memory) };
+  const memory = runA.memory.differences(runB.memory);
+  return { same, contexts, memory, card: cardDifferences(a.card, b.card) };
+}
+
+function cardDifferences(
+  a: ReadonlyMap<string, string>,
+  b: ReadonlyMap<string, string>,
+): CardDifference[] {
+  // A snapshot may have been left out.
+  if (a.size === 0 || b.size === 0) return [];
+  return [...new Set([...a.keys(), ...b.keys()])]
+    .sort()
+    .map((path) => ({ path, a: a.get(path), b: b.get(path) }))
+    .filter(({ a: one, b: other }) => one !== other);
 }
 
 function timeOf({ departures: [first] }: ContextDifference): number {

@@ -7,10 +7,10 @@ import type {
   EventsRecord,
   MemoryRecord,
   RecordedEntry,
-  Recording,
   ReturnRecord,
   SysfsRecord,
 } from '../record';
+import { isLoad } from '../record/access-columns';
 import { errnoName } from '../shared/errno';
 import type { TraceEntry, TraceThread } from './entry';
 import { MEMORY, RECORDING, type TraceContext, TraceObjects } from './objects';
@@ -21,7 +21,7 @@ import { MEMORY, RECORDING, type TraceContext, TraceObjects } from './objects';
  * it then too: of a call that lasts long, the entries meanwhile are kept in memory.
  */
 export function* entriesOf(
-  recording: Recording,
+  recording: Iterable<RecordedEntry>,
   thread: TraceThread,
   start: number,
 ): Generator<TraceEntry> {
@@ -262,11 +262,6 @@ class EntryReader {
       ]),
     );
   }
-}
-
-/** Whether an access reads; the others write, but for memoryBarrier. */
-export function isLoad(name: string): boolean {
-  return name.startsWith('read') || name.startsWith('load') || name === 'config.read';
 }
 
 /** Calls by which the package itself waits for events: how many there are depends on time. */

@@ -1,6 +1,14 @@
 /** A recording with all its files, read as one trace. */
 import path from 'node:path';
-import { type Recording, type RecordingProblem, readRecording, recordingFiles } from '../record';
+import {
+  type RecordedEntry,
+  type Recording,
+  type RecordingProblem,
+  readRecording,
+  recordingFiles,
+  type SysfsRecord,
+} from '../record';
+import { cardVersion } from '../record/card-version';
 import { entriesOf } from './entries';
 import type { TraceEntry, TraceThread } from './entry';
 
@@ -13,14 +21,25 @@ export interface TraceProblem extends RecordingProblem {
 export class Trace implements Iterable<TraceEntry> {
   readonly threads: readonly TraceThread[];
   readonly #recordings: readonly Recording[];
-  #problems: () => readonly TraceProblem[] = () => [];
+  readonly #unreadable: TraceProblem[] = [];
+  readonly #snapshot: SysfsRecord[] = [];
+  #problems: () => readonly TraceProblem[] = () => this.#unreadable;
 
   /** @param file any file of the recording; the others are those beside it */
   constructor(file: string) {
     const files = recordingFiles(file);
     // A file that was renamed, or of a recording whose first file is missing, is read alone.
     const found = files.some((each) => path.resolve(each) === path.resolve(file));
-    const recordings = (found ? files : [file]).map((each) => readRecording(each));
+    const recordings = (found ? files : [file]).flatMap((each) => {
+      try {
+        return [readRecording(each)];
+      } catch (error) {
+        // Of a worker thread or a child process: the others can be read.
+        const message = (error as Error).message.replace(`${each} `, '');
+        this.#unreadable.push({ kind: 'damaged', offset: 0, path: each, message });
+        return [];
+      }
+    });
     this.#recordings = recordings;
     this.threads = recordings.map(({ header, path: file }, index) => {
       const { pid, threadId } = header;
@@ -38,14 +57,32 @@ export class Trace implements Iterable<TraceEntry> {
     return this.#problems();
   }
 
+  /** The version of the cards: complete when an iteration has come to the end. */
+  get card(): ReadonlyMap<string, string> {
+    return cardVersion(this.#snapshot);
+  }
+
+  *#recordsOf(recording: Recording): Generator<RecordedEntry> {
+    for (const record of recording) {
+      if (record.type === 'sysfs') this.#snapshot.push(record);
+      yield record;
+    }
+  }
+
   *[Symbol.iterator](): Generator<TraceEntry> {
-    this.#problems = () =>
-      this.#recordings.flatMap(({ path: file = '', problems }) =>
+    this.#problems = () => [
+      ...this.#recordings.flatMap(({ path: file = '', problems }) =>
         problems.map((problem) => ({ ...problem, path: file })),
-      );
+      ),
+      ...this.#unreadable,
+    ];
     const sources = this.#recordings.map((recording, index) => {
       const thread = this.threads[index]!;
-      return entriesOf(recording, thread, (thread.header.started - this.started) * 1000);
+      return entriesOf(
+        this.#recordsOf(recording),
+        thread,
+        (thread.header.started - this.started) * 1000,
+      );
     });
     try {
       yield* merged(sources);

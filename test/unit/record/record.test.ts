@@ -82,6 +82,93 @@ describe('NODE_CXL_RECORD', { timeout: 60_000 }, () => {
     expect(replayed).toMatchObject({ stdout: 'all\n', status: 0 });
   });
 
+  it('a file of a worker that cannot be read is listed, and told where it is needed', () => {
+    const worker = `
+      const { cxl } = require('node-cxl');
+      cxl.open('/dev/cxl/afu0.0s').then((context) => context.close());`;
+    const script = `
+      import { once } from 'node:events';
+      import { Worker } from 'node:worker_threads';
+      import { cxl } from 'node-cxl';
+      await cxl.adapters();
+      const worker = new Worker(${JSON.stringify(worker)}, { eval: true, execArgv: [] });
+      worker.on('error', ({ message }) => console.log(message));
+      await once(worker, 'exit');`;
+    expect(node(script, { NODE_CXL_RECORD: file('parts') }).stdout).toBe('');
+    const [main, part] = recordingFiles(file('parts')) as [string, string];
+    // Of another recording: left out. Cut off within its header: it may be of this one.
+    fs.writeFileSync(`${main}.1-1`, readFileSync(file('group')));
+    fs.truncateSync(part, 40);
+    expect(recordingFiles(main)).toEqual([main, part]);
+    expect(() => readRecording(part)).toThrow(/its header is damaged or cut off$/);
+    const replayed = node(script, { NODE_CXL_BACKEND: `replay:${main}` });
+    expect(replayed.stdout).toContain(
+      `${main} cannot be replayed: no file beside it is of a thread 1; ${part} cannot be read as a recording: its header is damaged or cut off`,
+    );
+  });
+
+  it('a program that swallows its departure is told of, and does not end with 0', () => {
+    const script = (offset: number, end: string) => `
+      import { cxl } from 'node-cxl';
+      try {
+        ${OPEN}
+        registers.read64(${offset});
+        await context.close();
+      } catch {
+        console.log('caught');
+      }
+      ${end}`;
+    expect(node(script(8, ''), { NODE_CXL_RECORD: file('swallow') }).status).toBe(0);
+    const replay = (offset: number, end: string) =>
+      node(script(offset, end), { NODE_CXL_BACKEND: `replay:${file('swallow')}` });
+    expect(replay(8, '')).toMatchObject({ status: 0, stdout: '', stderr: '' });
+    for (const [end, status] of [
+      ['', 1],
+      ['process.exit()', 1],
+      ['process.exit(0)', 1],
+      // Its own code stays.
+      ['process.exitCode = 5', 5],
+      ['process.exit(7)', 7],
+    ] as const) {
+      const told = replay(16, end);
+      expect([end, told.status, told.stdout]).toEqual([end, status, 'caught\n']);
+      expect(told.stderr).toContain('the program departs from the recording');
+      expect(told.stderr).toMatch(/\n {2}came: .*read64 \{offset: 0x10\}/);
+      expect(told.stderr).toMatch(/\n {2}from: {5}.*eval1\]:8:/);
+    }
+    // Not caught, it is printed once.
+    const thrown = node(script(16, '').replace('catch {', 'catch (error) { throw error;'), {
+      NODE_CXL_BACKEND: `replay:${file('swallow')}`,
+    });
+    expect(thrown.stderr.match(/departs from the recording/g)).toHaveLength(1);
+    expect(thrown.status).toBe(1);
+  });
+
+  it('nor is one in a worker thread left untold', () => {
+    const worker = (offset: number) => `
+      const { cxl } = require('node-cxl');
+      (async () => {
+        const context = await cxl.open('/dev/cxl/afu0.0s');
+        await context.attach({ wed: 0n });
+        context.mapProblemState({ endian: 'big' }).read64(${offset});
+        await context.close();
+      })().catch(() => {});`;
+    const script = (offset: number) => `
+      import { once } from 'node:events';
+      import { Worker } from 'node:worker_threads';
+      const worker = new Worker(${JSON.stringify(worker(offset))}, { eval: true, execArgv: [] });
+      const [code] = await once(worker, 'exit');
+      process.exitCode = code;`;
+    const use = "import { cxl } from 'node-cxl'; await cxl.adapters();";
+    expect(node(use + script(8), { NODE_CXL_RECORD: file('quiet') }).status).toBe(0);
+    const replayed = (offset: number) =>
+      node(use + script(offset), { NODE_CXL_BACKEND: `replay:${file('quiet')}` });
+    expect(replayed(8)).toMatchObject({ status: 0, stderr: '' });
+    const told = replayed(16);
+    expect(told.stderr).toMatch(/departs from the recording .*quiet/);
+    expect(told.status).toBe(1);
+  });
+
   it('SIGKILL loses no call, and with flush: access no access', async () => {
     const script = `
       import { cxl } from 'node-cxl';

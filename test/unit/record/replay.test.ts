@@ -203,6 +203,38 @@ describe('a replay', () => {
     await expect(copy(other)).rejects.toMatchObject({ code: 'ERR_CXL_REPLAY_DIVERGED' });
   });
 
+  it('repeats what failed: a mapping before the one that was made, a store that faulted', async () => {
+    const mock = createMockCxl();
+    const codeOf = async (call: () => unknown) => {
+      try {
+        return call() === undefined ? 'done' : 'mapped';
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    };
+    /** `device`: false where the recording has what became of it. */
+    const program = async (system: Cxl, device: boolean) => {
+      const afu = mock.card(0).afu(0);
+      const context = await system.open('/dev/cxl/afu0.0s');
+      await context.attach({ wed: 0n });
+      if (device) afu.disable();
+      const told = [await codeOf(() => context.mapProblemState())];
+      if (device) afu.enable();
+      told.push(await codeOf(() => context.mapProblemState()));
+      const registers = context.mapProblemState({ endian: 'big' });
+      if (device) mock.card(0).freeze();
+      if (device) mock.card(0).notice();
+      told.push(await codeOf(() => registers.write32(0, 7)));
+      told.push(await codeOf(() => registers.read32(0)));
+      await context.close();
+      return told;
+    };
+    const recording = await record('failed', (system) => program(system, true), mock);
+    const replayed = replayCxl(recording);
+    expect(await program(replayed, false)).toEqual(['EBUSY', 'mapped', 'EIO', 'EIO']);
+    replayed.assertFinished();
+  });
+
   it('comes at once, or takes the time that was recorded', async () => {
     const slow = await record(
       'slow',
@@ -353,7 +385,7 @@ describe('a recording that cannot be replayed', () => {
     const at = bytes.indexOf('little');
     bytes.write('medium', at);
     expect(() => replayCxl(bytes)).toThrow(
-      /^this cannot be read as a recording: it is of a medium-endian machine, and this one is not/,
+      /^this cannot be replayed: it is of a medium-endian machine, and this one is not/,
     );
   });
 
@@ -372,8 +404,39 @@ describe('a recording that cannot be replayed', () => {
     const system = createMockCxl({
       cards: [{ afus: [{ model: memcpyAfu() }], caiaVersion: '2.0' }],
     });
-    const recording = await record('caia', async (on) => (await on.afus())[0]!.mode(), system);
+    const recording = await record(
+      'caia',
+      async (on) => {
+        await (await on.afus())[0]!.mode();
+        // The snapshot of the attributes is read meanwhile.
+        await new Promise((resolve) => setTimeout(resolve, 300));
+      },
+      system,
+    );
     const found = await departure(recording, (on) => copyText(on));
     expect(found.message).toMatch(/expected: .*\n {2}came: {5}allocate/);
+    expect(found.message).toMatch(
+      /\n {2}card: {5}.*card0\/caia_version 2\.0, .*card0\/psl_revision 1/,
+    );
+    expect(found.card).toContain('card0/caia_version 2.0');
+  });
+
+  it('of another card than the attributes say is refused in one line', async () => {
+    const recording = await record('attributes', (system) => copyText(system));
+    const replay = (attributes: Record<string, string>) => () =>
+      replayCxl(recording, { attributes });
+    expect(replay({ 'card0/psl_revision': '1', 'afu0.0/api_version': '3' })).not.toThrow();
+    const refused = (attributes: Record<string, string>, reason: string) =>
+      expect(replay(attributes)).toThrow(
+        expect.objectContaining({
+          code: 'ERR_CXL_BAD_RECORDING',
+          path: recording,
+          message: `${recording} cannot be replayed: it is of another card: ${reason}`,
+        }),
+      );
+    refused({ 'card0/psl_revision': '2' }, 'card0/psl_revision is "1", and must be "2"');
+    refused({ 'card7/base_image': 'x' }, 'card7/base_image is not in it, and must be "x"');
+    expect(replay({ 'card0/psl_revision': 1 as never })).toThrow(/ERR_INVALID_ARG_TYPE|a string/);
+    expect(replay(null as never)).toThrow(/an object/);
   });
 });

@@ -91,6 +91,19 @@ describe('bad input', () => {
     }
   });
 
+  it('beside a recording, of a worker, is told, and the rest is shown', async () => {
+    const main = save('main', readFileSync(whole));
+    const part = save('main.12-1', readFileSync(whole).subarray(0, 30));
+    for (const words of forms(main)) {
+      const { stdout, error } = await trace(...words);
+      expect(error?.code).toBe('ERR_CXL_BAD_RECORDING');
+      expect(error?.message).toBe(
+        `${part}: cannot be read as a recording: its header is damaged or cut off`,
+      );
+      expect(stdout.length).toBeGreaterThan(0);
+    }
+  });
+
   it('with records of an unknown type shows the others', async () => {
     const file = writeRecording(path.join(folder, 'unknown'), [
       { type: 'dream', time: 5 } as never,

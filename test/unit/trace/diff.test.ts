@@ -1,7 +1,7 @@
 /** `node-cxl trace diff A B`. */
 import path from 'node:path';
 import type { Cxl } from 'node-cxl';
-import { createMockCxl } from 'node-cxl/mock';
+import { createMockCxl, memcpyAfu } from 'node-cxl/mock';
 import { type RecordedItem, recordCxl } from 'node-cxl/record';
 import { describe, expect, it } from 'vitest';
 import { copyText, scratchFolder } from '../record/support';
@@ -10,10 +10,13 @@ import { access, interrupt, output, PROGRAM, trace, writeRecording } from './sup
 const folder = scratchFolder();
 let count = 0;
 
-async function record(program: (system: Cxl) => Promise<unknown>): Promise<string> {
+async function record(
+  program: (system: Cxl) => Promise<unknown>,
+  system: Cxl = createMockCxl(),
+): Promise<string> {
   count += 1;
   const file = path.join(folder, `run${count}`);
-  const recorded = recordCxl(createMockCxl(), { file });
+  const recorded = recordCxl(system, { file });
   await program(recorded);
   recorded.stop();
   return file;
@@ -36,6 +39,19 @@ describe('node-cxl trace diff', () => {
     const a = await record((system) => copyText(system));
     const b = await record(async (system) => copyText(system));
     expect(await output('diff', a, b)).toContain('the same in both: memory, sysfs, afu0.0s#1');
+  });
+
+  it('says in a line each what tells one card from another', async () => {
+    const a = await record((system) => copyText(system));
+    const b = await record(
+      (system) => copyText(system),
+      createMockCxl({ cards: [{ afus: [{ model: memcpyAfu() }], pslRevision: 2 }] }),
+    );
+    const { card, contexts } = await difference(a, b);
+    expect(contexts).toEqual([]);
+    expect(card).toContainEqual({ path: 'card0/psl_revision', a: '1', b: '2' });
+    const { stdout } = await trace('diff', a, b);
+    expect(stdout).toContain('another card: card0/psl_revision is 1 in A, 2 in B\n');
   });
 
   it('parts exactly where a program was changed, and says what memory differs', async () => {
