@@ -1,4 +1,5 @@
 // What is measured: each entry runs its programs once a round, in turn, and has one or more rows.
+// Each of its `variants` runs them in another environment too, and its results are `variant:program`.
 // A row compares two values of a round. `less`: the smaller the better, and the bar is the most that
 // the ratio may be; else the least.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -197,13 +198,45 @@ function mock(quick) {
       event: js('interrupt', 'wait', count),
       access: js('mmio'),
     },
-    onMock: true,
+    variants: { mock: { NODE_CXL_BACKEND: 'mock', LD_PRELOAD: '' } },
     rows: [
       rows(['mock:access', field('read64')], ['access', field('read64')], 'ns', 'read64'),
       rows(['mock:life', p(50)], ['life', p(50)], 'µs', 'open, attach, map, close'),
       rows(['mock:event', p(50)], ['event', p(50)], 'µs', 'interrupt to wait, p50'),
     ],
   };
+}
+
+/** What a recording costs: a program that is recorded beside itself. No bars. */
+function record(quick) {
+  const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-bench-'));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const names = ['read64', 'write64', 'load64', 'store64', 'interrupt'];
+  const accesses = quick ? 100_000 : 1_000_000;
+  const row = (label, unit, of, rest) => ({ label: `recording: ${label}`, unit, of, ...rest });
+  const replay = (name) => ['replay', field(name)];
+  return [
+    {
+      name: 'record',
+      programs: { plain: js('record') },
+      variants: { recorded: { NODE_CXL_RECORD: path.join(folder, 'cost.cxlrec') } },
+      rows: names.map((name) =>
+        row(name, 'ns', ['recorded:plain', field(name)], {
+          less: true,
+          beside: ['plain', field(name)],
+        }),
+      ),
+    },
+    {
+      name: 'record',
+      programs: { replay: js('record', 'replay', accesses) },
+      rows: [
+        row('file of a million accesses', 'MB', replay('size'), { less: true }),
+        row('replay', 'accesses/s', replay('rate')),
+        row(`memory of replaying ${accesses} accesses`, 'MiB', replay('memory'), { less: true }),
+      ],
+    },
+  ];
 }
 
 export function entries(quick) {
@@ -217,5 +250,6 @@ export function entries(quick) {
     memcpy(),
     start(),
     mock(quick),
+    ...record(quick),
   ];
 }

@@ -19,15 +19,15 @@ const { values: options } = parseArgs({
 const ROUNDS = options.quick ? 2 : 5;
 
 /** The programs of an entry take turns, so that what else the machine does meets all of them. */
-function measure({ programs, onMock }) {
+function measure({ programs, variants = {} }) {
   const rounds = [];
   for (let round = 0; round < ROUNDS; round += 1) {
     const results = {};
     for (const [name, command] of Object.entries(programs)) {
       results[name] = run(command);
-      if (!onMock) continue;
-      const { LD_PRELOAD, ...rest } = environment;
-      results[`mock:${name}`] = run(command, { ...rest, NODE_CXL_BACKEND: 'mock' });
+      for (const [variant, env] of Object.entries(variants)) {
+        results[`${variant}:${name}`] = run(command, { ...environment, ...env });
+      }
     }
     rounds.push(results);
   }
