@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { defineConfig } from 'vitest/config';
+import { LIVE_FILES } from './test/conformance/support/replayable';
 
 const simulatedDevice = path.resolve('test/simulated-device/build/libcxlsim.so');
 
@@ -56,6 +57,33 @@ const pslse = {
   },
 };
 
+const liveFiles = Object.keys(LIVE_FILES).map((name) => `test/conformance/${name}.test.ts`);
+
+/** The conformance tests on a recorded target, then on its recordings: test/conformance/support/recordings.ts. */
+function recordings(target: 'mock' | 'simulated', include: string[], preloaded = {}) {
+  const env = { CXL_RECORDED: `build/recordings/${target}`, CXL_SEED: '1' };
+  const files = { include, exclude: liveFiles };
+  const recorded = { ...common, ...files, pool: 'forks' as const };
+  return [
+    {
+      test: {
+        name: `${target}-recorded`,
+        ...recorded,
+        env: { ...env, ...preloaded, CXL_TARGET: target },
+      },
+    },
+    {
+      test: {
+        name: `${target}-replayed`,
+        ...recorded,
+        // When all recordings are there.
+        sequence: { groupOrder: 1 },
+        env: { ...env, CXL_TARGET: 'replay' },
+      },
+    },
+  ];
+}
+
 export default defineConfig({
   test: {
     // The default leaves a core idle, which of two is half of them. Many files wait most of their time.
@@ -63,6 +91,12 @@ export default defineConfig({
     projects: [
       ...(process.env['CXL_TARGET'] === 'hardware' ? [hardware] : []),
       ...(process.env['CXL_TARGET'] === 'pslse' ? [pslse] : []),
+      // `npm run test:recordings`
+      ...(process.env['CXL_TARGET'] === 'recordings'
+        ? recordings('simulated', ['test/conformance/**/*.test.ts'], {
+            LD_PRELOAD: simulatedDevice,
+          })
+        : []),
       {
         test: {
           name: 'unit',
@@ -87,15 +121,8 @@ export default defineConfig({
           env: { CXL_TARGET: 'mock', CXL_FLAVOR: 'guest' },
         },
       },
-      {
-        // The same over a recorder, which must change nothing.
-        test: {
-          name: 'mock-recorded',
-          ...common,
-          include: driverConformance,
-          env: { CXL_TARGET: 'mock', CXL_RECORDED: '1' },
-        },
-      },
+      // Over a recorder, which must change nothing; and without the mock what it has recorded.
+      ...recordings('mock', driverConformance),
       {
         // A PSL9 card, where the memcpy AFU copies less.
         test: {

@@ -34,6 +34,7 @@ const stages = [
     { name: 'sanitizers', command: 'node test/addon/sanitizers/run.mjs', limit: 10 },
   ],
   { name: 'PSLSE', command: pslse(), limit: 12 },
+  { name: 'recordings', command: 'npm run -s test:recordings', limit: 8 },
   { name: 'page of a trace', command: 'node test/trace/run.mjs', limit: 5 },
   { name: 'tarball', command: 'npm run -s test:pack', limit: 10 },
   // Both use two processors.

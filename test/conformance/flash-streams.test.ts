@@ -1,5 +1,5 @@
 // Node streams over a block device, and devices that are striped over several LUNs.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -12,6 +12,7 @@ import {
 } from 'node-cxl/flash';
 import { describe, expect, it } from 'vitest';
 import { codeOf, inject, testTarget } from './flash-target';
+import { someBytes } from './support/data';
 
 const SIZE = 4096;
 const block = (value: number) => new Uint8Array(SIZE).fill(value);
@@ -26,7 +27,7 @@ describe('a stream over a block device', () => {
 
   it('writes and reads megabytes, in order, whatever the pieces', async () => {
     const device = await open();
-    const data = randomBytes(3 * 1024 * 1024 + 777);
+    const data = someBytes(3 * 1024 * 1024 + 777);
     const pieces = function* () {
       for (let at = 0, length = 1; at < data.length; at += length, length = (length * 7) % 65537) {
         yield data.subarray(at, at + length);
@@ -144,7 +145,7 @@ describe('a striped device', () => {
     ];
     const smaller = first.blocks < second.blocks ? first.blocks : second.blocks;
     expect(device.blocks).toBe((smaller / 3n) * 6n);
-    const data = randomBytes(20 * SIZE);
+    const data = someBytes(20 * SIZE);
     await device.write(1, data);
     expect(Buffer.from(await device.read(1, 20)).equals(data)).toBe(true);
     for (let i = 0; i < 20; i += 1) {
@@ -163,7 +164,7 @@ describe('a striped device', () => {
   it('takes several buffers, memory and unmaps', async () => {
     const device = await open(2);
     const memory = target.system.allocate(8 * SIZE);
-    new Uint8Array(memory.buffer).set(randomBytes(8 * SIZE));
+    new Uint8Array(memory.buffer).set(someBytes(8 * SIZE));
     await device.writev(3, [{ memory, length: 5 * SIZE }, block(1), { memory, offset: 5 * SIZE }]);
     const back = await device.read(3, 9);
     const bytes = new Uint8Array(memory.buffer);

@@ -23,6 +23,7 @@ import {
 import { afterEach, beforeEach } from 'vitest';
 import { ALL_ONES_64 } from '../../lib/shared/all-ones';
 import { type FlashChild, forkedChild, mockChild } from './support/flash-child';
+import { REPLAYS, systemOfTest } from './support/recordings';
 import { command } from './support/simulated-target';
 
 export type CommandMode = 'ioarrin' | 'sq';
@@ -54,7 +55,7 @@ export const FLASH_PAGE = SIMULATED ? (cxl.pageSize as 4096 | 65536) : 4096;
 export const COMMAND_MODES: readonly CommandMode[] = ['ioarrin', 'sq'];
 
 export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise<FlashTarget> {
-  const system = SIMULATED ? cxl : mock(commandMode);
+  const system = systemOfTest(() => (SIMULATED ? cxl : mock(commandMode)));
   if (SIMULATED) command(`flash-mode ${commandMode}`);
   const found = await listLuns({ system });
   const byWwid = new Map<string, string[]>();
@@ -91,7 +92,7 @@ export async function flashTarget(commandMode: CommandMode = 'ioarrin'): Promise
     },
     async remove() {
       if (SIMULATED) await writeFile('/dev/cxl-sim', 'flash-unbind');
-      else await (system as MockCxl).flash.adapters[0]?.remove();
+      else if (!REPLAYS) await (system as MockCxl).flash.adapters[0]?.remove();
     },
     rebind() {
       // On the mock, each test has an adapter of its own.

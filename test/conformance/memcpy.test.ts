@@ -1,7 +1,7 @@
 /** Work elements of the memcpy AFU, as a program would use them. */
-import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect } from 'vitest';
 import * as differences from './differences';
+import { someBytes } from './support/data';
 import {
   ADDRESS_ERROR,
   COMPARE_AND_SWAP,
@@ -40,7 +40,7 @@ async function stopped(): Promise<void> {
 describe('the memcpy AFU', () => {
   test('copies, between Memory and ordinary buffers', [], async () => {
     const { context, queue } = job;
-    const source = context.hold(randomBytes(4096));
+    const source = context.hold(someBytes(4096));
     const middle = system.allocate(4096);
     const destination = context.hold(Buffer.alloc(4096));
     // 128 bytes at a time, which every PSL can copy.
@@ -66,7 +66,7 @@ describe('the memcpy AFU', () => {
 
   test('continues at the start of its queue after the end', [], async () => {
     const { context, queue } = job;
-    const source = context.hold(randomBytes(128));
+    const source = context.hold(someBytes(128));
     const destination = context.hold(Buffer.alloc(128));
     for (let n = 0; n < 50; n += 1) {
       source.writeUInt32BE(n, 0);
@@ -88,7 +88,7 @@ describe('the memcpy AFU', () => {
     await wait;
     expect(await queue.finished(element)).toBe(COMPLETE);
     await stopped();
-    const source = context.hold(randomBytes(128));
+    const source = context.hold(someBytes(128));
     const destination = context.hold(Buffer.alloc(128));
     const copy = queue.add({
       command: COPY,
@@ -151,7 +151,7 @@ describe('the memcpy AFU', () => {
     'on CAIA 2 copies at most a cache line, and for one process element in four',
     ['caia-2'],
     async () => {
-      const source = randomBytes(256);
+      const source = someBytes(256);
       const others: Job[] = [];
       try {
         while (others.length < 4) {

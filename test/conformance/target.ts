@@ -4,6 +4,7 @@
  */
 import type { Cxl } from 'node-cxl';
 import { it } from 'vitest';
+import { maybeRecorded, replayTarget } from './support/recordings';
 
 export type TargetName = 'mock' | 'simulated' | 'rig' | 'hardware' | 'pslse';
 
@@ -73,20 +74,21 @@ export interface Target {
   readonly device: DeviceSide;
 }
 
-const loaders: Record<TargetName, () => Promise<Target>> = {
+const loaders: Record<TargetName | 'replay', () => Promise<Target>> = {
   mock: async () => (await import('./support/mock-target')).mockTarget(),
   simulated: async () => (await import('./support/simulated-target')).simulatedTarget(),
   rig: async () => (await import('./support/real-target')).rigTarget(),
   pslse: async () => (await import('./support/pslse-target')).pslseTarget(),
   hardware: async () => (await import('./support/real-target')).hardwareTarget(),
+  replay: replayTarget,
 };
 
-const name = (process.env['CXL_TARGET'] ?? 'mock') as TargetName;
+const name = (process.env['CXL_TARGET'] ?? 'mock') as TargetName | 'replay';
 const load = loaders[name];
 if (load === undefined) throw new Error(`CXL_TARGET: no target '${name}'`);
 
 /** The target of this run. */
-export const target: Target = await load();
+export const target: Target = maybeRecorded(await load());
 
 /** How much longer than elsewhere things may take: in a simulation each cycle of the clock is slow. */
 export const slowness = target.name === 'pslse' ? 4 : 1;

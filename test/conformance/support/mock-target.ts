@@ -1,10 +1,5 @@
 /** The mock of a bare-metal system, or of a PowerVM guest. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import type { Cxl } from 'node-cxl';
 import { createMockCxl } from 'node-cxl/mock';
-import { recordCxl } from 'node-cxl/record';
 import { injectionAfu } from '../injection-afu';
 import type { Need, Target } from '../target';
 
@@ -32,7 +27,7 @@ export async function mockTarget({
   });
   return {
     name: 'mock',
-    system: process.env['CXL_RECORDED'] === undefined ? mock : recorded(mock),
+    system: mock,
     afu: 'afu0.0',
     dedicatedAfu: 'afu1.0',
     processes: 511,
@@ -81,11 +76,4 @@ export async function mockTarget({
       },
     },
   };
-}
-
-/** The same system, recorded: the tests show that recording changes nothing for a program. */
-function recorded(system: Cxl): Cxl {
-  const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-recorded-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return recordCxl(system, { file: path.join(folder, 'run.cxlrec') });
 }
