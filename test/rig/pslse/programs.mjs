@@ -1,7 +1,10 @@
 // What PSLSE's test programs test, by the public API, against PSLSE's test AFU. Each throws when
 // something is not as it has to be.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { repository } from '../folders.mjs';
 
 const LINE = 128;
 const COMMANDS = {
@@ -70,9 +73,9 @@ class Machine {
   }
 }
 
-async function dedicated(system, wed = random64()) {
+async function dedicated(system, options = {}) {
   const context = await system.open('/dev/cxl/afu0.0d');
-  await context.attach({ wed });
+  await context.attach({ wed: random64(), ...options });
   return { context, registers: context.mapProblemState({ endian: 'big' }) };
 }
 
@@ -139,9 +142,7 @@ export const programs = {
     const [afu] = await system.afus();
     const most = await afu.irqsMax();
     const irq = 1 + Math.floor(Math.random() * (most - 1));
-    const context = await system.open('/dev/cxl/afu0.0d');
-    await context.attach({ wed: random64(), interrupts: most });
-    const registers = context.mapProblemState({ endian: 'big' });
+    const { context, registers } = await dedicated(system, { interrupts: most });
     const machine = new Machine(registers, MACHINES.dedicated, 1);
     const response = machine.run(COMMANDS.interrupt, BigInt(irq), { size: 0, length: 1 });
     assert.equal(response, RESPONSES.done);
@@ -193,6 +194,79 @@ export const programs = {
       copies(context, new Machine(registers, MACHINES[kind], number, context.processElement));
     }
     for (const context of contexts.reverse()) await context.close();
+  },
+};
+
+/** Another process: attaches while the daemon is busy, and ends at once. */
+function exitDuringAttach(port, letter) {
+  const program = `
+    const system = require('node-cxl/pslse').createPslseCxl({ port: ${port} });
+    system.open('afu0.0${letter}').then((context) => {
+      context.attach({ wed: 0n });
+      setImmediate(() => process.exit());
+    });`;
+  const { status, stderr } = spawnSync(process.execPath, ['-e', program], {
+    cwd: repository,
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
+  assert.deepEqual([status, stderr], [0, '']);
+}
+
+/** What PSLSE has no program for. As `programs`, with the port of the daemon. */
+export const checks = {
+  async description(system, psl) {
+    const [adapter] = await system.adapters();
+    assert.equal(await adapter.caiaVersion(), psl === 9 ? '2.0' : '1.0');
+    const { context } = await dedicated(system);
+    const afu = await context.afu();
+    const [record] = await afu.configurationRecords();
+    assert.deepEqual([await record.vendor(), await record.device()], [0x1014, 0xca61]);
+    assert.deepEqual([...(await afu.errorBuffer(5, 6))], [5, 6, 7, 8, 9, 10]);
+    await context.close();
+  },
+
+  async fault_of_a_touch(system, psl) {
+    const { context, registers } = await dedicated(system);
+    const machine = new Machine(registers, MACHINES.dedicated, 1);
+    const source = context.allocate(LINE);
+    assert.equal(machine.run(COMMANDS.read, source.address), RESPONSES.done);
+    machine.begin(COMMANDS.write, 0x1_0000_0000n);
+    const event = await context.waitForEvent({ timeout: 10_000 });
+    const load = psl === 9 ? 0x1000_0000_0000_0000n : 0x4000_0000_4000_0000n;
+    assert.deepEqual([event.type, event.dsisr], ['data-storage', load]);
+    await context.close();
+  },
+
+  async wait_that_blocks(system) {
+    const { context, registers } = await dedicated(system, { interrupts: 1 });
+    const machine = new Machine(registers, MACHINES.dedicated, 1);
+    machine.begin(COMMANDS.interrupt, 1n, { size: 0, length: 1 });
+    context.waitForInterruptSync(1, { timeout: 10_000 });
+    await context.close();
+  },
+
+  async exit_during_attach(system, psl, port) {
+    for (let round = 0; round < 3; round += 1) {
+      exitDuringAttach(port, 'd');
+      // The daemon resets the AFU.
+      await sleep(1000);
+      await programs.memcopy(system, psl);
+      await sleep(1000);
+    }
+  },
+
+  async directed_exit_during_attach(system, psl, port) {
+    await programs.directed_memcopy(system, psl);
+    for (let round = 0; round < 5; round += 1) exitDuringAttach(port, 's');
+    // As many contexts as the AFU has: none is left taken.
+    const contexts = [];
+    for (let number = 0; number < 4; number += 1) {
+      const context = await system.open('/dev/cxl/afu0.0s');
+      contexts.push(context);
+      await context.attach({ wed: 0n });
+    }
+    for (const context of contexts) await context.close();
   },
 };
 

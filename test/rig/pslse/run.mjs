@@ -9,9 +9,11 @@ import { repository } from '../folders.mjs';
 import { buildPslse, buildSimulation, programs as needed } from './build.mjs';
 import { commandLine } from './command-line.mjs';
 import { startDaemon } from './daemon.mjs';
-import { costOfAnAccess, programs } from './programs.mjs';
+import { checks, costOfAnAccess, programs } from './programs.mjs';
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
+/** Not those that take its C original long. */
+const ON_PSL9 = ['mmio', 'memcopy', 'interrupt1', 'bad_addr', 'directed_memcopy'];
 /** How long a program may take, in seconds. */
 const PROGRAM_LIMIT = 120;
 
@@ -50,23 +52,22 @@ function original(pslse, name, folder) {
   return { passed, seconds: (Date.now() - start) / 1000, why: stdout + stderr };
 }
 
+/** The backend under test. */
+async function systemOf(daemon) {
+  const { createPslseCxl } = await import('node-cxl/pslse');
+  return createPslseCxl({ port: daemon.port, mmioTimeout: 20_000 });
+}
+
 function count(passed) {
   totals[passed ? 'passed' : 'failed'] += 1;
 }
 
 async function comparePrograms(pslse, psl, names) {
-  const { createPslseCxl } = await import('node-cxl/pslse');
   const table = [];
   for (const name of names) {
-    const suffix = name.startsWith('directed') ? '_directed' : '';
-    const descriptor = path.join(pslse, `test/afu/afu_descriptor${suffix}.cfg`);
-    const daemon = await startDaemon(pslse, [
-      path.join(pslse, 'test/afu/afu'),
-      '32768',
-      descriptor,
-    ]);
+    const daemon = await startDaemon(pslse, testAfu(pslse, name));
     try {
-      const system = createPslseCxl({ port: daemon.port, mmioTimeout: 20_000 });
+      const system = await systemOf(daemon);
       const ours = await attempt(() => programs[name](system, psl));
       // The daemon resets the AFU when its last client has gone.
       await sleep(1000);
@@ -91,13 +92,13 @@ async function comparePrograms(pslse, psl, names) {
   }
 }
 
-/** The conformance suite on the AFU in Verilog; its runner's summary is counted by its own line. */
-function conformance(port) {
+/** Runs vitest, whose summary is counted by its own line. */
+function runVitest(args, variables) {
   return new Promise((resolve) => {
-    const child = spawn('npx', ['vitest', 'run', '--project', 'pslse', '--reporter=verbose'], {
+    const child = spawn('npx', ['vitest', 'run', ...args], {
       cwd: repository,
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, CXL_TARGET: 'pslse', NODE_CXL_BACKEND: `pslse:127.0.0.1:${port}` },
+      env: { ...process.env, ...variables },
     });
     let output = '';
     child.stdout.setEncoding('utf8').on('data', (text) => {
@@ -119,6 +120,42 @@ function conformance(port) {
   });
 }
 
+/** Every fault of the daemon at each of its messages: those of the unit tests, and all others. */
+function faults() {
+  const args = ['--project', 'unit', 'pslse/faults', '--disable-console-intercept'];
+  return runVitest(args, { CXL_FAULTS: 'all' });
+}
+
+/** The conformance suite on the AFU in Verilog. */
+function conformance(port) {
+  return runVitest(['--project', 'pslse', '--reporter=verbose'], {
+    CXL_TARGET: 'pslse',
+    NODE_CXL_BACKEND: `pslse:127.0.0.1:${port}`,
+  });
+}
+
+/** What only Node's side is asked: the original programs have no such test. */
+async function ownChecks(pslse, psl) {
+  for (const [name, check] of Object.entries(checks)) {
+    const daemon = await startDaemon(pslse, testAfu(pslse, name));
+    try {
+      const system = await systemOf(daemon);
+      const { passed, why } = await attempt(() => check(system, psl, daemon.port));
+      count(passed);
+      console.log(`PSL${psl}: ${name}: ${passed ? 'passed' : `FAILED\n${why}\n${daemon.output}`}`);
+    } finally {
+      await daemon.stop();
+    }
+  }
+}
+
+/** PSLSE's test AFU, for a program with such a name. */
+function testAfu(pslse, name) {
+  const suffix = name.startsWith('directed') ? '_directed' : '';
+  const descriptor = path.join(pslse, `test/afu/afu_descriptor${suffix}.cfg`);
+  return [path.join(pslse, 'test/afu/afu'), '32768', descriptor];
+}
+
 async function main() {
   const source = process.env.PSLSE_SOURCE;
   if (source === undefined || !fs.existsSync(path.join(source, 'pslse/pslse.c'))) {
@@ -134,9 +171,12 @@ async function main() {
   const psl9 = await stage('PSLSE for PSL9', () => buildPslse(source, 9));
   const simulation = await stage('AFU in Verilog', () => buildSimulation(psl8));
   await stage('programs on PSL8', () => comparePrograms(psl8, 8, Object.keys(programs)));
-  await stage('programs on PSL9', () =>
-    comparePrograms(psl9, 9, ['mmio', 'memcopy', 'directed_memcopy']),
-  );
+  await stage('programs on PSL9', () => comparePrograms(psl9, 9, ON_PSL9));
+  await stage('own checks', async () => {
+    await ownChecks(psl8, 8);
+    await ownChecks(psl9, 9);
+  });
+  await stage('faults', faults);
   const daemon = await startDaemon(psl8, [simulation]);
   try {
     await stage('command line', () => commandLine(daemon.port, count));
