@@ -31,6 +31,8 @@ const DELAYS = { again: [1, 64], later: [20, 5000], recovery: [10, 1000] } as co
 const EVENT_DELAY = 20;
 /** How many recoveries in succession may not help before the commands are rejected. */
 const MAX_RECOVERIES = 5;
+// Kept, since a program's tests may replace it.
+const { nextTick } = process;
 const RESET_FAILED =
   'the context cannot be reset, and its AFU may still access memory: close the context';
 
@@ -52,6 +54,8 @@ export class CommandQueue implements MonitoredQueue {
   #room = 0;
   /** The AFU may or may not have a command: only a reset of the context makes sure. */
   #doubtful = false;
+  /** #announce() has been scheduled. */
+  #announcing = false;
   /** Why the last recovery was needed, or failed. */
   #loss: unknown;
   /** Recoveries since a command completed, or the adapter was reset. */
@@ -143,17 +147,14 @@ export class CommandQueue implements MonitoredQueue {
   #issueWaiting(): void {
     if (this.#state !== 'running') return;
     try {
-      try {
-        while (this.#table.waiting > 0 && this.#hasSlot() && this.#hasRoom()) {
-          const command = this.#table.issue() as Command;
-          if (this.#prepare(command)) this.#passToAfu(command);
-        }
-      } finally {
-        this.#announce();
+      while (this.#table.waiting > 0 && this.#hasSlot() && this.#hasRoom()) {
+        const command = this.#table.issue() as Command;
+        if (this.#prepare(command)) this.#passToAfu(command);
       }
     } catch (error) {
       this.recover(error);
     }
+    this.#announceLater();
     this.#count();
     if (this.#state === 'running' && !this.#table.empty) this.#monitor.start();
   }
@@ -214,14 +215,29 @@ export class CommandQueue implements MonitoredQueue {
     this.#doubtful = doubtful;
   }
 
-  /** Rings the doorbell for the commands that have been put into the submission ring. */
-  #announce(): void {
-    if (!this.ring.unannounced) return;
+  /** Commands of one turn of the event loop share a doorbell: it is rung when their promises have run. */
+  #announceLater(): void {
+    if (this.#announcing || !this.ring.unannounced) return;
+    this.#announcing = true;
+    nextTick(this.#announce);
+  }
+
+  /**
+   * Rings the doorbell for the commands that have been put into the submission ring. While a recovery
+   * is under way they stay there: proceed() comes after it, or a reset ends them.
+   */
+  readonly #announce = (): void => {
+    this.#announcing = false;
+    if (this.#state !== 'running' || !this.ring.unannounced) return;
     const doubtful = this.#doubtful;
     this.#doubtful = true;
-    this.ring.announce(this.#owner.page);
-    this.#doubtful = doubtful;
-  }
+    try {
+      this.ring.announce(this.#owner.page);
+      this.#doubtful = doubtful;
+    } catch (error) {
+      this.recover(error);
+    }
+  };
 
   collect(): void {
     for (let slot = this.ring.response(); slot !== NO_RESPONSE; slot = this.ring.response()) {
