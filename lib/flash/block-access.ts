@@ -212,8 +212,8 @@ export abstract class BlockAccess extends Uncloneable {
     return new BlockWriteStream(this, options);
   }
 
-  async #one(request: TransferRequest, options: TransferOptions): Promise<void> {
-    await this.submit([request], options)[0];
+  #one(request: TransferRequest, options: TransferOptions): Promise<void> | undefined {
+    return this.submit([request], options)[0];
   }
 
   #allocateBuffer(count: number): Uint8Array {

@@ -14,7 +14,7 @@ import {
 import { checkBlockNumber } from './block-number';
 import { countSettled, countStarted, newBlockStatistics } from './block-statistics';
 import { Command, type CommandData, type Priority } from './command';
-import { piecesOf } from './geometry';
+import { isOnePiece, piecesOf } from './geometry';
 import type { Resource } from './resource';
 import type { QueueStatistics } from './statistics';
 import { Limit, Transfer } from './transfer';
@@ -78,7 +78,8 @@ export class BlockDevice extends BlockAccess {
     options: TransferOptions = {},
   ): Promise<void>[] {
     if (!Array.isArray(requests)) throw typeError('requests', 'an array', requests);
-    return this.#submit(requests, options).map(({ promise }) => promise);
+    const transfers = this.#submit(requests, options);
+    return transfers.map(promiseOf);
   }
 
   override drained(): Promise<void> {
@@ -89,10 +90,7 @@ export class BlockDevice extends BlockAccess {
     this.resource.assertOpen();
     const { signal, timeout } = checkWaitOptions(options, TRANSFER_OPTIONS);
     const priority = checkOneOf('options.priority', options.priority ?? 'normal', PRIORITIES);
-    let limit: Limit | undefined;
-    const transfers = requests.map((request) =>
-      this.#transfer(request, priority, (transfer) => limit?.settled(transfer)),
-    );
+    const transfers = requests.map((request) => this.#transfer(request, priority));
     const { queue } = this.resource.context;
     for (const { name } of transfers) countStarted(this.statistics, name);
     if (signal?.aborted) {
@@ -101,18 +99,20 @@ export class BlockDevice extends BlockAccess {
       return transfers;
     }
     if (signal !== undefined || timeout !== undefined) {
-      limit = new Limit(queue, transfers, signal, timeout, this.resource.lun.path);
+      const limit = new Limit(queue, transfers, signal, timeout, this.resource.lun.path);
+      for (const transfer of transfers) transfer.limit = limit;
     }
-    queue.submit(transfers.flatMap(({ commands }) => commands));
+    const [first] = transfers;
+    queue.submit(
+      first !== undefined && transfers.length === 1
+        ? first.commands
+        : transfers.flatMap(commandsOf),
+    );
     return transfers;
   }
 
   /** Checks a request and makes its commands. */
-  #transfer(
-    request: TransferRequest,
-    standard: Priority,
-    onSettled: (transfer: Transfer) => void,
-  ): Transfer {
+  #transfer(request: TransferRequest, standard: Priority): Transfer {
     checkRequest(request);
     const { operation, lba } = request;
     const priority = checkOneOf('priority', request.priority ?? standard, PRIORITIES);
@@ -121,22 +121,27 @@ export class BlockDevice extends BlockAccess {
       operation === 'unmap'
         ? this.#unmapParts(checkBlockNumber('count', request.count))
         : this.#parts(buffersOf(request));
-    const total = parts.reduce((sum, { blocks }) => sum + blocks, 0n);
+    let total = 0n;
+    for (const { blocks } of parts) total += blocks;
     this.#checkRange(start, total);
     const transfer = new Transfer(operation, (succeeded) => {
       const done = succeeded ? Number(total) : undefined;
       countSettled(this.statistics, operation, done, this.blockSize);
-      onSettled(transfer);
     });
     const virtual = this.resource.mode === 'virtual';
+    const add = (at: bigint, count: bigint, data: CommandData) =>
+      transfer.add(
+        new Command(transfer, this.resource, operation, priority, at, Number(count), data),
+      );
     let first = start;
     for (const { data, blocks } of parts) {
       const most = operation === 'unmap' ? MAX_UNMAP_BLOCKS : this.#maxBlocks(data);
-      for (const [at, count] of piecesOf(first, first + blocks, most, virtual)) {
-        const piece = operation === 'unmap' ? data : this.#piece(data, at - first, count);
-        transfer.add(
-          new Command(transfer, this.resource, operation, priority, at, Number(count), piece),
-        );
+      if (isOnePiece(first, blocks, most, virtual)) {
+        add(first, blocks, data);
+      } else {
+        for (const [at, count] of piecesOf(first, first + blocks, most, virtual)) {
+          add(at, count, operation === 'unmap' ? data : this.#piece(data, at - first, count));
+        }
       }
       first += blocks;
     }
@@ -215,4 +220,12 @@ export class BlockDevice extends BlockAccess {
       throw rangeError('lba', `so that ${count} blocks from it end below ${blocks}`, start);
     }
   }
+}
+
+function promiseOf({ promise }: Transfer): Promise<void> {
+  return promise;
+}
+
+function commandsOf({ commands }: Transfer): readonly Command[] {
+  return commands;
 }

@@ -63,6 +63,11 @@ export function* piecesOf(
   }
 }
 
+/** @internal Whether piecesOf() has one piece: most transfers are, and a generator costs time. */
+export function isOnePiece(start: bigint, blocks: bigint, most: bigint, virtual: boolean): boolean {
+  return blocks <= most && !(virtual && (start % CHUNK_BLOCKS) + blocks > CHUNK_BLOCKS);
+}
+
 /** @internal A number of blocks in the driver's unit of 4 KiB, rounded up. */
 export function toSizeUnits(name: string, blocks: unknown, blockSize: number): bigint {
   if (typeof blocks !== 'number' && typeof blocks !== 'bigint') {

@@ -18,6 +18,8 @@ export class Transfer implements CommandOwner {
   readonly name: Operation;
   readonly promise: Promise<void>;
   readonly commands: Command[] = [];
+  /** Is told when this has settled. */
+  limit: Limit | undefined;
   readonly #onSettled: (succeeded: boolean) => void;
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
@@ -63,6 +65,7 @@ export class Transfer implements CommandOwner {
   #settle(): void {
     this.#settled = true;
     this.#onSettled(!this.#failed);
+    this.limit?.settled(this);
     if (this.#failed) this.#reject(this.#error);
     else this.#resolve();
   }
