@@ -65,7 +65,7 @@ export class CompletionMonitor {
     if (this.#options.completion === 'poll') {
       if (!this.#pollScheduled) {
         this.#pollScheduled = true;
-        setImmediate(() => this.#poll());
+        setImmediate(this.#poll);
       }
     } else if (this.#unsubscribe === undefined && this.#pause === undefined) {
       this.#subscribe();
@@ -86,16 +86,16 @@ export class CompletionMonitor {
     this.#timer = undefined;
   }
 
-  #poll(): void {
+  readonly #poll = (): void => {
     this.#pollScheduled = false;
-    this.#guarded(() => this.#collect());
+    this.#guarded(this.#collect);
     if (this.#queue.busy && !this.#queue.stopped) this.start();
-  }
+  };
 
-  #collect(): void {
+  readonly #collect = (): void => {
     this.#queue.collect();
     this.#queue.proceed();
-  }
+  };
 
   /** What fails here failed by the adapter. */
   #guarded(check: () => void): void {
@@ -150,7 +150,7 @@ export class CompletionMonitor {
     this.#failures += 1;
     this.#pause = setTimeout(() => {
       this.#pause = undefined;
-      this.#guarded(() => this.#collect());
+      this.#guarded(this.#collect);
     }, pause);
     // The context was detached, as by a reset of the adapter.
     if ((error as CxlError).code === 'EIO') this.#queue.recover(error);
