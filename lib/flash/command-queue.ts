@@ -31,10 +31,13 @@ const DELAYS = { again: [1, 64], later: [20, 5000], recovery: [10, 1000] } as co
 const EVENT_DELAY = 20;
 /** How many recoveries in succession may not help before the commands are rejected. */
 const MAX_RECOVERIES = 5;
-// Kept, since a program's tests may replace it.
-const { nextTick } = process;
+/** How many commands the AFU gets at the latest, so that it works while others are made. */
+const ANNOUNCED_AT_ONCE = 16;
 const RESET_FAILED =
   'the context cannot be reset, and its AFU may still access memory: close the context';
+
+// A program's tests may replace it by one that they run themselves.
+const { nextTick } = process;
 
 /** The queue of one context. It uses the AFU only through its Ring and the host-transport page. */
 export class CommandQueue implements MonitoredQueue {
@@ -169,6 +172,8 @@ export class CommandQueue implements MonitoredQueue {
   #hasRoom(): boolean {
     if (!this.#programmed) this.#program();
     if (this.#room > 0) return true;
+    // The AFU does not count what it has not been told of.
+    this.#announce();
     const room = this.#owner.page.read64(REGISTERS.commandRoom);
     if (room === ALL_ONES_64) throw systemError('EIO', 'mmio');
     this.#room = Number(room);
@@ -213,31 +218,44 @@ export class CommandQueue implements MonitoredQueue {
     const { page, contextNumber } = this.#owner;
     this.ring.issue(page, command, contextNumber, this.#options.commandTimeout);
     this.#doubtful = doubtful;
+    if (this.ring.unannounced === ANNOUNCED_AT_ONCE) this.#announce();
   }
 
-  /** Commands of one turn of the event loop share a doorbell: it is rung when their promises have run. */
+  /** Commands of one turn of the event loop share a doorbell, rung when its promises have run. */
   #announceLater(): void {
-    if (this.#announcing || !this.ring.unannounced) return;
+    if (this.#announcing || this.ring.unannounced === 0) return;
     this.#announcing = true;
-    nextTick(this.#announce);
+    nextTick(this.#announceNow);
   }
 
-  /**
-   * Rings the doorbell for the commands that have been put into the submission ring. While a recovery
-   * is under way they stay there: proceed() comes after it, or a reset ends them.
-   */
-  readonly #announce = (): void => {
+  readonly #announceNow = (): void => {
     this.#announcing = false;
-    if (this.#state !== 'running' || !this.ring.unannounced) return;
-    const doubtful = this.#doubtful;
-    this.#doubtful = true;
+    if (this.#state !== 'running') return;
     try {
-      this.ring.announce(this.#owner.page);
-      this.#doubtful = doubtful;
+      this.#announce();
     } catch (error) {
       this.recover(error);
     }
   };
+
+  /** Before a recovery: no command in flight is one that the AFU surely does not have. */
+  #announceLast(): void {
+    if (this.#state !== 'running') return;
+    try {
+      this.#announce();
+    } catch {
+      // The recovery begins with a reset, as the queue is in doubt now.
+    }
+  }
+
+  /** Rings the doorbell for the commands that have been put into the submission ring. */
+  #announce(): void {
+    if (this.ring.unannounced === 0) return;
+    const doubtful = this.#doubtful;
+    this.#doubtful = true;
+    this.ring.announce(this.#owner.page);
+    this.#doubtful = doubtful;
+  }
 
   collect(): void {
     for (let slot = this.ring.response(); slot !== NO_RESPONSE; slot = this.ring.response()) {
@@ -403,6 +421,7 @@ export class CommandQueue implements MonitoredQueue {
   recover(error: unknown): void {
     const underWay = this.#state === 'paused' || this.#recoveryTimer !== undefined;
     if (underWay || this.#end !== undefined) return;
+    this.#announceLast();
     this.#loss = error;
     if (this.#recoveries === MAX_RECOVERIES) {
       this.#giveUp(error);
@@ -453,6 +472,7 @@ export class CommandQueue implements MonitoredQueue {
   /** Called before a recovery: no command is issued until it has succeeded. */
   pause(): void {
     if (this.#end !== undefined) return;
+    this.#announceLast();
     this.#state = 'paused';
     clearTimeout(this.#recoveryTimer);
     this.#recoveryTimer = undefined;

@@ -65,8 +65,8 @@ export class Ring {
   #next = 0;
   #toggle = 1n;
   #submission = 0;
-  /** Commands in the submission ring have not been announced. */
-  #unannounced = false;
+  /** How many commands in the submission ring have not been announced. */
+  #unannounced = 0;
 
   constructor(system: Cxl, options: RingOptions) {
     this.depth = options.depth;
@@ -98,7 +98,7 @@ export class Ring {
     this.#next = 0;
     this.#toggle = 1n;
     this.#submission = 0;
-    this.#unannounced = false;
+    this.#unannounced = 0;
     this.#bytes.fill(0, this.#responses, this.#submissions);
     const { address } = this.#memory;
     page.write64(REGISTERS.endianControl, ENDIAN_CONTROL[this.#order.endian]);
@@ -155,16 +155,16 @@ export class Ring {
     const ring = this.#submissions;
     this.#bytes.copyWithin(ring + this.#submission * IOARCB_BYTES, at, at + IOARCB_BYTES);
     this.#submission = (this.#submission + 1) % (this.depth + 1);
-    this.#unannounced = true;
+    this.#unannounced += 1;
   }
 
-  get unannounced(): boolean {
+  get unannounced(): number {
     return this.#unannounced;
   }
 
   /** Tells the AFU how far the submission ring is filled: one store for all commands since the last. */
   announce(page: ProblemState): void {
-    this.#unannounced = false;
+    this.#unannounced = 0;
     const tail = this.#submissions + this.#submission * IOARCB_BYTES;
     page.write64(REGISTERS.sqTail, this.#memory.address + BigInt(tail));
   }
@@ -220,7 +220,7 @@ export class Ring {
   async reset(page: ProblemState): Promise<boolean> {
     if (page.read64(REGISTERS.endianControl) === ALL_ONES_64) return false;
     const register = this.#squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
-    this.#unannounced = false;
+    this.#unannounced = 0;
     page.write64(register, 1n);
     const end = performance.now() + RESET_TIMEOUT;
     while ((page.read64(register) & 1n) !== 0n) {

@@ -54,6 +54,45 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
       expect(count(DOORBELLS[commandMode])).toBe(commandMode === 'sq' ? 1 : 8);
     });
 
+    it('of separate calls in one turn of the event loop rings the doorbell of a ring once', async () => {
+      const device = await open('interrupt');
+      const lanes = range(8).map(async (lba) => {
+        await device.read(lba, 1);
+        // The completions of all have come together, and so these calls do.
+        await device.read(lba, 1);
+      });
+      await Promise.all(lanes);
+      expect(count(DOORBELLS[commandMode])).toBe(commandMode === 'sq' ? 2 : 16);
+    });
+
+    it('of many commands rings the doorbell for 16 at a time, so that the AFU begins', async () => {
+      const device = await open('interrupt', 64);
+      const reads = range(40).map((lba) => device.read(lba, 1));
+      if (commandMode === 'sq') expect(count(DOORBELLS.sq)).toBe(2);
+      await Promise.all([...reads, ...device.submit(range(24).map(read))]);
+      expect(count(DOORBELLS[commandMode])).toBe(commandMode === 'sq' ? 4 : 64);
+    });
+
+    it('is rung for where a program has replaced process.nextTick()', async () => {
+      const device = await open('interrupt');
+      const { nextTick } = process;
+      process.nextTick = () => undefined;
+      const reading = device.read(0, 1);
+      process.nextTick = nextTick;
+      expect(await reading).toHaveLength(SIZE);
+    });
+
+    it('that waits for its doorbell when the context is recovered is carried out once', async () => {
+      const device = await open('interrupt');
+      const executed = mock.flash.adapters[0]?.executed ?? 0;
+      const writes = range(4).map((lba) => device.write(lba, write(lba).from));
+      const recovery = context.recover();
+      await Promise.all([...writes, recovery]);
+      expect((await recovery).reset).toBe(false);
+      expect(device.queueStatistics.contextResets).toBe(0);
+      expect((mock.flash.adapters[0]?.executed ?? 0) - executed).toBe(4);
+    });
+
     it('whose doorbell faults is carried out after a reset of the context, each command once', async () => {
       const device = await open('interrupt');
       let faults = 1;

@@ -269,6 +269,16 @@ const SCENARIOS: Record<string, Scenario> = {
     return device;
   },
 
+  async 'recover before the doorbell'(run) {
+    const device = await direct(run);
+    for (let block = 0; block < 4; block += 1) run.write(device, block);
+    const recovery = quiet(device.resource.context.recover());
+    for (let block = 4; block < 6; block += 1) run.write(device, block);
+    await recovery;
+    await sleep(5);
+    return device;
+  },
+
   async 'reset, commands fail'(run) {
     const device = await direct(run, { onReset: 'fail' });
     for (let block = 0; block < 6; block += 1) run.write(device, block);

@@ -1,11 +1,17 @@
 /** The AFU and the driver of one flash context, for the queue alone: they do what a test says. */
 import type { QueueOwner } from '../../../lib/flash/command';
-import { IOARCB, IOASA, REGISTERS, RESPONSE_INTERRUPT } from '../../../lib/flash/sislite';
+import {
+  IOARCB,
+  IOARCB_BYTES,
+  IOASA,
+  REGISTERS,
+  RESPONSE_INTERRUPT,
+} from '../../../lib/flash/sislite';
 import { ERRNOS } from '../../../lib/shared/errno';
 
 const ADDRESS = 0x10_0000n;
 const SLOT_BYTES = 128;
-const STATUS_AT = 64;
+const STATUS_AT = IOARCB_BYTES;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 
 /** A command that the AFU has. */
@@ -35,16 +41,27 @@ export class AfuScript {
   readonly held: Held[] = [];
   /** Called when the AFU gets a command, before anything else. */
   onCommand: (held: Held) => void = () => undefined;
+  /** How often the doorbell of the submission ring was rung. */
+  doorbells = 0;
   readonly #room: number;
+  /** The queue passes commands by a submission ring. */
+  readonly #squeue: boolean;
   #view = new DataView(new ArrayBuffer(0));
   #memory = { address: ADDRESS, buffer: new ArrayBuffer(0) };
+  /** Of the submission ring: `head` is the entry that the AFU takes next. */
+  #sq = { start: 0n, end: 0n, head: 0n };
   #rrq = { start: 0n, end: 0n, next: 0n, toggle: 1n };
   #subscriber: { events: (events: readonly object[]) => void } | undefined;
   #interrupts = 0;
   #resetting = false;
 
-  constructor(room: number) {
+  constructor(room: number, squeue = false) {
     this.#room = room;
+    this.#squeue = squeue;
+  }
+
+  get #resetRegister(): number {
+    return this.#squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
   }
 
   /** What CommandQueue takes as the system: it only allocates. */
@@ -64,11 +81,12 @@ export class AfuScript {
 
   readonly page = {
     read64: (offset: number) => {
-      if (offset === REGISTERS.ioarrin) this.looks += 1;
+      if (offset === this.#resetRegister) this.looks += 1;
       this.#access();
       if (this.inError) return ALL_ONES;
       if (offset === REGISTERS.commandRoom) return BigInt(this.#room - this.held.length);
-      if (offset === REGISTERS.ioarrin) return this.#resetState();
+      if (offset === this.#resetRegister) return this.#resetState();
+      if (offset === REGISTERS.sqTail) return this.#sq.head;
       return 0n;
     },
     write64: (offset: number, value: bigint) => {
@@ -82,8 +100,22 @@ export class AfuScript {
     if (offset === REGISTERS.rrqStart)
       this.#rrq = { start: value, end: 0n, next: value, toggle: 1n };
     if (offset === REGISTERS.rrqEnd) this.#rrq.end = value;
-    if (offset === REGISTERS.ioarrin && value === 1n) this.#reset();
+    if (offset === REGISTERS.sqStart) this.#sq = { start: value, end: 0n, head: value };
+    if (offset === REGISTERS.sqEnd) this.#sq.end = value;
+    if (offset === this.#resetRegister && value === 1n) this.#reset();
     else if (offset === REGISTERS.ioarrin) this.#take(Number(value - ADDRESS));
+    else if (offset === REGISTERS.sqTail) this.#takeUntil(value);
+  }
+
+  /** What the doorbell of the submission ring tells of. */
+  #takeUntil(tail: bigint): void {
+    this.doorbells += 1;
+    const sq = this.#sq;
+    while (sq.head !== tail) {
+      const status = this.#view.getBigUint64(Number(sq.head - ADDRESS) + IOARCB.statusAddress);
+      sq.head = sq.head === sq.end ? sq.start : sq.head + BigInt(IOARCB_BYTES);
+      this.#take(Number(status - ADDRESS) - STATUS_AT);
+    }
   }
 
   readonly context = {

@@ -2,7 +2,7 @@
  * The flash queue under any interleaving of submissions, completions, retries, resets, aborts,
  * deadlines and closes: fast-check chooses what happens, and when what was begun goes on.
  */
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate as loopTurn, setTimeout as pause } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Command, type QueueOptions } from '../../../lib/flash/command';
@@ -102,7 +102,7 @@ const steps = fc.oneof(
 /** One queue, its AFU, and what must hold of them at any instant. */
 class Run {
   readonly time: VirtualTime;
-  readonly afu = new AfuScript(ROOM);
+  readonly afu: AfuScript;
   readonly queue: CommandQueue;
   readonly commands: { readonly command: Command; readonly memory: HeldMemory; settled: number }[] =
     [];
@@ -119,9 +119,10 @@ class Run {
   constructor(
     scheduler: fc.Scheduler,
     time: VirtualTime,
-    options: Pick<QueueOptions, 'completion' | 'onReset'>,
+    options: Pick<QueueOptions, 'completion' | 'onReset' | 'squeue'>,
   ) {
     this.time = time;
+    this.afu = new AfuScript(ROOM, options.squeue);
     this.#scheduler = scheduler;
     this.#resources = [1, 2].map((handle) => this.#resource(handle));
     this.afu.onCommand = ({ lba, slot }) => {
@@ -140,7 +141,6 @@ class Run {
         depth: DEPTH,
         bounceBytes: 4096,
         endian: 'big',
-        squeue: false,
         retries: 2,
         watchInterval: 50,
         commandTimeout: 1000,
@@ -350,9 +350,9 @@ class Run {
     }
   }
 
-  /** What waits for nothing but promises goes on. */
+  /** What waits for nothing but promises, or for the end of this turn of the event loop, goes on. */
   async turn(): Promise<void> {
-    for (let i = 0; i < 12; i += 1) await Promise.resolve();
+    await loopTurn();
     // The queue looks at a reset every millisecond, by a timer that is none of the global object.
     if (this.afu.looks === this.#looks) return;
     this.#looks = this.afu.looks;
@@ -384,6 +384,7 @@ describe('the flash queue, whatever is interleaved', () => {
         fc.record({
           completion: fc.constantFrom('interrupt' as const, 'poll' as const),
           onReset: fc.constantFrom('retry' as const, 'fail' as const),
+          squeue: fc.boolean(),
         }),
         async (scheduler, script, options) => {
           const time = new VirtualTime();
