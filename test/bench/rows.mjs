@@ -132,6 +132,29 @@ function flash(quick) {
 }
 
 /** The start of a process, which the copy of one byte takes, is no part of the job's rate. */
+/** Polling goes on in each turn of the event loop, and must not keep timers from it. */
+function flashTimers(quick) {
+  if (flashNode === undefined) return [];
+  const program = (depth) => js('flash-timers', flashNode, depth, quick ? 0.5 : 2);
+  return [
+    {
+      name: 'flash',
+      programs: { idle: program(0), polling: program(128) },
+      rows: [
+        [50, 1],
+        [99, 2],
+      ].map(([percent, limit]) => ({
+        label: `how late a timer is while flash is polled, depth 128, p${percent}`,
+        unit: 'ms',
+        less: true,
+        limit,
+        of: ['polling', p(percent)],
+        beside: ['idle', p(percent)],
+      })),
+    },
+  ];
+}
+
 function memcpy() {
   const folder = mkdtempSync(path.join(tmpdir(), 'node-cxl-bench-'));
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -247,6 +270,7 @@ export function entries(quick) {
     waiting(),
     life(quick),
     ...flash(quick),
+    ...flashTimers(quick),
     memcpy(),
     start(),
     mock(quick),

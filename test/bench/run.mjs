@@ -41,11 +41,12 @@ function judge({ of, beside, bar, limit, less = false, ...rest }, rounds) {
     rounds.map((round) => (typeof what === 'function' ? what(round) : what[1](round[what[0]])));
   const values = read(of);
   const result = { ...rest, less, value: spread(values) };
+  const others = beside && read(beside);
   if (limit !== undefined) {
-    return { ...result, limit, met: result.value.median <= limit };
+    const met = result.value.median <= limit;
+    return { ...result, ...(others && { beside: spread(others) }), limit, met };
   }
-  if (beside === undefined) return result;
-  const others = read(beside);
+  if (others === undefined) return result;
   const ratio = spread(values.map((value, i) => value / others[i]));
   const met = less ? ratio.median <= bar : ratio.median >= bar;
   return { ...result, beside: spread(others), ratio, ...(bar === undefined ? {} : { bar, met }) };
