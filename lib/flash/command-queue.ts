@@ -15,6 +15,7 @@ import { CommandTable } from './command-table';
 import { CompletionMonitor, type MonitoredQueue } from './completion-monitor';
 import { DataFaults } from './data-faults';
 import { DrainWaits } from './drain-waits';
+import { RecoveryAttempts } from './recovery-attempts';
 import { NO_RESPONSE, Ring } from './ring';
 import { type CommandStatus, REGISTERS } from './sislite';
 import { countStatus, newStatistics, type QueueStatistics } from './statistics';
@@ -26,11 +27,9 @@ import { countStatus, newStatistics, type QueueStatistics } from './statistics';
 type State = 'running' | 'paused' | 'lost' | 'ended';
 
 /** Milliseconds: the first delay and the longest, which doubling reaches. */
-const DELAYS = { again: [1, 64], later: [20, 5000], recovery: [10, 1000] } as const;
+const DELAYS = { again: [1, 64], later: [20, 5000] } as const;
 /** Milliseconds that a failed command waits for the event with the address that it failed at. */
 const EVENT_DELAY = 20;
-/** How many recoveries in succession may not help before the commands are rejected. */
-const MAX_RECOVERIES = 5;
 /** How many commands the AFU gets at the latest, so that it works while others are made. */
 const ANNOUNCED_AT_ONCE = 16;
 const RESET_FAILED =
@@ -49,6 +48,7 @@ export class CommandQueue implements MonitoredQueue {
   readonly #table: CommandTable;
   readonly #drains: DrainWaits;
   readonly #faults = new DataFaults();
+  readonly #recoveries: RecoveryAttempts;
   #state: State = 'running';
   /** Whether the AFU has been told where the rings are, since the last reset. */
   #programmed = false;
@@ -61,9 +61,6 @@ export class CommandQueue implements MonitoredQueue {
   #announcing = false;
   /** Why the last recovery was needed, or failed. */
   #loss: unknown;
-  /** Recoveries since a command completed, or the adapter was reset. */
-  #recoveries = 0;
-  #recoveryTimer: NodeJS.Timeout | undefined;
   /** What every later command fails with. */
   #end: CxlError | undefined;
 
@@ -74,6 +71,7 @@ export class CommandQueue implements MonitoredQueue {
     this.#drains = new DrainWaits(this.#table);
     this.ring = new Ring(system, options);
     this.#monitor = new CompletionMonitor(owner, options, this);
+    this.#recoveries = new RecoveryAttempts(() => owner.recover());
     try {
       this.#program();
     } catch {
@@ -279,7 +277,7 @@ export class CommandQueue implements MonitoredQueue {
       }
     }
     this.#leave(command);
-    this.#recoveries = 0;
+    this.#recoveries.startOver();
     if (command.settled) return;
     if (status === undefined || verdict === undefined) this.#settle(command, failure);
     else this.#attemptFailed(command, status, verdict);
@@ -419,39 +417,21 @@ export class CommandQueue implements MonitoredQueue {
    * delay. When it has not helped several times, the commands fail with `error`.
    */
   recover(error: unknown): void {
-    const underWay = this.#state === 'paused' || this.#recoveryTimer !== undefined;
+    const underWay = this.#state === 'paused' || this.#recoveries.scheduled;
     if (underWay || this.#end !== undefined) return;
     this.#announceLast();
     this.#loss = error;
-    if (this.#recoveries === MAX_RECOVERIES) {
+    if (this.#recoveries.exhausted) {
       this.#giveUp(error);
-      return;
+    } else if (!this.#recoveries.begin(this.#state === 'running')) {
+      this.#state = 'lost';
+      this.#monitor.stop();
     }
-    this.#recoveries += 1;
-    if (this.#recoveries === 1 && this.#state === 'running') {
-      this.#recoverNow();
-      return;
-    }
-    this.#state = 'lost';
-    this.#monitor.stop();
-    const [first, longest] = DELAYS.recovery;
-    this.#recoveryTimer = setTimeout(
-      () => {
-        this.#recoveryTimer = undefined;
-        this.#recoverNow();
-      },
-      Math.min(first * 2 ** (this.#recoveries - 1), longest),
-    );
-  }
-
-  #recoverNow(): void {
-    // recoveryFailed() has been called when it fails.
-    this.#owner.recover().catch(() => undefined);
   }
 
   /** Settles all commands. Those in flight keep their slots until a recovery succeeds. */
   #giveUp(error: unknown): void {
-    this.#recoveries = 0;
+    this.#recoveries.startOver();
     this.#state = 'lost';
     this.#monitor.stop();
     this.#settleAll(error);
@@ -474,8 +454,7 @@ export class CommandQueue implements MonitoredQueue {
     if (this.#end !== undefined) return;
     this.#announceLast();
     this.#state = 'paused';
-    clearTimeout(this.#recoveryTimer);
-    this.#recoveryTimer = undefined;
+    this.#recoveries.cancel();
     this.#monitor.stop();
   }
 
@@ -516,7 +495,7 @@ export class CommandQueue implements MonitoredQueue {
       throw systemError('ETIMEDOUT', 'sislite', this.#owner.context.path, RESET_FAILED);
     }
     if (!this.#programmed) this.#program();
-    if (reset) this.#recoveries = 0;
+    if (reset) this.#recoveries.startOver();
     this.#state = 'running';
   }
 
@@ -565,7 +544,7 @@ export class CommandQueue implements MonitoredQueue {
     if (this.#end !== undefined) return;
     this.#end = error;
     this.#state = 'ended';
-    clearTimeout(this.#recoveryTimer);
+    this.#recoveries.cancel();
     this.#monitor.stop();
     this.#settleAll(error);
     this.#drains.end();

@@ -66,7 +66,7 @@ function rates(rows) {
 /** Of a report of run.mjs: what it has. */
 export async function drawPlots({ rows, distributions }) {
   if (Object.keys(distributions).length > 0) await draw('latency', latency(distributions));
-  const flash = rows.filter(({ name }) => name === 'flash');
+  const flash = rows.filter(({ name, depth }) => name === 'flash' && depth !== undefined);
   if (flash.length > 0) await draw('flash', rates(flash));
 }
 
