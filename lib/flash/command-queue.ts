@@ -30,12 +30,12 @@ type State = 'running' | 'paused' | 'lost' | 'ended';
 const DELAYS = { again: [1, 64], later: [20, 5000] } as const;
 /** Milliseconds that a failed command waits for the event with the address that it failed at. */
 const EVENT_DELAY = 20;
-/** How many commands the AFU gets at the latest, so that it works while others are made. */
-const ANNOUNCED_AT_ONCE = 16;
+/** How many commands share a doorbell at most, so that the AFU has work while others are made. */
+const MAX_UNANNOUNCED = 16;
 const RESET_FAILED =
   'the context cannot be reset, and its AFU may still access memory: close the context';
 
-// A program's tests may replace it by one that they run themselves.
+// A program's tests may replace that of `process` by one that they run themselves.
 const { nextTick } = process;
 
 /** The queue of one context. It uses the AFU only through its Ring and the host-transport page. */
@@ -57,7 +57,7 @@ export class CommandQueue implements MonitoredQueue {
   #room = 0;
   /** The AFU may or may not have a command: only a reset of the context makes sure. */
   #doubtful = false;
-  /** #announce() has been scheduled. */
+  /** #announceNow() is called at the end of this turn of the event loop. */
   #announcing = false;
   /** Why the last recovery was needed, or failed. */
   #loss: unknown;
@@ -216,7 +216,7 @@ export class CommandQueue implements MonitoredQueue {
     const { page, contextNumber } = this.#owner;
     this.ring.issue(page, command, contextNumber, this.#options.commandTimeout);
     this.#doubtful = doubtful;
-    if (this.ring.unannounced === ANNOUNCED_AT_ONCE) this.#announce();
+    if (this.ring.unannounced === MAX_UNANNOUNCED) this.#announce();
   }
 
   /** Commands of one turn of the event loop share a doorbell, rung when its promises have run. */
@@ -236,7 +236,7 @@ export class CommandQueue implements MonitoredQueue {
     }
   };
 
-  /** Before a recovery: no command in flight is one that the AFU surely does not have. */
+  /** Before a recovery: then the AFU has each command in flight, or the queue is in doubt. */
   #announceLast(): void {
     if (this.#state !== 'running') return;
     try {
