@@ -36,8 +36,7 @@ async function upload(request, pool) {
   const hash = createHash('sha256');
   let bytes = 0;
   // The next piece is read when the pool has taken this one: a client that is too fast waits.
-  // An error below must not end the connection, on which it is answered.
-  for await (const piece of pieces(request.iterator({ destroyOnReturn: false }))) {
+  for await (const piece of pieces(request)) {
     hash.update(await pool.copy(piece));
     bytes += piece.length;
   }

@@ -226,6 +226,12 @@ describe('the pool of the upload server', () => {
     const jobs = [1, 2, 3].map((length) => pool.copy(new Uint8Array(length)));
     const { status, headers } = await send('POST', '/uploads', (write) => write(randomBytes(9)));
     expect([status, headers['retry-after']]).toEqual([503, '1']);
+    // One that is still coming is answered as well.
+    const unfinished = request({ port, host: '127.0.0.1', method: 'POST', path: '/uploads' });
+    unfinished.write(randomBytes(1 << 20));
+    const [refused] = (await once(unfinished, 'response')) as [IncomingMessage];
+    expect([refused.statusCode, refused.headers.connection]).toEqual([503, 'close']);
+    unfinished.destroy();
     open();
     await Promise.all(jobs);
     expect(order).toEqual([1, 2, 3]);
