@@ -44,9 +44,17 @@ export interface GlobalSystem extends Disposable {
  * @returns undoes this, also as `using`
  * @throws ERR_INVALID_ARG_TYPE
  * @example
+ * import { cxl } from 'node-cxl';
+ * import { createMockCxl, setGlobalSystem } from 'node-cxl/mock';
+ *
+ * async function program() {
+ *   const [afu] = await cxl.afus();
+ *   return (await afu?.open())?.close();
+ * }
+ *
  * const mock = createMockCxl();
  * using _ = setGlobalSystem(mock);
- * await program(); // it imports cxl from 'node-cxl'
+ * await program(); // on the mock
  * mock.assertNoLeaks();
  */
 export function setGlobalSystem(system: Cxl | undefined): GlobalSystem {
@@ -69,7 +77,15 @@ export function setGlobalSystem(system: Cxl | undefined): GlobalSystem {
  * @returns what `callback` returns
  * @throws ERR_INVALID_ARG_TYPE; what `callback` throws
  * @example
- * const jobs = await withSystem(createMockCxl(), () => program());
+ * import { cxl } from 'node-cxl';
+ * import { createMockCxl, withSystem } from 'node-cxl/mock';
+ *
+ * const program = async () => (await cxl.afus()).length;
+ * const jobs = [1, 2].map((count) => {
+ *   const cards = Array.from({ length: count }, () => ({}));
+ *   return withSystem(createMockCxl({ cards }), program);
+ * });
+ * console.log(await Promise.all(jobs)); // [ 1, 2 ]
  */
 export function withSystem<T>(system: Cxl, callback: () => T): T {
   checkSystem(system);

@@ -50,6 +50,15 @@ export interface AdapterAttributes {
  * Attributes that are absent, as several are in a PowerVM guest and on older kernels, read as
  * undefined. An attribute whose text is not what the kernel's ABI documents
  * (Documentation/ABI/testing/sysfs-class-cxl) rejects with EBADMSG.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * for (const adapter of await cxl.adapters()) {
+ *   console.log(adapter.name, 'CAIA', await adapter.caiaVersion()); // card0 CAIA 1.0
+ *   const afus = await adapter.afus();
+ *   console.log(afus.map((afu) => afu.name)); // [ 'afu0.0' ]
+ * }
  */
 export class Adapter extends Uncloneable {
   /** Such as 'card0'. */

@@ -72,6 +72,14 @@ export interface AfuAttributes {
  *
  * Attributes that are absent read as undefined. An attribute whose text is not what the kernel's
  * ABI documents (Documentation/ABI/testing/sysfs-class-cxl) rejects with EBADMSG.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * const [afu] = await cxl.afus();
+ * console.log(await afu?.mode(), await afu?.contextKinds()); // afu_directed [ 'master', 'slave' ]
+ * const context = await afu?.open('slave');
+ * await context?.close();
  */
 export class Afu extends Uncloneable {
   /** Such as 'afu0.0'. */

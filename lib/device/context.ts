@@ -77,6 +77,23 @@ export interface ContextOrigin {
  * recovers from an error or is removed.
  *
  * `Decoded` is the type that the decoder set by decodeDriverEvents() returns.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * const memory = cxl.allocate(4096);
+ * const context = await cxl.open('/dev/cxl/afu1.0s'); // an echo AFU
+ * try {
+ *   await context.attach({ wed: 0n, holds: [memory] });
+ *   const registers = context.mapProblemState();
+ *   registers.write64(0x00, 42n);
+ *   registers.write64(0x10, memory.address); // the AFU writes 42 there, and raises interrupt 1
+ *   await context.waitForInterrupt(1, { timeout: 1000 });
+ *   console.log(memory.load64(0, { endian: 'big' })); // 42n
+ * } finally {
+ *   await context.close();
+ *   memory.free();
+ * }
  */
 export class Context<Decoded = undefined> extends Uncloneable {
   /** The device node, or a description of an adopted file. */
@@ -389,7 +406,15 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * it rejects the wait, as what is waited for may then never come.
    *
    * @example
+   * import { createMockCxl } from 'node-cxl/mock';
+   *
+   * const system = createMockCxl();
+   * const context = await system.open('/dev/cxl/afu0.0s');
+   * await context.attach({ wed: 0n });
+   * system.card(0).afu(0).raiseInterrupt(0, 2);
    * const { irq } = await context.waitForEvent({ types: ['afu-interrupt'], timeout: 1000 });
+   * console.log(irq); // 2
+   * await context.close();
    * @throws AbortError; ETIMEDOUT, with a `timeout` of 0 if no event is pending; EIO detached;
    *   ECANCELED closed; ERR_INVALID_STATE before attach (there are no events yet) or while another
    *   call waits for events; with `types`, EFAULT data storage fault and EREMOTEIO AFU error, with
@@ -490,8 +515,15 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * As waitForInterrupt(), but blocks the calling thread, as waitForEventSync().
    *
    * @example
+   * import { cxl } from 'node-cxl';
+   *
+   * const memory = cxl.allocate(4096);
+   * const context = await cxl.open('/dev/cxl/afu1.0s');
+   * await context.attach({ wed: 0n, holds: [memory] });
+   * context.mapProblemState().write64(0x10, memory.address);
    * // In a worker: the interrupt comes soon, and a core is to spare.
    * context.waitForInterruptSync(1, { timeout: 1000, spin: 50 });
+   * await context.close();
    * @throws as waitForInterrupt(), but AbortError and ECANCELED
    */
   waitForInterruptSync(irq: number, options: SyncWaitOptions = {}): void {
@@ -550,9 +582,19 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * faster than an interrupt, as the kernel has no part in it. The event loop does not run meanwhile.
    *
    * @example
-   * const { tid } = context.attachSync({ wed, holds: [queue], tid: true });
-   * queue.store16(24, tid); // where this AFU expects it
-   * context.waitForWakeup({ memory: queue, offset: 32, timeout: 10 });
+   * import { composeAfu, createMockCxl, onStore } from 'node-cxl/mock';
+   *
+   * // An AFU that wakes the thread whose id is stored to its register.
+   * const model = composeAfu(
+   *   { name: 'waker' },
+   *   onStore(0x00, (tid, process) => process.wakeThread(Number(tid))),
+   * );
+   * const system = createMockCxl({ cards: [{ afus: [{ model }], caiaVersion: '2.0' }] });
+   * const context = await system.open('/dev/cxl/afu0.0s');
+   * const { tid = 0 } = context.attachSync({ wed: 0n, tid: true });
+   * context.mapProblemState().write64(0x00, BigInt(tid));
+   * context.waitForWakeup({ timeout: 1000 });
+   * await context.close();
    * @throws ETIMEDOUT; EOPNOTSUPP (ENOTSUP) where the processor or the card cannot: on POWER8, in
    *   guests and on other machines; ERR_INVALID_STATE unless attached by attachSync({ tid: true })
    */

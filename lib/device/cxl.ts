@@ -54,6 +54,12 @@ const API_VERSION = 1;
 /**
  * A system with coherent accelerators: this machine or a mock. Programs normally use `cxl`;
  * createMockCxl() of node-cxl/mock makes others.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * const names = (await cxl.afus()).map((afu) => afu.name);
+ * console.log(cxl.backend, names); // mock [ 'afu0.0', 'afu1.0', 'afu2.0' ]
  */
 export class Cxl extends Uncloneable {
   readonly #load: () => Binding;

@@ -52,6 +52,18 @@ const DEFAULT_ALIGNMENT = 128;
  * piece, only the whole pool when neither the pool nor a piece of it is referred to or held.
  *
  * No piece outlives its pool: they are freed with it.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * const context = await cxl.open('/dev/cxl/afu0.0s');
+ * const pool = context.allocatePool(1 << 20); // one system call
+ * const request = pool.allocate(256);
+ * const answer = pool.allocate(64);
+ * console.log(pool.pieces, pool.used); // 2 384
+ * request.free(); // its place can be given out again
+ * answer.free();
+ * await context.close();
  */
 export class MemoryPool extends Uncloneable {
   /** Effective address of the first byte. */

@@ -47,6 +47,14 @@ export interface MemoryPlace {
  * also while an AFU uses its address: whatever an AFU can be led to must be held.
  *
  * It cannot be cloned, nor posted to a worker.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * const memory = cxl.allocate(4096, { endian: 'big' }); // zeroed, aligned to a page
+ * memory.store64(8, 0x1122n);
+ * console.log(memory.load64(8), memory.bytes[15]); // 4386n 34
+ * memory.free();
  */
 export class Memory extends Uncloneable {
   /** Effective address of the first byte. */

@@ -13,6 +13,16 @@ import { Uncloneable } from '../shared/uncloneable';
  * Only aligned 32- and 64-bit accesses are legal. Each store is preceded and each load
  * followed by a full barrier (POWER `sync`); no access makes a system call. An access that
  * faults throws EIO. All-ones is data: ask Context.linkState() whether the link is down.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * const context = await cxl.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * const registers = context.mapProblemState({ endian: 'big' });
+ * console.log('process element', registers.read64(0x08) >> 48n); // process element 0n
+ * registers.write64(0x18, 1n << 63n); // restarts the memcpy AFU
+ * await context.close(); // unmaps too
  */
 export class ProblemState extends Uncloneable {
   /** Bytes mapped. */

@@ -6,6 +6,10 @@ const ADDRESS = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([01][0-9a-f])\.([0-7])$/i;
 /**
  * A PCI address in full and in lower case: `0d:00.0` is `0000:0d:00.0`.
  * @throws TypeError ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE
+ * @example
+ * import { parseAddress } from 'node-cxl/doe';
+ *
+ * console.log(parseAddress('0D:00.0')); // 0000:0d:00.0
  */
 export function parseAddress(address: string): string {
   return checkAddress('address', address);

@@ -148,7 +148,16 @@ const EFI_TYPES = ['conventional', 'specific purpose', 'reserved memory'] as con
 /** Length in bytes of each type; an SSLBIS has 16, and 8 for each entry. */
 const STRUCTURE_LENGTHS: Readonly<Record<number, number>> = { 0: 24, 1: 24, 2: 20, 3: 8, 4: 24 };
 
-/** The header of a table. @throws ERR_INVALID_ARG_VALUE where there are fewer than 16 bytes */
+/**
+ * The header of a table. @throws ERR_INVALID_ARG_VALUE where there are fewer than 16 bytes
+ *
+ * @example
+ * import { decodeCdatHeader, doe, readCdatBytes, tableAccessProtocol } from 'node-cxl/doe';
+ *
+ * const mailbox = await doe.find('0000:0d:00.0', tableAccessProtocol);
+ * const { length, sequence } = decodeCdatHeader(await readCdatBytes(mailbox));
+ * console.log(length, sequence); // 160 0
+ */
 export function decodeCdatHeader(bytes: Uint8Array): CdatHeader {
   const header = asBuffer('bytes', bytes);
   if (header.length < CDAT_HEADER_LENGTH) {
@@ -162,7 +171,18 @@ export function decodeCdatHeader(bytes: Uint8Array): CdatHeader {
   };
 }
 
-/** Whether the checksum is right: the sum of all bytes is 0 modulo 256. */
+/**
+ * Whether the checksum is right: the sum of all bytes is 0 modulo 256.
+ *
+ * @example
+ * import { cdatChecksumValid } from 'node-cxl/doe';
+ * import { encodeCdat } from 'node-cxl/mock';
+ *
+ * const table = encodeCdat([]);
+ * console.log(cdatChecksumValid(table)); // true
+ * table.writeUInt8(2, 4); // another revision
+ * console.log(cdatChecksumValid(table)); // false
+ */
 export function cdatChecksumValid(table: Uint8Array): boolean {
   checkBytes('table', table);
   return (table.reduce((sum, byte) => sum + byte, 0) & 0xff) === 0;
@@ -172,6 +192,14 @@ export function cdatChecksumValid(table: Uint8Array): boolean {
  * Every structure of a table.
  * @param path the mailbox or file that the table is from, for errors
  * @throws CxlError EBADMSG where a structure exceeds the table or has not the length of its type
+ * @example
+ * import { decodeCdatStructures } from 'node-cxl/doe';
+ * import { encodeCdat, memoryDeviceTable } from 'node-cxl/mock';
+ *
+ * const table = encodeCdat(memoryDeviceTable);
+ * for (const structure of decodeCdatStructures(table, 'cdat.bin')) {
+ *   if (structure.kind === 'DSMAS') console.log(structure.dpaLength); // 268435456n
+ * }
  */
 export function decodeCdatStructures(bytes: Uint8Array, path: string): CdatStructure[] {
   const table = asBuffer('bytes', bytes);

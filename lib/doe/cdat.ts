@@ -57,6 +57,13 @@ export interface CdatTable {
  *   has a loop or an empty entry; a structure exceeds the table; the checksum of a table that was
  *   not cut is wrong), EAGAIN (the table changed during each of 4 attempts), and what exchange()
  *   throws
+ * @example
+ * import { doe, readCdat, tableAccessProtocol } from 'node-cxl/doe';
+ *
+ * const mailbox = await doe.find('0000:0d:00.0', tableAccessProtocol);
+ * const { structures, checksumValid } = await readCdat(mailbox);
+ * console.log(structures.map(({ kind }) => kind).join(' ')); // DSMAS DSLBIS DSLBIS DSLBIS DSLBIS DSEMTS
+ * console.log(checksumValid); // true
  */
 export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): Promise<CdatTable> {
   const { verify, exchange } = checkCdatOptions(options);
@@ -86,6 +93,12 @@ export async function readCdat(mailbox: DoeMailbox, options: CdatOptions = {}): 
  * it; of a chain with a loop or an empty entry, those before it.
  * @throws CxlError EBADMSG (the header, or an answer, has not the form of one), EAGAIN, and what
  *   exchange() throws
+ * @example
+ * import { writeFileSync } from 'node:fs';
+ * import { doe, readCdatBytes, tableAccessProtocol } from 'node-cxl/doe';
+ *
+ * const mailbox = await doe.find('0000:0d:00.0', tableAccessProtocol);
+ * writeFileSync('cdat.bin', await readCdatBytes(mailbox, { timeout: 500 }));
  */
 export async function readCdatBytes(
   mailbox: DoeMailbox,

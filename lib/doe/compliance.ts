@@ -37,7 +37,21 @@ const STATUSES: readonly (readonly [ComplianceStatusName, ErrnoName])[] = [
   ['target not initialized', 'ENXIO'],
 ];
 
-/** The device answered a request with an error status. */
+/**
+ * The device answered a request with an error status.
+ *
+ * @example
+ * import { Compliance, ComplianceError, complianceProtocol } from 'node-cxl/doe';
+ * import { complianceMode, createMockDoe } from 'node-cxl/mock';
+ *
+ * const protocols = [complianceMode({ enabled: ['capabilities', 'status'] })];
+ * const mock = createMockDoe({ functions: [{ address: '0d:00.0', mailboxes: [{ protocols }] }] });
+ * const compliance = new Compliance(await mock.find('0d:00.0', complianceProtocol));
+ * const error = await compliance.request({ request: 'halt-all' }).catch((reason) => reason);
+ * if (error instanceof ComplianceError) {
+ *   console.log(error.code, error.statusName); // EOPNOTSUPP unsupported injection function
+ * }
+ */
 export class ComplianceError extends CxlError {
   /** The name of the class. */
   override readonly name = 'ComplianceError';
@@ -79,7 +93,16 @@ export interface ComplianceStatus {
   readonly cacheSizeUnit: number;
 }
 
-/** The compliance mode of one mailbox. Each call is one exchange; the first runs discovery before. */
+/**
+ * The compliance mode of one mailbox. Each call is one exchange; the first runs discovery before.
+ *
+ * @example
+ * import { Compliance, complianceProtocol, doe } from 'node-cxl/doe';
+ *
+ * const compliance = new Compliance(await doe.find('0000:0d:00.0', complianceProtocol));
+ * const { enabled } = await compliance.capabilities();
+ * if (enabled.includes('poison')) await compliance.request({ request: 'poison', protocol: 1 });
+ */
 export class Compliance extends Uncloneable {
   /** The mailbox that the requests go to. */
   readonly mailbox: DoeMailbox;

@@ -45,7 +45,14 @@ const PROTOCOL_NAMES: Record<string, string> = {
   '7832:2': 'CXL table access (CDAT)',
 };
 
-/** The specification's name of a protocol, or undefined. */
+/**
+ * The specification's name of a protocol, or undefined.
+ *
+ * @example
+ * import { wellKnownName } from 'node-cxl/doe';
+ *
+ * console.log(wellKnownName({ vendorId: 0x1e98, type: 2 })); // CXL table access (CDAT)
+ */
 export function wellKnownName(protocol: Protocol): string | undefined {
   const { vendorId, type } = checkProtocol(protocol);
   return PROTOCOL_NAMES[`${vendorId}:${type}`];
@@ -56,6 +63,12 @@ export function wellKnownName(protocol: Protocol): string | undefined {
  * Past the end a device answers vendor 0xffff.
  * @throws ERR_OUT_OF_RANGE; CxlError EBADMSG (the answer has neither 4 nor 8 bytes), and what exchange()
  *   throws
+ * @example
+ * import { discoverIndex, discoveryProtocol, doe } from 'node-cxl/doe';
+ *
+ * const mailbox = await doe.find('0000:0d:00.0', discoveryProtocol);
+ * const { vendorId, type, nextIndex } = await discoverIndex(mailbox, 1);
+ * console.log(vendorId.toString(16), type, nextIndex); // 1e98 2 0
  */
 export async function discoverIndex(
   mailbox: DoeMailbox,

@@ -30,7 +30,16 @@ export interface FunctionScan {
   readonly problem?: CxlError;
 }
 
-/** The DOE mailboxes of the PCI functions of a machine, a mock or a dump. */
+/**
+ * The DOE mailboxes of the PCI functions of a machine, a mock or a dump.
+ *
+ * @example
+ * import { doe } from 'node-cxl/doe';
+ *
+ * for (const { address, mailboxes, problem } of await doe.scan()) {
+ *   console.log(address, mailboxes.length, problem); // 0000:0d:00.0 3 undefined
+ * }
+ */
 export class Doe extends Uncloneable {
   readonly #makeBus: () => PciBus;
   #bus: PciBus | undefined;

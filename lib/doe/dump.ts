@@ -12,6 +12,14 @@ const DATA_LINE = /^([0-9a-f]{2,3}):((?: [0-9a-f]{2}){1,16})\s*$/i;
 /**
  * The functions of a dump and the bytes of each (64, 256 or 4096).
  * @throws TypeError ERR_INVALID_ARG_VALUE for text that is no such dump
+ * @example
+ * import { parseLspciDump } from 'node-cxl/doe';
+ *
+ * const zeros = ' 00'.repeat(16);
+ * const lines = [`00: 14 10 77 04${' 00'.repeat(12)}`, ...['10', '20', '30'].map((at) => `${at}:${zeros}`)];
+ * const dump = ['01:00.0 Processing accelerators', ...lines].join('\n');
+ * const config = parseLspciDump(dump).get('0000:01:00.0');
+ * console.log(config?.readUInt16LE(2).toString(16)); // 477
  */
 export function parseLspciDump(text: string): Map<string, Buffer> {
   checkString('text', text);
@@ -48,7 +56,17 @@ export function parseLspciDump(text: string): Map<string, Buffer> {
   return functions;
 }
 
-/** A function's configuration space in the form of `lspci -xxxx`. */
+/**
+ * A function's configuration space in the form of `lspci -xxxx`.
+ *
+ * @example
+ * import { formatLspciDump } from 'node-cxl/doe';
+ *
+ * const config = Buffer.alloc(64);
+ * config.writeUInt16LE(0x1014, 0);
+ * const [title, line] = formatLspciDump('0000:01:00.0', config, 'A card').split('\n');
+ * console.log(title, '/', line?.slice(0, 9)); // 0000:01:00.0 A card / 00: 14 10
+ */
 export function formatLspciDump(address: string, bytes: Uint8Array, title = ''): string {
   const lines = [`${parseAddress(address)} ${checkString('title', title)}`];
   checkBytes('bytes', bytes);
@@ -61,7 +79,17 @@ export function formatLspciDump(address: string, bytes: Uint8Array, title = ''):
   return `${lines.join('\n')}\n`;
 }
 
-/** A PCI bus of recorded functions. Refuses to open one for writing (EROFS). */
+/**
+ * A PCI bus of recorded functions. Refuses to open one for writing (EROFS).
+ *
+ * @example
+ * import { Doe, DumpPci, formatLspciDump } from 'node-cxl/doe';
+ *
+ * const bridge = formatLspciDump('00:1f.0', new Uint8Array(256), 'ISA bridge');
+ * const card = formatLspciDump('01:00.0', new Uint8Array(256), 'Processing accelerators');
+ * const doe = new Doe(new DumpPci(`${bridge}\n${card}`));
+ * console.log(await doe.functions()); // [ '0000:00:1f.0', '0000:01:00.0' ]
+ */
 export class DumpPci implements PciBus {
   /** Tells the backends apart. */
   readonly kind = 'dump';

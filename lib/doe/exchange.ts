@@ -208,7 +208,14 @@ function fail(code: ErrnoName, step: string, path: string, hint: string): CxlErr
   return systemError(code, step, path, hint, fail);
 }
 
-/** Such as `1e98:02`: vendor and type in hexadecimal. */
+/**
+ * Such as `1e98:02`: vendor and type in hexadecimal.
+ *
+ * @example
+ * import { protocolName, tableAccessProtocol } from 'node-cxl/doe';
+ *
+ * console.log(protocolName(tableAccessProtocol)); // 1e98:02
+ */
 export function protocolName(protocol: Protocol): string {
   const { vendorId, type } = checkProtocol(protocol);
   return `${vendorId.toString(16).padStart(4, '0')}:${type.toString(16).padStart(2, '0')}`;

@@ -47,7 +47,17 @@ export class MailboxState {
   dead: CxlError | undefined;
 }
 
-/** A DOE mailbox of a PCI function, found by Doe. */
+/**
+ * A DOE mailbox of a PCI function, found by Doe.
+ *
+ * @example
+ * import { doe, tableAccessProtocol } from 'node-cxl/doe';
+ *
+ * const mailbox = await doe.find('0000:0d:00.0', tableAccessProtocol);
+ * const request = Buffer.alloc(4); // entry 0 of the table; whole dwords, little-endian
+ * const answer = await mailbox.exchange(tableAccessProtocol, request, { timeout: 1000 });
+ * console.log('a table of', answer.readUInt32LE(4), 'bytes'); // a table of 160 bytes
+ */
 export class DoeMailbox extends Uncloneable {
   /** PCI address of the function, in full: `0000:0d:00.0`. */
   readonly address: string;

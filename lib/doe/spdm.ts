@@ -35,6 +35,11 @@ export interface SpdmVersion {
  * GET_VERSION: the SPDM versions that the device supports, in its order.
  * @throws CxlError EOPNOTSUPP, EREMOTEIO (the device answered ERROR), EBADMSG, and what
  *   exchange() throws
+ * @example
+ * import { doe, spdmProtocol, spdmVersions } from 'node-cxl/doe';
+ *
+ * const mailbox = await doe.find('0000:0d:00.0', spdmProtocol);
+ * for (const { major, minor } of await spdmVersions(mailbox)) console.log(`${major}.${minor}`); // 1.0
  */
 export async function spdmVersions(
   mailbox: DoeMailbox,

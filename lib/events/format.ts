@@ -8,6 +8,17 @@ const MAX_BYTES = 32;
  * One line about an event, for people: `AFU interrupt 1 (process element 5)`. Its wording may
  * change; programs read the event's properties. As cxl_fprint_event() of libcxl, with the process
  * element.
+ *
+ * @example
+ * import { formatEvent } from 'node-cxl';
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * system.card(0).afu(0).raiseInterrupt(0, 2);
+ * console.log(formatEvent(await context.waitForEvent())); // AFU interrupt 2 (process element 0)
+ * await context.close();
  */
 export function formatEvent(event: CxlEvent<unknown>): string {
   if (typeof event !== 'object' || event === null) throw typeError('event', 'a CxlEvent', event);

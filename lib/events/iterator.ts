@@ -6,6 +6,20 @@ import type { EventQueue } from './queue';
  * What Context.events() returns. It is the context's reader from the first next() until the
  * iteration ends. Ending it (`break`, return(), closing the context) also ends a next() that is
  * waiting.
+ *
+ * @example
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * system.card(0).afu(0).raiseInterrupt(0, 1, 3);
+ * for await (const event of context.events()) {
+ *   if (event.type !== 'afu-interrupt') continue;
+ *   console.log('interrupt', event.irq); // interrupt 1
+ *   if (event.irq === 3) break; // another reader can start
+ * }
+ * await context.close();
  */
 export class EventIterator<Event> extends Uncloneable implements AsyncIterableIterator<Event> {
   readonly #queue: EventQueue;

@@ -91,6 +91,17 @@ const MAX_READ_BYTES = 2 ** 31;
  * Any number of calls may be in progress, and they have no order: start a write that must follow
  * another one when that one has settled. A settled write is on the LUN. A single block is written
  * completely or not at all; a transfer of several blocks is not atomic.
+ *
+ * @example
+ * import { type BlockAccess, openBlockDevice } from 'node-cxl/flash';
+ *
+ * // For any kind of block device.
+ * async function lastBlock(device: BlockAccess): Promise<Uint8Array> {
+ *   return device.read(device.blocks - 1n, 1);
+ * }
+ *
+ * await using device = await openBlockDevice('/dev/sg1');
+ * console.log((await lastBlock(device)).length); // 4096
  */
 export abstract class BlockAccess extends Uncloneable {
   /** Size in blocks of blockSize bytes. */

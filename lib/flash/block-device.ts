@@ -41,6 +41,18 @@ const MAX_UNMAP_BLOCKS = 0xffff_ffffn;
  * A reset of the adapter is noticed while commands are in flight, and the context is recovered
  * automatically (FlashContext.recover()). The commands that the reset ended are issued again or
  * fail, as the context's `onReset` says.
+ *
+ * @example
+ * import { openLun } from 'node-cxl/flash';
+ *
+ * const lun = await openLun('/dev/sg1');
+ * await lun.enableSuperpipe();
+ * const context = await lun.attach({ queueDepth: 32 });
+ * const device = (await context.openVirtual({ blocks: 1024 })).blockDevice();
+ * await device.write(7, Buffer.alloc(device.blockSize, 'record 7'));
+ * console.log(Buffer.from(await device.read(7, 1)).toString('latin1', 0, 8)); // record 7
+ * await context.close();
+ * await lun.close();
  */
 export class BlockDevice extends BlockAccess {
   /** The LUN, or the part of one, whose blocks these are. */

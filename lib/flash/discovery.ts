@@ -44,6 +44,10 @@ const LIST_OPTIONS: OptionNames<ListLunsOptions> = { system: true, signal: true 
  * sysfs, which needs no privilege.
  *
  * @throws AbortError
+ * @example
+ * import { listLuns } from 'node-cxl/flash';
+ *
+ * for (const { generic, port, mode } of await listLuns()) console.log(generic, port, mode); // /dev/sg1 0 legacy
  */
 export async function listLuns(options: ListLunsOptions = {}): Promise<LunInfo[]> {
   const { system, signal } = checkOptions(options, LIST_OPTIONS);

@@ -39,6 +39,20 @@ const RELEASE_TIME = 10_000;
  * A context on a flash adapter: LUNs are attached to it, resources (handles) are opened on it, and
  * commands are issued through it. Resource.release() frees a resource; detach() frees a LUN with
  * all its resources; close() frees everything, including the context.
+ *
+ * @example
+ * import { openLun } from 'node-cxl/flash';
+ *
+ * const lun = await openLun('/dev/sg1');
+ * await lun.enableSuperpipe();
+ * const context = await lun.attach();
+ * const scratch = await context.openVirtual({ blocks: 4096 });
+ * const log = await context.openVirtual({ blocks: 8192 });
+ * console.log(context.resources.length, context.isHealthy()); // 2 true
+ * await scratch.release();
+ * console.log(context.resources[0] === log); // true
+ * await context.close(); // frees what is left
+ * await lun.close();
  */
 export class FlashContext extends Uncloneable {
   /** Which commands the context may issue: what `access` of Lun.attach() was. */

@@ -41,6 +41,14 @@ const PROVISION_BLOCK_BYTES = 4096;
  *
  * @param path /dev/cxlflash/cxlflashN
  * @throws ENOENT, EACCES; ENOSYS when the backend has no cxlflash. Source: cxlflash_chr_open.
+ * @example
+ * import { openFlashHost } from 'node-cxl/flash';
+ *
+ * await using host = await openFlashHost('/dev/cxlflash/cxlflash0');
+ * for (const port of [0, 1]) {
+ *   const { luns, maxLuns } = await host.queryPort(port);
+ *   console.log(`port ${port}: ${luns} of ${maxLuns} LUNs`);
+ * }
  */
 export async function openFlashHost(
   path: string,
@@ -65,7 +73,18 @@ export interface DebugOptions {
 }
 const DEBUG_OPTIONS: OptionNames<DebugOptions> = { write: true };
 
-/** The node of a flash adapter: creates and deletes LUNs, and sends debug commands to the AFU. */
+/**
+ * The node of a flash adapter: creates and deletes LUNs, and sends debug commands to the AFU.
+ *
+ * @example
+ * import { openFlashHost } from 'node-cxl/flash';
+ *
+ * await using host = await openFlashHost('/dev/cxlflash/cxlflash0');
+ * const { lunId } = await host.createLun(0, 65_536); // 256 MiB on port 0
+ * const { luns } = await host.queryPort(0);
+ * console.log(luns); // 2n
+ * await host.deleteLun(0, lunId);
+ */
 export class FlashHost extends FlashNode<HostCalls> {
   /**
    * Creates a LUN of `blocks` blocks of 4 KiB on a port (0 to 3). It is listed after a SCSI rescan.

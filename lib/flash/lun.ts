@@ -77,6 +77,12 @@ const HINTS: Record<string, string> = {
  *
  * @param path /dev/sdX or /dev/sgX
  * @throws AbortError; ENOENT, EACCES; ENOSYS when the backend has no cxlflash
+ * @example
+ * import { listLuns, openLun } from 'node-cxl/flash';
+ *
+ * const [first] = await listLuns();
+ * await using lun = await openLun(first?.generic ?? '/dev/sg0');
+ * console.log(lun.path); // /dev/sg1
  */
 export async function openLun(path: string, options: OpenLunOptions = {}): Promise<Lun> {
   if (typeof path !== 'string') throw typeError('path', 'a string', path);
@@ -100,6 +106,14 @@ function openHint(errno: number): string | undefined {
 /**
  * A LUN, opened by its node for one port of the adapter. Superpipe is a property of the LUN, not of
  * this object: it stays enabled after close().
+ *
+ * @example
+ * import { openLun } from 'node-cxl/flash';
+ *
+ * await using lun = await openLun('/dev/sg1');
+ * console.log((await lun.wwid()).length); // 16
+ * await lun.enableSuperpipe(); // the block layer loses it
+ * await lun.disableSuperpipe(); // and gets it back
  */
 export class Lun extends FlashNode<LunCalls> {
   /** @internal */

@@ -86,6 +86,17 @@ const ROUNDS = 2;
  * link of it reaches the LUN), its context is closed first, so that no command issued over it runs
  * any more; only then are the transfers that it left begun again over the next path. So a write
  * whose promise has settled is never overwritten by an earlier one that was still in flight.
+ *
+ * @example
+ * import { openBlockDevice } from 'node-cxl/flash';
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const wwid = '6002507605bd0c00a000000000000001';
+ * const system = createMockCxl({ flash: [{ luns: [{ blocks: 65_536, wwid }] }] });
+ * await using device = await openBlockDevice({ system, wwid });
+ * for (const { node, state } of device.paths) console.log(node, state); // /dev/sg1 active
+ * await device.write(0, new Uint8Array(device.blockSize));
+ * console.log(device.path.transfers); // 1
  */
 export class MultipathBlockDevice extends BlockAccess {
   readonly statistics: MultipathStatistics = {

@@ -65,6 +65,13 @@ const OPTIONS: OptionNames<OpenBlockDeviceOptions> = {
  * @param lun a node, for that path alone; or options with `node` or `wwid`
  * @throws ENOENT no such LUN; EBUSY it is mounted; what openLun(), enableSuperpipe(), attach() and
  *   openDirect() throw on the last path when none can be opened; AbortError
+ * @example
+ * import { openBlockDevice } from 'node-cxl/flash';
+ *
+ * // A virtual LUN of 1 GiB, which exists until the device is closed.
+ * await using device = await openBlockDevice({ node: '/dev/sg1', virtual: { blocks: 131_072 } });
+ * await device.write(0, Buffer.alloc(device.blockSize, 'hello'));
+ * console.log(device.statistics.writes); // 1
  */
 export async function openBlockDevice(
   lun: string | OpenBlockDeviceOptions,

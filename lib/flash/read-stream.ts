@@ -22,6 +22,15 @@ const OPTIONS: OptionNames<BlockReadStreamOptions> = {
 /**
  * The bytes of consecutive blocks. Up to `depth` transfers are read ahead; what was read is passed
  * on in order. While the reader is slow, no more is read.
+ *
+ * @example
+ * import { openBlockDevice } from 'node-cxl/flash';
+ *
+ * await using device = await openBlockDevice('/dev/sg1');
+ * let bytes = 0;
+ * const stream = device.createReadStream({ start: 0, length: 1_000_000, depth: 8 });
+ * for await (const chunk of stream) bytes += chunk.length;
+ * console.log(bytes); // 1000000
  */
 export class BlockReadStream extends Readable {
   readonly #transfers: StreamTransfers;

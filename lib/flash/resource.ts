@@ -83,7 +83,20 @@ export interface ResourceDescription {
 
 const VERIFY_SENSE_BYTES = 18;
 
-/** A LUN or a part of one that a context may use: a resource handle. */
+/**
+ * A LUN or a part of one that a context may use: a resource handle.
+ *
+ * @example
+ * import { openLun } from 'node-cxl/flash';
+ *
+ * await using lun = await openLun('/dev/sg1');
+ * await lun.enableSuperpipe();
+ * await using context = await lun.attach();
+ * const virtual = await context.openVirtual({ blocks: 65_536, scrub: true });
+ * const { blocks, truncated } = await virtual.resize(131_072);
+ * console.log(blocks, truncated); // 131072n false
+ * await virtual.release(); // overwrites its blocks first
+ */
 export class Resource extends Uncloneable {
   /** The context that it is open on. */
   readonly context: FlashContext;

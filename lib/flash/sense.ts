@@ -58,7 +58,16 @@ export interface Sense {
   readonly bytes: Uint8Array;
 }
 
-/** Sense data in fixed (0x70, 0x71) or descriptor (0x72, 0x73) format; undefined in any other. */
+/**
+ * Sense data in fixed (0x70, 0x71) or descriptor (0x72, 0x73) format; undefined in any other.
+ *
+ * @example
+ * import { decodeSense } from 'node-cxl/flash';
+ *
+ * const bytes = Uint8Array.of(0x70, 0, 0x06, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x29, 0, 0, 0, 0, 0);
+ * const sense = decodeSense(bytes);
+ * console.log(sense?.key, sense?.meaning); // unit-attention power on or reset occurred
+ */
 export function decodeSense(bytes: Uint8Array): Sense | undefined {
   checkBytes('bytes', bytes);
   const format = (bytes[0] ?? 0) & 0x7f;

@@ -47,6 +47,16 @@ interface Piece {
  *
  * The order of the devices and `stripeBlocks` are part of how data is found: use the same ones each
  * time. Of larger devices, what is beyond the size of the smallest is not used.
+ *
+ * @example
+ * import { openStripedDevice } from 'node-cxl/flash';
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const luns = [{ blocks: 65_536 }, { blocks: 65_536 }];
+ * const system = createMockCxl({ flash: [{ luns, ports: 1 }] });
+ * const paths = ['/dev/sg1', '/dev/sg2'].map((node) => ({ system, node }));
+ * await using device = await openStripedDevice(paths, { stripeBlocks: 64 });
+ * console.log(device.blocks); // 131072n
  */
 export class StripedBlockDevice extends BlockAccess {
   readonly statistics: BlockStatistics = newBlockStatistics();
@@ -255,6 +265,16 @@ function part(buffer: BlockBuffer, offset: number, length: number): BlockBuffer 
  *
  * @param luns a node or options for each LUN. Their order is part of how data is found
  * @throws as openBlockDevice() and StripedBlockDevice
+ * @example
+ * import { openStripedDevice } from 'node-cxl/flash';
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const wwids = ['6002507605bd0c00a000000000000001', '6002507605bd0c00a000000000000002'];
+ * const luns = wwids.map((wwid) => ({ blocks: 65_536, wwid }));
+ * const system = createMockCxl({ flash: [{ luns }] });
+ * await using device = await openStripedDevice(wwids.map((wwid) => ({ system, wwid })));
+ * await device.write(0, Buffer.alloc(512 * device.blockSize)); // 256 blocks on each, in parallel
+ * console.log(device.devices.map(({ statistics }) => statistics.blocksWritten)); // [ 256, 256 ]
  */
 export async function openStripedDevice(
   luns: readonly (string | OpenBlockDeviceOptions)[],

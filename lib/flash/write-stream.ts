@@ -28,6 +28,16 @@ type Callback = (error?: Error | null) => void;
  * at once. Up to `depth` transfers are in flight; with that many, write() returns false. `finish`
  * means that all data is on the LUN. After an error, or destroy(), any part of what was written
  * may be on the LUN; data past the end of the device is ENOSPC, after what fits has been written.
+ *
+ * @example
+ * import { Readable } from 'node:stream';
+ * import { pipeline } from 'node:stream/promises';
+ * import { openBlockDevice } from 'node-cxl/flash';
+ *
+ * await using device = await openBlockDevice('/dev/sg1');
+ * const lines = Readable.from(['first line\n', 'second line\n']);
+ * await pipeline(lines, device.createWriteStream({ start: 16, lastBlock: 'zero' }));
+ * console.log(device.statistics.blocksWritten); // 1
  */
 export class BlockWriteStream extends Writable {
   readonly #transfers: StreamTransfers;

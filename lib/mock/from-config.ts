@@ -24,6 +24,13 @@ const DEFAULT_SEED = 1;
  * @throws ENOENT, EACCES and so on when the file cannot be read; ERR_INVALID_ARG_VALUE when it is
  *   not JSON, or has an unknown option or model; what createMockCxl() and createMockDoe() throw,
  *   whichever of the two the file is read for
+ * @example
+ * import { writeFileSync } from 'node:fs';
+ * import { mockFromConfig } from 'node-cxl/mock';
+ *
+ * writeFileSync('cards.json', JSON.stringify({ cards: [{ afus: [{ model: 'echo' }] }] }));
+ * const system = mockFromConfig('cards.json'); // as NODE_CXL_BACKEND=mock:cards.json
+ * console.log((await system.afus()).length); // 1
  */
 export function mockFromConfig(file?: string): MockCxl {
   const options =
@@ -38,6 +45,13 @@ export function mockFromConfig(file?: string): MockCxl {
  *
  * @param file path of the file, relative to the working directory
  * @throws as mockFromConfig()
+ * @example
+ * import { writeFileSync } from 'node:fs';
+ * import { mockDoeFromConfig } from 'node-cxl/mock';
+ *
+ * writeFileSync('machine.json', JSON.stringify({ doe: [{ mailboxes: [{ protocols: ['spdm'] }] }] }));
+ * const doe = mockDoeFromConfig('machine.json');
+ * console.log((await doe.mailboxes()).length); // 1
  */
 export function mockDoeFromConfig(file?: string): MockDoe {
   return file === undefined ? createMockDoe() : readConfig(checkString('file', file)).doe;

@@ -13,6 +13,17 @@ import { MockCxl } from './mock-cxl';
  *
  * @throws TypeError or RangeError (ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE,
  *   ERR_OUT_OF_RANGE) naming the option that is wrong
+ * @example
+ * import { createMockCxl, memcpyAfu } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl({
+ *   cards: [{ afus: [{ model: memcpyAfu({ processes: 2 }) }], caiaVersion: '2.0' }],
+ *   faults: [{ name: 'open', errno: 'EMFILE', after: 1 }],
+ * });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * const error = await system.open('/dev/cxl/afu0.0s').catch((reason) => reason);
+ * console.log(error.code); // EMFILE
+ * await context.close();
  */
 export function createMockCxl(options: MockOptions = {}): MockCxl {
   return new MockCxl(options);

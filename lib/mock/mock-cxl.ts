@@ -53,7 +53,21 @@ export function mockOf(system: Cxl): MockCxl {
   return mock;
 }
 
-/** A Cxl of modeled cards, and what a test does to them. */
+/**
+ * A Cxl of modeled cards, and what a test does to them.
+ *
+ * @example
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * system.card(0).linkDown(); // the driver detaches the context
+ * const error = await context.waitForEvent().catch((reason) => reason);
+ * console.log(error.code); // EIO
+ * await context.close();
+ * system.assertNoLeaks();
+ */
 export class MockCxl extends Cxl {
   readonly #kernel: Kernel;
   readonly #cards: MockCard[];
@@ -122,8 +136,13 @@ export class MockCxl extends Cxl {
    *
    * @throws TypeError or RangeError naming the field that is wrong
    * @example
+   * import { createMockCxl } from 'node-cxl/mock';
+   *
+   * const system = createMockCxl();
    * system.inject({ name: 'mmio', device: 'afu0.0', registers: [0x40, 0x7f], access: 'store' });
    * system.inject({ name: 'open', errno: 'EBUSY', times: 2 }, { name: 'open', errno: 'EIO' });
+   * const error = await system.open('/dev/cxl/afu0.0s').catch((reason) => reason);
+   * console.log(error.code); // EBUSY
    */
   inject(fault: FaultSpec, ...next: FaultSpec[]): void {
     this.#kernel.faults.inject([fault, ...next], originOf(this.inject));
@@ -157,7 +176,15 @@ export class MockCxl extends Cxl {
    *
    * @throws AssertionError that lists what is left, with where the program made it
    * @example
-   * afterEach(() => system.assertNoLeaks());
+   * import { createMockCxl } from 'node-cxl/mock';
+   *
+   * const system = createMockCxl();
+   * system.allocate(4096);
+   * try {
+   *   system.assertNoLeaks(); // in afterEach() of a test
+   * } catch (error) {
+   *   console.log(String(error).includes('4096')); // true
+   * }
    */
   assertNoLeaks(): void {
     const { files, openNodes, mappings, memory, waits } = this.#kernel;

@@ -24,7 +24,16 @@ const SYSFS_OPTIONS: OptionNames<SysfsOptions> = {
   lock: true,
 };
 
-/** The PCI functions of this machine, through sysfs. */
+/**
+ * The PCI functions of this machine, through sysfs.
+ *
+ * @example
+ * import { Doe, SysfsPci } from 'node-cxl/doe';
+ *
+ * // The mailboxes of this machine, whatever NODE_CXL_BACKEND says.
+ * const machine = new Doe(new SysfsPci());
+ * console.log(machine.bus.kind); // native
+ */
 export class SysfsPci implements PciBus {
   /** Tells the backends apart. */
   readonly kind = 'native';

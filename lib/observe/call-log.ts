@@ -33,11 +33,19 @@ type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
  * The calls that a program made at the seam between this package and the driver, oldest first: what
  * strace would show of it, and accesses to registers and memory.
  *
+ *
  * @example
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
  * const system = createMockCxl({ calls: { detail: 'accesses' } });
- * await program(system);
+ * const context = await system.open('/dev/cxl/afu1.0s');
+ * await context.attach({ wed: 0n });
+ * const registers = context.mapProblemState();
+ * registers.write64(0x00, 1n);
+ * registers.read64(0x00);
+ * await context.close();
  * system.calls.assertCalls(
- *   [{ name: 'write64', input: { offset: 0x10, value: 1n } }, { name: 'read64', answer: 1n }],
+ *   [{ name: 'write64', input: { offset: 0x00, value: 1n } }, { name: 'read64', answer: 1n }],
  *   { among: { name: /^(read|write)64$/ } },
  * );
  */

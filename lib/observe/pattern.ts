@@ -12,7 +12,12 @@ export type Expected = unknown;
  * the value and accepts it by returning true.
  *
  * @example
- * { name: 'write64', path: /afu0\.0s$/, input: { offset: 0x10, value: (value) => value > 0n } }
+ * import { type CallPattern, createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * await (await system.open('/dev/cxl/afu0.0s')).close();
+ * const opens: CallPattern = { name: 'open', path: /afu0\.0[ms]$/, input: {} };
+ * system.calls.assertCalled(opens, 1);
  */
 export interface CallPattern {
   /** The call's name, or what matches it. */

@@ -16,8 +16,12 @@ export type { PslseOptions } from './options';
  *
  * @throws ERR_INVALID_ARG_TYPE, ERR_OUT_OF_RANGE, ERR_INVALID_ARG_VALUE
  * @example
- * const system = createPslseCxl({ port: 16384 });
- * const context = await system.open('/dev/cxl/afu0.0d');
+ * import { createPslseCxl } from 'node-cxl/pslse';
+ *
+ * const system = createPslseCxl({ host: 'localhost', port: 16_384 });
+ * const context = await system.open('/dev/cxl/afu0.0d'); // ECONNREFUSED without a daemon
+ * await context.attach({ wed: 0n });
+ * await context.close();
  */
 export function createPslseCxl(options: PslseOptions = {}): Cxl {
   const binding = new PslseBinding(options);

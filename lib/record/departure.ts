@@ -15,6 +15,17 @@ export interface ExpectedCall {
 /**
  * A program that is replayed has departed from the recording. Where it swallows this error, the next
  * call throws it again, but for those that close and free.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ * import { recordCxl, ReplayDivergedError, replayCxl } from 'node-cxl/record';
+ *
+ * const recorded = recordCxl(cxl, { file: 'run.cxlrec' });
+ * await (await recorded.open('/dev/cxl/afu0.0s')).close();
+ * recorded.stop();
+ *
+ * const error = await replayCxl('run.cxlrec').open('/dev/cxl/afu1.0s').catch((reason) => reason);
+ * if (error instanceof ReplayDivergedError) console.log(error.code); // ERR_CXL_REPLAY_DIVERGED
  */
 export class ReplayDivergedError extends Error {
   /** The name of the class. */

@@ -65,6 +65,10 @@ const RECORD_TYPES: Readonly<Record<RecordedItem['type'], true>> = {
  * @param file its path, or its bytes
  * @throws ERR_CXL_BAD_RECORDING it is none, or of a newer version; what reading it throws (ENOENT …)
  * @example
+ * import { cxl } from 'node-cxl';
+ * import { readRecording, recordCxl } from 'node-cxl/record';
+ *
+ * recordCxl(cxl, { file: 'run.cxlrec' }).stop();
  * const recording = readRecording('run.cxlrec');
  * for (const record of recording) console.log(record.time, record.type, record.place.offset);
  * for (const { message } of recording.problems) console.error(message);
@@ -76,7 +80,21 @@ export function readRecording(file: string | Uint8Array): Recording {
   return new Recording(file);
 }
 
-/** A recording that was opened. Iterating it reads the records, in the order of the file. */
+/**
+ * A recording that was opened. Iterating it reads the records, in the order of the file.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ * import { readRecording, recordCxl } from 'node-cxl/record';
+ *
+ * const recorded = recordCxl(cxl, { file: 'run.cxlrec' });
+ * await (await recorded.open('/dev/cxl/afu0.0s')).close();
+ * recorded.stop();
+ *
+ * for (const record of readRecording('run.cxlrec')) {
+ *   if (record.type === 'call' && record.name === 'open') console.log(record.input['path']);
+ * }
+ */
 export class Recording implements Iterable<RecordedEntry> {
   /** The first item of the file. */
   readonly header: RecordingHeader;
@@ -128,6 +146,12 @@ export class Recording implements Iterable<RecordedEntry> {
  * of such a name that cannot be read comes last, as it may be one of them: readRecording() of it says why.
  *
  * @throws as readRecording(), of `file`
+ * @example
+ * import { cxl } from 'node-cxl';
+ * import { recordCxl, recordingFiles } from 'node-cxl/record';
+ *
+ * recordCxl(cxl, { file: 'run.cxlrec' }).stop();
+ * console.log(recordingFiles('run.cxlrec').length); // 1
  */
 export function recordingFiles(file: string): string[] {
   checkString('file', file);

@@ -30,6 +30,15 @@ export const GROUP_VARIABLE = 'NODE_CXL_RECORD_GROUP';
 /**
  * A system whose calls are recorded: use it in the place of the one that it was made of. What was
  * opened on that before is not recorded.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ * import { recordCxl } from 'node-cxl/record';
+ *
+ * using recorded = recordCxl(cxl, { file: 'run.cxlrec' }); // the recording ends with the block
+ * const context = await recorded.open('/dev/cxl/afu0.0s');
+ * await context.close();
+ * console.log(recorded.file.endsWith('/run.cxlrec')); // true
  */
 export class RecordedCxl extends Cxl {
   /** The path of the recording. */
@@ -73,9 +82,14 @@ export class RecordedCxl extends Cxl {
  *   EACCES …), and writing its first bytes. What fails later ends the recording, with a warning of
  *   the process (code CXL_RECORDING_FAILED); the program goes on
  * @example
- * const recorded = recordCxl(cxl, { file: 'run.cxlrec' });
- * using _ = setGlobalSystem(recorded);
- * await program();
+ * import { cxl } from 'node-cxl';
+ * import { setGlobalSystem } from 'node-cxl/mock';
+ * import { recordCxl } from 'node-cxl/record';
+ *
+ * const recorded = recordCxl(cxl, { file: 'run.cxlrec', flush: 'access' });
+ * const before = setGlobalSystem(recorded);
+ * await (await cxl.open('/dev/cxl/afu0.0s')).close(); // recorded
+ * before.restore();
  * recorded.stop();
  */
 export function recordCxl(system: Cxl, options: RecordOptions): RecordedCxl {

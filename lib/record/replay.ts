@@ -51,7 +51,27 @@ const REPLAY_OPTIONS: OptionNames<ReplayOptions> = {
   attributes: true,
 };
 
-/** A system that answers as was recorded. */
+/**
+ * A system that answers as was recorded.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ * import { recordCxl, replayCxl } from 'node-cxl/record';
+ *
+ * async function program(system: typeof cxl) {
+ *   const context = await system.open('/dev/cxl/afu0.0s');
+ *   await context.attach({ wed: 0n });
+ *   await context.close();
+ * }
+ *
+ * const recorded = recordCxl(cxl, { file: 'run.cxlrec' });
+ * await program(recorded);
+ * recorded.stop();
+ *
+ * const replayed = replayCxl('run.cxlrec'); // no card is needed
+ * await program(replayed);
+ * replayed.assertFinished();
+ */
 export class ReplayedCxl extends Cxl {
   readonly #replayer: Replayer;
   #doe: Doe | undefined;
@@ -107,10 +127,15 @@ export class ReplayedCxl extends Cxl {
  *   of another card than `options.attributes` says; what reading the file throws; ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE,
  *   ERR_OUT_OF_RANGE
  * @example
- * const system = replayCxl('run.cxlrec');
- * using _ = setGlobalSystem(system);
- * await program();
- * system.assertFinished();
+ * import { cxl } from 'node-cxl';
+ * import { recordCxl, replayCxl } from 'node-cxl/record';
+ *
+ * const recorded = recordCxl(cxl, { file: 'run.cxlrec' });
+ * const names = (await recorded.afus()).map(({ name }) => name);
+ * recorded.stop();
+ *
+ * const replayed = replayCxl('run.cxlrec', { mode: 'lenient' });
+ * console.log((await replayed.afus()).length === names.length); // true
  */
 export function replayCxl(file: string | Uint8Array, options: ReplayOptions = {}): ReplayedCxl {
   if (typeof file !== 'string' && !(file instanceof Uint8Array)) {

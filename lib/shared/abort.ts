@@ -17,6 +17,15 @@ export const WAIT_OPTIONS: OptionNames<WaitOptions> = { signal: true, timeout: t
  * What every aborted operation of this package rejects with; `name` and `code` are those of Node's
  * own AbortError, and `cause` is the reason that the signal was given. All entry points export this
  * one class.
+ *
+ * @example
+ * import { AbortError, cxl } from 'node-cxl';
+ *
+ * try {
+ *   await cxl.open('/dev/cxl/afu0.0s', { signal: AbortSignal.abort('shutting down') });
+ * } catch (error) {
+ *   if (error instanceof AbortError) console.log(error.code, error.cause); // ABORT_ERR shutting down
+ * }
  */
 export class AbortError extends Error {
   /** As that of Node's own AbortError. */

@@ -8,7 +8,19 @@ import { describeErrno, ERRNOS, type ErrnoName, errnoName, NO_THREAD } from './e
 import { hintFor } from './hints';
 import { nearest } from './nearest';
 
-/** A system call that failed, on either backend. */
+/**
+ * A system call that failed, on either backend.
+ *
+ * @example
+ * import { CxlError, cxl } from 'node-cxl';
+ *
+ * try {
+ *   await cxl.open('/dev/cxl/afu7.0s');
+ * } catch (error) {
+ *   if (!(error instanceof CxlError)) throw error;
+ *   console.log(error.code, error.syscall, error.path); // ENOENT open /dev/cxl/afu7.0s
+ * }
+ */
 export class CxlError extends Error {
   /** The name of the class. */
   override readonly name: string = 'CxlError';

@@ -5,6 +5,15 @@ import { Attributes } from './attributes';
 /**
  * One of an AFU's configuration records (crN/). Like a PCI function's configuration space, it has
  * a vendor and device id, which say what accelerator this is.
+ *
+ * @example
+ * import { cxl } from 'node-cxl';
+ *
+ * for (const afu of await cxl.afus()) {
+ *   for (const record of await afu.configurationRecords()) {
+ *     console.log(afu.name, await record.vendor(), await record.device()); // afu1.0 4116 60480
+ *   }
+ * }
  */
 export class ConfigurationRecord {
   /** The N of crN. */

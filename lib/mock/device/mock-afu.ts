@@ -51,7 +51,20 @@ export interface ExpectedAccess extends MmioAccess {
   readonly context: MockContext;
 }
 
-/** What a test does to an AFU. */
+/**
+ * What a test does to an AFU.
+ *
+ * @example
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * const afu = system.card(0).afu(0);
+ * const attached = afu.expectAttach({ timeout: 1000 });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0x40n, interrupts: 4 });
+ * console.log((await attached).wed); // 64n
+ * await context.close();
+ */
 export class MockAfu {
   readonly #kernel: Kernel;
   readonly #what: string;
@@ -186,10 +199,16 @@ export class MockAfu {
    * timers, or that raises an interrupt for a program to find, goes on from there.
    *
    * @example
-   * const done = program(); // waits for an interrupt, with a timeout of a minute
-   * await system.card(0).afu(0).expectWait();
-   * vi.advanceTimersByTime(60_000);
-   * await expect(done).rejects.toThrow('ETIMEDOUT');
+   * import { createMockCxl } from 'node-cxl/mock';
+   *
+   * const system = createMockCxl();
+   * const context = await system.open('/dev/cxl/afu0.0s');
+   * await context.attach({ wed: 0n });
+   * const done = context.waitForInterrupt(1, { timeout: 60_000 });
+   * const device = await system.card(0).afu(0).expectWait();
+   * device.raiseInterrupt(1); // or let fake timers reach the timeout
+   * await done;
+   * await context.close();
    */
   async expectWait(options: WaitOptions = {}): Promise<MockContext> {
     checkWaitOptions(options, WAIT_OPTIONS);
@@ -203,9 +222,15 @@ export class MockAfu {
    * @param options `access`, `offset` (bytes from the start of the area that the context maps),
    *   `value`: only an access of that kind, there, of that value
    * @example
-   * const started = afu.expectAccess({ access: 'store', offset: DOORBELL });
-   * void program();
-   * expect((await started).value).toBe(1n);
+   * import { createMockCxl } from 'node-cxl/mock';
+   *
+   * const system = createMockCxl();
+   * const context = await system.open('/dev/cxl/afu1.0s');
+   * await context.attach({ wed: 0n });
+   * const stored = system.card(1).afu(0).expectAccess({ access: 'store', offset: 0x00 });
+   * context.mapProblemState().write64(0x00, 5n);
+   * console.log((await stored).value); // 5n
+   * await context.close();
    */
   async expectAccess(options: AccessExpectation = {}): Promise<ExpectedAccess> {
     const { access, offset, value, ...wait } = checkOptions(options, ACCESS_EXPECTATION);

@@ -9,6 +9,22 @@ import { MockAfu } from './mock-afu';
 /**
  * What a test does to a card and its slot. The object stays the same while the driver's adapter
  * comes and goes with unplug(), plug(), unbind(), bind() and resets.
+ *
+ * @example
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * const registers = context.mapProblemState();
+ * const card = system.card(0);
+ * const device = card.afu(0).context(0);
+ * card.freeze(); // the driver does not know it yet
+ * console.log(registers.read32(0x08).toString(16), device.status); // ffffffff STARTED
+ * card.notice(); // now it does, and detaches the context
+ * console.log(device.status); // CLOSED
+ * card.recover();
+ * await context.close();
  */
 export class MockCard {
   readonly #kernel: Kernel;

@@ -8,7 +8,21 @@ import type { ContextStatus, CxlContext } from '../kernel/context';
 import { CONTEXT_FAULTS, type FaultSpec } from '../kernel/fault-spec';
 import type { ContextRole } from '../models/afu-model';
 
-/** What a test does to a context. */
+/**
+ * What a test does to a context.
+ *
+ * @example
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * const device = system.card(0).afu(0).context(0);
+ * device.dataStorageFault(0x1000n);
+ * const error = await context.waitForInterrupt(1).catch((reason) => reason);
+ * console.log(error.code, error.event.address); // EFAULT 4096n
+ * await context.close();
+ */
 export class MockContext {
   readonly #context: CxlContext;
 
@@ -86,8 +100,17 @@ export class MockContext {
    * Adds a fault for this context alone: as MockCxl.inject(), of faults that happen to contexts.
    *
    * @example
-   * const context = await system.card(0).afu(0).expectAttach();
-   * context.inject({ name: 'lost-interrupt' });
+   * import { createMockCxl } from 'node-cxl/mock';
+   *
+   * const system = createMockCxl();
+   * const context = await system.open('/dev/cxl/afu0.0s');
+   * await context.attach({ wed: 0n });
+   * const device = system.card(0).afu(0).context(0);
+   * device.inject({ name: 'lost-interrupt' });
+   * device.raiseInterrupt(1, 2);
+   * const event = await context.waitForEvent({ types: ['afu-interrupt'] });
+   * console.log(event.irq); // 2
+   * await context.close();
    */
   inject(fault: FaultSpec, ...next: FaultSpec[]): void {
     const { faults } = this.#context.afu.kernel;

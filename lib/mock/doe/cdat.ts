@@ -33,6 +33,13 @@ const ENCODING_OPTIONS: OptionNames<CdatEncodingOptions> = { revision: true, seq
  *
  * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE, ERR_OUT_OF_RANGE where a field of a structure
  *   is absent or does not fit
+ * @example
+ * import { encodeCdat } from 'node-cxl/mock';
+ *
+ * const table = encodeCdat([
+ *   { kind: 'DSMAS', handle: 0, flags: 4, nonVolatile: true, dpaBase: 0n, dpaLength: 1n << 30n },
+ * ]);
+ * console.log(table.length); // 40
  */
 export function encodeCdat(
   structures: readonly CdatStructure[],

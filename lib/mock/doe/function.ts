@@ -76,7 +76,17 @@ const FIRST_MAILBOX = 0x190;
 const MAILBOX_DISTANCE = 0x20;
 const EXPRESS_CAPABILITY = 0x40;
 
-/** A modeled PCI function, and what a test does to it. */
+/**
+ * A modeled PCI function, and what a test does to it.
+ *
+ * @example
+ * import { createMockDoe, memoryDevice } from 'node-cxl/mock';
+ *
+ * const doe = createMockDoe({ functions: [memoryDevice({ driver: 'cxl_pci' })] });
+ * const device = doe.function('0000:0d:00.0');
+ * await doe.unbind('0000:0d:00.0');
+ * console.log(device.driver); // undefined
+ */
 export class MockFunction {
   /** `0000:0d:00.0`. */
   readonly address: string;

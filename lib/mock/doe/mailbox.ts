@@ -107,7 +107,21 @@ const REQUEST_LIMIT = 1000;
 /** Bytes of the requests that are kept; the newest one always is. */
 const REQUEST_BYTES_LIMIT = 1 << 24;
 
-/** A modeled mailbox (PCIe 6.0 §6.30.2): its registers, and what a test does to it. */
+/**
+ * A modeled mailbox (PCIe 6.0 §6.30.2): its registers, and what a test does to it.
+ *
+ * @example
+ * import { spdmProtocol, spdmVersions } from 'node-cxl/doe';
+ * import { createMockDoe, spdm } from 'node-cxl/mock';
+ *
+ * const mailboxes = [{ protocols: [spdm()] }];
+ * const doe = createMockDoe({ functions: [{ address: '0d:00.0', mailboxes }] });
+ * const mailbox = await doe.find('0d:00.0', spdmProtocol);
+ * const device = doe.function('0d:00.0').mailboxes[0];
+ * if (device !== undefined) device.faults = { silent: true }; // answers no request
+ * const error = await spdmVersions(mailbox, { timeout: 50 }).catch((reason) => reason);
+ * console.log(error.code); // ETIMEDOUT
+ */
 export class MockMailbox {
   readonly #name: string;
   #faults: MockFaults = {};

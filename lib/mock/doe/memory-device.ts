@@ -36,7 +36,17 @@ export const memoryDeviceTable: readonly CdatStructure[] = [
   },
 ];
 
-/** A CXL type 3 device with a mailbox each for table access, compliance mode and SPDM. */
+/**
+ * A CXL type 3 device with a mailbox each for table access, compliance mode and SPDM.
+ *
+ * @example
+ * import { createMockDoe, memoryDevice } from 'node-cxl/mock';
+ *
+ * // As on a machine whose kernel reads the table by itself.
+ * const doe = createMockDoe({ functions: [memoryDevice({ kernelFeatures: ['1e98:02'] })] });
+ * const [mailbox] = await doe.mailboxes();
+ * console.log(await mailbox?.usedBy({ vendorId: 0x1e98, type: 2 }));
+ */
 export function memoryDevice(options: Partial<MockFunctionOptions> = {}): MockFunctionOptions {
   checkOptions(options, FUNCTION_OPTIONS);
   return {

@@ -53,7 +53,20 @@ class MockPci implements PciBus {
   }
 }
 
-/** A Doe with modeled devices, and the device side of them for tests. */
+/**
+ * A Doe with modeled devices, and the device side of them for tests.
+ *
+ * @example
+ * import { tableAccessProtocol } from 'node-cxl/doe';
+ * import { createMockDoe } from 'node-cxl/mock';
+ *
+ * const doe = createMockDoe();
+ * const mailbox = await doe.find('0000:0d:00.0', tableAccessProtocol);
+ * const device = doe.function('0000:0d:00.0');
+ * device.remove('unplugged');
+ * const error = await mailbox.discover().catch((reason) => reason);
+ * console.log(error.code); // ENOENT
+ */
 export class MockDoe extends Doe {
   readonly #functions: ReadonlyMap<string, MockFunction>;
 
@@ -88,6 +101,11 @@ export class MockDoe extends Doe {
  * Makes PCI functions with DOE mailboxes.
  *
  * @throws TypeError or RangeError naming the option that is wrong
+ * @example
+ * import { createMockDoe, memoryDevice } from 'node-cxl/mock';
+ *
+ * const doe = createMockDoe({ functions: [memoryDevice(), memoryDevice({ address: '0e:00.0' })] });
+ * console.log(await doe.functions()); // [ '0000:0d:00.0', '0000:0e:00.0' ]
  */
 export function createMockDoe(options: MockDoeOptions = {}): MockDoe {
   return makeDoe(options, 'options.functions');

@@ -10,7 +10,20 @@ import {
 } from '../../shared/checks';
 import type { MockProtocol } from './mailbox';
 
-/** Table access with one table. A function is called for each entry that is read. */
+/**
+ * Table access with one table. A function is called for each entry that is read.
+ *
+ * @example
+ * import { readCdat, tableAccessProtocol } from 'node-cxl/doe';
+ * import { createMockDoe, encodeCdat, tableAccess } from 'node-cxl/mock';
+ *
+ * let sequence = 0;
+ * const protocols = [tableAccess(() => encodeCdat([], { sequence }))];
+ * const doe = createMockDoe({ functions: [{ address: '0d:00.0', mailboxes: [{ protocols }] }] });
+ * const mailbox = await doe.find('0d:00.0', tableAccessProtocol);
+ * sequence = 3; // the device changes its table
+ * console.log((await readCdat(mailbox)).header.sequence); // 3
+ */
 export function tableAccess(table: Buffer | (() => Buffer)): MockProtocol {
   if (typeof table !== 'function') checkBytes('table', table);
   return {
@@ -62,7 +75,18 @@ const COMPLIANCE_OPTIONS: OptionNames<MockComplianceOptions> = {
   cacheSizeUnit: true,
 };
 
-/** Compliance mode: answers every request and carries none out. */
+/**
+ * Compliance mode: answers every request and carries none out.
+ *
+ * @example
+ * import { Compliance, complianceProtocol } from 'node-cxl/doe';
+ * import { complianceMode, createMockDoe } from 'node-cxl/mock';
+ *
+ * const protocols = [complianceMode({ cacheSize: 16, cacheSizeUnit: 1 })];
+ * const doe = createMockDoe({ functions: [{ address: '0d:00.0', mailboxes: [{ protocols }] }] });
+ * const compliance = new Compliance(await doe.find('0d:00.0', complianceProtocol));
+ * console.log((await compliance.status()).cacheSize); // 16
+ */
 export function complianceMode(options: MockComplianceOptions = {}): MockProtocol {
   const { available = COMPLIANCE_REQUESTS, enabled = available } = checkOptions(
     options,
@@ -109,7 +133,18 @@ function mask(names: readonly ComplianceRequestName[]): number {
   );
 }
 
-/** SPDM with GET_VERSION alone; other requests are answered with ERROR, unsupported request. */
+/**
+ * SPDM with GET_VERSION alone; other requests are answered with ERROR, unsupported request.
+ *
+ * @example
+ * import { spdmProtocol, spdmVersions } from 'node-cxl/doe';
+ * import { createMockDoe, spdm } from 'node-cxl/mock';
+ *
+ * const mailboxes = [{ protocols: [spdm([0x1300])] }];
+ * const doe = createMockDoe({ functions: [{ address: '0d:00.0', mailboxes }] });
+ * const [version] = await spdmVersions(await doe.find('0d:00.0', spdmProtocol));
+ * console.log(version?.major, version?.minor); // 1 3
+ */
 export function spdm(versions: readonly number[] = [0x1000, 0x1100, 0x1200]): MockProtocol {
   for (const version of checkArray('versions', versions)) {
     checkInteger('versions', version, 0, 0xffff);

@@ -54,7 +54,20 @@ export interface MockFlashAdapter {
   kernelContext(contextId: bigint): KernelContext;
 }
 
-/** The flash adapters of a mock: MockCxl.flash. */
+/**
+ * The flash adapters of a mock: MockCxl.flash.
+ *
+ * @example
+ * import { openBlockDevice } from 'node-cxl/flash';
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl({ flash: [{ luns: [{ blocks: 65_536 }] }] });
+ * await using device = await openBlockDevice({ system, node: '/dev/sg1' });
+ * const [adapter] = system.flash.adapters;
+ * adapter?.reset(20); // the context is recovered, and the read issued again
+ * await device.read(0, 1);
+ * console.log(device.queueStatistics?.resets); // 1
+ */
 export class MockFlash {
   readonly #kernel: Kernel;
   readonly #binding: Binding;

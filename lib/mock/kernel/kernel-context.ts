@@ -20,7 +20,19 @@ export interface KernelStartWork {
 }
 const START_WORK: OptionNames<KernelStartWork> = { wed: true, interrupts: true };
 
-/** A context that an in-kernel driver made with cxl_dev_context_init(). */
+/**
+ * A context that an in-kernel driver made with cxl_dev_context_init().
+ *
+ * @example
+ * import { createMockCxl } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl();
+ * const kernel = system.card(0).afu(0).createKernelContext();
+ * kernel.startWork({ wed: 0n, interrupts: 4 });
+ * const context = system.adopt(kernel.getFd(), { owned: true }); // as of cxlflash's ATTACH
+ * console.log(context.attached); // true
+ * await context.close();
+ */
 export class KernelContext {
   /**
    * The model of the context itself, for tests of the mock.

@@ -39,6 +39,18 @@ export type RegisterValue = bigint | ((process: AfuProcess, values: RegisterValu
  *
  * @param offset bytes, a multiple of 8
  * @param initial its value at attach. Default 0n
+ * @example
+ * import { composeAfu, createMockCxl, register } from 'node-cxl/mock';
+ *
+ * // At attach, the register has the work element descriptor.
+ * const model = composeAfu({ name: 'store' }, register(0x00, (process) => process.wed));
+ * const system = createMockCxl({ cards: [{ afus: [{ model }] }] });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 9n });
+ * const area = context.mapProblemState();
+ * area.write64(0x00, area.read64(0x00) + 1n);
+ * console.log(area.read64(0x00)); // 10n
+ * await context.close();
  */
 export function register(offset: number, initial: RegisterValue = 0n): Behavior {
   checkOffset('offset', offset);
@@ -55,7 +67,19 @@ export function register(offset: number, initial: RegisterValue = 0n): Behavior 
   };
 }
 
-/** A register that reads as `value`, found at each load. Stores to it have no effect. */
+/**
+ * A register that reads as `value`, found at each load. Stores to it have no effect.
+ *
+ * @example
+ * import { answers, composeAfu, createMockCxl } from 'node-cxl/mock';
+ *
+ * const model = composeAfu({ name: 'version' }, answers(0x00, 0x0203n));
+ * const system = createMockCxl({ cards: [{ afus: [{ model }] }] });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * console.log(context.mapProblemState().read64(0x00)); // 515n
+ * await context.close();
+ */
 export function answers(offset: number, value: RegisterValue): Behavior {
   checkOffset('offset', offset);
   return (process, values) => ({
@@ -63,7 +87,25 @@ export function answers(offset: number, value: RegisterValue): Behavior {
   });
 }
 
-/** Calls `action` at each store to a register. */
+/**
+ * Calls `action` at each store to a register.
+ *
+ * @example
+ * import { composeAfu, createMockCxl, onStore } from 'node-cxl/mock';
+ *
+ * const model = composeAfu(
+ *   { name: 'checker' },
+ *   onStore(0x00, (value, process) => {
+ *     if (value % 128n !== 0n) process.afuError(value); // the queue must be aligned
+ *   }),
+ * );
+ * const system = createMockCxl({ cards: [{ afus: [{ model }] }] });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * context.mapProblemState().write64(0x00, 5n);
+ * console.log((await context.waitForEvent()).type); // afu-error
+ * await context.close();
+ */
 export function onStore(
   offset: number,
   action: (value: bigint, process: AfuProcess, values: RegisterValues) => void,
@@ -75,7 +117,18 @@ export function onStore(
   });
 }
 
-/** A register that reads as how often another one was written. */
+/**
+ * A register that reads as how often another one was written.
+ *
+ * @example
+ * import { composeAfu, countsStores, register } from 'node-cxl/mock';
+ *
+ * // What was stored to DOORBELL last can be read, and at COUNT how often it was stored to.
+ * const DOORBELL = 0x00;
+ * const COUNT = 0x08;
+ * const model = composeAfu({ name: 'bell' }, register(DOORBELL), countsStores(COUNT, DOORBELL));
+ * console.log(model.name); // bell
+ */
 export function countsStores(offset: number, stored: number): Behavior {
   checkOffset('offset', offset);
   checkOffset('stored', stored);
@@ -87,7 +140,20 @@ export function countsStores(offset: number, stored: number): Behavior {
   });
 }
 
-/** Raises an AFU interrupt, from 1, at each store to a register. */
+/**
+ * Raises an AFU interrupt, from 1, at each store to a register.
+ *
+ * @example
+ * import { composeAfu, createMockCxl, raisesInterrupt } from 'node-cxl/mock';
+ *
+ * const model = composeAfu({ name: 'bell' }, raisesInterrupt(1, 0x00));
+ * const system = createMockCxl({ cards: [{ afus: [{ model }] }] });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * context.mapProblemState().write64(0x00, 1n);
+ * await context.waitForInterrupt(1);
+ * await context.close();
+ */
 export function raisesInterrupt(irq: number, stored: number): Behavior {
   checkInteger('irq', irq, 1, 0xffff);
   return onStore(stored, (_, process) => {
@@ -121,6 +187,27 @@ const BYTES_A_STEP = 65_536n;
 /**
  * Copies memory of the process, 64 KiB a step. An address that cannot be translated is a data
  * storage fault, and ends the copy without an interrupt.
+ *
+ * @example
+ * import { composeAfu, copies, createMockCxl } from 'node-cxl/mock';
+ *
+ * const model = composeAfu(
+ *   { name: 'copier' },
+ *   copies({ source: 0x00, target: 0x08, length: 0x10, start: 0x18, interrupt: 1 }),
+ * );
+ * const system = createMockCxl({ cards: [{ afus: [{ model }] }] });
+ * const memory = system.allocate(4096);
+ * memory.store64(0, 42n);
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n, holds: [memory] });
+ * const registers = context.mapProblemState();
+ * registers.write64(0x00, memory.address);
+ * registers.write64(0x08, memory.address + 128n);
+ * registers.write64(0x10, 8n);
+ * registers.write64(0x18, 1n);
+ * await context.waitForInterrupt(1);
+ * console.log(memory.load64(128)); // 42n
+ * await context.close();
  */
 export function copies(registers: CopyRegisters): Behavior {
   const { source, target, length, start, interrupt } = checkOptions(registers, COPY_OPTIONS);
@@ -170,6 +257,20 @@ export function copies(registers: CopyRegisters): Behavior {
  * @param count which: 3 is every third; 1 is each
  * @param stored the register, by byte offset
  * @param failure default: reports the AFU error 1n
+ * @example
+ * import { composeAfu, createMockCxl, failsEvery, raisesInterrupt } from 'node-cxl/mock';
+ *
+ * const START = 0x00;
+ * const model = composeAfu({ name: 'flaky' }, failsEvery(2, START, raisesInterrupt(1, START)));
+ * const system = createMockCxl({ cards: [{ afus: [{ model }] }] });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 0n });
+ * const registers = context.mapProblemState();
+ * for (let job = 0; job < 2; job += 1) {
+ *   registers.write64(START, 1n);
+ *   console.log((await context.waitForEvent()).type); // afu-error
+ * }
+ * await context.close();
  */
 export function failsEvery(
   count: number,

@@ -27,16 +27,20 @@ const DESCRIPTION: OptionNames<AfuDescription> = { ...DESCRIPTOR_FIELDS, name: t
  * Makes a model of an AFU of behaviors. By default it has one process in AFU-directed mode, needs
  * one interrupt, and has 64 KiB of big-endian registers a process, after as many of its own.
  *
+ *
  * @example
+ * import { answers, composeAfu, raisesInterrupt, register } from 'node-cxl/mock';
+ *
  * // A card that adds: store A and B, load the sum; a store to DONE raises interrupt 1.
- * const A = 0x00, B = 0x08, SUM = 0x10, DONE = 0x18;
+ * const [A, B, SUM, DONE] = [0x00, 0x08, 0x10, 0x18];
  * const adder = composeAfu(
  *   { name: 'adder', processes: 4 },
  *   register(A),
  *   register(B),
- *   answers(SUM, (process, values) => values.get(A) + values.get(B)),
+ *   answers(SUM, (_, values) => values.get(A) + values.get(B)),
  *   raisesInterrupt(1, DONE),
  * );
+ * console.log(adder.descriptor.processes); // 4
  */
 export function composeAfu(description: AfuDescription, ...behaviors: Behavior[]): AfuModel {
   const { name, ...given } = checkOptions(description, DESCRIPTION, 'description');

@@ -15,7 +15,18 @@ const ECHO = 0x00;
 const COUNT = 0x08;
 const ADDRESS = 0x10;
 
-/** A model of the echo AFU: 16 processes, one interrupt. */
+/**
+ * A model of the echo AFU: 16 processes, one interrupt.
+ *
+ * @example
+ * import { createMockCxl, echoAfu } from 'node-cxl/mock';
+ *
+ * const system = createMockCxl({ cards: [{ afus: [{ model: echoAfu() }] }] });
+ * const context = await system.open('/dev/cxl/afu0.0s');
+ * await context.attach({ wed: 7n });
+ * console.log(context.mapProblemState().read64(0x00)); // 7n
+ * await context.close();
+ */
 export function echoAfu(): AfuModel {
   return composeAfu(
     {

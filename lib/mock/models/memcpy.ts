@@ -90,6 +90,14 @@ const TIMEBASE_PER_NANOSECOND = { numerator: 64n, denominator: 125n };
  *
  * A program stores byte 0 last, after a barrier. On CAIA 2 only process elements whose number
  * modulo 4 is 1 can copy.
+ *
+ * @example
+ * import { createMockCxl, memcpyAfu } from 'node-cxl/mock';
+ *
+ * const afus = [{ model: memcpyAfu({ interruptsMinimum: 1 }), interruptsMaximum: 8 }];
+ * const system = createMockCxl({ cards: [{ afus }] });
+ * const [afu] = await system.afus();
+ * console.log(await afu?.irqsMin(), await afu?.irqsMax()); // 1 8
  */
 export function memcpyAfu(options: MemcpyAfuOptions = {}): AfuModel {
   checkOptions(options, MEMCPY_OPTIONS);

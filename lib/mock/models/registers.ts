@@ -11,7 +11,19 @@ export interface Register {
 
 const LOW_32_BITS = (1n << 32n) - 1n;
 
-/** The 64-bit registers of an AFU model, for ProcessLogic.mmioRead() and mmioWrite(). */
+/**
+ * The 64-bit registers of an AFU model, for ProcessLogic.mmioRead() and mmioWrite().
+ *
+ * @example
+ * import { Registers } from 'node-cxl/mock';
+ *
+ * let value = 0n;
+ * const registers = new Registers({
+ *   0x08: { read: () => value, write: (stored) => { value = stored; } },
+ * });
+ * registers.write(0x08, 8, 0x1122_3344_5566_7788n);
+ * console.log(registers.read(0x0c, 4).toString(16)); // 55667788
+ */
 export class Registers {
   readonly #registers = new Map<number, Register>();
   readonly #bigEndian: boolean;

@@ -45,6 +45,7 @@ const leftOut = {
   'test/unit/cli/help.test.ts': ofThisHost,
   'test/unit/cli/output.test.ts': ofThisHost,
   'test/unit/cli/settings.test.ts': ofThisHost,
+  'test/unit/examples.test.ts': needsCompiler,
   'test/unit/exports.test.ts': needsCompiler,
   'test/unit/error-codes.test.ts': 'reads sources, which are not in the package',
   'test/unit/notices.test.ts': 'compares with node_modules, of which the package has a part',
