@@ -177,33 +177,39 @@ export interface FlashIoctl<Input extends CallHeader, Answer extends CallAnswer>
 
 /** The superpipe ioctls, by their names in the driver's header without DK_CXLFLASH_. */
 export interface LunCalls {
-  /** Makes a context, or attaches the LUN to one. */
+  /** Makes a context, or attaches the LUN to one. Source: cxlflash_disk_attach. */
   ATTACH: FlashIoctl<AttachInput, AttachAnswer>;
-  /** Opens all of the LUN. */
+  /** Opens all of the LUN. Source: cxlflash_disk_direct_open. */
   USER_DIRECT: FlashIoctl<ContextInput, OpenAnswer>;
-  /** Frees a resource handle. */
+  /** Frees a resource handle. Source: cxlflash_disk_release. */
   RELEASE: FlashIoctl<HandleInput, CallAnswer>;
-  /** Detaches the LUN from the context, with its handles; the last one ends the context. */
+  /**
+   * Detaches the LUN from the context, with its handles; the last one ends the context. Source:
+   * cxlflash_disk_detach.
+   */
   DETACH: FlashIoctl<ContextInput, CallAnswer>;
-  /** Checks a LUN after a unit attention, and reads its capacity again. */
+  /**
+   * Checks a LUN after a unit attention, and reads its capacity again. Source:
+   * cxlflash_disk_verify.
+   */
   VERIFY: FlashIoctl<VerifyInput, SizeAnswer>;
-  /** Makes a context usable again after a reset of the adapter. */
+  /** Makes a context usable again after a reset of the adapter. Source: cxlflash_afu_recover. */
   RECOVER_AFU: FlashIoctl<RecoverInput, RecoverAnswer>;
-  /** Puts a LUN into superpipe mode, or back into legacy mode. */
+  /** Puts a LUN into superpipe mode, or back into legacy mode. Source: cxlflash_manage_lun. */
   MANAGE_LUN: FlashIoctl<ManageInput, CallAnswer>;
-  /** Opens a part of the LUN: a virtual LUN. */
+  /** Opens a part of the LUN: a virtual LUN. Source: cxlflash_disk_virtual_open. */
   USER_VIRTUAL: FlashIoctl<VirtualInput, OpenAnswer>;
-  /** Changes the size of a virtual LUN. */
+  /** Changes the size of a virtual LUN. Source: cxlflash_vlun_resize. */
   VLUN_RESIZE: FlashIoctl<ResizeInput, SizeAnswer>;
-  /** Gives a context the virtual LUNs of another one. */
+  /** Gives a context the virtual LUNs of another one. Source: cxlflash_disk_clone. */
   VLUN_CLONE: FlashIoctl<CloneInput, CallAnswer>;
 }
 
 /** The host ioctls, by their names in the driver's header without HT_CXLFLASH_. */
 export interface HostCalls {
-  /** Creates and deletes LUNs, and asks for the capacity of a port. */
+  /** Creates and deletes LUNs, and asks for a port's capacity. Source: cxlflash_lun_provision. */
   LUN_PROVISION: FlashIoctl<ProvisionInput, ProvisionAnswer>;
-  /** Sends the AFU a command of its own, with data. */
+  /** Sends the AFU a command of its own, with data. Source: cxlflash_afu_debug. */
   AFU_DEBUG: FlashIoctl<DebugInput, CallAnswer>;
 }
 

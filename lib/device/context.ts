@@ -172,7 +172,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
 
   /**
    * The process element by GET_PROCESS_ELEMENT; undefined while the kernel has none (in a guest
-   * before attach, and once the context is detached).
+   * before attach, and once the context is detached). Source: afu_ioctl_process_element.
    */
   get processElement(): number | undefined {
     if (this.closed) return undefined;
@@ -186,7 +186,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * Which AFU this is, by GET_AFU_ID.
    *
    * @throws EIO once detached or while the link is down; EINVAL or ENOTTY where the driver lacks
-   *   this ioctl (kernels before 4.3, OpenCAPI flash)
+   *   this ioctl (kernels before 4.3, OpenCAPI flash). Source: afu_ioctl_get_afu_id.
    */
   afuId(): AfuId {
     this.#open();
@@ -388,7 +388,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
    * The next event, if one is pending now, of any type; undefined otherwise. It does not wait.
    *
    * @throws EIO detached; ERR_INVALID_STATE before attach, once closed, or while another call waits
-   *   for events
+   *   for events. Source: afu_read.
    */
   takeEvent(): CxlEvent<Decoded> | undefined {
     const reader = this.#claim();
@@ -615,7 +615,7 @@ export class Context<Decoded = undefined> extends Uncloneable {
   /**
    * Ends waits, unmaps, detaches and closes. The close() runs on a thread of the addon: the
    * kernel waits until the hardware has terminated the process element. Idempotent. An adopted
-   * descriptor that is not owned stays open.
+   * descriptor that is not owned stays open. Source: afu_release.
    */
   close(): Promise<void> {
     this.#closing ??= CLOSE.active

@@ -62,6 +62,7 @@ export class ComplianceError extends CxlError {
   /** What `status` means. */
   readonly statusName: ComplianceStatusName;
 
+  /** @internal Compliance throws it. */
   constructor(request: ComplianceRequestName, status: number, path: string) {
     const [statusName, errno] = STATUSES[status - 1] ?? (['reserved status', 'EIO'] as const);
     super(ERRNOS[errno], `doe(compliance ${request})`, path, `status ${status}: ${statusName}`);
@@ -109,7 +110,11 @@ export class Compliance extends Uncloneable {
   readonly #options: ExchangeOptions;
   #offered: Promise<void> | undefined;
 
-  /** @param options of every exchange; an abort of its signal ends the call in progress and later ones */
+  /**
+   * Sends nothing yet.
+   *
+   * @param options of every exchange; an abort of its signal ends the call in progress and later ones
+   */
   constructor(mailbox: DoeMailbox, options: ExchangeOptions = {}) {
     super();
     checkExchange(options);
@@ -117,7 +122,11 @@ export class Compliance extends Uncloneable {
     this.#options = { ...options };
   }
 
-  /** @throws ComplianceError, CxlError EOPNOTSUPP, EBADMSG, and what exchange() throws */
+  /**
+   * Which requests the device knows, and which are enabled (CXL 2.0 §14.16.4).
+   *
+   * @throws ComplianceError, CxlError EOPNOTSUPP, EBADMSG, and what exchange() throws
+   */
   async capabilities(): Promise<ComplianceCapabilities> {
     const answer = await this.#send({ request: 'capabilities' }, 20);
     const availableMask = answer.readBigUInt64LE(4);
@@ -130,7 +139,11 @@ export class Compliance extends Uncloneable {
     };
   }
 
-  /** @throws as capabilities() */
+  /**
+   * What the device says of its link and cache (table 280).
+   *
+   * @throws as capabilities()
+   */
   async status(): Promise<ComplianceStatus> {
     // Its fields follow the length immediately: no status, no padding.
     const answer = await this.#send({ request: 'status' }, 10);

@@ -95,6 +95,12 @@ export class DumpPci implements PciBus {
   readonly kind = 'dump';
   readonly #functions: Map<string, Buffer>;
 
+  /**
+   * Reads the dump.
+   *
+   * @param text what `lspci -xxxx` printed
+   * @throws as parseLspciDump()
+   */
   constructor(text: string) {
     this.#functions = parseLspciDump(text);
   }

@@ -42,6 +42,11 @@ export class SysfsPci implements PciBus {
   readonly #cxlDevices: string;
   readonly #lock: RangeLock;
 
+  /**
+   * Reads nothing yet.
+   *
+   * @throws ERR_INVALID_ARG_TYPE, ERR_INVALID_ARG_VALUE for an option
+   */
   constructor(options: SysfsOptions = {}) {
     checkOptions(options, SYSFS_OPTIONS);
     this.#devices = checkString('options.devices', options.devices ?? '/sys/bus/pci/devices');

@@ -33,7 +33,11 @@ export class AbortError extends Error {
   /** As that of Node's own AbortError. */
   readonly code = 'ABORT_ERR';
 
-  /** @param signal whose abort it is; its reason becomes the cause */
+  /**
+   * The error of an operation that a signal aborted.
+   *
+   * @param signal whose abort it is; its reason becomes the cause
+   */
   constructor(signal?: AbortSignal) {
     super('The operation was aborted', { cause: signal?.reason });
   }

@@ -33,6 +33,12 @@ export class CxlError extends Error {
   /** The file concerned, where there is one. */
   declare readonly path?: string;
 
+  /**
+   * The error of a system call that failed.
+   *
+   * @param errno of either sign, as Linux numbers it
+   * @param hint what to do about it. Default: what the library knows of this call and errno
+   */
   constructor(errno: number, syscall: string, path?: string, hint?: string) {
     const code = errnoName(errno);
     const where = path === undefined ? syscall : `${syscall} '${path}'`;

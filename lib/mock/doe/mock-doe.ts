@@ -70,6 +70,7 @@ class MockPci implements PciBus {
 export class MockDoe extends Doe {
   readonly #functions: ReadonlyMap<string, MockFunction>;
 
+  /** @internal Use createMockDoe(). */
   constructor(functions: ReadonlyMap<string, MockFunction>) {
     super(new MockPci(functions));
     this.#functions = functions;
