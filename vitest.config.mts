@@ -60,21 +60,21 @@ const pslse = {
 const liveFiles = Object.keys(LIVE_FILES).map((name) => `test/conformance/${name}.test.ts`);
 
 /** The conformance tests on a recorded target, then on its recordings: test/conformance/support/recordings.ts. */
-function recordings(target: 'mock' | 'simulated', include: string[], preloaded = {}) {
-  const env = { CXL_RECORDED: `build/recordings/${target}`, CXL_SEED: '1' };
+function recordings(name: string, target: 'mock' | 'simulated', include: string[], device = {}) {
+  const env = { CXL_RECORDED: `build/recordings/${name}`, CXL_SEED: '1' };
   const files = { include, exclude: liveFiles };
   const recorded = { ...common, ...files, pool: 'forks' as const };
   return [
     {
       test: {
-        name: `${target}-recorded`,
+        name: `${name}-recorded`,
         ...recorded,
-        env: { ...env, ...preloaded, CXL_TARGET: target },
+        env: { ...env, ...device, CXL_TARGET: target },
       },
     },
     {
       test: {
-        name: `${target}-replayed`,
+        name: `${name}-replayed`,
         ...recorded,
         // When all recordings are there.
         sequence: { groupOrder: 1 },
@@ -93,9 +93,15 @@ export default defineConfig({
       ...(process.env['CXL_TARGET'] === 'pslse' ? [pslse] : []),
       // `npm run test:recordings`
       ...(process.env['CXL_TARGET'] === 'recordings'
-        ? recordings('simulated', ['test/conformance/**/*.test.ts'], {
-            LD_PRELOAD: simulatedDevice,
-          })
+        ? [
+            ...recordings('simulated', 'simulated', ['test/conformance/**/*.test.ts'], {
+              LD_PRELOAD: simulatedDevice,
+            }),
+            ...recordings('simulated-caia-2', 'simulated', ofCaia2, {
+              LD_PRELOAD: simulatedDevice,
+              CXLSIM_CAIA: '2',
+            }),
+          ]
         : []),
       {
         test: {
@@ -122,7 +128,7 @@ export default defineConfig({
         },
       },
       // Over a recorder, which must change nothing; and without the mock what it has recorded.
-      ...recordings('mock', driverConformance),
+      ...recordings('mock', 'mock', driverConformance),
       {
         // A PSL9 card, where the memcpy AFU copies less.
         test: {

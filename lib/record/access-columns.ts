@@ -109,6 +109,8 @@ function microseconds(value: number): number {
   return Math.min(Math.max(Math.round(value), 0), 0xffff_ffff);
 }
 
+type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
+
 /** @throws TypeError or RangeError where the record is not such a batch */
 export function* decodeBatch(record: object): Generator<AccessRecord> {
   const batch = record as AccessBatch;
@@ -133,7 +135,8 @@ export function* decodeBatch(record: object): Generator<AccessRecord> {
     const address = addresses.get(index);
     // A load that failed has none; a store has what was to be stored.
     const without = name === 'memoryBarrier' || (failed && isLoad(name));
-    yield {
+    // Not by spreading: there are many.
+    const access: Mutable<AccessRecord> = {
       type: 'access',
       name,
       object: objects.getUint32(index * 4, true),
@@ -141,12 +144,13 @@ export function* decodeBatch(record: object): Generator<AccessRecord> {
       time: batch.time + starts.getUint32(index * 4, true),
       last: batch.time + lasts.getUint32(index * 4, true),
       times: times.getUint32(index * 4, true),
-      ...(without ? {} : { value }),
-      ...(address === undefined ? {} : { address }),
-      ...(failed ? { failed } : {}),
-      ...(failed && name.startsWith('config.') ? { errno: -Number(value) } : {}),
-      ...(swapped ? { swapped } : {}),
     };
+    if (!without) access.value = value;
+    if (address !== undefined) access.address = address;
+    if (failed) access.failed = failed;
+    if (failed && name.startsWith('config.')) access.errno = -Number(value);
+    if (swapped) access.swapped = swapped;
+    yield access;
   }
 }
 

@@ -46,7 +46,7 @@ export interface LoadStep extends Step {
   readonly kind: 'load';
   readonly record: AccessRecord | BlockRecord | ReturnRecord;
   /** What it returned, to be compared with that of others. */
-  readonly value: string;
+  readonly value: bigint | number | string | undefined;
   /** How many of them are left. */
   left: number;
   readonly text: string;
@@ -128,6 +128,65 @@ export interface Plan {
   readonly unknown: ReadonlySet<number>;
 }
 
+/** What the steps of accesses have in common. There are many, so what is seldom wanted is made then. */
+abstract class AccessStep {
+  readonly seq: number;
+  readonly record: RecordedEntry & AccessRecord;
+  done = false;
+  readonly #lane: Lane;
+
+  constructor(seq: number, record: RecordedEntry & AccessRecord, lane: Lane) {
+    this.seq = seq;
+    this.record = record;
+    this.#lane = lane;
+  }
+
+  get place(): RecordPlace {
+    return this.record.place;
+  }
+
+  get time(): number {
+    return this.record.time;
+  }
+
+  /** As the replayed program passes it. */
+  get input(): Record<string, unknown> {
+    const { name, offset, value, swapped } = this.record;
+    return { offset, ...(isLoad(name) ? {} : { value }), ...(swapped ? { swapped } : {}) };
+  }
+
+  get text(): string {
+    return callText(this.#lane.path, this.record.name, this.input);
+  }
+}
+
+class AccessLoad extends AccessStep implements LoadStep {
+  readonly kind = 'load';
+  left: number;
+
+  constructor(seq: number, record: RecordedEntry & AccessRecord, lane: Lane) {
+    super(seq, record, lane);
+    this.left = record.times;
+  }
+
+  get value(): bigint | number | undefined {
+    return this.record.value ?? this.record.errno;
+  }
+}
+
+class AccessStore extends AccessStep implements CallStep {
+  readonly kind = 'call';
+
+  get name(): string {
+    return this.record.name;
+  }
+
+  get answer(): ReturnRecord {
+    const { time, failed, errno = -1 } = this.record;
+    return { type: 'return', time, call: 0, ...(failed ? { errno } : {}) };
+  }
+}
+
 const WAITS = new Set(['arm', 'disarm', 'readSync']);
 /** Calls that only ask. */
 const QUERIES = new Set(['ioctl(GET_PROCESS_ELEMENT)', 'ioctl(GET_AFU_ID)', 'waitForWakeup']);
@@ -175,7 +234,8 @@ class Planner {
     for (const lane of this.#lanes.values()) {
       // A call that is known by its return was added then.
       lane.calls.sort((a, b) => a.seq - b.seq);
-      lane.group.calls.push(...lane.calls);
+      // Not by spreading: there may be more than a call can have arguments.
+      for (const call of lane.calls) lane.group.calls.push(call);
     }
     for (const group of groups.values()) group.calls.sort((a, b) => a.seq - b.seq);
     return {
@@ -287,46 +347,19 @@ class Planner {
   }
 
   #access(record: RecordedEntry & AccessRecord): void {
-    const { name, object, offset, value, swapped, address } = record;
+    const { name, object, offset, address } = record;
     if (UNCOMPARED.has(name)) return;
     const owner = this.#owners.get(object) ?? object;
     this.#carried(owner);
     if (address !== undefined) this.#join(owner, address.memory);
     const lane = this.#lane(owner);
-    const input = { offset, ...(isLoad(name) ? {} : { value }), ...(swapped ? { swapped } : {}) };
-    // Made only when it is wanted: there are many accesses.
-    const describe = () => callText(lane.path, name, input);
     if (isLoad(name)) {
-      const read: LoadStep = {
-        kind: 'load',
-        ...this.#step(record),
-        record,
-        left: record.times,
-        value: formatValue(value ?? record.errno),
-        get text() {
-          return describe();
-        },
-      };
       const key = loadKey(name, offset);
+      const read = new AccessLoad(this.#seq, record, lane);
       if (!lane.loads.has(key) && !this.#memories.has(owner)) lane.firsts.push(read);
       this.#load(lane, key, read);
     } else {
-      const answer: ReturnRecord = {
-        type: 'return',
-        time: record.time,
-        call: 0,
-        ...(record.failed ? { errno: record.errno ?? -1 } : {}),
-      };
-      lane.calls.push({
-        kind: 'call',
-        ...this.#step(record),
-        name,
-        input,
-        answer,
-        get text() {
-          return describe();
-        },
-      });
+      lane.calls.push(new AccessStore(this.#seq, record, lane));
     }
   }
 

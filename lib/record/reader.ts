@@ -301,7 +301,7 @@ function* readRecords(
       const { type } = item as { type: unknown };
       if (type === 'accesses') {
         try {
-          for (const access of decodeBatch(item)) yield { ...access, place: where };
+          for (const access of decodeBatch(item)) yield Object.assign(access, { place: where });
         } catch (error) {
           damaged(place, `accesses that are malformed: ${(error as Error).message}`);
         }

@@ -4,14 +4,26 @@ const ORDER = 'which call is next depends on how long the device takes';
 const DESCRIPTORS = 'descriptors of the process, which a replay does not open';
 const CLOCK = 'compares what the device has with the clock of this run';
 
+const TIMERS = 'block I/O, for which timers of the package load registers and end commands';
+
 /** Files that are neither recorded nor replayed. */
 export const LIVE_FILES: Readonly<Record<string, string>> = {
   doe: 'has no device, only a model of mailboxes',
-  'flash-io': ORDER,
+  'flash-block-size': TIMERS,
+  'flash-chunks': TIMERS,
+  'flash-failure': TIMERS,
+  'flash-io': TIMERS,
+  'flash-mappings': TIMERS,
+  'flash-open': TIMERS,
   'flash-processes': 'child processes, whose recordings are others',
-  'flash-recovery': ORDER,
-  'flash-scrub': ORDER,
-  'flash-streams': ORDER,
+  'flash-recovery': TIMERS,
+  'flash-retry': TIMERS,
+  'flash-retry-table': TIMERS,
+  'flash-scrub': TIMERS,
+  'flash-status': TIMERS,
+  'flash-streams': TIMERS,
+  'flash-submit': TIMERS,
+  'flash-superpipe': TIMERS,
 };
 
 /** Tests that a replay skips, by file and title. */
@@ -25,13 +37,6 @@ export const LIVE_TESTS: Readonly<Record<string, Readonly<Record<string, string>
     'takeEvent() loses nothing to a wait that was aborted': ORDER,
     'nor does a time-out that is due when the event loop runs again': ORDER,
   },
-  'flash-failure': {
-    'waits for the contexts, whose calls are ENODEV but for those that clean up':
-      'the removal of the driver is no call of the program',
-  },
-  'flash-status': {
-    'data at any address, aligned or not': 'clears a buffer while the AFU may write it',
-  },
   memcpy: { 'has a timebase that keeps up with a thread that polls it': CLOCK },
   'sync-waits': { 'is a part of the time-out, and goes over into a wait': ORDER },
 };
@@ -41,10 +46,6 @@ export const IN_REAL_TIME: Readonly<Record<string, readonly string[]>> = {
   closing: ['while START_WORK is in progress ends attach() at once, and closes the context'],
   'driver-rules': [
     'fails with EBUSY after 5 seconds, and can be made again (native.c, do_process_element_cmd)',
-  ],
-  'flash-mappings': [
-    'waits for the reset, then answers CONTEXT_RESET',
-    'waits longer when the reset begins later',
   ],
   'life-table': ['can take long, and does not block the event loop'],
 };

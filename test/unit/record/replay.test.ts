@@ -6,6 +6,8 @@ import { openLun } from 'node-cxl/flash';
 import { answers, composeAfu, createMockCxl, memcpyAfu, mockDoeFromConfig } from 'node-cxl/mock';
 import { type ReplayDivergedError, readRecording, recordCxl, replayCxl } from 'node-cxl/record';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { HOST_IS_LITTLE_ENDIAN } from '../../../lib/shared/endian';
+import { writeRecording } from '../trace/support';
 import { copyText, scratchFolder } from './support';
 
 const folder = scratchFolder();
@@ -387,6 +389,24 @@ describe('a recording that cannot be replayed', () => {
     expect(() => replayCxl(bytes)).toThrow(
       /^this cannot be replayed: it is of a medium-endian machine, and this one is not/,
     );
+  });
+
+  it('of a big-endian machine is refused too, and its events are read', () => {
+    const bytes = Buffer.from('00010010000000000000000200000000', 'hex');
+    const big = writeRecording(
+      file('big'),
+      [{ type: 'events', time: 1, object: 1, bytes, errno: 0 }],
+      { endian: 'big' },
+    );
+    const little = { type: 'end', time: 2, reason: 'stopped' } as const;
+    const other = writeRecording(file('little'), [little], { endian: 'little' });
+    const refused = HOST_IS_LITTLE_ENDIAN ? big : other;
+    expect(() => replayCxl(refused)).toThrow(
+      /^.* cannot be replayed: it is of a (big|little)-endian machine, and this one is not: replay it on such a one$/,
+    );
+    expect([...readRecording(big)]).toMatchObject([
+      { type: 'events', bytes: new Uint8Array(bytes) },
+    ]);
   });
 
   it('that was cut says where, when the program comes there', async () => {
