@@ -13,14 +13,15 @@ export async function classNames(binding: Binding): Promise<string[]> {
 
 /**
  * The directory of the PCI device of a card or AFU: the first `device` link that leads out of the
- * cxl class. In a guest it is that of a platform device. Undefined where there is none.
+ * cxl class. In a guest it is that of a platform device. Undefined where there is none (ENOENT).
  */
 export async function pciPath(sysfs: SysFs, path: string): Promise<string | undefined> {
   let link = `${path}/device`;
   for (let level = 0; level < 3; level += 1) {
     const target = await sysfs.realpath(link);
-    if (typeof target === 'number') return undefined;
-    if (!/\/cxl\/(?:card|afu)[^/]*$/.test(target)) return target;
+    if (target === -ERRNOS.ENOENT) return undefined;
+    const folder = unwrap(target, 'readlink', link);
+    if (!/\/cxl\/(?:card|afu)[^/]*$/.test(folder)) return folder;
     link = `${link}/device`;
   }
   return undefined;

@@ -11,6 +11,8 @@ import { openFlashHost, openLun } from 'node-cxl/flash';
 const DEVICE = '/dev/cxl/afu0.0s';
 /** Milliseconds within which each step settles. */
 const PATIENCE = 20_000;
+/** Bytes of `struct control` of refuse.c. */
+const CONTROL = 192;
 
 const addon = createRequire(createRequire(import.meta.url).resolve('node-cxl'))(
   './native',
@@ -20,10 +22,13 @@ const addon = createRequire(createRequire(import.meta.url).resolve('node-cxl'))(
 const NAMES = [
   ...['open', 'opendir', 'realpath', 'pread', 'read', 'write', 'ioctl', 'fcntl', 'fstatfs'],
   ...['mmap', 'madvise', 'pthread_create', 'epoll_create1', 'epoll_ctl', 'poll', 'ppoll'],
+  'calloc',
 ];
 
 /** Codes of the steps that failed. */
 const codes = [];
+/** The step within which a call was refused. */
+let refusedIn;
 
 /** Runs a step, again when it fails: only one call is refused. A close() is done then, all the same. */
 async function step(name, run, { again = true } = {}) {
@@ -40,6 +45,8 @@ async function step(name, run, { again = true } = {}) {
     if (typeof error?.code !== 'string') throw error;
     codes.push(`${name}: ${error.code}`);
     return again ? settles() : undefined;
+  } finally {
+    if (wasRefused()) refusedIn ??= name;
   }
 }
 
@@ -132,16 +139,26 @@ const control = openSync(process.env.REFUSE_CONTROL, 'r+');
 
 /** Has the nth call of this name be refused; 0: none. */
 function arm(nth, name = '') {
-  const bytes = Buffer.alloc(64);
+  const bytes = Buffer.alloc(CONTROL);
   bytes.writeInt32LE(nth, 0);
   bytes.write(name, 12, 'latin1');
   writeSync(control, bytes, 0, bytes.length, 0);
 }
 
 function wasRefused() {
-  const bytes = Buffer.alloc(64);
+  return readControl().readInt32LE(8) === 1;
+}
+
+/** What the call that was refused was for. */
+function refusedFor() {
+  const text = readControl().toString('latin1', 64);
+  return text.slice(0, text.indexOf('\0'));
+}
+
+function readControl() {
+  const bytes = Buffer.alloc(CONTROL);
   readSync(control, bytes, 0, bytes.length, 0);
-  return bytes.readInt32LE(8) === 1;
+  return bytes;
 }
 
 /** What the process holds. */
@@ -184,10 +201,11 @@ if (isMainThread) {
   const before = JSON.stringify(held());
   const table = {};
   for (const name of NAMES) {
-    table[name] = { refused: 0, withCode: 0, codes: [] };
+    table[name] = { refused: 0, withCode: 0, codes: [], untold: [] };
     for (let nth = 1; ; nth += 1) {
       const said = await inWorker(nth, name);
       const refused = wasRefused();
+      const what = refusedFor();
       arm(0);
       const more = await left(before);
       if (said.failed !== undefined || more !== undefined) {
@@ -198,6 +216,7 @@ if (isMainThread) {
       const row = table[name];
       row.refused += 1;
       if (said.codes.length > 0) row.withCode += 1;
+      else row.untold.push(`${said.refusedIn}: ${name}(${what})`);
       row.codes = [...new Set([...row.codes, ...said.codes])];
     }
   }
@@ -206,5 +225,5 @@ if (isMainThread) {
   parentPort.postMessage({ ready: true });
   await new Promise((resolve) => parentPort.once('message', resolve));
   await work();
-  parentPort.postMessage({ codes });
+  parentPort.postMessage({ codes, refusedIn });
 }

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,6 +27,7 @@ static struct control {
   int32_t calls;  // of that name
   int32_t refused;
   char name[52];  // of the call
+  char what[128];  // it was for: a path, or the number of an ioctl
 } * control;
 
 static uintptr_t addon_start, addon_end;
@@ -63,14 +65,17 @@ static int count(const char* name) {
   return 1;
 }
 
-static int refuse(const char* name, void* caller) {
+static int refuse(const char* name, const char* what, void* caller) {
   if (!control || !__atomic_load_n(&control->nth, __ATOMIC_ACQUIRE)) return 0;
   if (!addon_end) dl_iterate_phdr(find_addon, NULL);
   uintptr_t at = (uintptr_t)caller;
-  return at >= addon_start && at < addon_end && count(name);
+  if (at < addon_start || at >= addon_end || !count(name)) return 0;
+  snprintf(control->what, sizeof control->what, "%s", what);
+  return 1;
 }
 
-#define REFUSED(name) refuse(name, __builtin_return_address(0))
+#define REFUSED_FOR(name, what) refuse(name, what, __builtin_return_address(0))
+#define REFUSED(name) REFUSED_FOR(name, "")
 #define REALLY(result, name, ...)       \
   static result (*really)(__VA_ARGS__); \
   if (!really) *(void**)&really = dlsym(RTLD_NEXT, name)
@@ -86,7 +91,7 @@ int open64(const char* path, int flags, ...) {
   va_start(list, flags);
   int mode = va_arg(list, int);
   va_end(list);
-  if (REFUSED("open")) FAIL(EMFILE, -1);
+  if (REFUSED_FOR("open", path)) FAIL(EMFILE, -1);
   return really(path, flags, mode);
 }
 
@@ -106,7 +111,9 @@ int ioctl(int fd, unsigned long request, ...) {
   va_start(list, request);
   void* argument = va_arg(list, void*);
   va_end(list);
-  if (REFUSED("ioctl")) FAIL(ENOMEM, -1);
+  char number[32];
+  snprintf(number, sizeof number, "0x%lx", request);
+  if (REFUSED_FOR("ioctl", number)) FAIL(ENOMEM, -1);
   return really(fd, request, argument);
 }
 
@@ -142,13 +149,13 @@ ssize_t write(int fd, const void* bytes, size_t size) {
 
 DIR* opendir(const char* path) {
   REALLY(DIR*, "opendir", const char*);
-  if (REFUSED("opendir")) FAIL(EMFILE, NULL);
+  if (REFUSED_FOR("opendir", path)) FAIL(EMFILE, NULL);
   return really(path);
 }
 
 char* realpath(const char* path, char* resolved) {
   REALLY(char*, "realpath", const char*, char*);
-  if (REFUSED("realpath")) FAIL(ENOMEM, NULL);
+  if (REFUSED_FOR("realpath", path)) FAIL(ENOMEM, NULL);
   return really(path, resolved);
 }
 
@@ -185,6 +192,13 @@ int ppoll(struct pollfd* files, unsigned long count, const struct timespec* time
   REALLY(int, "ppoll", struct pollfd*, unsigned long, const struct timespec*, const void*);
   if (REFUSED("ppoll")) FAIL(ENOMEM, -1);
   return really(files, count, timeout, mask);
+}
+
+// By V8, for the buffer that a WaitSet reads events into: nothing else is known to have this size.
+extern void* __libc_calloc(size_t count, size_t size);
+void* calloc(size_t number, size_t size) {
+  if (number * size == 32 * 1024 && control && control->nth && count("calloc")) return NULL;
+  return __libc_calloc(number, size);
 }
 
 // By libuv: threads with the small stack that the addon alone asks for.
