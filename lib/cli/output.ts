@@ -27,7 +27,17 @@ export function present<T>(value: T | undefined): T | null {
 }
 
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${printable(text)}\n`);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f]/g;
+
+/** A device or a recording must not command the terminal. In JSON the escapes mean the same text. */
+function printable(text: string): string {
+  return text.replace(CONTROLS, (control) => {
+    return `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
 }
 
 export interface Forms {
@@ -68,7 +78,7 @@ export function complain(
           [kind]: kind === 'error' ? errorData(error) : { message: messageOf(error) },
         })
       : `${prefix}: ${messageOf(error)}`;
-  process.stderr.write(`${line}\n`);
+  process.stderr.write(`${printable(line)}\n`);
 }
 
 /** A value as text on one line; null and empty lists are '-'. */

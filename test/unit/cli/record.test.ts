@@ -142,4 +142,24 @@ describe('record test', () => {
     },
     TIMEOUT * 2,
   );
+
+  it(
+    'writes nothing of a recording but as text: the program and its arguments that it names',
+    async () => {
+      const words = [
+        '`\u0024{process.exit(3)}`',
+        '*/ process.exit(3)',
+        "'\u2028\n",
+        '--eval=process.exit(3)',
+      ];
+      await record(file('words.rec'), file('app.mjs'), ...words);
+      const made = file('words.test.mjs');
+      await run(['record', 'test', file('words.rec'), '--framework', 'node', '--out', made]);
+      const lines = readFileSync(made, 'utf8').split('\n');
+      expect(lines).toContain(`const program = pathOf("app.mjs");`);
+      expect(lines).toContain(`const args = ${JSON.stringify(words)};`);
+      expect(spawnSync(process.execPath, ['--check', made]).status).toBe(0);
+    },
+    TIMEOUT,
+  );
 });

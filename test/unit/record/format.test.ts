@@ -176,4 +176,37 @@ describe('a recording', () => {
       'it has version 2 of the format, and this node-cxl reads up to 1: update node-cxl',
     );
   });
+
+  it('is data: what is nested without end is damage, and __proto__ is a name as others', () => {
+    const at = unfinished.indexOf(Buffer.from('ncxl', 'latin1')) - 1;
+    // A block of one record that is stored as it is.
+    const block = (record: Uint8Array) => {
+      const head = Buffer.from([
+        0xda, 0x6e, 0x63, 0x78, 0x6c, 0x85, 0, 1, 0, 0x1a, 0, 0, 0, 0, 0x5a,
+      ]);
+      head.writeUInt32BE(crc32(record), 10);
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(record.length);
+      return Buffer.concat([unfinished.subarray(0, at), head, length, record]);
+    };
+    const deep = read(block(Buffer.concat([Buffer.alloc(1_000_000, 0x81), Buffer.from([0xf6])])));
+    expect(deep.records).toEqual([]);
+    expect(deep.problems[0]).toMatchObject({ kind: 'damaged' });
+    const item = [0xa2, 0x69, ...Buffer.from('__proto__'), 0xa1, 0x63, ...Buffer.from('own'), 1];
+    const named = [0x64, ...Buffer.from('type'), 0x64, ...Buffer.from('note')];
+    const [record] = read(block(Uint8Array.from([...item, ...named]))).records;
+    expect(record).toMatchObject({ type: 'note' });
+    expect(Object.getPrototypeOf(record)).toBe(Object.prototype);
+    expect('own' in {}).toBe(false);
+  });
 });
+
+/** Node has its own since 20.15. */
+function crc32(bytes: Uint8Array): number {
+  let crc = 0xffff_ffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1;
+  }
+  return (crc ^ 0xffff_ffff) >>> 0;
+}

@@ -113,4 +113,19 @@ describe('bad input', () => {
     expect(error?.message).toContain('a record of type "dream", which this version does not know');
     expect(stdout.split('\n').length).toBe(15);
   });
+
+  it('that has control characters of a terminal is shown without them', async () => {
+    const text = 'one\x1b]0;two\x07\x9b31m\x7f\rthree';
+    const file = writeRecording(path.join(folder, 'controls'), [
+      { type: 'call', call: 1, name: 'sysfs.read', object: 0, time: 1, input: { path: text } },
+      { type: 'call', call: 2, name: text as 'close', object: 0, time: 2, input: {} },
+      { type: 'end', time: 3 },
+    ] as never);
+    for (const words of [[file], [file, '--json'], [file, '--stats'], [file, '--plain']]) {
+      const { stdout, stderr } = await trace(...words);
+      expect(stdout).toContain('three');
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+      expect(stdout + stderr).not.toMatch(/[\0-\x08\x0b-\x1f\x7f-\x9f]/);
+    }
+  });
 });
