@@ -90,6 +90,25 @@ for (const commandMode of ['ioarrin', 'sq'] as const) {
       }
     });
 
+    it('counts the most in flight and the room that ran out; drained() waits for all', async () => {
+      const adapter = mock.flash.adapters[0];
+      const device = await virtual({ queueDepth: 8 });
+      adapter?.hold(true);
+      const writes = [...Array(6).keys()].map((i) => device.write(i, filled(i + 1)));
+      const drained = device.drained();
+      expect(await settles(drained, 50)).toBe(false);
+      adapter?.hold(false);
+      await Promise.all(writes);
+      await drained;
+      const { maxInFlight, roomExhausted, unexpectedResponses } = context.statistics!;
+      expect(maxInFlight).toBeGreaterThan(1);
+      // A ring has room for all that has a slot.
+      expect(roomExhausted > 0).toBe(commandMode === 'ioarrin');
+      expect(unexpectedResponses).toBe(0);
+      await device.read(0, 1);
+      expect(context.statistics).toMatchObject({ maxInFlight, roomExhausted });
+    });
+
     it('does not run a write that was rejected (onReset: fail)', async () => {
       const adapter = mock.flash.adapters[0];
       const device = await virtual({ queueDepth: 2, onReset: 'fail' });

@@ -55,7 +55,8 @@ function build(name, { flags }) {
  * Of a read that is too long ago the report has no stack.
  */
 function isReusedNumber(report) {
-  const ofNode = /\buv__(?:fs_|slurp\b)|Previous read of [^\n]*\n\s*\[failed to restore the stack\]/;
+  const ofNode =
+    /\buv__(?:fs_|slurp\b)|Previous read of [^\n]*\n\s*\[failed to restore the stack\]/;
   return /Location is file descriptor/.test(report) && ofNode.test(report);
 }
 
