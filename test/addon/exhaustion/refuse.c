@@ -26,7 +26,7 @@ static struct control {
   int32_t nth;    // 0: nothing is refused
   int32_t calls;  // of that name
   int32_t refused;
-  char name[52];  // of the call
+  char name[52];   // of the call
   char what[128];  // it was for: a path, or the number of an ioctl
 } * control;
 
