@@ -24,6 +24,7 @@ export const LIVE_FILES: Readonly<Record<string, string>> = {
   'flash-streams': TIMERS,
   'flash-submit': TIMERS,
   'flash-superpipe': TIMERS,
+  'model-based': `random sequences: ${ORDER}`,
 };
 
 /** Tests that a replay skips, by file and title. */
