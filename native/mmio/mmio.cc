@@ -2,7 +2,6 @@
 #include "mmio.h"
 
 #include "barrier.h"
-#include "byte_order.h"
 
 // How an access is guarded: `fault` enters as 1 and the instruction after the access clears
 // it. The address of the access and that of the instruction behind the clearing one go into a
@@ -41,9 +40,7 @@
 #error "node-cxl: the accesses are written for ppc64, x86-64 and arm64"
 #endif
 
-#define NODE_CXL_NOTHING ""
-
-// `before` and `after` are the barrier's place; block transfers have theirs outside the loop.
+// `before` and `after` are the barrier's place.
 #define NODE_CXL_LOAD(instruction, after, where, into, failed)                       \
   asm volatile("1: " instruction after "\n" NODE_CXL_NO_FAULT "2:\n" NODE_CXL_FIX_UP \
                : [value] "+&r"(into), [fault] "+&r"(failed)                          \
@@ -54,8 +51,6 @@
                : [fault] "+&r"(failed)                                             \
                : [address] NODE_CXL_ADDRESS(where), [value] "r"(from)              \
                : "memory")
-
-using cxl::SwapIf;
 
 #define NODE_CXL_ACCESS extern "C" __attribute__((noinline))
 
@@ -89,62 +84,96 @@ NODE_CXL_ACCESS bool cxl_mmio_write64(volatile void* address, uint64_t value) {
 
 namespace {
 
-#define NODE_CXL_INLINE inline __attribute__((always_inline))
+// An element of a block goes from memory to memory by one asm statement. A fault continues at the
+// label `failed`, so that no element pays for the guard: the loop is as fast as one without.
+#if defined(__powerpc64__)
+// Register 10 is free; register 0 would read as zero in an address.
+#define NODE_CXL_MOVED "r10"
+#define NODE_CXL_ELEMENT(element) NODE_CXL_ADDRESS(&(element))
+#define NODE_CXL_READ32 "1: lwz 10, 0(%[from])\nstw 10, 0(%[to])\n"
+#define NODE_CXL_READ64 "1: ld 10, 0(%[from])\nstd 10, 0(%[to])\n"
+#define NODE_CXL_WRITE32 "lwz 10, 0(%[from])\n1: stw 10, 0(%[to])\n"
+#define NODE_CXL_WRITE64 "ld 10, 0(%[from])\n1: std 10, 0(%[to])\n"
+#define NODE_CXL_READ32_SWAPPED "1: lwbrx 10, 0, %[from]\nstw 10, 0(%[to])\n"
+#define NODE_CXL_READ64_SWAPPED "1: ldbrx 10, 0, %[from]\nstd 10, 0(%[to])\n"
+#define NODE_CXL_WRITE32_SWAPPED "lwz 10, 0(%[from])\n1: stwbrx 10, 0, %[to]\n"
+#define NODE_CXL_WRITE64_SWAPPED "ld 10, 0(%[from])\n1: stdbrx 10, 0, %[to]\n"
+#elif defined(__x86_64__)
+#define NODE_CXL_MOVED "rax"
+#define NODE_CXL_ELEMENT(element) "m"(element)
+#define NODE_CXL_READ32 "1: movl %[from], %%eax\nmovl %%eax, %[to]\n"
+#define NODE_CXL_READ64 "1: movq %[from], %%rax\nmovq %%rax, %[to]\n"
+#define NODE_CXL_WRITE32 "movl %[from], %%eax\n1: movl %%eax, %[to]\n"
+#define NODE_CXL_WRITE64 "movq %[from], %%rax\n1: movq %%rax, %[to]\n"
+#define NODE_CXL_READ32_SWAPPED "1: movl %[from], %%eax\nbswapl %%eax\nmovl %%eax, %[to]\n"
+#define NODE_CXL_READ64_SWAPPED "1: movq %[from], %%rax\nbswapq %%rax\nmovq %%rax, %[to]\n"
+#define NODE_CXL_WRITE32_SWAPPED "movl %[from], %%eax\nbswapl %%eax\n1: movl %%eax, %[to]\n"
+#define NODE_CXL_WRITE64_SWAPPED "movq %[from], %%rax\nbswapq %%rax\n1: movq %%rax, %[to]\n"
+#elif defined(__aarch64__)
+#define NODE_CXL_MOVED "x9"
+#define NODE_CXL_ELEMENT(element) "m"(element)
+#define NODE_CXL_READ32 "1: ldr w9, %[from]\nstr w9, %[to]\n"
+#define NODE_CXL_READ64 "1: ldr x9, %[from]\nstr x9, %[to]\n"
+#define NODE_CXL_WRITE32 "ldr w9, %[from]\n1: str w9, %[to]\n"
+#define NODE_CXL_WRITE64 "ldr x9, %[from]\n1: str x9, %[to]\n"
+#define NODE_CXL_READ32_SWAPPED "1: ldr w9, %[from]\nrev w9, w9\nstr w9, %[to]\n"
+#define NODE_CXL_READ64_SWAPPED "1: ldr x9, %[from]\nrev x9, x9\nstr x9, %[to]\n"
+#define NODE_CXL_WRITE32_SWAPPED "ldr w9, %[from]\nrev w9, w9\n1: str w9, %[to]\n"
+#define NODE_CXL_WRITE64_SWAPPED "ldr x9, %[from]\nrev x9, x9\n1: str x9, %[to]\n"
+#endif
 
-// One access of a block transfer; false when it faulted.
-NODE_CXL_INLINE bool Load(const volatile uint32_t* from, uint32_t* value) {
-  uint32_t fault = 1;
-  uint32_t loaded = 0;
-  NODE_CXL_LOAD(NODE_CXL_LOAD32, NODE_CXL_NOTHING, from, loaded, fault);
-  *value = loaded;
-  return fault == 0;
-}
-NODE_CXL_INLINE bool Load(const volatile uint64_t* from, uint64_t* value) {
-  uint32_t fault = 1;
-  uint64_t loaded = 0;
-  NODE_CXL_LOAD(NODE_CXL_LOAD64, NODE_CXL_NOTHING, from, loaded, fault);
-  *value = loaded;
-  return fault == 0;
-}
-NODE_CXL_INLINE bool Store(volatile uint32_t* to, uint32_t value) {
-  uint32_t fault = 1;
-  NODE_CXL_STORE(NODE_CXL_NOTHING, NODE_CXL_STORE32, to, value, fault);
-  return fault == 0;
-}
-NODE_CXL_INLINE bool Store(volatile uint64_t* to, uint64_t value) {
-  uint32_t fault = 1;
-  NODE_CXL_STORE(NODE_CXL_NOTHING, NODE_CXL_STORE64, to, value, fault);
-  return fault == 0;
-}
+#define NODE_CXL_MOVE(instructions)                                               \
+  asm goto(instructions                                                           \
+           ".pushsection cxl_fix_ups, \"a\"\n"                                    \
+           ".balign 4\n"                                                          \
+           ".long 1b - .\n"                                                       \
+           ".long %l[failed] - .\n"                                               \
+           ".popsection\n"                                                        \
+           :                                                                      \
+           : [from] NODE_CXL_ELEMENT(from[done]), [to] NODE_CXL_ELEMENT(to[done]) \
+           : "memory", NODE_CXL_MOVED                                             \
+           : failed)
 
-// Two loops each, so that none asks about the byte order at every element.
-template <bool kSwap, class Word>
-NODE_CXL_INLINE size_t LoadAll(const volatile Word* from, Word* to, size_t count) {
-  size_t done = 0;
-  for (Word value; done < count && Load(from + done, &value); ++done) {
-    to[done] = SwapIf(kSwap, value);
+#if defined(__clang__)
+#define NODE_CXL_UNROLL  // It does not, and warns.
+#else
+#define NODE_CXL_UNROLL _Pragma("GCC unroll 8")
+#endif
+
+// How many elements were moved before an access faulted.
+#define NODE_CXL_MOVE_ALL(name, Word, instructions)                                             \
+  inline __attribute__((always_inline)) size_t name(const Word* from, Word* to, size_t count) { \
+    size_t done = 0;                                                                            \
+    NODE_CXL_UNROLL                                                                             \
+    for (; done < count; ++done) NODE_CXL_MOVE(instructions);                                   \
+  failed:                                                                                       \
+    return done;                                                                                \
   }
-  return done;
-}
-template <bool kSwap, class Word>
-NODE_CXL_INLINE size_t StoreAll(volatile Word* to, const Word* from, size_t count) {
-  size_t done = 0;
-  while (done < count && Store(to + done, SwapIf(kSwap, from[done]))) ++done;
-  return done;
-}
 
+NODE_CXL_MOVE_ALL(Read, uint32_t, NODE_CXL_READ32)
+NODE_CXL_MOVE_ALL(Read, uint64_t, NODE_CXL_READ64)
+NODE_CXL_MOVE_ALL(ReadSwapped, uint32_t, NODE_CXL_READ32_SWAPPED)
+NODE_CXL_MOVE_ALL(ReadSwapped, uint64_t, NODE_CXL_READ64_SWAPPED)
+NODE_CXL_MOVE_ALL(Write, uint32_t, NODE_CXL_WRITE32)
+NODE_CXL_MOVE_ALL(Write, uint64_t, NODE_CXL_WRITE64)
+NODE_CXL_MOVE_ALL(WriteSwapped, uint32_t, NODE_CXL_WRITE32_SWAPPED)
+NODE_CXL_MOVE_ALL(WriteSwapped, uint64_t, NODE_CXL_WRITE64_SWAPPED)
+
+// The barriers of a block are outside its loop. The area is read and written by the asm alone.
 template <class Word>
-NODE_CXL_INLINE size_t ReadBlock(const volatile void* area, Word* to, size_t count, bool swap) {
-  auto from = static_cast<const volatile Word*>(area);
-  const size_t done = swap ? LoadAll<true>(from, to, count) : LoadAll<false>(from, to, count);
+inline __attribute__((always_inline)) size_t ReadBlock(const volatile void* area, Word* to,
+                                                       size_t count, bool swap) {
+  auto from = static_cast<const Word*>(const_cast<const void*>(area));
+  const size_t done = swap ? ReadSwapped(from, to, count) : Read(from, to, count);
   asm volatile(NODE_CXL_BARRIER ::: "memory");
   return done;
 }
 template <class Word>
-NODE_CXL_INLINE size_t WriteBlock(volatile void* area, const Word* from, size_t count, bool swap) {
-  auto to = static_cast<volatile Word*>(area);
+inline __attribute__((always_inline)) size_t WriteBlock(volatile void* area, const Word* from,
+                                                        size_t count, bool swap) {
+  auto to = static_cast<Word*>(const_cast<void*>(area));
   asm volatile(NODE_CXL_BARRIER ::: "memory");
-  return swap ? StoreAll<true>(to, from, count) : StoreAll<false>(to, from, count);
+  return swap ? WriteSwapped(from, to, count) : Write(from, to, count);
 }
 
 }  // namespace
