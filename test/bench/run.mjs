@@ -25,6 +25,8 @@ function measure({ programs, variants = {} }) {
     const results = {};
     for (const [name, command] of Object.entries(programs)) {
       results[name] = run(command);
+      // A program in C knows one device.
+      if (!Array.isArray(command)) continue;
       for (const [variant, env] of Object.entries(variants)) {
         results[`${variant}:${name}`] = run(command, { ...environment, ...env });
       }
