@@ -11,7 +11,7 @@ import path from 'node:path';
 import { type Cxl, cxl } from 'node-cxl';
 import { type GlobalSystem, setGlobalSystem } from 'node-cxl/mock';
 import { RecordedCxl, type ReplayedCxl, recordCxl, replayCxl } from 'node-cxl/record';
-import { afterEach, beforeAll, beforeEach } from 'vitest';
+import { afterEach, beforeEach } from 'vitest';
 import type { DeviceSide, Need, Target } from '../target';
 import { IN_REAL_TIME, LIVE_TESTS } from './replayable';
 
@@ -25,14 +25,14 @@ let timing: 'immediate' | 'recorded' = 'immediate';
 
 if (folder !== undefined) {
   mkdirSync(folder, { recursive: true });
-  // biome-ignore lint/correctness/noEmptyPattern: vitest asks for a pattern before the file
-  if (REPLAYS) beforeAll(({}, file) => skipLive(file as unknown as Task));
   // The first hooks of a file: what its own hooks do is recorded too.
-  beforeEach(({ task }) => {
+  beforeEach(({ task, skip }) => {
     // The id of a test has its place in the file, behind a hash of the project and the file.
     const index = task.id.replace(/^-?\d+/, '').replaceAll('_', '-');
     const name = nameOf(task.file);
     place = path.join(folder, name + index);
+    const live = LIVE_TESTS[name]?.[task.name];
+    if (REPLAYS && live !== undefined) skip(`on a recording: ${live}`);
     timing = IN_REAL_TIME[name]?.includes(task.name) ? 'recorded' : 'immediate';
     systems = [];
   });
@@ -44,28 +44,8 @@ if (folder !== undefined) {
   });
 }
 
-interface Task {
-  name: string;
-  mode: string;
-  readonly tasks?: readonly Task[];
-}
-
 function nameOf(file: { readonly name: string }): string {
   return path.basename(file.name, '.test.ts');
-}
-
-/** Skips the tests of a file that a recording cannot serve. */
-function skipLive(file: Task): void {
-  const reasons = LIVE_TESTS[nameOf(file)] ?? {};
-  const skip = (task: Task) => {
-    const reason = reasons[task.name];
-    if (reason !== undefined) {
-      task.mode = 'skip';
-      task.name += ` [skipped on a recording: ${reason}]`;
-    }
-    task.tasks?.forEach(skip);
-  };
-  skip(file);
 }
 
 /**
