@@ -27,6 +27,8 @@ const inside = 'CXL_PPC64_INSIDE';
 
 const ofThisHost =
   'terminals, shells, signals and files of the host, which are the same under any processor';
+const overSockets =
+  'talks to a daemon over sockets, in JavaScript alone, which is the same under any processor';
 const needsCompiler = 'needs the TypeScript compiler, which is not in the package';
 
 /** Tests of what is not in the package, or that need all of vitest. */
@@ -51,6 +53,7 @@ const leftOut = {
   'test/unit/notices.test.ts': 'compares with node_modules, of which the package has a part',
   'test/unit/readme.test.ts': needsCompiler,
   'test/unit/guides/documents.test.ts': needsCompiler,
+  'test/unit/guides/tables.test.ts': 'reads documents, of which the package has a part',
   'test/unit/guides/first-program.test.ts': 'reads documents, of which the package has a part',
   'test/unit/guides/programs.test.ts': needsCompiler,
   'test/examples/afu-manager/afu-manager.test.ts':
@@ -59,6 +62,11 @@ const leftOut = {
     'sockets, signals and threads, which are the same under any processor',
   'test/unit/testing-guide.test.ts': 'runs vitest, and reads sources that are not in the package',
   'test/unit/cli/record.test.ts': 'runs vitest',
+  'test/unit/pslse/client.test.ts': overSockets,
+  'test/unit/pslse/differences.test.ts': overSockets,
+  'test/unit/pslse/exit.test.ts': overSockets,
+  'test/unit/pslse/faults.test.ts': overSockets,
+  'test/unit/pslse/sync-waits.test.ts': overSockets,
   'test/unit/pslse/table.test.ts': 'reads a README and a test, which are not in the package',
   'test/unit/record/guide.test.ts': 'runs vitest',
   'test/unit/record/fixtures.test.ts': 'reads recordings that are not in the package',
