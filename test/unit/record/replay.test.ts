@@ -7,8 +7,7 @@ import { answers, composeAfu, createMockCxl, memcpyAfu, mockDoeFromConfig } from
 import { type ReplayDivergedError, readRecording, recordCxl, replayCxl } from 'node-cxl/record';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { HOST_IS_LITTLE_ENDIAN } from '../../../lib/shared/endian';
-import { writeRecording } from '../trace/support';
-import { copyText, scratchFolder } from './support';
+import { copyText, scratchFolder, writeRecording } from './support';
 
 const folder = scratchFolder();
 const file = (name: string) => path.join(folder, `${name}.rec`);

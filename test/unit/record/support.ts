@@ -1,10 +1,45 @@
 /** Recordings that tests make and read. */
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Cxl } from 'node-cxl';
-import { type RecordedEntry, readRecording } from 'node-cxl/record';
+import {
+  type RecordedEntry,
+  type RecordedItem,
+  type RecordingHeader,
+  readRecording,
+} from 'node-cxl/record';
 import { afterAll } from 'vitest';
+
+const require = createRequire(import.meta.url);
+const { RecordingWriter } = require(path.resolve('dist/record/writer.js'));
+
+/** Writes a recording of these records. Without an `end` among them it is one of a killed process. */
+export function writeRecording(
+  file: string,
+  records: readonly RecordedItem[],
+  header: Partial<RecordingHeader> = {},
+): string {
+  const writer = new RecordingWriter(file, 'w', {
+    format: 'node-cxl recording',
+    version: 1,
+    package: '0.1.0',
+    group: 'one',
+    pid: 1234,
+    threadId: 0,
+    started: Date.UTC(2026, 0, 1),
+    argv: ['node', 'app.js'],
+    nodeVersion: 'v20.0.0',
+    platform: 'linux',
+    arch: 'ppc64',
+    endian: 'little',
+    ...header,
+  });
+  for (const record of records) writer.add(record);
+  writer.close();
+  return file;
+}
 
 /** A folder that is removed after the tests of the file. */
 export function scratchFolder(): string {

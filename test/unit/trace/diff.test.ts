@@ -4,8 +4,8 @@ import type { Cxl } from 'node-cxl';
 import { createMockCxl, memcpyAfu } from 'node-cxl/mock';
 import { type RecordedItem, recordCxl } from 'node-cxl/record';
 import { describe, expect, it } from 'vitest';
-import { copyText, scratchFolder } from '../record/support';
-import { access, interrupt, output, PROGRAM, trace, writeRecording } from './support';
+import { copyText, scratchFolder, writeRecording } from '../record/support';
+import { access, interrupt, output, PROGRAM, trace } from './support';
 
 const folder = scratchFolder();
 let count = 0;

@@ -1,8 +1,8 @@
 /** `node-cxl trace FILE --stats`. */
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { scratchFolder } from '../record/support';
-import { access, interrupt, json, output, PROGRAM, trace, writeRecording } from './support';
+import { scratchFolder, writeRecording } from '../record/support';
+import { access, interrupt, json, output, PROGRAM, trace } from './support';
 
 const folder = scratchFolder();
 const file = writeRecording(path.join(folder, 'program'), PROGRAM);

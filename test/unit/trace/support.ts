@@ -1,37 +1,10 @@
 /** Recordings that the tests of traces look at, and how the command is run within the test's process. */
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import type { RecordedItem, RecordingHeader } from 'node-cxl/record';
+import type { RecordedItem } from 'node-cxl/record';
 
 const require = createRequire(import.meta.url);
-const { RecordingWriter } = require(path.resolve('dist/record/writer.js'));
 const { traceCommand } = require(path.resolve('dist/cli/trace.js'));
-
-/** Writes a recording of these records. Without an `end` among them it is one of a killed process. */
-export function writeRecording(
-  file: string,
-  records: readonly RecordedItem[],
-  header: Partial<RecordingHeader> = {},
-): string {
-  const writer = new RecordingWriter(file, 'w', {
-    format: 'node-cxl recording',
-    version: 1,
-    package: '0.1.0',
-    group: 'one',
-    pid: 1234,
-    threadId: 0,
-    started: Date.UTC(2026, 0, 1),
-    argv: ['node', 'app.js'],
-    nodeVersion: 'v20.0.0',
-    platform: 'linux',
-    arch: 'ppc64',
-    endian: 'little',
-    ...header,
-  });
-  for (const record of records) writer.add(record);
-  writer.close();
-  return file;
-}
 
 /** struct cxl_event of an AFU interrupt. */
 export function interrupt(irq: number, endian: 'big' | 'little' = 'little'): Uint8Array {

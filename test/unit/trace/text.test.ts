@@ -4,8 +4,8 @@ import path from 'node:path';
 import { createMockCxl } from 'node-cxl/mock';
 import { recordCxl } from 'node-cxl/record';
 import { describe, expect, it } from 'vitest';
-import { copyText, scratchFolder } from '../record/support';
-import { interrupt, json, jsonLines, output, PROGRAM, trace, writeRecording } from './support';
+import { copyText, scratchFolder, writeRecording } from '../record/support';
+import { interrupt, json, jsonLines, output, PROGRAM, trace } from './support';
 
 const folder = scratchFolder();
 const file = writeRecording(path.join(folder, 'program'), PROGRAM);

@@ -5,8 +5,8 @@ import { inflateRawSync } from 'node:zlib';
 import { createMockCxl } from 'node-cxl/mock';
 import { recordCxl } from 'node-cxl/record';
 import { describe, expect, it } from 'vitest';
-import { copyText, scratchFolder } from '../record/support';
-import { json, output, PROGRAM, trace, writeRecording } from './support';
+import { copyText, scratchFolder, writeRecording } from '../record/support';
+import { json, output, PROGRAM, trace } from './support';
 
 const folder = scratchFolder();
 const file = writeRecording(path.join(folder, 'program'), PROGRAM);
