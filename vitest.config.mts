@@ -87,7 +87,7 @@ function recordings(name: string, target: 'mock' | 'simulated', include: string[
 export default defineConfig({
   test: {
     // The default leaves a core idle, which of two is half of them. Many files wait most of their time.
-    maxWorkers: availableParallelism() + 1,
+    maxWorkers: availableParallelism() + 2,
     projects: [
       ...(process.env['CXL_TARGET'] === 'hardware' ? [hardware] : []),
       ...(process.env['CXL_TARGET'] === 'pslse' ? [pslse] : []),
