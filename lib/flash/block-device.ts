@@ -14,7 +14,7 @@ import {
 import { checkBlockNumber } from './block-number';
 import { countSettled, countStarted, newBlockStatistics } from './block-statistics';
 import { Command, type CommandData, type Priority } from './command';
-import { isOnePiece, piecesOf } from './geometry';
+import { endOfPiece } from './geometry';
 import type { Resource } from './resource';
 import type { QueueStatistics } from './statistics';
 import { Limit, Transfer } from './transfer';
@@ -141,21 +141,19 @@ export class BlockDevice extends BlockAccess {
       countSettled(this.statistics, operation, done, this.blockSize);
     });
     const virtual = this.resource.mode === 'virtual';
-    const add = (at: bigint, count: bigint, data: CommandData) =>
-      transfer.add(
-        new Command(transfer, this.resource, operation, priority, at, Number(count), data),
-      );
-    let first = start;
+    let at = start;
     for (const { data, blocks } of parts) {
       const most = operation === 'unmap' ? MAX_UNMAP_BLOCKS : this.#maxBlocks(data);
-      if (isOnePiece(first, blocks, most, virtual)) {
-        add(first, blocks, data);
-      } else {
-        for (const [at, count] of piecesOf(first, first + blocks, most, virtual)) {
-          add(at, count, operation === 'unmap' ? data : this.#piece(data, at - first, count));
-        }
+      const first = at;
+      for (const end = first + blocks; at < end; ) {
+        const count = endOfPiece(at, end, most, virtual) - at;
+        const whole = operation === 'unmap' || count === blocks;
+        const piece = whole ? data : this.#piece(data, at - first, count);
+        transfer.add(
+          new Command(transfer, this.resource, operation, priority, at, Number(count), piece),
+        );
+        at += count;
       }
-      first += blocks;
     }
     return transfer;
   }

@@ -44,28 +44,14 @@ export function grantedBlocks(units: bigint, blockSize: number): bigint {
 }
 
 /**
- * @internal Splits the blocks from `start` to below `end` into pieces of at most `most` blocks, each
- * its first block and its length. In a virtual LUN none crosses the end of a chunk.
+ * @internal Where the piece that begins at `at` ends, when the blocks to below `end` are split into
+ * pieces of at most `most`. In a virtual LUN none crosses the end of a chunk.
  */
-export function* piecesOf(
-  start: bigint,
-  end: bigint,
-  most: bigint,
-  virtual: boolean,
-): Generator<[first: bigint, blocks: bigint]> {
-  for (let at = start; at < end; ) {
-    let to = at + most;
-    const chunkEnd = (at / CHUNK_BLOCKS + 1n) * CHUNK_BLOCKS;
-    if (virtual && to > chunkEnd) to = chunkEnd;
-    if (to > end) to = end;
-    yield [at, to - at];
-    at = to;
-  }
-}
-
-/** @internal Whether piecesOf() has one piece: most transfers are, and a generator costs time. */
-export function isOnePiece(start: bigint, blocks: bigint, most: bigint, virtual: boolean): boolean {
-  return blocks <= most && !(virtual && (start % CHUNK_BLOCKS) + blocks > CHUNK_BLOCKS);
+export function endOfPiece(at: bigint, end: bigint, most: bigint, virtual: boolean): bigint {
+  let to = at + most;
+  const chunkEnd = (at / CHUNK_BLOCKS + 1n) * CHUNK_BLOCKS;
+  if (virtual && to > chunkEnd) to = chunkEnd;
+  return to > end ? end : to;
 }
 
 /** @internal A number of blocks in the driver's unit of 4 KiB, rounded up. */

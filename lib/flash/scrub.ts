@@ -2,7 +2,7 @@
 import { CxlError } from '../shared/errors';
 import { Command, type CommandData, type Operation } from './command';
 import type { CommandQueue } from './command-queue';
-import { piecesOf } from './geometry';
+import { endOfPiece } from './geometry';
 import type { Resource } from './resource';
 import { CHUNK_BLOCKS } from './sislite';
 import { Transfer } from './transfer';
@@ -64,10 +64,10 @@ async function overwrite(
 ): Promise<void> {
   for (let at = from; at < to; ) {
     const pieces: [bigint, bigint][] = [];
-    for (const piece of piecesOf(at, to, most, true)) {
-      pieces.push(piece);
-      at = piece[0] + piece[1];
-      if (pieces.length === BATCH) break;
+    while (at < to && pieces.length < BATCH) {
+      const end = endOfPiece(at, to, most, true);
+      pieces.push([at, end - at]);
+      at = end;
     }
     for (let attempt = 1; ; attempt += 1) {
       try {
