@@ -12,11 +12,33 @@ export class RecordedMemory extends WrappedMemory {
   #freed = false;
 
   constructor(region: MemoryRegion, id: number, operands: Operands, recorder: Recorder) {
-    super(
-      region,
-      recordedLoads(region, id, operands, recorder),
-      recordedStores(region, id, operands, recorder),
-    );
+    const { offset, value32, value64, swap } = operands;
+    const load: MakeAccess = (width) => {
+      const name = `load${width}` as const;
+      const access = region[name];
+      return () => {
+        const at = offset[0]!;
+        const flags = swap[0] === 0 ? 0 : ACCESS_FLAGS.SWAPPED;
+        access();
+        recorder.load(name, id, at, width === 64 ? value64[0]! : value32[0]!, flags);
+      };
+    };
+    const store: MakeAccess = (width) => {
+      const name = `store${width}` as const;
+      const access = region[name];
+      return () => {
+        const at = offset[0]!;
+        const value = width === 64 ? value64[0]! : value32[0]!;
+        const swapped = swap[0] !== 0;
+        recorder.beforeStore(false);
+        const time = recorder.now();
+        const little = swapped !== HOST_IS_LITTLE_ENDIAN;
+        recorder.followed(id)?.put(at, bytesOf(width), value, little);
+        access();
+        recorder.store(name, id, at, value, swapped ? ACCESS_FLAGS.SWAPPED : 0, time);
+      };
+    };
+    super(region, load, store);
     this.#id = id;
     this.#recorder = recorder;
   }
@@ -35,47 +57,6 @@ export class RecordedMemory extends WrappedMemory {
     this.#recorder.freed(this.#id);
     this.#recorder.end(call, undefined);
   }
-}
-
-function recordedLoads(
-  region: MemoryRegion,
-  id: number,
-  { offset, value32, value64, swap }: Operands,
-  recorder: Recorder,
-): MakeAccess {
-  return (width) => {
-    const name = `load${width}` as const;
-    const load = region[name];
-    return () => {
-      const at = offset[0]!;
-      const flags = swap[0] === 0 ? 0 : ACCESS_FLAGS.SWAPPED;
-      load();
-      recorder.load(name, id, at, width === 64 ? value64[0]! : value32[0]!, flags);
-    };
-  };
-}
-
-function recordedStores(
-  region: MemoryRegion,
-  id: number,
-  { offset, value32, value64, swap }: Operands,
-  recorder: Recorder,
-): MakeAccess {
-  return (width) => {
-    const name = `store${width}` as const;
-    const store = region[name];
-    return () => {
-      const at = offset[0]!;
-      const value = width === 64 ? value64[0]! : value32[0]!;
-      const swapped = swap[0] !== 0;
-      recorder.beforeStore(false);
-      const time = recorder.now();
-      const little = swapped !== HOST_IS_LITTLE_ENDIAN;
-      recorder.followed(id)?.put(at, bytesOf(width), value, little);
-      store();
-      recorder.store(name, id, at, value, swapped ? ACCESS_FLAGS.SWAPPED : 0, time);
-    };
-  };
 }
 
 function bytesOf(width: MemoryWidth): 1 | 2 | 4 | 8 {

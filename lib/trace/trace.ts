@@ -22,7 +22,8 @@ export class Trace implements Iterable<TraceEntry> {
   readonly threads: readonly TraceThread[];
   readonly #recordings: readonly Recording[];
   readonly #unreadable: TraceProblem[] = [];
-  readonly #snapshot: SysfsRecord[] = [];
+  /** By path, so that another iteration adds nothing. */
+  readonly #snapshot = new Map<string, SysfsRecord>();
   #problems: () => readonly TraceProblem[] = () => this.#unreadable;
 
   /** @param file any file of the recording; the others are those beside it */
@@ -59,12 +60,12 @@ export class Trace implements Iterable<TraceEntry> {
 
   /** The version of the cards: complete when an iteration has come to the end. */
   get card(): ReadonlyMap<string, string> {
-    return cardVersion(this.#snapshot);
+    return cardVersion(this.#snapshot.values());
   }
 
   *#recordsOf(recording: Recording): Generator<RecordedEntry> {
     for (const record of recording) {
-      if (record.type === 'sysfs') this.#snapshot.push(record);
+      if (record.type === 'sysfs') this.#snapshot.set(record.path, record);
       yield record;
     }
   }
