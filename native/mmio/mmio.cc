@@ -8,11 +8,12 @@
 // table; when the access raises SIGBUS, fault_guard.cc moves the program counter from the one
 // to the other. An access that does not fault pays one register instruction, and there is no
 // state to save, so that any number of threads can be at it.
-#define NODE_CXL_FIX_UP               \
+#define NODE_CXL_FIX_UP(resume)       \
   ".pushsection cxl_fix_ups, \"a\"\n" \
   ".balign 4\n"                       \
   ".long 1b - .\n"                    \
-  ".long 2b - .\n"                    \
+  ".long " resume                     \
+  " - .\n"                            \
   ".popsection\n"
 
 #if defined(__powerpc64__)
@@ -41,15 +42,15 @@
 #endif
 
 // `before` and `after` are the barrier's place.
-#define NODE_CXL_LOAD(instruction, after, where, into, failed)                       \
-  asm volatile("1: " instruction after "\n" NODE_CXL_NO_FAULT "2:\n" NODE_CXL_FIX_UP \
-               : [value] "+&r"(into), [fault] "+&r"(failed)                          \
-               : [address] NODE_CXL_ADDRESS(where)                                   \
+#define NODE_CXL_LOAD(instruction, after, where, into, failed)                             \
+  asm volatile("1: " instruction after "\n" NODE_CXL_NO_FAULT "2:\n" NODE_CXL_FIX_UP("2b") \
+               : [value] "+&r"(into), [fault] "+&r"(failed)                                \
+               : [address] NODE_CXL_ADDRESS(where)                                         \
                : "memory")
-#define NODE_CXL_STORE(before, instruction, where, from, failed)                   \
-  asm volatile(before "\n1: " instruction NODE_CXL_NO_FAULT "2:\n" NODE_CXL_FIX_UP \
-               : [fault] "+&r"(failed)                                             \
-               : [address] NODE_CXL_ADDRESS(where), [value] "r"(from)              \
+#define NODE_CXL_STORE(before, instruction, where, from, failed)                         \
+  asm volatile(before "\n1: " instruction NODE_CXL_NO_FAULT "2:\n" NODE_CXL_FIX_UP("2b") \
+               : [fault] "+&r"(failed)                                                   \
+               : [address] NODE_CXL_ADDRESS(where), [value] "r"(from)                    \
                : "memory")
 
 #define NODE_CXL_ACCESS extern "C" __attribute__((noinline))
@@ -123,12 +124,7 @@ namespace {
 #endif
 
 #define NODE_CXL_MOVE(instructions)                                               \
-  asm goto(instructions                                                           \
-           ".pushsection cxl_fix_ups, \"a\"\n"                                    \
-           ".balign 4\n"                                                          \
-           ".long 1b - .\n"                                                       \
-           ".long %l[failed] - .\n"                                               \
-           ".popsection\n"                                                        \
+  asm goto(instructions NODE_CXL_FIX_UP("%l[failed]")                             \
            :                                                                      \
            : [from] NODE_CXL_ELEMENT(from[done]), [to] NODE_CXL_ELEMENT(to[done]) \
            : "memory", NODE_CXL_MOVED                                             \
