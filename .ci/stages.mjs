@@ -131,9 +131,9 @@ async function runStage(stage, together) {
   const { passed, failed, skipped } = counted;
   const verdict = code === 0 ? 'ok' : `FAILED (${code})`;
   if (code !== 0) {
-    failures.push(
-      `\n=== end of ${stage.name}\n${output.split('\n').slice(-LAST_LINES).join('\n')}`,
-    );
+    // Without what passed.
+    const lines = output.split('\n').filter((line) => !line.includes('✓'));
+    failures.push(`\n=== end of ${stage.name}\n${lines.slice(-LAST_LINES).join('\n')}`);
   }
   report.push(`${stage.name}: ${verdict}, ${seconds} s: ${passed}/${failed}/${skipped}`);
 }
@@ -145,9 +145,9 @@ for (const entry of stages) {
   await Promise.all(group.map((stage) => runStage(stage, group.length > 1)));
 }
 
-for (const failure of failures) console.log(failure);
 console.log('\nstage: outcome, time: passed/failed/skipped');
 for (const line of report) console.log(line);
+for (const failure of failures) console.log(failure);
 console.log(`all: ${Math.round((Date.now() - started) / 1000)} s`);
 if (totals.skipped > 0) {
   console.log(`${totals.skipped} skipped; each says why where it is listed`);
