@@ -5,7 +5,6 @@
  * Phases: idle → sending → waiting → receiving → idle. When a step fails, the exchange is aborted:
  * aborting → idle, or → dead when the mailbox does not become idle within a second.
  */
-import { performance } from 'node:perf_hooks';
 import { sleep, throwIfAborted } from '../shared/abort';
 import { ALL_ONES_32 } from '../shared/all-ones';
 import { checkInteger } from '../shared/checks';

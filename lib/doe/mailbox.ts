@@ -1,5 +1,4 @@
 /** One DOE mailbox: a DOE capability of a PCI function, as a program uses it. */
-import { performance } from 'node:perf_hooks';
 import { type InspectOptions, inspect } from 'node:util';
 import type { ConfigSpace, Owner, PciBus } from '../binding/configuration-space';
 import { checkSignal, sleep, throwIfAborted } from '../shared/abort';

@@ -1,4 +1,5 @@
 /** The registers of one DOE capability (PCIe 6.0 §7.9.24). */
+// The real clock, also where a test has replaced the global one: it measures what has blocked.
 import { performance } from 'node:perf_hooks';
 import { setImmediate as nextEventLoopTurn } from 'node:timers/promises';
 import type { ConfigSpace } from '../binding/configuration-space';

@@ -29,6 +29,7 @@ const ofThisHost =
   'terminals, shells, signals and files of the host, which are the same under any processor';
 const overSockets =
   'talks to a daemon over sockets, in JavaScript alone, which is the same under any processor';
+const needsFakeTimers = 'needs the fake timers of vitest, which work only within it';
 const needsCompiler = 'needs the TypeScript compiler, which is not in the package';
 
 /** Tests of what is not in the package, or that need all of vitest. */
@@ -74,8 +75,10 @@ const leftOut = {
   'test/unit/flash/queue-model.test.ts':
     'replaces timers, and is the queue alone, the same code on every processor',
   'test/unit/flash-batches.test.ts': 'measures the time of the processor, which the emulator takes',
-  'test/unit/mock-sync-waits.test.ts': 'needs the fake timers of vitest, which work only within it',
-  'test/unit/fake-timers.test.ts': 'needs the fake timers of vitest, which work only within it',
+  'test/unit/doe/timeouts.test.ts': needsFakeTimers,
+  'test/unit/event-queue.test.ts': needsFakeTimers,
+  'test/unit/mock-sync-waits.test.ts': needsFakeTimers,
+  'test/unit/fake-timers.test.ts': needsFakeTimers,
 };
 
 /** Run first, so that none of them is the only one left at the end. */

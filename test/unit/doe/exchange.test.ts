@@ -170,13 +170,6 @@ describe('before sending', () => {
     expect(await world.exchange()).toEqual(world.payload);
     expect(world.aborts()).toBe(1);
   });
-
-  it('is dead when the abort has no effect', async () => {
-    const world = await setUp({ ignoresAbort: true });
-    world.device.leaveBehind('error');
-    await expect(world.exchange()).rejects.toMatchObject({ code: 'EIO', syscall: 'doe(abort)' });
-    expect(world.mailbox.phase).toBe('dead');
-  });
 });
 
 describe('a failed exchange is aborted and leaves the mailbox idle', () => {
@@ -281,43 +274,7 @@ describe('an answer longer than the caller allows', () => {
   });
 });
 
-describe('a dead mailbox', () => {
-  it('is declared when an abort has no effect; the call rejects with the first failure', async () => {
-    const { mailbox, exchange, device } = await setUp({ errorAt: 'go', ignoresAbort: true });
-    await expect(exchange()).rejects.toMatchObject({ code: 'EIO', syscall: 'doe(wait)' });
-    expect(mailbox.phase).toBe('dead');
-    device.log.length = 0;
-    await expect(exchange()).rejects.toMatchObject({ code: 'EIO', syscall: 'doe(dead)' });
-    await expect(mailbox.discover()).rejects.toMatchObject({ syscall: 'doe(dead)' });
-    expect(device.log).toEqual([]);
-  });
-
-  it('is dead for every DoeMailbox object, until reset()', async () => {
-    const world = await setUp({ errorAt: 'go', ignoresAbort: true });
-    await expect(world.exchange()).rejects.toMatchObject({ code: 'EIO' });
-    const [again] = await world.doe.mailboxes('0000:01:00.0');
-    expect(again!.phase).toBe('dead');
-    await expect(again!.reset()).rejects.toMatchObject({ code: 'EIO' });
-    expect(again!.phase).toBe('dead');
-    world.device.faults = {};
-    await again!.reset();
-    expect(world.mailbox.phase).toBe('idle');
-    expect(await world.exchange()).toEqual(world.payload);
-  });
-});
-
 describe('reset()', () => {
-  it('leaves a dead mailbox dead when it is refused', async () => {
-    const { doe, mailbox, device, exchange } = await setUp({ errorAt: 'go', ignoresAbort: true });
-    await expect(exchange()).rejects.toMatchObject({ code: 'EIO' });
-    doe.function('0000:01:00.0').driver = 'cxl_pci';
-    device.log.length = 0;
-    await expect(mailbox.reset()).rejects.toMatchObject({ syscall: 'doe(claim)' });
-    expect(mailbox.phase).toBe('dead');
-    await expect(exchange({ force: true })).rejects.toMatchObject({ syscall: 'doe(dead)' });
-    expect(device.log).toEqual([]);
-  });
-
   it('refuses a mailbox that another process is using', async () => {
     const { mailbox, aborts } = await setUp({ busy: true });
     await expect(mailbox.reset()).rejects.toMatchObject({ code: 'EBUSY' });
