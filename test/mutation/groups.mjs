@@ -1,16 +1,24 @@
 /** By name: the files of lib/ that are changed, and the tests that must notice each change. */
 export const GROUPS = {
+  // Decoding and the queue, by tests that need no mock.
+  'event-queue': {
+    mutate: ['events', 'format', 'pending', 'queue'].map((name) => `lib/events/${name}.ts`),
+    tests: ['test/unit/events.test.ts', 'test/unit/event-queue.test.ts'],
+  },
   events: {
-    mutate: ['lib/events/*.ts'],
-    tests: ['test/unit/events.test.ts', 'test/conformance/events.test.ts'],
+    mutate: ['event-options', 'faults', 'iterator', 'wait-options'].map(
+      (name) => `lib/events/${name}.ts`,
+    ),
+    tests: ['test/conformance/events.test.ts'],
   },
   doe: {
     mutate: ['lib/doe/*.ts', '!lib/doe/index.ts'],
     tests: [
       // Not those that start processes: they take most of the time, and show the command line.
-      ...['cdat', 'compliance', 'discovery', 'dump', 'exchange', 'finding', 'options'].map(
-        (name) => `test/unit/doe/${name}.test.ts`,
-      ),
+      ...[
+        ...['cdat', 'compliance', 'discovery', 'dump', 'exchange', 'finding', 'options'],
+        ...['sharing', 'timeouts'],
+      ].map((name) => `test/unit/doe/${name}.test.ts`),
       'test/conformance/doe.test.ts',
     ],
   },
