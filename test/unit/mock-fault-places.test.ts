@@ -136,7 +136,64 @@ describe('a fault', () => {
   });
 });
 
+describe('several faults of one call', () => {
+  it('happen one after the other: an operation that one fails does not count for the next', async () => {
+    const system = twoCards();
+    system.inject({ name: 'open', errno: 'EBUSY' });
+    system.inject({ name: 'open', errno: 'EACCES', after: 1 });
+    const codes: (string | undefined)[] = [];
+    for (let count = 0; count < 4; count++) codes.push(await codeOf(system.open('afu0.0s')));
+    expect(codes).toEqual(['EBUSY', undefined, 'EACCES', undefined]);
+  });
+
+  it('happen at once where the first only counts', async () => {
+    const system = twoCards();
+    system.inject({ name: 'open', errno: 'EBUSY', after: 1 });
+    system.inject({ name: 'open', errno: 'EACCES' });
+    expect(await codeOf(system.open('afu0.0s'))).toBe('EACCES');
+    expect(await codeOf(system.open('afu0.0s'))).toBe('EBUSY');
+    expect(await codeOf(system.open('afu0.0s'))).toBe(undefined);
+  });
+});
+
 describe('assertNoPendingFaults', () => {
+  it('lists those that follow another too, until that one is cleared', async () => {
+    const system = twoCards();
+    const pending = () => caught(() => system.assertNoPendingFaults()).message;
+    system.inject({ name: 'open' }, { name: 'map', times: 3 });
+    system.inject({ name: 'read' }, { name: 'close' });
+    expect(pending()).toMatch(/^4 faults have not happened:\n/);
+    system.clearFaults('copy');
+    expect(pending()).toMatch(/^4 faults/);
+    system.clearFaults('read');
+    expect(pending()).toMatch(/^2 faults/);
+    expect(await codeOf(system.open('afu0.0s'))).toBe('EIO');
+    expect(pending()).toMatch(/^1 faults .*\n.*'map'.*times: 3/);
+    system.clearFaults('map');
+    system.assertNoPendingFaults();
+    system.inject({ name: 'open' }, { name: 'map' });
+    system.clearFaults();
+    system.assertNoPendingFaults();
+    await (await system.open('afu0.0s')).close();
+  });
+
+  it('wants a fault without limit to have happened once', async () => {
+    const system = twoCards();
+    system.inject({ name: 'open', times: Number.POSITIVE_INFINITY });
+    expect(() => system.assertNoPendingFaults()).toThrow(/1 faults/);
+    for (let count = 0; count < 3; count++) {
+      expect(await codeOf(system.open('afu0.0s'))).toBe('EIO');
+      system.assertNoPendingFaults();
+    }
+  });
+
+  it('wants nothing of a fault that is to happen no times', async () => {
+    const system = twoCards();
+    system.inject({ name: 'open', times: 0 });
+    await (await system.open('afu0.0s')).close();
+    system.assertNoPendingFaults();
+  });
+
   it('lists what has not happened, and where it was injected', async () => {
     const system = twoCards();
     system.inject({ name: 'open', errno: 'EBUSY', times: 2 });

@@ -146,50 +146,6 @@ describe('an injected fault', () => {
     await context.attach({ wed: 0n });
     await context.close();
   });
-
-  it('is refused when its options are invalid', () => {
-    const bad = (fault: object) => thrownCode(() => oneCard({ faults: [fault as FaultSpec] }));
-    expect(bad({ name: 'nonsense' })).toBe('ERR_INVALID_ARG_VALUE');
-    expect(bad({ name: 'open', errno: 'EWHAT' })).toBe('ERR_INVALID_ARG_VALUE');
-    expect(bad({ name: 'mmio', errno: 'EIO' })).toBe('ERR_INVALID_ARG_VALUE');
-    expect(bad({ name: 'open', probability: 1.5 })).toBe('ERR_OUT_OF_RANGE');
-    expect(bad({ name: 'open', after: -1 })).toBe('ERR_OUT_OF_RANGE');
-    expect(thrownCode(() => oneCard({ seed: -1 }))).toBe('ERR_OUT_OF_RANGE');
-    expect(thrownCode(() => oneCard({ latency: { map: 1 } as never }))).toBe(
-      'ERR_INVALID_ARG_VALUE',
-    );
-  });
-});
-
-describe('random faults', () => {
-  const run = async (seed: number) => {
-    const mock = oneCard({ seed, faults: [{ name: 'open', probability: 0.5 }] });
-    const outcomes: boolean[] = [];
-    for (let count = 0; count < 40; count++) {
-      outcomes.push((await codeOf(mock.open(slave))) === undefined);
-    }
-    return outcomes.map(Number).join('');
-  };
-
-  it('are the same for the same seed, and others for another', async () => {
-    const first = await run(12345);
-    expect(await run(12345)).toBe(first);
-    expect(await run(54321)).not.toBe(first);
-    expect(first).toMatch(/0/);
-    expect(first).toMatch(/1/);
-  });
-
-  it('can be repeated with the seed of the mock', async () => {
-    const seen: string[] = [];
-    const print = process.stderr.write;
-    process.stderr.write = (line: string | Uint8Array) => seen.push(String(line)) > 0;
-    try {
-      const mock = oneCard({ faults: [{ name: 'open', probability: 0.1 }] });
-      expect(seen).toEqual([`node-cxl mock: seed ${mock.seed} repeats this run's faults\n`]);
-    } finally {
-      process.stderr.write = print;
-    }
-  });
 });
 
 describe('a process element that the accelerator does not give up', () => {

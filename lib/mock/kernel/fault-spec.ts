@@ -197,12 +197,17 @@ export function checkFault(spec: FaultSpec, name = 'fault'): FaultSpec {
       throw valueError(`${name}.errno`, `absent: '${spec.name}' has its own effect`, spec.errno);
     }
   }
-  const { after = 0, times = 1 } = spec;
+  const { after = 0, times = 1, probability = 1 } = spec;
   checkInteger(`${name}.after`, after, 0, Number.MAX_SAFE_INTEGER);
   if (times !== Number.POSITIVE_INFINITY) {
     checkInteger(`${name}.times`, times, 0, Number.MAX_SAFE_INTEGER);
   }
-  checkNumber(`${name}.probability`, spec.probability, 1);
+  if (typeof probability !== 'number') {
+    throw typeError(`${name}.probability`, 'a number', probability);
+  }
+  if (!(probability >= 0 && probability <= 1)) {
+    throw rangeError(`${name}.probability`, 'from 0 to 1', probability);
+  }
   checkPlace(spec, name);
   return spec;
 }
@@ -219,8 +224,7 @@ function checkPlace(spec: FaultSpec, name: string): void {
   ) {
     throw valueError(`${name}.device`, "a name such as 'card0', 'afu0.0' or 'afu0.0s'", device);
   }
-  if (path !== undefined && typeof path !== 'string')
-    throw typeError(`${name}.path`, 'a string', path);
+  if (path !== undefined) checkString(`${name}.path`, path);
   if (processElement !== undefined)
     checkInteger(`${name}.processElement`, processElement, 0, 65_535);
   if (access !== undefined) checkOneOf(`${name}.access`, access, ['load', 'store']);
@@ -232,11 +236,4 @@ function checkPlace(spec: FaultSpec, name: string): void {
   const [first, last] = range as [number, number];
   checkInteger(`${name}.registers`, first, 0, Number.MAX_SAFE_INTEGER);
   checkInteger(`${name}.registers`, last, first, Number.MAX_SAFE_INTEGER);
-}
-
-function checkNumber(name: string, value: number | undefined, maximum: number): void {
-  if (value === undefined) return;
-  if (typeof value !== 'number' || !(value >= 0) || value > maximum) {
-    throw rangeError(name, `from 0 to ${maximum}`, value);
-  }
 }

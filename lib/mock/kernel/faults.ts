@@ -221,13 +221,12 @@ export function checkFaultOptions({ seed, faults, latency }: FaultOptions, name:
 }
 
 function checkLatency(name: string, latency: Latency): void {
-  const range = typeof latency === 'number' ? [latency] : latency;
-  if (!Array.isArray(range) || (typeof latency !== 'number' && range.length !== 2)) {
+  const range = typeof latency === 'number' ? [latency, latency] : latency;
+  const valid = Array.isArray(range) && range.length === 2;
+  if (!valid || !range.every((value) => typeof value === 'number')) {
     throw valueError(name, 'a number, or [minimum, maximum]', latency);
   }
   for (const value of range) {
-    if (typeof value !== 'number' || !(value >= 0) || value > 2 ** 31 - 1) {
-      throw rangeError(name, 'from 0 to 2^31 - 1', value);
-    }
+    if (!(value >= 0 && value <= 2 ** 31 - 1)) throw rangeError(name, 'from 0 to 2^31 - 1', value);
   }
 }
