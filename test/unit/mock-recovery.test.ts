@@ -1,6 +1,6 @@
-import { createMockCxl, memcpyAfu } from 'node-cxl/mock';
+import { createMockCxl, echoAfu, memcpyAfu } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
-import { attached, codeOf, oneCard, slave, thrownCode, until } from './mock-support';
+import { attached, codeOf, oneCard, slave, sleep, thrownCode, until } from './mock-support';
 
 const allOnes = 0xffff_ffff_ffff_ffffn;
 
@@ -50,10 +50,33 @@ describe('a card in error (EEH)', () => {
     await again.close();
   });
 
-  it('refuses a change of mode that needs the link, and leaves the AFU with none', async () => {
+  it('leaves a context what it was opened as, after its AFU has lost its mode', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ model: echoAfu(), mode: 'dedicated' }] }] });
+    const context = await attached(mock, '/dev/cxl/afu0.0d');
+    mock.card(0).freeze();
+    mock.card(0).notice();
+    expect(mock.card(0).afu(0).mode).toBe('none');
+    expect(mock.card(0).afu(0).context(0).role).toBe('dedicated');
+    mock.inject({ name: 'close', device: 'afu0.0d' });
+    expect(await codeOf(context.close())).toBe('EIO');
+  });
+
+  it('stays in error when the recovery of an earlier error comes due', async () => {
+    const mock = oneCard();
+    mock.card(0).enterErrorState(15);
+    mock.card(0).recover();
+    mock.card(0).freeze();
+    await sleep(30);
+    expect(mock.card(0).link).toBe('frozen');
+    mock.card(0).recover();
+    expect(mock.card(0).link).toBe('ok');
+  });
+
+  it('refuses a reset of the AFU, and a change of mode that needs the link, and leaves the AFU with none', async () => {
     const mock = oneCard();
     const [afu] = await mock.afus();
     mock.card(0).freeze();
+    expect(await codeOf(afu!.reset())).toBe('EIO');
     expect(await codeOf(afu!.setMode('afu_directed'))).toBe('EIO');
     expect(mock.card(0).afu(0).mode).toBe('none');
   });
@@ -135,7 +158,11 @@ describe('a reset of the card', () => {
     const [card] = await mock.adapters();
     expect(await codeOf(card!.reset())).toBe('EINVAL');
     expect(await codeOf(card!.reset({ force: true }))).toBe('EINVAL');
+    expect(mock.log.at(-1)).toMatch(/^card0: .*perst_reloads_same_image is set/);
     const context = await attached(mock);
+    // A reset that was forced does not forget that a context is attached.
+    expect(await codeOf(card!.reset({ force: true }))).toBe('EINVAL');
+    expect(await codeOf(card!.reset())).toBe('EBUSY');
     await context.close();
   });
 });
@@ -170,6 +197,33 @@ describe('a card out of its slot', () => {
     expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
     const again = await attached(mock);
     await again.close();
+  });
+
+  it('is gone, whatever happens to its link, until it is plugged in', async () => {
+    const mock = oneCard();
+    mock.card(0).linkDown();
+    mock.card(0).unplug();
+    mock.card(0).freeze();
+    mock.card(0).recover();
+    mock.card(0).unbind();
+    await sleep(5);
+    expect([mock.card(0).link, mock.card(0).bound]).toEqual(['gone', false]);
+    mock.card(0).plug();
+    expect([mock.card(0).link, mock.card(0).number]).toEqual(['ok', 0]);
+  });
+
+  it('keeps its number from the next card while a context of it is open', async () => {
+    const mock = oneCard();
+    const [first, second] = [await attached(mock), await mock.open(slave)];
+    mock.card(0).unplug();
+    await second.close();
+    mock.card(0).plug();
+    expect(mock.card(0).number).toBe(1);
+    await first.close();
+    expect(mock.card(0).number).toBe(1);
+    mock.card(0).rebind();
+    expect(mock.card(0).number).toBe(0);
+    expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
   });
 
   it('cannot be plugged in twice', () => {

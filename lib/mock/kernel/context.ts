@@ -66,6 +66,7 @@ export class CxlContext {
   /** With ERR_FF every page of a mapping is this ordinary page of memory after a detach. */
   #errorPage: Uint8Array | undefined;
   #takenInterrupts = 0;
+  readonly #dedicated: boolean;
   readonly #pending = new PendingEvents();
   readonly #wakeups = new Set<() => void>();
 
@@ -74,10 +75,12 @@ export class CxlContext {
     this.processElement = processElement;
     this.externalProcessElement = afu.kernel.guest ? NO_PROCESS_ELEMENT : processElement;
     this.master = master;
+    this.#dedicated = afu.mode === 'dedicated';
   }
 
+  /** By the node that it was opened by: a context outlives the mode of its AFU. */
   get role(): ContextRole {
-    if (this.afu.mode === 'dedicated') return 'dedicated';
+    if (this.#dedicated) return 'dedicated';
     return this.master ? 'master' : 'slave';
   }
 
@@ -109,7 +112,8 @@ export class CxlContext {
       flags: this.role === 'slave' ? AFU_ID_FLAGS.SLAVE : 0n,
       cardId: this.afu.adapter.number,
       afuOffset: this.afu.slice,
-      afuMode: this.afu.mode === 'dedicated' ? 1 : this.afu.mode === 'directed' ? 2 : 0,
+      // An AFU without a mode has no context that is not CLOSED.
+      afuMode: this.#dedicated ? 1 : 2,
     };
   }
 
