@@ -6,7 +6,6 @@ const EEXIST = -17;
 const EFAULT = -14;
 const EINVAL = -22;
 const EAGAIN = -11;
-const EBUSY = -16;
 
 type Delivery = [size: number | null, result: number];
 
@@ -344,80 +343,5 @@ describe('20,000 AFU-driver events that a wait for an interrupt passes over', ()
     while (context.takeEvent() !== undefined) left += 1;
     expect(left).toBe(20_000 - context.droppedEvents);
     await context.close();
-  });
-});
-
-describe('the in-kernel API', () => {
-  it('starts a context once, stops it once, and releases it only when stopped', () => {
-    const mock = oneCard();
-    const context = mock.card(0).afu(0).createKernelContext();
-    expect(context.status).toBe('OPENED');
-    expect(context.allocateInterrupts(2)).toBe(0);
-    expect(context.start(0n)).toBe(0);
-    expect(context.start(0n)).toBe(0);
-    expect(context.release()).toBe(EBUSY);
-    expect(context.stop()).toBe(0);
-    expect(context.stop()).toBe(EBUSY);
-    context.freeInterrupts();
-    expect(context.release()).toBe(0);
-    expect(mock.counters.contexts).toBe(0);
-    expect(mock.card(0).freeInterrupts).toBe(2037);
-  });
-
-  it('keeps the number of interrupts, and those pending, when they are freed', () => {
-    const mock = oneCard();
-    const context = inKernel(mock);
-    context.context.process!.raiseInterrupt(2);
-    context.context.process!.raiseInterrupt(3);
-    expect(context.stop()).toBe(0);
-    context.freeInterrupts();
-    expect(mock.card(0).freeInterrupts).toBe(2037);
-    expect(context.context.interrupts).toBe(4);
-    expect([readEvent(context).irq, readEvent(context).irq]).toEqual([2, 3]);
-    // A second time there is nothing to give back.
-    context.freeInterrupts();
-    expect(mock.card(0).freeInterrupts).toBe(2037);
-  });
-
-  it('does not free interrupts with the context: they are lost until the next probe', async () => {
-    const mock = oneCard();
-    const released = mock.card(0).afu(0).createKernelContext();
-    expect(released.allocateInterrupts(5)).toBe(0);
-    expect(released.release()).toBe(0);
-    expect(mock.card(0).freeInterrupts).toBe(2032);
-    const stopped = mock.card(0).afu(0).createKernelContext();
-    expect(stopped.startWork({ wed: 0n, interrupts: 7 })).toBe(0);
-    const program = mock.adopt(stopped.getFd(), { owned: true });
-    expect(stopped.stop()).toBe(0);
-    await program.close();
-    expect(mock.counters.contexts).toBe(0);
-    expect(mock.card(0).freeInterrupts).toBe(2025);
-    mock.card(0).rebind();
-    expect(mock.card(0).freeInterrupts).toBe(2037);
-  });
-
-  it('takes irqs_min when no number is given, and refuses what is outside the limits', () => {
-    const mock = oneCard();
-    const context = mock.card(0).afu(0).createKernelContext();
-    expect(context.startWork({ wed: 0n, interrupts: 3 })).toBe(EINVAL);
-    expect(context.startWork({ wed: 0n, interrupts: 2038 })).toBe(EINVAL);
-    expect(context.startWork({ wed: 0n })).toBe(0);
-    expect(context.context.interrupts).toBe(4);
-  });
-
-  it('is ENOSPC when every process element is taken', () => {
-    const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu({ processes: 1 }) }] }] });
-    const afu = mock.card(0).afu(0);
-    afu.createKernelContext();
-    expect(thrownCode(() => afu.createKernelContext())).toBe('ENOSPC');
-  });
-
-  it('makes contexts that prevent a change of mode', async () => {
-    const mock = oneCard();
-    const context = mock.card(0).afu(0).createKernelContext();
-    const [afu] = await mock.afus();
-    expect(await codeOf(afu!.setMode('none'))).toBe('EBUSY');
-    context.release();
-    expect(await codeOf(afu!.setMode('none'))).toBe(undefined);
   });
 });

@@ -89,6 +89,19 @@ describe('a PowerVM guest', () => {
     await b.close();
   });
 
+  it('has the highest irqs_max that the hypervisor gives the AFU, not what the card has', async () => {
+    const afus = [{ interruptsMaximum: 8 }];
+    for (const [flavor, outcome] of [
+      ['guest', 'EINVAL'],
+      ['bare-metal', undefined],
+    ] as const) {
+      const [afu] = await createMockCxl({ flavor, cards: [{ afus }] }).afus();
+      expect(await afu!.irqsMax()).toBe(8);
+      expect(await codeOf(afu!.setIrqsMax(9))).toBe(outcome);
+      expect(await codeOf(afu!.setIrqsMax(7))).toBe(undefined);
+    }
+  });
+
   it('has no dedicated mode', async () => {
     const [afu] = await guest().afus();
     expect(await afu!.modesSupported()).toEqual(['afu_directed']);
@@ -213,6 +226,18 @@ describe('a reset of a guest’s card', () => {
     const again = await attached(mock);
     await again.close();
   });
+
+  it('clears the registers of its AFUs', async () => {
+    const mock = guest();
+    const [card] = await mock.adapters();
+    const context = await attached(mock, '/dev/cxl/afu0.0m');
+    context.mapProblemState().write64(0, 0x2000_0000_0000_0000n);
+    await context.close();
+    await card!.reset({ force: true });
+    const again = await attached(mock, '/dev/cxl/afu0.0m');
+    expect(again.mapProblemState().read64(0)).toBe(0n);
+    await again.close();
+  });
 });
 
 describe('/dev/cxl/cardN of a guest', () => {
@@ -301,6 +326,56 @@ describe('/dev/cxl/cardN of a guest', () => {
     expect(mock.card(0).link).toBe('frozen');
     await card.close();
     await until(() => mock.card(0).link === 'ok');
+  });
+
+  it('takes a chunk of 1 MiB with its header, and no byte more', async () => {
+    const mock = guest();
+    const card = await openCard(mock);
+    const most = 1024 * 1024 - 128;
+    expect(await send(card, 'DOWNLOAD_IMAGE', new Uint8Array(most), 2 ** 21, true)).toBe(1);
+    expect(await send(card, 'DOWNLOAD_IMAGE', new Uint8Array(most + 1), 2 ** 21, true)).toBe(-22);
+    expect(await send(card, 'DOWNLOAD_IMAGE', new Uint8Array(1024 * 1024), 2 ** 21)).toBe(1);
+    expect(await send(card, 'DOWNLOAD_IMAGE', new Uint8Array(1024 * 1024 + 1), 2 ** 22)).toBe(-22);
+    await card.close();
+  });
+
+  it('refuses more than the image has, and begins anew after it', async () => {
+    const mock = guest();
+    const card = await openCard(mock);
+    const image = Uint8Array.of(1, 2, 3);
+    expect(await send(card, 'DOWNLOAD_IMAGE', Uint8Array.of(9, 9), 3)).toBe(1);
+    expect(await send(card, 'DOWNLOAD_IMAGE', Uint8Array.of(9, 9), 3)).toBe(-22);
+    expect(mock.card(0).link).toBe('frozen');
+    // What was sent of a download that another operation followed does not count.
+    expect(await send(card, 'DOWNLOAD_IMAGE', Uint8Array.of(9), 3)).toBe(1);
+    expect(await send(card, 'VALIDATE_IMAGE', Uint8Array.of(9), 3)).toBe(1);
+    for (const byte of image) {
+      const left = 3 - byte;
+      expect(await send(card, 'DOWNLOAD_IMAGE', Uint8Array.of(byte), 3)).toBe(left > 0 ? 1 : 0);
+    }
+    expect(await send(card, 'VALIDATE_IMAGE', image.subarray(0, 2), 3)).toBe(1);
+    expect(await send(card, 'VALIDATE_IMAGE', image.subarray(2), 3)).toBe(0);
+    await card.close();
+    await until(() => mock.card(0).link === 'ok');
+  });
+
+  it('removes the AFUs once an image is validated; the close probes the card', async () => {
+    const mock = guest();
+    const context = await attached(mock);
+    const card = await openCard(mock);
+    const image = Uint8Array.of(1, 2, 3);
+    expect(await send(card, 'DOWNLOAD_IMAGE', image, 3)).toBe(0);
+    expect((await mock.afus()).length).toBe(1);
+    expect(await send(card, 'VALIDATE_IMAGE', image, 3)).toBe(0);
+    expect(await mock.afus()).toEqual([]);
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
+    await card.close();
+    // The close of an image that was replaced is no error of the link.
+    expect([mock.card(0).link, mock.card(0).number]).toEqual(['ok', 1]);
+    expect((await mock.afus()).map(({ name }) => name)).toEqual(['afu1.0']);
+    await context.close();
+    mock.card(0).rebind();
+    expect(mock.card(0).number).toBe(0);
   });
 
   it('refuses to validate what was not downloaded', async () => {

@@ -2,7 +2,8 @@ import { createMockCxl, echoAfu, type MockCxl, memcpyAfu } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { operandsOf } from '../../dist/binding/operands';
 import type { AfuFile, Binding, ProblemStateMapping } from '../../lib/binding';
-import { attached, codeOf, master, oneCard, slave, thrownCode } from './mock-support';
+import { injectionAfu } from '../conformance/injection-afu';
+import { attached, codeOf, master, oneCard, oneEcho, slave, thrownCode } from './mock-support';
 
 const none = { files: 0, mappings: 0, bytes: 0, contexts: 0 };
 
@@ -169,6 +170,7 @@ describe('START_WORK', () => {
       }
     };
     expect(await tid('1.0', 3)).toBe(0);
+    expect(await tid('1.0', 2)).toBe('EINVAL');
     expect(await tid('2.0', 3)).toBe(1);
     expect(await tid('2.0', 2)).toBe('EINVAL');
     expect(await tid('2.0', 3, 'guest')).toBe(0);
@@ -211,6 +213,54 @@ describe('mmap', () => {
     await b.close();
   });
 
+  it('has nothing where no model has registers of the AFU as a whole', async () => {
+    const mock = oneEcho();
+    const [a, b] = [await attached(mock), await attached(mock, master)];
+    const registers = b.mapProblemState();
+    registers.write64(0, 5n);
+    expect(registers.read64(0)).toBe(0n);
+    // The areas of the processes begin after it: of process element 0, then 1, which is the master.
+    registers.write64(0x10000, 7n);
+    registers.write64(0x20000, 8n);
+    expect(a.mapProblemState().read64(0)).toBe(7n);
+    expect([registers.read64(0x10000), registers.read64(0x20000)]).toEqual([7n, 8n]);
+    registers.write64(0x30000, 9n);
+    expect(registers.read64(0x30000)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(registers.read32(0x30000)).toBe(0xffff_ffff);
+    await a.close();
+    await b.close();
+  });
+
+  it('is EINVAL where the AFU has no area, also for a dedicated process', async () => {
+    const model = echoAfu();
+    const descriptor = { ...model.descriptor, problemStateSize: 0 };
+    delete (descriptor as { perProcess?: unknown }).perProcess;
+    const mock = createMockCxl({
+      cards: [{ afus: [{ model: { ...model, descriptor }, mode: 'dedicated' }] }],
+    });
+    const { binding } = mock as unknown as { binding: Binding };
+    const file = (await binding.openAfu('/dev/cxl/afu0.0d')) as AfuFile;
+    await file.ioctl('START_WORK', { flags: 0n, workElementDescriptor: 0n });
+    expect(file.map(0, 0, 'big')).toBe(-22);
+    await file.close();
+  });
+
+  it('is EINVAL past the area or at no page, in whole pages', async () => {
+    const mock = createMockCxl({ pageSize: 4096, cards: [{ afus: [{ model: echoAfu() }] }] });
+    const { binding } = mock as unknown as { binding: Binding };
+    const file = (await binding.openAfu(slave)) as AfuFile;
+    await file.ioctl('START_WORK', { flags: 0n, workElementDescriptor: 0n });
+    const map = (offset: number, length: number) => {
+      const mapping = file.map(offset, length, 'big');
+      if (typeof mapping === 'number') return mapping;
+      mapping.unmap();
+      return mapping.length;
+    };
+    expect([map(0, 0x10000), map(0xf000, 1), map(0xf000, 4096)]).toEqual([0x10000, 1, 4096]);
+    expect([map(0xf000, 4097), map(0x10000, 1), map(8, 8)]).toEqual([-22, -22, -22]);
+    await file.close();
+  });
+
   it('is EINVAL where the AFU has no area for each process, even for a master', async () => {
     const model = memcpyAfu();
     const { perProcess: _, ...descriptor } = model.descriptor;
@@ -239,6 +289,31 @@ describe('mmap', () => {
   });
 });
 
+describe('a block of registers', () => {
+  it('ends at the access that faults: what was transferred before it stays', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ model: injectionAfu() }] }] });
+    const registers = (await attached(mock)).mapProblemState();
+    const [value, count] = [0x1008, 0x1010];
+    registers.writeBlock(value, BigUint64Array.of(1n, 2n));
+    mock.inject({ name: 'mmio', registers: count, times: 2 });
+    expect(thrownCode(() => registers.writeBlock(value, BigUint64Array.of(3n, 4n)))).toBe('EIO');
+    const block = BigUint64Array.of(9n, 9n);
+    expect(thrownCode(() => registers.readBlock(value, block))).toBe('EIO');
+    expect([...block]).toEqual([3n, 9n]);
+    registers.readBlock(value, block);
+    expect([...block]).toEqual([3n, 2n]);
+  });
+
+  it('of signed numbers has the same bits', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ model: injectionAfu() }] }] });
+    const registers = (await attached(mock)).mapProblemState();
+    registers.writeBlock(0x1008, Int32Array.of(-2, 1));
+    expect(registers.read64(0x1008)).toBe(0xffff_fffe_0000_0001n);
+    registers.writeBlock(0x1008, BigInt64Array.of(-2n));
+    expect(registers.read64(0x1008)).toBe(0xffff_ffff_ffff_fffen);
+  });
+});
+
 describe('a mapping after a detach', () => {
   it('faults', async () => {
     const mock = oneCard();
@@ -263,6 +338,28 @@ describe('a mapping after a detach', () => {
     registers.write32(8, 0x1234_5678);
     expect(registers.read64(8)).toBe(0x1234_5678_ffff_ffffn);
     expect(registers.read32(4096 + 8)).toBe(0x1234_5678);
+    await context.close();
+  });
+
+  it('has that page in the byte order of the mapping', async () => {
+    const mock = oneCard();
+    const context = await mock.open(slave);
+    await context.attach({ wed: 0n, errFf: true });
+    const big = context.mapProblemState({ endian: 'big' });
+    const little = context.mapProblemState({ endian: 'little' });
+    mock.card(0).afu(0).detachAll();
+    big.write64(0, 0x0102_0304_0506_0708n);
+    expect([little.read64(0), big.read64(0)]).toEqual([
+      0x0807_0605_0403_0201n,
+      0x0102_0304_0506_0708n,
+    ]);
+    expect([little.read32(4), big.read32(4)]).toEqual([0x0807_0605, 0x0506_0708]);
+    little.write64(8, 1n);
+    little.write32(0, 2);
+    expect([big.read64(8), big.read32(0)]).toEqual([1n << 56n, 0x0200_0000]);
+    const block = new Uint32Array(2);
+    big.readBlock(0, block);
+    expect([...block]).toEqual([0x0200_0000, 0x0506_0708]);
     await context.close();
   });
 
@@ -316,6 +413,37 @@ describe('an adopted descriptor that is not owned', () => {
     const other = await attached(mock);
     expect(file.ioctlSync('GET_PROCESS_ELEMENT', {})).toBe(-9);
     await other.close();
+  });
+});
+
+describe('a descriptor', () => {
+  it('is the lowest free one, above those of the process', async () => {
+    const mock = oneCard();
+    const [a, b] = [await mock.open(slave), await mock.open(slave)];
+    expect([a.fd, b.fd]).toEqual([4096, 4097]);
+    await a.close();
+    const c = await mock.open(slave);
+    expect(c.fd).toBe(4096);
+    await b.close();
+    await c.close();
+  });
+});
+
+describe('the log of the driver', () => {
+  it('has slice errors with their value, and the newest 1000 lines', () => {
+    const mock = oneCard();
+    mock.card(0).afu(0).sliceError(0x12n);
+    expect(mock.log.slice(-2)).toEqual([
+      'afu0.0: PSL Slice error received. Check AFU for root cause.',
+      'afu0.0: PSL_SERR_An: 0x0000000000000012',
+    ]);
+    const before = mock.log.length;
+    expect(mock.log[0]).toBe('afu0.0: Activating AFU directed mode');
+    while (mock.log.length < 1000) mock.card(0).afu(0).sliceError(0n);
+    expect(before).toBeLessThan(1000);
+    mock.card(0).afu(0).sliceError(0x34n);
+    expect(mock.log).toHaveLength(1000);
+    expect(mock.log.at(-1)).toBe('afu0.0: PSL_SERR_An: 0x0000000000000034');
   });
 });
 

@@ -1,4 +1,11 @@
-import { type AfuModel, type AfuProcess, createMockCxl, echoAfu, Registers } from 'node-cxl/mock';
+import {
+  type AfuModel,
+  type AfuProcess,
+  createMockCxl,
+  echoAfu,
+  type MockCardOptions,
+  Registers,
+} from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 import { injectionAfu } from '../conformance/injection-afu';
 import { attached, codeOf, master, slave, thrownCode, until } from './mock-support';
@@ -103,6 +110,79 @@ describe('a model', () => {
     mock.memoryBarrier();
     expect(steps).toBe(before);
     expect(before).toBeGreaterThan(0);
+    await context.close();
+  });
+});
+
+describe('a process of a model', () => {
+  /** A context of a model that does nothing, and its process. */
+  async function idle(card: MockCardOptions = {}, flavor: 'bare-metal' | 'guest' = 'bare-metal') {
+    let process: AfuProcess | undefined;
+    const model: AfuModel = {
+      ...echoAfu(),
+      powerOn: () => ({
+        attach: (attached) => {
+          process = attached;
+          return { mmioRead: () => 0n, mmioWrite: () => undefined };
+        },
+      }),
+    };
+    const mock = createMockCxl({ flavor, cards: [{ ...card, afus: [{ model }] }] });
+    await mock.open(slave);
+    const context = await mock.open(slave);
+    await context.attach({ wed: 9n, amr: 3n, interrupts: 4 });
+    return { mock, context, process: process! };
+  }
+
+  it('has what the attach gave it', async () => {
+    const { process } = await idle();
+    expect(process).toMatchObject({ role: 'slave', wed: 9n, amr: 3n, interrupts: 4 });
+    expect(process).toMatchObject({ index: 1, processElement: 1, attached: true });
+    expect(process.afu).toMatchObject({ name: 'afu0.0', caiaMajor: 1 });
+    const guest = await idle({ caiaVersion: '2.0' }, 'guest');
+    expect(guest.process).toMatchObject({ index: 1, processElement: 33 });
+    expect(guest.process.afu.caiaMajor).toBe(2);
+  });
+
+  it('reaches the memory of the program, and has a fault elsewhere', async () => {
+    for (const [caiaVersion, notFound] of [
+      ['1.0', 0x4000_0000_4000_0000n],
+      ['2.0', 0x1000_0000_0000_0000n],
+    ] as const) {
+      const { mock, context, process } = await idle({ caiaVersion });
+      const memory = mock.allocate(4096);
+      process.access(memory.address + 8n, 2, 'write')?.set([1, 2]);
+      expect([memory.load8(8), memory.load8(9)]).toEqual([1, 2]);
+      expect(process.access(memory.address + 8n, 2, 'read')).toEqual(Uint8Array.of(1, 2));
+      expect(process.isMapped(memory.address, 4096)).toBe(true);
+      expect(process.isMapped(0x10, 8)).toBe(false);
+      expect(process.access(0x10, 8, 'read')).toBe(undefined);
+      const type = 'data-storage';
+      expect(await context.waitForEvent()).toMatchObject({ type, address: 0x10n, dsisr: notFound });
+      expect(process.access(0x18n, 8, 'write')).toBe(undefined);
+      const dsisr = notFound | 0x0200_0000n;
+      expect(await context.waitForEvent()).toMatchObject({ type, address: 0x18n, dsisr });
+      await context.close();
+    }
+  });
+
+  it('raises the interrupts that it has, and wakes no thread without an id', async () => {
+    const { context, process } = await idle();
+    expect([0, 5, -1].map((irq) => process.raiseInterrupt(irq))).toEqual([false, false, false]);
+    expect([1, 4].map((irq) => process.raiseInterrupt(irq))).toEqual([true, true]);
+    expect(await context.waitForEvent()).toMatchObject({ irq: 1 });
+    expect(await context.waitForEvent()).toMatchObject({ irq: 4 });
+    expect([process.wakeThread(0), process.wakeThread(1)]).toEqual([false, false]);
+    await context.close();
+  });
+
+  it('has no effect once it is detached', async () => {
+    const { mock, context, process } = await idle();
+    mock.card(0).afu(0).detachAll();
+    process.afuError(5n);
+    expect(process.raiseInterrupt(1)).toBe(false);
+    expect(process.access(0x10, 8, 'read')).toBe(undefined);
+    expect(await codeOf(context.waitForEvent())).toBe('EIO');
     await context.close();
   });
 });

@@ -61,6 +61,60 @@ describe('the sysfs tree', () => {
     expect(found).toBe(await sysfs(mock).realpath('/sys/class/cxl/afu0.1d'));
   });
 
+  it('has more cards, each with numbers and a PCI device of its own', async () => {
+    const mock = createMockCxl({
+      udevLinks: true,
+      cards: [
+        { pciAddress: '0001:02:00.3', vendor: 0x1014, device: 0x601 },
+        { afus: [{ model: echoAfu(), mode: 'dedicated' }, {}] },
+      ],
+    });
+    const files = sysfs(mock);
+    const pci = '/sys/devices/pci0001:00/0001:00:00.0/0001:02:00.3';
+    expect(await files.realpath('/sys/class/cxl/card0/device')).toBe(pci);
+    expect((await files.readdir(pci)) as string[]).toEqual(
+      expect.arrayContaining(['class', 'cxl', 'device', 'numa_node', 'reset', 'subsystem']),
+    );
+    expect(await files.realpath(`${pci}/subsystem`)).toBe('/sys/bus/pci');
+    expect(await text(mock, 'card0/device/device')).toBe('0x0601\n');
+    expect(await text(mock, 'card0/device/class')).toBe('0x1200ff\n');
+    expect(await text(mock, 'card0/device/numa_node')).toBe('0\n');
+    expect(await text(mock, 'afu1.0d/dev')).toBe('246:14\n');
+    expect(await text(mock, 'afu1.1m/dev')).toBe('246:18\n');
+    expect(await text(mock, 'afu1.1s/dev')).toBe('246:19\n');
+    expect(await files.readdir('/dev/cxl')).toEqual([
+      'afu0.0',
+      'afu0.0m',
+      'afu0.0s',
+      'afu1.0',
+      'afu1.0d',
+      'afu1.1',
+      'afu1.1m',
+      'afu1.1s',
+    ]);
+    expect(await files.realpath('/dev/cxl/afu1.0')).toBe('/dev/cxl/afu1.0d');
+    expect(await files.realpath('/dev/cxl/afu1.1')).toBe('/dev/cxl/afu1.1s');
+    expect(await files.readdir('/sys/devices')).toEqual(['pci0000:00', 'pci0001:00']);
+    expect(await text(mock, 'card0/dev')).toBe(ENOENT);
+  });
+
+  it('has a platform device for each card of a guest, and a node of the card', async () => {
+    const mock = createMockCxl({ flavor: 'guest', cards: [{}, {}] });
+    const files = sysfs(mock);
+    const platform = '/sys/devices/platform';
+    expect(await files.realpath('/sys/class/cxl/card0/device')).toBe(
+      `${platform}/10000000.ibm,coherent-platform-facility`,
+    );
+    const second = `${platform}/10010000.ibm,coherent-platform-facility`;
+    expect(await files.realpath('/sys/class/cxl/card1/device')).toBe(second);
+    expect(await files.readdir(second)).toEqual(['cxl', 'subsystem']);
+    expect(await files.realpath(`${second}/subsystem`)).toBe('/sys/bus/platform');
+    expect(await text(mock, 'card0/dev')).toBe('246:0\n');
+    expect(await text(mock, 'card1/dev')).toBe('246:13\n');
+    expect(await files.realpath('/sys/dev/char/246:13')).toBe(`${second}/cxl/card1`);
+    expect(await files.readdir('/dev/cxl')).toContain('card1');
+  });
+
   it('fails as Linux does for what is absent, not readable or not a directory', async () => {
     const mock = oneCard();
     expect(await text(mock, 'card7/caia_version')).toBe(ENOENT);
@@ -118,6 +172,8 @@ describe('the sysfs tree', () => {
     mock.card(0).freeze();
     expect(await read('afu0.0/afu_err_buff', 0, 2)).toEqual(Uint8Array.of(0xff, 0xff));
     expect(await read('afu0.0/cr0/config', 0, 2)).toEqual(Uint8Array.of(0xff, 0xff));
+    expect(await read('afu0.0/cr0/config', 254, 9)).toEqual(Uint8Array.of(0xff, 0xff));
+    expect(await read('afu0.0/afu_err_buff', 4095, 2)).toEqual(Uint8Array.of(0xff));
   });
 });
 
@@ -128,7 +184,15 @@ describe('attributes that can be set', () => {
     expect(await text(mock, 'afu0.0/irqs_max')).toBe('16\n');
     expect(await write(mock, 'afu0.0/irqs_max', '010')).toBe(0);
     expect(await text(mock, 'afu0.0/irqs_max')).toBe('8\n');
-    for (const value of ['3', '-1', '2038', 'many', '']) {
+    const numbers = { '0XfF': 255, ' 12 13': 12, '4294967304': 8, '-4294967288': 8, '9abc': 9 };
+    for (const [value, taken] of Object.entries(numbers)) {
+      expect([value, await write(mock, 'afu0.0/irqs_max', value)]).toEqual([value, 0]);
+      expect([value, await text(mock, 'afu0.0/irqs_max')]).toEqual([value, `${taken}\n`]);
+    }
+    expect(await write(mock, 'afu0.0/irqs_max', '2037')).toBe(0);
+    expect(await write(mock, 'afu0.0/irqs_max', '4')).toBe(0);
+    expect(await write(mock, 'afu0.0/irqs_max', '8')).toBe(0);
+    for (const value of ['3', '-1', '2038', 'many', '', '+8', 'x8', '08']) {
       expect([value, await write(mock, 'afu0.0/irqs_max', value)]).toEqual([value, EINVAL]);
     }
     const context = await mock.open('afu0.0s');
@@ -176,7 +240,24 @@ describe('attributes that can be set', () => {
     expect(await write(mock, 'card0/perst_reloads_same_image', '1')).toBe(0);
     expect(await text(mock, 'card0/perst_reloads_same_image')).toBe('1\n');
     expect(await write(mock, 'card0/perst_reloads_same_image', '2')).toBe(EINVAL);
-    expect(await write(mock, 'card0/reset', '0')).toBe(EINVAL);
+    expect(await write(mock, 'card0/perst_reloads_same_image', 'yes')).toBe(EINVAL);
+    expect(await write(mock, 'card0/perst_reloads_same_image', '-1')).toBe(EINVAL);
+    expect(await text(mock, 'card0/perst_reloads_same_image')).toBe('1\n');
+    expect(await write(mock, 'card0/perst_reloads_same_image', '0')).toBe(0);
+    expect(await text(mock, 'card0/perst_reloads_same_image')).toBe('0\n');
+    for (const image of ['user', 'none']) {
+      expect(await write(mock, 'card0/load_image_on_perst', `${image}\n`)).toBe(0);
+      expect(await text(mock, 'card0/load_image_on_perst')).toBe(`${image}\n`);
+    }
+    for (const value of ['0', '2', '-2', 'now', '']) {
+      expect([value, await write(mock, 'card0/reset', value)]).toEqual([value, EINVAL]);
+    }
+    expect(mock.card(0).link).toBe('ok');
+    const context = await attached(mock, '/dev/cxl/afu0.0s');
+    expect(await write(mock, 'card0/reset', '1')).toBe(EBUSY);
+    expect(await write(mock, 'card0/reset', '-1')).toBe(0);
+    expect(mock.card(0).link).toBe('frozen');
+    await context.close();
   });
 
   it('reaches the card when a reset is sought upwards from a node', async () => {
