@@ -53,13 +53,44 @@ export const GROUPS = {
       ),
     ],
   },
-  kernel: {
-    mutate: ['lib/mock/kernel/*.ts'],
+  // The model of the driver, in parts with tests of their own. Not here: tests that start processes or
+  // wait for real time-outs, and driver-rules, which has one of 5 s.
+  'kernel-contexts': {
+    mutate: [
+      ...['context', 'kernel-context', 'events', 'open-file', 'process-element', 'problem-state'],
+    ].map((name) => `lib/mock/kernel/${name}.ts`),
     tests: [
-      'test/unit/mock-*.test.ts',
-      ...['driver-rules', 'events', 'life-table', 'memcpy', 'memory', 'problem-state', 'sysfs'].map(
+      ...[
+        'calls',
+        'delivery',
+        'driver-events',
+        'in-kernel',
+        'leaks',
+        'life',
+        'model',
+        'recovery',
+        'wakeup',
+      ].map((name) => `test/unit/mock-${name}.test.ts`),
+      ...['events', 'life-table', 'problem-state'].map(
         (name) => `test/conformance/${name}.test.ts`,
       ),
     ],
+  },
+  'kernel-cards': {
+    mutate: [
+      ...['afu', 'adapter', 'kernel', 'timers', 'sysfs', 'sysfs-attributes', 'card-image'],
+    ].map((name) => `lib/mock/kernel/${name}.ts`),
+    tests: [
+      ...['guest', 'life', 'model', 'recovery', 'sysfs', 'timers', 'wakeup'].map(
+        (name) => `test/unit/mock-${name}.test.ts`,
+      ),
+      ...['life-table', 'sysfs'].map((name) => `test/conformance/${name}.test.ts`),
+    ],
+  },
+  'kernel-faults': {
+    mutate: ['faults', 'fault-spec'].map((name) => `lib/mock/kernel/${name}.ts`),
+    tests: ['expectations', 'fault-options', 'fault-places', 'faults', 'random-faults'].map(
+      (name) => `test/unit/mock-${name}.test.ts`,
+    ),
   },
 };
