@@ -22,36 +22,27 @@ export const GROUPS = {
       'test/conformance/doe.test.ts',
     ],
   },
-  // The queue's decisions: statuses, retries, geometry, and where commands are.
+  // What the flash queue decides by: statuses, sizes, retries of ioctls, resources.
   flash: {
-    mutate: ['geometry', 'status-table', 'command-status', 'sense', 'retry', 'command-table'].map(
+    mutate: ['geometry', 'status-table', 'command-status', 'sense', 'retry', 'resource'].map(
       (name) => `lib/flash/${name}.ts`,
     ),
     tests: [
-      'test/unit/flash-queue.test.ts',
       'test/unit/flash-status.test.ts',
-      'test/unit/flash/*.test.ts',
+      ...['geometry', 'resource', 'retry'].map((name) => `test/unit/flash/${name}.test.ts`),
       'test/conformance/flash-retry-table.test.ts',
-      'test/conformance/flash-retry.test.ts',
-      'test/conformance/flash-status.test.ts',
-      'test/conformance/flash-block-size.test.ts',
-      'test/conformance/flash-chunks.test.ts',
     ],
   },
   // Which commands are on the AFU, which wait, and what each promise is told.
   'flash-queue': {
-    mutate: ['command-queue', 'ring', 'completion-monitor', 'drain-waits', 'command'].map(
-      (name) => `lib/flash/${name}.ts`,
+    mutate: [
+      ...['command-queue', 'command-table', 'command', 'ring', 'completion-monitor'],
+      ...['drain-waits', 'data-faults', 'recovery-attempts', 'transfer'],
+    ].map((name) => `lib/flash/${name}.ts`),
+    // Of the parts alone, whose timers pass when told: a mutant takes as long as its tests.
+    tests: ['command-queue', 'completion-monitor', 'queue-model', 'ring', 'transfer', 'turns'].map(
+      (name) => `test/unit/flash/${name}.test.ts`,
     ),
-    tests: [
-      // Not those that wait for real time-outs: a mutant takes as long as its tests.
-      ...['flash-queue', 'flash-batches', 'flash/queue-model'].map(
-        (name) => `test/unit/${name}.test.ts`,
-      ),
-      ...['submit', 'status', 'io', 'retry-table'].map(
-        (name) => `test/conformance/flash-${name}.test.ts`,
-      ),
-    ],
   },
   // The model of the driver, in parts with tests of their own. Not here: tests that start processes or
   // wait for real time-outs, and driver-rules, which has one of 5 s.

@@ -14,10 +14,38 @@ describe('sense data', () => {
       key: 'medium-error',
       code: 0x11,
     });
+    expect(decodeSense(Uint8Array.of(0x73, 0x02, 0x04, 0x01))).toMatchObject({
+      key: 'not-ready',
+      code: 4,
+      qualifier: 1,
+    });
+  });
+
+  it('has the meaning of the code, with or without the qualifier', () => {
+    for (const [code, qualifier, meaning] of [
+      [0x04, 0, 'logical unit not ready'],
+      [0x0c, 0, 'write error'],
+      [0x11, 0, 'unrecovered read error'],
+      [0x20, 0, 'invalid command operation code'],
+      [0x21, 0, 'logical block address out of range'],
+      [0x24, 0, 'invalid field in command'],
+      [0x25, 0, 'logical unit not supported'],
+      [0x27, 0, 'write protected'],
+      [0x29, 0, 'power on or reset occurred'],
+      [0x29, 3, 'power on or reset occurred'],
+      [0x2a, 1, 'mode parameters changed'],
+      [0x2a, 9, 'capacity data has changed'],
+      [0x2a, 2, undefined],
+      [0x3f, 0x0e, 'reported LUNs data has changed'],
+      [0x44, 0, 'internal target failure'],
+    ] as const) {
+      expect(decodeSense(Uint8Array.of(0x72, 0, code, qualifier))?.meaning).toBe(meaning);
+    }
   });
 
   it('has code 0 where it is too short', () => {
-    const short = Uint8Array.of(0xf1, 0, 0x5, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0x24, 0);
+    // 12 bytes: the code would be the next one.
+    const short = Uint8Array.of(0xf1, 0, 0x5, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0x24, 0);
     expect(decodeSense(short)).toMatchObject({
       key: 'illegal-request',
       code: 0,

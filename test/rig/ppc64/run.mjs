@@ -35,6 +35,7 @@ const needsCompiler = 'needs the TypeScript compiler, which is not in the packag
 /** Tests of what is not in the package, or that need all of vitest. */
 const importsCommands =
   'imports a part of the command line; the package has the whole, in one file';
+const replacesTimers = 'replaces timers, and is of code that is the same on every processor';
 const leftOut = {
   'test/unit/cli/flash-in-process.test.ts': importsCommands,
   'test/unit/trace/bad-input.test.ts': importsCommands,
@@ -72,8 +73,12 @@ const leftOut = {
   'test/unit/record/guide.test.ts': 'runs vitest',
   'test/unit/record/fixtures.test.ts': 'reads recordings that are not in the package',
   'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',
-  'test/unit/flash/queue-model.test.ts':
-    'replaces timers, and is the queue alone, the same code on every processor',
+  'test/unit/flash/command-queue.test.ts': replacesTimers,
+  'test/unit/flash/completion-monitor.test.ts': replacesTimers,
+  'test/unit/flash/queue-model.test.ts': replacesTimers,
+  'test/unit/flash/resource.test.ts': replacesTimers,
+  'test/unit/flash/retry.test.ts': replacesTimers,
+  'test/unit/flash/transfer.test.ts': replacesTimers,
   'test/unit/flash-batches.test.ts': 'measures the time of the processor, which the emulator takes',
   'test/unit/doe/timeouts.test.ts': needsFakeTimers,
   'test/unit/event-queue.test.ts': needsFakeTimers,

@@ -6,6 +6,7 @@ import {
   IOASA,
   REGISTERS,
   RESPONSE_INTERRUPT,
+  UNMAP_SUPPORTED,
 } from '../../../lib/flash/sislite';
 import { ERRNOS } from '../../../lib/shared/errno';
 
@@ -22,9 +23,16 @@ export interface Held {
 
 /** The codes of a status that the AFU writes; none: success. */
 export interface Codes {
+  readonly flags?: number;
   readonly afu?: number;
   readonly scsi?: number;
   readonly fc?: number;
+  readonly sense?: Uint8Array;
+}
+
+interface Subscriber {
+  readonly events: (events: readonly object[]) => void;
+  readonly failed: (error: unknown) => void;
 }
 
 export class AfuScript {
@@ -34,6 +42,10 @@ export class AfuScript {
   resetFails = false;
   /** How often the queue has looked whether a reset has ended. */
   looks = 0;
+  /** How often it has read how many commands the AFU takes. */
+  roomReads = 0;
+  /** The AFU can unmap. */
+  canUnmap = false;
   /** The next access of a register faults: `lost`, a store has no effect; `done`, it has. */
   fault: 'lost' | 'done' | undefined;
   freed = 0;
@@ -51,7 +63,7 @@ export class AfuScript {
   /** Of the submission ring: `head` is the entry that the AFU takes next. */
   #sq = { start: 0n, end: 0n, head: 0n };
   #rrq = { start: 0n, end: 0n, next: 0n, toggle: 1n };
-  #subscriber: { events: (events: readonly object[]) => void } | undefined;
+  #subscriber: Subscriber | undefined;
   #interrupts = 0;
   #resetting = false;
 
@@ -84,7 +96,11 @@ export class AfuScript {
       if (offset === this.#resetRegister) this.looks += 1;
       this.#access();
       if (this.inError) return ALL_ONES;
-      if (offset === REGISTERS.commandRoom) return BigInt(this.#room - this.held.length);
+      if (offset === REGISTERS.commandRoom) {
+        this.roomReads += 1;
+        return BigInt(this.#room - this.held.length);
+      }
+      if (offset === REGISTERS.contextControl) return this.canUnmap ? UNMAP_SUPPORTED : 0n;
       if (offset === this.#resetRegister) return this.#resetState();
       if (offset === REGISTERS.sqTail) return this.#sq.head;
       return 0n;
@@ -123,7 +139,7 @@ export class AfuScript {
     hold: () => {
       this.holds += 1;
     },
-    subscribeToHardwareEvents: (subscriber: { events: (events: readonly object[]) => void }) => {
+    subscribeToHardwareEvents: (subscriber: Subscriber) => {
       this.#subscriber = subscriber;
       return () => {
         this.#subscriber = undefined;
@@ -177,12 +193,22 @@ export class AfuScript {
   complete(index: number, codes: Codes = {}): void {
     if (this.inError || this.held.length === 0) return;
     const [held] = this.held.splice(index % this.held.length, 1);
-    const at = held!.slot * SLOT_BYTES;
-    this.#view.setUint8(at + STATUS_AT + IOASA.afuCode, codes.afu ?? 0);
-    this.#view.setUint8(at + STATUS_AT + IOASA.scsiCode, codes.scsi ?? 0);
-    this.#view.setUint8(at + STATUS_AT + IOASA.fcCode, codes.fc ?? 0);
+    const at = held!.slot * SLOT_BYTES + STATUS_AT;
+    this.#view.setUint8(at + IOASA.flags, codes.flags ?? 0);
+    this.#view.setUint8(at + IOASA.afuCode, codes.afu ?? 0);
+    this.#view.setUint8(at + IOASA.scsiCode, codes.scsi ?? 0);
+    this.#view.setUint8(at + IOASA.fcCode, codes.fc ?? 0);
+    new Uint8Array(this.#memory.buffer).set(codes.sense ?? [], at + IOASA.sense);
+    this.respond(held!.slot);
+  }
+
+  /** Says that the command of a slot is complete, whether or not there is one. */
+  respond(slot: number): void {
     const rrq = this.#rrq;
-    this.#view.setBigUint64(Number(rrq.next - ADDRESS), (ADDRESS + BigInt(at)) | rrq.toggle);
+    this.#view.setBigUint64(
+      Number(rrq.next - ADDRESS),
+      (ADDRESS + BigInt(slot * SLOT_BYTES)) | rrq.toggle,
+    );
     rrq.next += 8n;
     if (rrq.next > rrq.end) {
       rrq.next = rrq.start;
@@ -191,11 +217,21 @@ export class AfuScript {
     this.#interrupts += 1;
   }
 
+  /** Events reach the program, if it waits for them. */
+  emit(...events: readonly object[]): void {
+    this.#subscriber?.events(events);
+  }
+
+  /** The subscription to events fails. */
+  failEvents(error: unknown): void {
+    this.#subscriber?.failed(error);
+  }
+
   /** The event of the completions so far reaches the program; false: there is none, or nobody waits. */
   interrupt(): boolean {
     if (this.#interrupts === 0 || this.#subscriber === undefined) return false;
     this.#interrupts = 0;
-    this.#subscriber.events([{ type: 'afu-interrupt', irq: RESPONSE_INTERRUPT }]);
+    this.emit({ type: 'afu-interrupt', irq: RESPONSE_INTERRUPT });
     return true;
   }
 }

@@ -1,65 +1,33 @@
 /** The flash queue and the turns of the event loop: doorbells at their end, polling once in each. */
 import { setImmediate as loopTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { Command, type CommandOwner } from '../../../lib/flash/command';
-import { CommandQueue } from '../../../lib/flash/command-queue';
-import type { Resource } from '../../../lib/flash/resource';
+import type { CommandOwner } from '../../../lib/flash/command';
 import { systemError } from '../../../lib/shared/errors';
-import { AfuScript, HeldMemory } from './afu-script';
+import { QueueScript } from './queue-script';
 
 const DEPTH = 128;
 
-/** A queue with a submission ring, whose recoveries do nothing. */
-class Script {
-  readonly afu = new AfuScript(DEPTH, true);
-  recoveries = 0;
-  readonly queue = new CommandQueue(
-    this.afu.system as never,
-    this.afu.owner(() => {
-      this.recoveries += 1;
-      this.queue.pause();
-      return Promise.resolve();
-    }),
-    {
-      completion: 'poll',
-      depth: DEPTH,
-      bounceBytes: 4096,
-      endian: 'big',
-      squeue: true,
-      retries: 0,
-      onReset: 'fail',
-      watchInterval: 1000,
-      commandTimeout: 1000,
-      responseTimeout: 10_000,
-    },
-  );
-  readonly #resource = { handle: 1, lun: { path: '/dev/sg1' }, memoryHolder: {} } as Resource;
-  #lba = 0n;
-
-  submit(count: number, settled: CommandOwner['settled']): void {
-    const memory = new HeldMemory();
-    const data = { bytes: undefined, memory, address: 0x1000n, length: 4096 } as never;
-    for (let number = 0; number < count; number += 1) {
-      const lba = this.#lba;
-      this.#lba += 1n;
-      this.queue.submit([new Command({ settled }, this.#resource, 'read', 'normal', lba, 1, data)]);
-    }
+/** A queue with a submission ring, which polls. */
+class Script extends QueueScript {
+  constructor() {
+    super({ completion: 'poll', depth: DEPTH, squeue: true, onReset: 'fail' });
   }
 
-  async close(): Promise<void> {
-    await this.queue.close();
-    this.queue.free();
+  submitEach(count: number, settled: CommandOwner['settled']): void {
+    for (let number = 0; number < count; number += 1) {
+      this.queue.submit([this.command({ settled }, { name: 'read' })]);
+    }
   }
 }
 
 describe('a doorbell', () => {
   it('is rung once for the commands of a turn, at its end, and for 16 at the latest', async () => {
     const script = new Script();
-    script.submit(15, () => undefined);
+    script.submitEach(15, () => undefined);
     expect([script.afu.doorbells, script.afu.held.length]).toEqual([0, 0]);
     await loopTurn();
     expect([script.afu.doorbells, script.afu.held.length]).toEqual([1, 15]);
-    script.submit(17, () => undefined);
+    script.submitEach(17, () => undefined);
     expect([script.afu.doorbells, script.afu.held.length]).toEqual([2, 31]);
     await loopTurn();
     expect([script.afu.doorbells, script.afu.held.length]).toEqual([3, 32]);
@@ -68,14 +36,14 @@ describe('a doorbell', () => {
 
   it('is rung before a recovery, which finds each command in flight in the AFU', async () => {
     const script = new Script();
-    script.submit(3, () => undefined);
+    script.submitEach(3, () => undefined);
     expect(script.afu.held).toHaveLength(0);
     script.queue.recover(systemError('EIO', 'mmio'));
     expect(script.afu.held).toHaveLength(3);
     await loopTurn();
     expect([script.afu.doorbells, script.recoveries]).toEqual([1, 1]);
     await script.queue.resume(false);
-    script.submit(2, () => undefined);
+    script.submitEach(2, () => undefined);
     // The second one in succession begins after a delay.
     script.queue.recover(systemError('EIO', 'mmio'));
     expect(script.afu.held).toHaveLength(5);
@@ -85,7 +53,7 @@ describe('a doorbell', () => {
   it('is not rung for commands that were rejected before it', async () => {
     const script = new Script();
     const errors: unknown[] = [];
-    script.submit(3, (error) => errors.push(error));
+    script.submitEach(3, (error) => errors.push(error));
     const ended = systemError('EREMOTEIO', 'sislite');
     script.queue.end(ended);
     await loopTurn();
@@ -97,7 +65,7 @@ describe('a doorbell', () => {
   it('that faults leaves the queue in doubt: the context is reset', async () => {
     for (const fault of ['lost', 'done'] as const) {
       const script = new Script();
-      script.submit(3, () => undefined);
+      script.submitEach(3, () => undefined);
       script.afu.fault = fault;
       await loopTurn();
       expect(script.recoveries).toBe(1);
@@ -109,7 +77,7 @@ describe('a doorbell', () => {
 
   it('that faults before a recovery leaves the queue in doubt too', async () => {
     const script = new Script();
-    script.submit(3, () => undefined);
+    script.submitEach(3, () => undefined);
     script.afu.fault = 'lost';
     script.queue.pause();
     expect(await script.queue.resetContext()).toBe(true);
@@ -136,7 +104,7 @@ describe('polling', () => {
     await new Promise<void>((resolve) => {
       const submit = () => {
         begun += 1;
-        script.submit(1, () => {
+        script.submitEach(1, () => {
           settled += 1;
           settledThisTurn += 1;
           // As a program that awaits each command and starts the next.
