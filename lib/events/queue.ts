@@ -216,7 +216,6 @@ export class EventQueue {
         find,
         ready: () => waiter.end('ready'),
         end: (reason) => {
-          if (this.#waiter !== waiter) return;
           this.#waiter = undefined;
           this.#file.disarm();
           clearTimeout(timer);

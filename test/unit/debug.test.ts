@@ -45,6 +45,22 @@ describe('NODE_DEBUG=cxl', () => {
     }
   });
 
+  it('prints each batch of events with its length, or the errno of read()', () => {
+    const lines = printed(`
+      import { createMockCxl } from 'node-cxl/mock';
+      const system = createMockCxl();
+      const context = await system.open('/dev/cxl/afu0.0s');
+      await context.attach({ wed: 0n });
+      const card = system.card(0);
+      card.afu(0).raiseInterrupt(0, 1, 3);
+      for (const irq of [1, 3]) await context.waitForInterrupt(irq);
+      card.enterErrorState(100);
+      await context.waitForEvent().catch(() => {});
+    `);
+    expect(lines).toMatch(/^read \/dev\/cxl\/afu0.0s = 32$/m);
+    expect(lines).toMatch(/^read \/dev\/cxl\/afu0.0s = -1 EIO \(input\/output error\)$/m);
+  });
+
   it('prints nothing without it', () => {
     expect(printed(contexts, { NODE_DEBUG: '' })).toBe('');
   });

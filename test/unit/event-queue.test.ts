@@ -23,8 +23,8 @@ const findIrq = (irq: number) => (pending: PendingEvents) => pending.interrupt(i
 const irqOf = (event: CxlEvent | undefined) =>
   event?.type === 'afu-interrupt' ? event.irq : undefined;
 
-/** What one call of readSync() brings: a batch, or the answer alone. */
-type Read = { bytes: Uint8Array; errno?: number } | number;
+/** What one call of readSync() brings: a batch, or the answer alone, after some milliseconds. */
+type Read = { bytes: Uint8Array; errno?: number } | { answer: number; after: number } | number;
 
 /** An AFU file that has the calls the queue makes. */
 class ScriptedFile {
@@ -51,6 +51,10 @@ class ScriptedFile {
     this.calls.push(`readSync ${Math.round(milliseconds)} ${Math.round(spin)}`);
     const read = this.reads.shift() ?? -ERRNOS.EAGAIN;
     if (typeof read === 'number') return read;
+    if ('answer' in read) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, read.after);
+      return read.answer;
+    }
     this.deliver(read.bytes, read.errno);
     return 0;
   }
@@ -116,6 +120,10 @@ describe('a wait', () => {
     await wait;
     expect(vi.getTimerCount()).toBe(0);
     expect(removed).toHaveBeenCalledTimes(1);
+    const other = queue.wait(findAny, 'call', {});
+    expect(vi.getTimerCount()).toBe(0);
+    queue.close();
+    expect(await codeOf(other)).toBe('ECANCELED');
   });
 
   it('has a second one refused while it waits', async () => {
@@ -166,7 +174,8 @@ describe('a wait', () => {
 
 describe('a wait that blocks the thread', () => {
   it('reads until it finds, for the time that is left', () => {
-    file.reads.push({ bytes: bytesOf(1) }, -ERRNOS.EINTR, { bytes: bytesOf(2) });
+    const interrupted = { answer: -ERRNOS.EINTR, after: 20 };
+    file.reads.push({ bytes: bytesOf(1) }, interrupted, { bytes: bytesOf(2) });
     expect(irqOf(queue.waitSync(findIrq(2), 'call', { timeout: 60_000, spin: 2e9 }))).toBe(2);
     const calls = file.taken();
     expect(calls).toHaveLength(3);
@@ -174,7 +183,7 @@ describe('a wait that blocks the thread', () => {
       const [, milliseconds, spin] = call.split(' ').map(Number);
       expect(milliseconds).toBeGreaterThan(50_000);
       expect(milliseconds).toBeLessThanOrEqual(60_000);
-      // The same time in microseconds has passed of both.
+      // The same time has passed of both, in milliseconds and microseconds.
       expect(Math.abs(2e9 - (spin ?? 0) - (60_000 - (milliseconds ?? 0)) * 1000)).toBeLessThan(1e4);
     }
     file.reads.push({ bytes: bytesOf(3) });
@@ -197,7 +206,13 @@ describe('a wait that blocks the thread', () => {
     for (let n = 0; n < 100; n += 1) file.reads.push(other);
     expect(queue.poll(findIrq(2))).toBeUndefined();
     expect(file.taken()).toHaveLength(64);
+    // While there is time left, as many as come.
+    expect(queue.poll(findIrq(2))).toBeUndefined();
+    for (let n = 0; n < 100; n += 1) file.reads.push(other);
+    file.reads.push({ bytes: bytesOf(3) });
+    expect(irqOf(queue.waitSync(findIrq(3), 'call', LONG))).toBe(3);
     // The last of them counts.
+    for (let n = 0; n < 100; n += 1) file.reads.push(other);
     file.reads.splice(63, 37, { bytes: bytesOf(2) });
     expect(irqOf(queue.poll(findIrq(2)))).toBe(2);
   });
@@ -407,9 +422,13 @@ describe('a subscription', () => {
   });
 
   it('that has been ended in the same turn, or by its own subscriber, is over', async () => {
+    file.reads.push({ bytes: bytesOf(1, 2) });
+    queue.poll(findIrq(1));
+    file.taken();
     queue.subscribe(findAny, subscriber)();
     await Promise.resolve();
-    expect(file.taken()).toEqual(['disarm']);
+    expect([got, file.taken()]).toEqual([[], ['disarm']]);
+    expect(irqOf(queue.poll(findAny))).toBe(2);
     const end = queue.subscribe(findAny, { ...subscriber, events: () => end() });
     await Promise.resolve();
     file.deliver(bytesOf(1));

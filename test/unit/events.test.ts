@@ -2,8 +2,9 @@
 import fc from 'fast-check';
 import { formatEvent } from 'node-cxl';
 import { describe, expect, it } from 'vitest';
-import { type CxlEvent, parseEvents } from '../../dist/events/events';
+import { type CxlEvent, EVENT_TYPES, parseEvents } from '../../dist/events/events';
 import { PendingEvents } from '../../dist/events/pending';
+import { thrownCode } from './mock-support';
 
 function header(type: number, size: number, processElement = 3): Uint8Array {
   return new Uint8Array(Uint16Array.of(type, size, processElement, 0).buffer);
@@ -62,6 +63,30 @@ describe('parseEvents', () => {
     expect(parse(bytes, 8).error).toBeUndefined();
   });
 
+  it('returns EBADMSG where a size cannot be that of the event, after the events before', () => {
+    const rows: [what: string, type: number, size: number, bytes: number, isEvent: boolean][] = [
+      ['the shortest interrupt', 1, 16, 16, true],
+      ['an interrupt that is too short', 1, 15, 16, false],
+      ['the shortest fault', 2, 40, 40, true],
+      ['a fault that is too short', 2, 39, 40, false],
+      ['the shortest AFU error', 3, 24, 24, true],
+      ['an AFU error that is too short', 3, 23, 24, false],
+      ['one that is shorter than its header', 99, 7, 8, false],
+      ['the longest that the kernel has', 99, 4096, 4096, true],
+      ['one that is longer', 99, 4097, 4097, false],
+      ['one that is cut', 99, 17, 16, false],
+      ['a header that is cut', 99, 8, 7, false],
+    ];
+    for (const [what, type, size, bytes, isEvent] of rows) {
+      const padded = Buffer.concat([header(type, size), Buffer.alloc(4096)]);
+      const { events, error } = parse(Buffer.concat([header(98, 8), padded]), 8 + bytes);
+      expect([what, events.length, error?.code]).toEqual(
+        isEvent ? [what, 2, undefined] : [what, 1, 'EBADMSG'],
+      );
+      if (!isEvent) expect(error).toMatchObject({ syscall: 'read', path: 'file' });
+    }
+  });
+
   it('never throws, never loops, and accounts for every byte, whatever the bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
@@ -112,6 +137,13 @@ describe('formatEvent', () => {
     expect(line).toBe(
       `event of unknown type 9 with 4088 bytes: ${'11'.repeat(32)}… (process element 5)`,
     );
+    const whole = formatEvent({
+      type: 'unknown',
+      processElement,
+      rawType: 9,
+      data: data.subarray(0, 32),
+    });
+    expect(whole).toContain(`with 32 bytes: ${'11'.repeat(32)} (`);
     const empty = {
       type: 'afu-driver',
       processElement,
@@ -119,6 +151,14 @@ describe('formatEvent', () => {
       decoded: 7,
     } as const;
     expect(formatEvent(empty)).toBe('AFU-driver event of 0 bytes (process element 5)');
+  });
+
+  it('refuses what is no event', () => {
+    for (const none of [null, undefined, 7]) {
+      expect(thrownCode(() => formatEvent(none as never))).toBe('ERR_INVALID_ARG_TYPE');
+    }
+    const other = { type: 'afu', processElement } as never;
+    expect(thrownCode(() => formatEvent(other))).toBe('ERR_INVALID_ARG_VALUE');
   });
 });
 
@@ -136,11 +176,10 @@ describe('the pending events', () => {
     rawType,
     data: new Uint8Array(0),
   });
-  const types = ['afu-interrupt', 'data-storage', 'afu-error', 'afu-driver', 'unknown'] as const;
-
   function taken(pending: PendingEvents): CxlEvent[] {
     const events: CxlEvent[] = [];
-    for (let next = pending.first(types); next !== undefined; next = pending.first(types)) {
+    const first = () => pending.first(EVENT_TYPES);
+    for (let next = first(); next !== undefined; next = first()) {
       pending.remove(next);
       events.push(next.event);
     }
