@@ -74,7 +74,7 @@ export function walkCapabilities(space: ConfigSpace, path: string): CapabilityWa
 function walk(space: ConfigSpace, path: string, found: DoeCapability[]): void {
   const seen = new Set<number>();
   for (let at = EXTENDED_START; at !== 0; ) {
-    if (at < EXTENDED_START || at + 4 > SPACE_END) {
+    if (at < EXTENDED_START) {
       throw corrupt('EBADMSG', path, `the capability list points to ${hex(at)}, outside its space`);
     }
     if (seen.has(at)) {

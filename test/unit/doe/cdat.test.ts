@@ -1,6 +1,7 @@
 import {
   type CdatStructure,
   cdatChecksumValid,
+  decodeCdatHeader,
   decodeCdatStructures,
   readCdat,
   readCdatBytes,
@@ -152,7 +153,41 @@ describe('the CDAT', () => {
         return encodeCdat(memoryDeviceTable, { sequence });
       }),
     );
-    await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EAGAIN' });
+    await expect(readCdat(mailbox)).rejects.toMatchObject({
+      code: 'EAGAIN',
+      syscall: 'doe(cdat)',
+      path: mailbox.name,
+    });
+    // Four times: the header, the entries, and the header again.
+    expect(sequence).toBe(4 * (1 + memoryDeviceTable.length + 1));
+  });
+
+  it('that changes to another form while it is read is read again', async () => {
+    const before = encodeCdat(memoryDeviceTable, { sequence: 1 }).subarray(0, 16);
+    const after = encodeCdat([], { sequence: 2 });
+    const answers = [`00000100${before.toString('hex')}`, '', `0000ffff${after.toString('hex')}`];
+    const mailbox = await mailboxWith({
+      vendorId: 0x1e98,
+      type: 2,
+      answer: () => Buffer.from((answers.length > 1 ? answers.shift() : answers[0]) ?? '', 'hex'),
+    });
+    expect((await readCdat(mailbox)).header.sequence).toBe(2);
+  });
+
+  it('that the device stops answering is the failure of the exchange', async () => {
+    const header = encodeCdat(memoryDeviceTable).subarray(0, 16);
+    const asked: number[] = [];
+    const { answer, ...protocol } = chain({ 0: [0x1234, header] });
+    const mailbox = await mailboxWith({
+      ...protocol,
+      answer(request) {
+        asked.push(request.readUInt16LE(2));
+        return answer(request);
+      },
+    });
+    const read = readCdat(mailbox, { timeout: 20 });
+    await expect(read).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    expect(asked).toEqual([0, 0x1234]);
   });
 
   it('is EOPNOTSUPP without a timeout on a mailbox without table access', async () => {
@@ -196,6 +231,14 @@ describe('a table whose header and entries disagree is cut, and told', () => {
     expect((await readCdatBytes(mailbox)).length).toBe(64);
   });
 
+  it('after the header, when the header says less than itself', async () => {
+    const short = Buffer.from(header);
+    short.writeUInt32LE(8, 0);
+    const mailbox = await mailboxWith(chain({ 0: [1, short], 1: [0xffff, first] }));
+    const read = await readCdat(mailbox);
+    expect([read.structures, read.bytes.length, read.cut?.code]).toEqual([[], 16, 'EBADMSG']);
+  });
+
   it('not when they agree, whose checksum is checked', async () => {
     expect('cut' in (await readCdat(await mailboxWith(tableAccess(table))))).toBe(false);
   });
@@ -210,7 +253,7 @@ describe('a broken chain of entries is refused', () => {
     { name: 'a loop through the header', entries: { 0: [1, header], 1: [0, first] } },
     { name: 'an empty entry', entries: { 0: [1, header], 1: [2, Buffer.alloc(0)] } },
     { name: 'a short header', entries: { 0: [1, header.subarray(0, 12)] } },
-    { name: 'an entry longer than any can be', entries: { 0: [1, Buffer.alloc(70_000)] } },
+    { name: 'an entry longer than any can be', entries: { 0: [1, Buffer.alloc(0x1_0004)] } },
   ];
   for (const { name, entries } of rows) {
     it(name, async () => {
@@ -223,6 +266,12 @@ describe('a broken chain of entries is refused', () => {
       expect(mailbox.phase).toBe('idle');
     });
   }
+
+  it('but not the longest entry there can be', async () => {
+    const longest = Buffer.alloc(0x1_0000);
+    const mailbox = await mailboxWith(chain({ 0: [1, header], 1: [0xffff, longest] }));
+    expect(await readCdatBytes(mailbox)).toHaveLength(16 + longest.length);
+  });
 
   it('but its bytes can be had, those of the entries before', async () => {
     for (const { name, entries } of rows.slice(0, 3)) {
@@ -252,9 +301,85 @@ describe('a broken chain of entries is refused', () => {
   });
 });
 
+describe('the structures of a table', () => {
+  /** A table of one structure, whose other bytes are 0. */
+  function table(type: number, length: number, bytes: Record<number, number> = {}): Buffer {
+    const whole = Buffer.alloc(16 + length);
+    whole.writeUInt8(type, 16);
+    whole.writeUInt16LE(length, 18);
+    for (const [at, byte] of Object.entries(bytes)) whole.writeUInt8(byte, 16 + Number(at));
+    return whole;
+  }
+  const decoded = (...structure: Parameters<typeof table>) =>
+    decodeCdatStructures(table(...structure), 'here')[0];
+
+  it('have names for each number that the specification has, and for the others', () => {
+    const dataTypes = [
+      'access latency',
+      'read latency',
+      'write latency',
+      'access bandwidth',
+      'read bandwidth',
+      'write bandwidth',
+      'reserved',
+    ];
+    dataTypes.forEach((dataType, type) => {
+      expect(decoded(1, 24, { 6: type })).toMatchObject({ kind: 'DSLBIS', dataType });
+      expect(decoded(5, 16, { 4: type })).toMatchObject({ kind: 'SSLBIS', dataType, entries: [] });
+    });
+    const efiTypes = ['conventional', 'specific purpose', 'reserved memory', 'reserved'];
+    efiTypes.forEach((efiMemoryType, type) => {
+      expect(decoded(4, 24, { 5: type })).toMatchObject({ kind: 'DSEMTS', efiMemoryType });
+    });
+  });
+
+  it('have the flags that are set alone', () => {
+    expect(decoded(0, 24, { 5: 0xfb })).toMatchObject({ flags: 0xfb, nonVolatile: false });
+    expect(decoded(0, 24, { 5: 4 })).toMatchObject({ flags: 4, nonVolatile: true });
+    const without = { flags: 0xfe, memoryAttached: false, handle: 9 };
+    expect(decoded(3, 8, { 4: 0xfe, 5: 9 })).toMatchObject(without);
+    expect(decoded(3, 8, { 4: 1 })).toMatchObject({ flags: 1, memoryAttached: true });
+  });
+
+  it('of a type that is not known are copies of their bytes', () => {
+    const whole = table(0xaa, 4);
+    const [structure] = decodeCdatStructures(whole, 'here');
+    whole.fill(0);
+    const bytes = Buffer.from('aa000400', 'hex');
+    expect(structure).toEqual({ kind: 'unknown', type: 0xaa, bytes });
+  });
+
+  it('are those of the bytes given, wherever these lie', () => {
+    const padded = Buffer.concat([Buffer.alloc(5, 0xff), encodeCdat([])]);
+    const bytes = new Uint8Array(padded).subarray(5);
+    expect(decodeCdatHeader(bytes)).toMatchObject({ length: 16, revision: 1, sequence: 0 });
+    expect(decodeCdatStructures(bytes, 'here')).toEqual([]);
+  });
+
+  it('and what is none are told apart', () => {
+    const code = (call: () => unknown) => {
+      try {
+        call();
+      } catch (error) {
+        return (error as { code?: string }).code;
+      }
+      return undefined;
+    };
+    expect(code(() => decodeCdatHeader(Buffer.alloc(15)))).toBe('ERR_INVALID_ARG_VALUE');
+    expect(code(() => decodeCdatHeader('x' as never))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(code(() => decodeCdatStructures('x' as never, 'here'))).toBe('ERR_INVALID_ARG_TYPE');
+    expect(code(() => decodeCdatStructures(table(0xaa, 4), 7 as never))).toBe(
+      'ERR_INVALID_ARG_TYPE',
+    );
+    expect(code(() => cdatChecksumValid('x' as never))).toBe('ERR_INVALID_ARG_TYPE');
+  });
+});
+
 describe('a broken structure is refused', () => {
   const rows: [string, string][] = [
     ['leaves the table', '00001900'],
+    ['leaves the table by a byte', 'aa000500'],
+    ['is shorter than its header', 'aa0003000000'],
     ['has no length', 'aa000000'],
     ['is cut off', '0000'],
     ['is not as long as its type', '0000080000000000'],

@@ -157,6 +157,49 @@ describe('compliance mode', () => {
     expect(device.requests.length).toBe(sent);
   });
 
+  it('has what the caller gave as options when it was made', async () => {
+    const { mailbox, device } = await mailboxWith(complianceMode());
+    const options = { timeout: 1000, maxLength: 100 };
+    const compliance = new Compliance(mailbox, options);
+    options.maxLength = 0;
+    expect((await compliance.capabilities()).available).toHaveLength(16);
+    expect(compliance.mailbox).toBe(mailbox);
+    const limited = new Compliance(mailbox, { maxLength: 12 });
+    await expect(limited.capabilities()).rejects.toMatchObject({ code: 'EOVERFLOW' });
+    const sent = device.requests.length;
+    for (const none of [undefined, null, {}]) {
+      expect(() => new Compliance(none as never)).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
+      );
+    }
+    for (const none of [undefined, null, 'poison']) {
+      await expect(limited.request(none as never)).rejects.toMatchObject({
+        code: 'ERR_INVALID_ARG_TYPE',
+      });
+    }
+    expect(device.requests.length).toBe(sent);
+  });
+
+  it('takes the greatest value of each field, and none above', async () => {
+    const { compliance, device } = await setUp();
+    const greatest = { request: 'bogus-writes', count: 0xff, pattern: 0xffff_ffff } as const;
+    await compliance.request(greatest);
+    expect(device.requests.at(-1)!.subarray(8).toString('hex')).toBe('05010000ff00ffffffff0000');
+    for (const wrong of [{ count: 0x100 }, { count: -1 }, { pattern: 2 ** 32 }, { pattern: -1 }]) {
+      await expect(compliance.request({ ...greatest, ...wrong })).rejects.toMatchObject({
+        code: 'ERR_OUT_OF_RANGE',
+      });
+    }
+  });
+
+  it('runs discovery again after one that failed', async () => {
+    const { compliance, device } = await setUp();
+    device.faults = { errorAt: 'go' };
+    await expect(compliance.capabilities()).rejects.toMatchObject({ code: 'EIO' });
+    device.faults = {};
+    expect((await compliance.capabilities()).available).toHaveLength(16);
+  });
+
   it('runs discovery once', async () => {
     const { compliance, device } = await setUp();
     await compliance.capabilities();
@@ -194,15 +237,31 @@ describe('an answer of compliance mode that is wrong is refused', () => {
     ['empty', Buffer.alloc(0)],
     ['to another request', Buffer.concat([Buffer.from([5, 1, 20, 0]), Buffer.alloc(16)])],
     ['cut short', Buffer.from([0, 1, 20, 0])],
+    ['a dword too short', Buffer.concat([Buffer.from([0, 1, 20, 0]), Buffer.alloc(12)])],
   ];
   for (const [name, answer] of rows) {
     it(name, async () => {
       const { mailbox } = await mailboxWith({ vendorId: 0x1e98, type: 0, answer: () => answer });
       await expect(new Compliance(mailbox).capabilities()).rejects.toMatchObject({
         code: 'EBADMSG',
+        syscall: 'doe(compliance)',
+        path: mailbox.name,
       });
     });
   }
+
+  it('to `status`, whose fields end in its tenth byte', async () => {
+    for (const [length, code] of [
+      [8, 'EBADMSG'],
+      [12, undefined],
+    ] as const) {
+      const answer = Buffer.concat([Buffer.from([1, 1, 10, 9]), Buffer.alloc(length - 4)]);
+      const { mailbox } = await mailboxWith({ vendorId: 0x1e98, type: 0, answer: () => answer });
+      const got = await new Compliance(mailbox).status().catch((error) => error);
+      // What would be the status of another answer is its first field.
+      expect(got).toMatchObject(code === undefined ? { capabilities: 9 } : { code });
+    }
+  });
 
   it('a mailbox without compliance mode is refused before anything is sent', async () => {
     const { mailbox, device } = await mailboxWith();
@@ -221,6 +280,14 @@ describe('SPDM', () => {
       { major: 1, minor: 2, update: 15, alpha: 1 },
     ]);
     expect(device.requests.at(-1)!.subarray(8).toString('hex')).toBe('10840000');
+    for (const [bytes, versions] of [
+      ['1004000000000000', []],
+      ['1004000000010012', [{ major: 1, minor: 2, update: 0, alpha: 0 }]],
+    ] as const) {
+      const answer = () => Buffer.from(bytes, 'hex');
+      const other = await mailboxWith({ vendorId: 1, type: 1, answer });
+      expect(await spdmVersions(other.mailbox)).toEqual(versions);
+    }
   });
 
   it('an ERROR, something else and a list cut short are refused', async () => {
@@ -228,11 +295,14 @@ describe('SPDM', () => {
       ['EREMOTEIO', Buffer.from([0x10, 0x7f, 0x01, 0])],
       ['EBADMSG', Buffer.from([0x10, 0x61, 0, 0, 0, 0, 0, 0])],
       ['EBADMSG', Buffer.from([0x10, 0x04, 0, 0, 0, 2, 0, 0x10])],
+      ['EBADMSG', Buffer.from([0x10, 0x04, 0, 0])],
       ['EBADMSG', Buffer.alloc(0)],
     ];
     for (const [code, answer] of rows) {
       const { mailbox } = await mailboxWith({ vendorId: 1, type: 1, answer: () => answer });
-      await expect(spdmVersions(mailbox)).rejects.toMatchObject({ code });
+      const error = await spdmVersions(mailbox).catch((reason) => reason);
+      expect(error).toMatchObject({ code, syscall: 'doe(spdm)', path: mailbox.name });
+      if (code === 'EREMOTEIO') expect(error.message).toContain('SPDM ERROR 0x1');
     }
     const { mailbox } = await mailboxWith();
     await expect(spdmVersions(mailbox)).rejects.toMatchObject({ code: 'EOPNOTSUPP' });

@@ -1,4 +1,4 @@
-import { discoverIndex, wellKnownName } from 'node-cxl/doe';
+import { discoverIndex, protocolName, spdmVersions, wellKnownName } from 'node-cxl/doe';
 import { complianceMode, createMockDoe, type MockMailboxOptions, spdm } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
@@ -64,7 +64,15 @@ describe('discovery', () => {
 
   it('refuses an invalid index', async () => {
     const { mailbox } = await mailboxOf({});
-    await expect(discoverIndex(mailbox, 256)).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
+    for (const index of [-1, 256]) {
+      await expect(discoverIndex(mailbox, index)).rejects.toMatchObject({
+        code: 'ERR_OUT_OF_RANGE',
+      });
+    }
+    expect((await discoverIndex(mailbox, 255)).vendorId).toBe(0xffff);
+    await expect(discoverIndex({} as never, 0)).rejects.toMatchObject({
+      code: 'ERR_INVALID_ARG_TYPE',
+    });
   });
 
   it('refuses a list that loops', async () => {
@@ -139,8 +147,35 @@ describe('discovery', () => {
   });
 
   it('has names for known protocols', () => {
-    expect(wellKnownName({ vendorId: 1, type: 2 })).toBe('secured CMA/SPDM');
-    expect(wellKnownName({ vendorId: 0x1e98, type: 2 })).toBe('CXL table access (CDAT)');
-    expect(wellKnownName({ vendorId: 0x1e98, type: 1 })).toBeUndefined();
+    const names: [number, number, string | undefined][] = [
+      [1, 0, 'DOE discovery'],
+      [1, 1, 'CMA/SPDM'],
+      [1, 2, 'secured CMA/SPDM'],
+      [1, 3, 'CMA/SPDM with connection id'],
+      [1, 4, 'secured CMA/SPDM with connection id'],
+      [1, 5, 'DOE async message'],
+      [1, 6, undefined],
+      [0x1e98, 0, 'CXL compliance mode'],
+      [0x1e98, 1, undefined],
+      [0x1e98, 2, 'CXL table access (CDAT)'],
+    ];
+    for (const [vendorId, type, name] of names)
+      expect(wellKnownName({ vendorId, type })).toBe(name);
+    expect(protocolName({ vendorId: 1, type: 2 })).toBe('0001:02');
+    expect(protocolName({ vendorId: 0x1e98, type: 0xab })).toBe('1e98:ab');
+  });
+
+  it('is asked for a protocol before its first request, which names what there is', async () => {
+    const bare = (await mailboxOf({})).mailbox;
+    const refused = await spdmVersions(bare).catch((error) => error);
+    expect(refused).toMatchObject({
+      code: 'EOPNOTSUPP',
+      syscall: 'doe(discover)',
+      path: bare.name,
+    });
+    expect(refused.message).toContain('does not speak 0001:01; it offers 0001:00');
+    const none = (await mailboxOf(listing(() => entry(0xffff, 0, 0)))).mailbox;
+    const empty = await spdmVersions(none).catch((error) => error);
+    expect(empty.message).toContain('it offers nothing');
   });
 });

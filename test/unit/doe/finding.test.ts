@@ -1,4 +1,4 @@
-import { parseAddress } from 'node-cxl/doe';
+import { Doe, DumpPci, formatLspciDump, parseAddress } from 'node-cxl/doe';
 import { createMockDoe, type MockFunctionOptions } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
@@ -98,6 +98,27 @@ describe('configuration space that cannot be read completely', () => {
     const doe = withFunction({ conventional: true, size: 256 });
     expect(await doe.mailboxes(ADDRESS)).toEqual([]);
     expect((await doe.scanFunction(ADDRESS)).problem).toBeUndefined();
+  });
+
+  it('of 256 bytes are complete unless the list of capabilities has that of PCI Express', async () => {
+    const STATUS_WITH_LIST = 0x0010_0000;
+    const rows: [what: string, isExpress: boolean, dwords: Record<number, number>][] = [
+      ['the first', true, { 4: STATUS_WITH_LIST, 52: 0x40, 64: 0x10 }],
+      ['the second', true, { 4: STATUS_WITH_LIST, 52: 0x50, 80: 0x7001, 112: 0x10 }],
+      ['the last place', true, { 4: STATUS_WITH_LIST, 52: 0xfc, 252: 0x10 }],
+      ['reserved bits', true, { 4: STATUS_WITH_LIST, 52: 0xff53, 80: 0x7301, 112: 0x10 }],
+      ['others alone', false, { 4: STATUS_WITH_LIST, 52: 0x50, 80: 0x7001, 112: 0x05 }],
+      ['a loop', false, { 4: STATUS_WITH_LIST, 52: 0x50, 80: 0x5001 }],
+      ['below its space', false, { 4: STATUS_WITH_LIST, 52: 0x3c, 60: 0x10 }],
+      ['no list', false, { 4: 0xffef_ffff, 52: 0x40, 64: 0x10 }],
+    ];
+    for (const [what, isExpress, dwords] of rows) {
+      const bytes = Buffer.alloc(256);
+      for (const [at, value] of Object.entries(dwords)) bytes.writeUInt32LE(value, Number(at));
+      const doe = new Doe(new DumpPci(formatLspciDump(ADDRESS, bytes)));
+      const { problem } = await doe.scanFunction(ADDRESS);
+      expect([what, problem?.code]).toEqual([what, isExpress ? 'ENODATA' : undefined]);
+    }
   });
 
   it('one function that cannot be read does not hide another', async () => {

@@ -6,6 +6,8 @@ import {
   type DoeMailbox,
   discoverIndex,
   discoveryProtocol,
+  type ExchangeOptions,
+  MAX_PAYLOAD_BYTES,
   readCdat,
   readCdatBytes,
   SysfsPci,
@@ -73,7 +75,27 @@ describe('options of node-cxl/doe', () => {
       ),
     ).toMatchObject(wrong);
     expect(await failure(() => readCdat(table, { verify: 0 } as never))).toMatchObject(wrong);
-    expect(await failure(() => readCdat({} as never))).toMatchObject(wrong);
+    for (const none of [{}, null, undefined]) {
+      expect(await failure(() => readCdat(none as never))).toMatchObject(wrong);
+    }
+    expect(await failure(() => table.reset({ force: 1 } as never))).toMatchObject(wrong);
+    expect(await failure(() => table.reset({ signal: {} } as never))).toMatchObject(wrong);
+    expect(await failure(() => mock.scan({ signal: {} } as never))).toMatchObject(wrong);
+  });
+
+  it('have the ranges that their documentation says', async () => {
+    const exchange = (options: ExchangeOptions) =>
+      table.exchange(discoveryProtocol, Buffer.alloc(4), options);
+    const wrong = { code: 'ERR_OUT_OF_RANGE' };
+    for (const timeout of [0, 2 ** 31, 1.5]) {
+      expect(await failure(() => exchange({ timeout }))).toMatchObject(wrong);
+    }
+    for (const maxLength of [-1, MAX_PAYLOAD_BYTES + 1]) {
+      expect(await failure(() => exchange({ maxLength }))).toMatchObject(wrong);
+    }
+    for (const timeout of [1, 2 ** 31 - 1]) expect(await exchange({ timeout })).toHaveLength(4);
+    expect(await exchange({ maxLength: MAX_PAYLOAD_BYTES })).toHaveLength(4);
+    expect(await failure(() => exchange({ maxLength: 0 }))).toMatchObject({ code: 'EOVERFLOW' });
   });
 });
 

@@ -178,6 +178,8 @@ describe('who else uses the mailbox', () => {
       ['another', ['0001:00', echoName], ['echo']],
       ['another', [], ['discovery', 'table access', 'echo']],
       ['vfio-pci', ['1e98:02'], ['discovery', 'table access', 'echo']],
+      ['uio_pci_generic', ['1e98:02'], ['discovery', 'table access', 'echo']],
+      ['pciback', ['1e98:02'], ['discovery', 'table access', 'echo']],
     ];
     for (const [driver, features, refused] of uses) {
       const doe = twoMailboxes(driver, features);
