@@ -16,8 +16,8 @@ export const GROUPS = {
     tests: [
       // Not those that start processes: they take most of the time, and show the command line.
       ...[
-        ...['cdat', 'compliance', 'discovery', 'dump', 'exchange', 'finding', 'options'],
-        ...['sharing', 'timeouts'],
+        ...['bus', 'cdat', 'compliance', 'discovery', 'dump', 'exchange', 'finding'],
+        ...['options', 'sharing', 'timeouts'],
       ].map((name) => `test/unit/doe/${name}.test.ts`),
       'test/conformance/doe.test.ts',
     ],
