@@ -32,6 +32,9 @@ const server = { deps: { external: [/\/dist\//] } };
 // Tests of a busy machine must not be taken for ones that hang.
 const common = { server, testTimeout: 20_000, hookTimeout: 20_000 };
 
+// Every test makes a mock of its own: files can share a process, whose start is most of their time.
+const sharedProcess = { isolate: false };
+
 /** A card with the memcpy AFU; part of a run only when it is asked for. */
 const hardware = {
   test: {
@@ -91,9 +94,11 @@ export default defineConfig({
     projects: [
       ...(process.env['CXL_TARGET'] === 'hardware' ? [hardware] : []),
       ...(process.env['CXL_TARGET'] === 'pslse' ? [pslse] : []),
-      // `npm run test:recordings`
+      // `npm run test:recordings`: over a recorder, which must change nothing; and without the
+      // backend what it has recorded.
       ...(process.env['CXL_TARGET'] === 'recordings'
         ? [
+            ...recordings('mock', 'mock', driverConformance),
             ...recordings('simulated', 'simulated', ['test/conformance/**/*.test.ts'], {
               LD_PRELOAD: simulatedDevice,
             }),
@@ -114,6 +119,7 @@ export default defineConfig({
         test: {
           name: 'mock',
           ...common,
+          ...sharedProcess,
           include: ['test/conformance/**/*.test.ts'],
           env: { CXL_TARGET: 'mock' },
         },
@@ -123,17 +129,17 @@ export default defineConfig({
         test: {
           name: 'mock-guest',
           ...common,
+          ...sharedProcess,
           include: driverConformance,
           env: { CXL_TARGET: 'mock', CXL_FLAVOR: 'guest' },
         },
       },
-      // Over a recorder, which must change nothing; and without the mock what it has recorded.
-      ...recordings('mock', 'mock', driverConformance),
       {
         // A PSL9 card, where the memcpy AFU copies less.
         test: {
           name: 'mock-caia-2',
           ...common,
+          ...sharedProcess,
           include: ofCaia2,
           env: { CXL_TARGET: 'mock', CXL_CAIA: '2' },
         },
