@@ -2,10 +2,9 @@
 import { channel } from 'node:diagnostics_channel';
 import { setImmediate as loopTurn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { QueueOptions } from '../../../lib/flash/command';
 import { systemError } from '../../../lib/shared/errors';
 import type { AfuScript } from './afu-script';
-import { QueueScript } from './queue-script';
+import { QueueScript, type ScriptOptions } from './queue-script';
 import { VirtualTime } from './virtual-time';
 
 const BUSY = { scsi: 0x08 };
@@ -24,7 +23,7 @@ const failure = (code: 'EIO' | 'ENODEV' | 'ECANCELED' | 'EREMOTEIO') => systemEr
 
 /** A queue, its clock, and what was left in the AFU. */
 async function withQueue(
-  options: Partial<QueueOptions>,
+  options: ScriptOptions,
   use: (script: QueueScript, time: VirtualTime) => Promise<void>,
   prepare?: (afu: AfuScript) => void,
 ): Promise<void> {
@@ -38,8 +37,8 @@ async function withQueue(
   });
 }
 
-describe('a new queue', () => {
-  it('programs the rings when a first attempt has failed, and resets nothing', async () => {
+describe('the queue', () => {
+  it('programs the rings with the first command, when that has failed before, and resets nothing', async () => {
     await withQueue(
       {},
       async ({ afu, queue }) => {
@@ -128,6 +127,25 @@ describe('a new queue', () => {
         inFlight: 0,
         maxInFlight: 4,
         roomExhausted: 0,
+      });
+    });
+  });
+
+  it('has commands wait for which the AFU has no room', async () => {
+    await withQueue({ depth: 4, room: 2 }, async (script) => {
+      for (let i = 0; i < 3; i += 1) script.submit();
+      expect(script.queue.statistics).toMatchObject({ roomExhausted: 1, waiting: 1, inFlight: 2 });
+      for (let i = 0; i < 3; i += 1) {
+        script.afu.complete(0);
+        script.afu.interrupt();
+      }
+      script.submit();
+      // The most at one time, not the latest.
+      expect(script.queue.statistics).toMatchObject({
+        completed: 3,
+        maxInFlight: 2,
+        slotsExhausted: 0,
+        roomExhausted: 1,
       });
     });
   });

@@ -47,6 +47,9 @@ interface CommandOptions {
   readonly address?: bigint;
 }
 
+/** `room`: how many commands the AFU takes; as many as there are slots, unless a test says. */
+export type ScriptOptions = Partial<QueueOptions> & { readonly room?: number };
+
 export class QueueScript {
   readonly afu: AfuScript;
   readonly queue: CommandQueue;
@@ -71,9 +74,9 @@ export class QueueScript {
   } as Resource;
   #lba = 0n;
 
-  constructor(options: Partial<QueueOptions> = {}, prepare: (afu: AfuScript) => void = () => {}) {
+  constructor(options: ScriptOptions = {}, prepare: (afu: AfuScript) => void = () => {}) {
     const all = { ...OPTIONS, ...options };
-    this.afu = new AfuScript(all.depth, all.squeue);
+    this.afu = new AfuScript(options.room ?? all.depth, all.squeue);
     prepare(this.afu);
     const owner = this.afu.owner(() => {
       this.recoveries += 1;
