@@ -1,9 +1,9 @@
-import { Memory } from '../device/memory';
-import { checkInteger, checkOptions, type OptionNames } from '../shared/checks';
-import { typeError, valueError } from '../shared/errors';
+import type { Memory } from '../device/memory';
+import { checkInteger } from '../shared/checks';
+import { typeError } from '../shared/errors';
 import { Uncloneable } from '../shared/uncloneable';
 import type { BlockStatistics } from './block-statistics';
-import type { Operation, Priority } from './command';
+import type { Priority } from './command';
 import { BlockReadStream, type BlockReadStreamOptions } from './read-stream';
 import { BlockWriteStream, type BlockWriteStreamOptions } from './write-stream';
 
@@ -40,13 +40,6 @@ export interface TransferOptions {
   priority?: Priority | undefined;
 }
 
-/** @internal */
-export const TRANSFER_OPTIONS: OptionNames<TransferOptions> = {
-  signal: true,
-  timeout: true,
-  priority: true,
-};
-
 /** One of the transfers of submit(). */
 export type TransferRequest = (
   | {
@@ -72,13 +65,6 @@ export type TransferRequest = (
   readonly lba: number | bigint;
   /** Default: that of the call. */
   readonly priority?: Priority | undefined;
-};
-
-const COMMON_OPTIONS = { operation: true, lba: true, priority: true } as const;
-const REQUEST_OPTIONS: Record<Operation, Record<string, true>> = {
-  read: { ...COMMON_OPTIONS, into: true },
-  write: { ...COMMON_OPTIONS, from: true },
-  unmap: { ...COMMON_OPTIONS, count: true },
 };
 
 /** Bytes of the longest buffer that read() makes. */
@@ -236,36 +222,4 @@ export abstract class BlockAccess extends Uncloneable {
 function checkBuffers(buffers: readonly BlockBuffer[]): readonly BlockBuffer[] {
   if (!Array.isArray(buffers)) throw typeError('buffers', 'an array', buffers);
   return buffers;
-}
-
-/** @internal Throws unless it has an operation, and the names of that operation only. */
-export function checkRequest(request: TransferRequest): void {
-  if (typeof request !== 'object' || request === null) {
-    throw typeError('request', 'an object', request);
-  }
-  const names = REQUEST_OPTIONS[request.operation];
-  if (names === undefined) {
-    throw valueError('operation', "'read', 'write' or 'unmap'", request.operation);
-  }
-  checkOptions<object>(request, names, 'request');
-}
-
-/** @internal The buffers of a request; none of an unmap. */
-export function buffersOf(request: TransferRequest): readonly BlockBuffer[] {
-  if (request.operation === 'unmap') return [];
-  const buffers = request.operation === 'read' ? request.into : request.from;
-  return Array.isArray(buffers) ? buffers : [buffers as BlockBuffer];
-}
-
-/** @internal Bytes of a buffer. */
-export function lengthOf(buffer: BlockBuffer): number {
-  if (buffer instanceof Uint8Array) return buffer.length;
-  if (buffer instanceof Memory) return buffer.size;
-  return buffer.length ?? buffer.memory.size - (buffer.offset ?? 0);
-}
-
-/** @internal Blocks that a request is for. */
-export function blocksOf(request: TransferRequest, blockSize: number): number {
-  if (request.operation === 'unmap') return Number(request.count);
-  return buffersOf(request).reduce((sum, buffer) => sum + lengthOf(buffer), 0) / blockSize;
 }

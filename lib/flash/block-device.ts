@@ -1,17 +1,8 @@
-import { Memory } from '../device/memory';
-import { AbortError, checkWaitOptions } from '../shared/abort';
-import { checkInteger, checkOneOf } from '../shared/checks';
-import { rangeError, stateError, systemError, typeError, valueError } from '../shared/errors';
-import {
-  BlockAccess,
-  type BlockBuffer,
-  buffersOf,
-  checkRequest,
-  TRANSFER_OPTIONS,
-  type TransferOptions,
-  type TransferRequest,
-} from './block-access';
+import { AbortError } from '../shared/abort';
+import { systemError } from '../shared/errors';
+import { BlockAccess, type TransferOptions, type TransferRequest } from './block-access';
 import { checkBlockNumber } from './block-number';
+import { checkRange, checkRequests, checkTransferOptions, dataOf } from './block-requests';
 import { countSettled, countStarted, newBlockStatistics } from './block-statistics';
 import { Command, type CommandData, type Priority } from './command';
 import { endOfPiece } from './geometry';
@@ -25,9 +16,6 @@ interface Part {
   readonly blocks: bigint;
 }
 
-const PRIORITIES: readonly Priority[] = ['high', 'normal', 'low'];
-/** Bytes; required of data addresses. */
-const DATA_ALIGNMENT = 16;
 const MAX_UNMAP_BLOCKS = 0xffff_ffffn;
 
 /**
@@ -89,7 +77,6 @@ export class BlockDevice extends BlockAccess {
     requests: readonly TransferRequest[],
     options: TransferOptions = {},
   ): Promise<void>[] {
-    if (!Array.isArray(requests)) throw typeError('requests', 'an array', requests);
     const transfers = this.#submit(requests, options);
     return transfers.map(promiseOf);
   }
@@ -100,8 +87,8 @@ export class BlockDevice extends BlockAccess {
 
   #submit(requests: readonly TransferRequest[], options: TransferOptions): Transfer[] {
     this.resource.assertOpen();
-    const { signal, timeout } = checkWaitOptions(options, TRANSFER_OPTIONS);
-    const priority = checkOneOf('options.priority', options.priority ?? 'normal', PRIORITIES);
+    const { signal, timeout, priority = 'normal' } = checkTransferOptions(options);
+    checkRequests(requests);
     const transfers = requests.map((request) => this.#transfer(request, priority));
     const { queue } = this.resource.context;
     for (const { name } of transfers) countStarted(this.statistics, name);
@@ -123,19 +110,17 @@ export class BlockDevice extends BlockAccess {
     return transfers;
   }
 
-  /** Checks a request and makes its commands. */
+  /** Makes the commands of a request, whose data and blocks it checks. */
   #transfer(request: TransferRequest, standard: Priority): Transfer {
-    checkRequest(request);
-    const { operation, lba } = request;
-    const priority = checkOneOf('priority', request.priority ?? standard, PRIORITIES);
+    const { operation, lba, priority = standard } = request;
     const start = checkBlockNumber('lba', lba);
     const parts =
       operation === 'unmap'
         ? this.#unmapParts(checkBlockNumber('count', request.count))
-        : this.#parts(buffersOf(request));
+        : this.#parts(request);
     let total = 0n;
     for (const { blocks } of parts) total += blocks;
-    this.#checkRange(start, total);
+    checkRange(start, total, this.blocks);
     const transfer = new Transfer(operation, (succeeded) => {
       const done = succeeded ? Number(total) : undefined;
       countSettled(this.statistics, operation, done, this.blockSize);
@@ -158,11 +143,12 @@ export class BlockDevice extends BlockAccess {
     return transfer;
   }
 
-  #parts(buffers: readonly BlockBuffer[]): Part[] {
-    return buffers.map((buffer, index) => {
-      const data = this.#data(buffer, index);
-      return { data, blocks: BigInt(data.length / this.blockSize) };
-    });
+  #parts(request: TransferRequest): Part[] {
+    const { blockSize } = this;
+    return dataOf(request, blockSize).map((data) => ({
+      data,
+      blocks: BigInt(data.length / blockSize),
+    }));
   }
 
   /** One block of zeros goes to all blocks. */
@@ -193,42 +179,6 @@ export class BlockDevice extends BlockAccess {
     if (data.bytes === undefined) return BigInt(maxTransfer);
     const bounced = Math.floor(this.resource.context.queue.ring.bounceBytes / this.blockSize);
     return BigInt(Math.min(maxTransfer, bounced));
-  }
-
-  #data(buffer: BlockBuffer, index: number): CommandData {
-    const name = `buffers[${index}]`;
-    if (buffer instanceof Uint8Array) {
-      this.#checkLength(name, buffer.length);
-      return { bytes: buffer, memory: undefined, address: 0n, length: buffer.length };
-    }
-    const slice = buffer instanceof Memory ? { memory: buffer } : buffer;
-    if (!(slice?.memory instanceof Memory)) {
-      throw typeError(name, 'a Uint8Array, Memory or { memory, offset, length }', buffer);
-    }
-    const { memory } = slice;
-    if (memory.disposed) throw stateError(`${name}: this Memory has been freed`);
-    const offset = checkInteger(`${name}.offset`, slice.offset ?? 0, 0, memory.size);
-    if (offset % DATA_ALIGNMENT !== 0) {
-      throw valueError(`${name}.offset`, `a multiple of ${DATA_ALIGNMENT}`, offset);
-    }
-    const rest = memory.size - offset;
-    const length = checkInteger(`${name}.length`, slice.length ?? rest, 0, rest);
-    this.#checkLength(name, length);
-    return { bytes: undefined, memory, address: memory.address + BigInt(offset), length };
-  }
-
-  #checkLength(name: string, length: number): void {
-    if (length === 0 || length % this.blockSize !== 0) {
-      throw valueError(name, `whole blocks of ${this.blockSize} bytes`, length);
-    }
-  }
-
-  #checkRange(start: bigint, count: bigint): void {
-    const { blocks } = this.resource;
-    if (count < 1n) throw rangeError('count', 'at least 1', count);
-    if (start + count > blocks) {
-      throw rangeError('lba', `so that ${count} blocks from it end below ${blocks}`, start);
-    }
   }
 }
 

@@ -1,14 +1,9 @@
 /** One LUN over several paths: when the path in use fails, transfers go on over another. */
-import { AbortError, checkWaitOptions, onAbort, throwIfAborted } from '../shared/abort';
+import { AbortError, onAbort, throwIfAborted } from '../shared/abort';
 import { stateError, systemError } from '../shared/errors';
-import {
-  BlockAccess,
-  blocksOf,
-  TRANSFER_OPTIONS,
-  type TransferOptions,
-  type TransferRequest,
-} from './block-access';
+import { BlockAccess, type TransferOptions, type TransferRequest } from './block-access';
 import type { BlockDevice } from './block-device';
+import { blocksOf, checkRequests, checkTransferOptions } from './block-requests';
 import {
   type BlockStatistics,
   countSettled,
@@ -167,7 +162,8 @@ export class MultipathBlockDevice extends BlockAccess {
     options: TransferOptions = {},
   ): Promise<void>[] {
     if (this.closed) throw stateError('this block device is closed');
-    const { signal, timeout } = checkWaitOptions(options, TRANSFER_OPTIONS);
+    const { signal, timeout } = checkTransferOptions(options);
+    checkRequests(requests);
     const limits: Limits = {
       signal,
       end: performance.now() + (timeout ?? Number.POSITIVE_INFINITY),

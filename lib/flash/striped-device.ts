@@ -1,25 +1,27 @@
 /** Several block devices as one: RAID 0. */
-import { Memory } from '../device/memory';
-import { checkWaitOptions } from '../shared/abort';
 import { checkArray, checkInteger, checkOptions, type OptionNames } from '../shared/checks';
-import { rangeError, stateError, typeError, valueError } from '../shared/errors';
+import { stateError, typeError, valueError } from '../shared/errors';
 import {
   BlockAccess,
   type BlockBuffer,
-  blocksOf,
-  buffersOf,
-  lengthOf,
-  TRANSFER_OPTIONS,
   type TransferOptions,
   type TransferRequest,
 } from './block-access';
 import { checkBlockNumber } from './block-number';
+import {
+  blocksOf,
+  checkRange,
+  checkRequests,
+  checkTransferOptions,
+  dataOf,
+} from './block-requests';
 import {
   type BlockStatistics,
   countSettled,
   countStarted,
   newBlockStatistics,
 } from './block-statistics';
+import type { CommandData } from './command';
 import { type OpenBlockDeviceOptions, openBlockDevice } from './open-block-device';
 import { Undo } from './undo';
 
@@ -116,8 +118,8 @@ export class StripedBlockDevice extends BlockAccess {
     options: TransferOptions = {},
   ): Promise<void>[] {
     if (this.#closing !== undefined) throw stateError('this striped device is closed');
-    if (!Array.isArray(requests)) throw typeError('requests', 'an array', requests);
-    checkWaitOptions(options, TRANSFER_OPTIONS);
+    checkTransferOptions(options);
+    checkRequests(requests);
     const split = requests.map((request) => this.#split(request));
     // One call a device, so that all of its transfers are checked before the first is issued there.
     const parts: Promise<void>[][] = requests.map(() => []);
@@ -150,11 +152,10 @@ export class StripedBlockDevice extends BlockAccess {
 
   /** The piece of each device, by its index; consecutive stripes of a device are consecutive there. */
   #split(request: TransferRequest): (Piece | undefined)[] {
-    const lba = checkBlockNumber('lba', request.lba);
     const pieces: (Piece | undefined)[] = this.devices.map(() => undefined);
-    let at = lba;
-    const add = (blocks: bigint, buffer: (offset: bigint, count: bigint) => BlockBuffer[]) => {
-      this.#checkRange(at, blocks);
+    const start = checkBlockNumber('lba', request.lba);
+    let at = start;
+    const add = (blocks: bigint, part: (offset: bigint, count: bigint) => BlockBuffer[]) => {
       for (let done = 0n; done < blocks; ) {
         const inStripe = at % this.#stripe;
         const rest = this.#stripe - inStripe;
@@ -162,33 +163,31 @@ export class StripedBlockDevice extends BlockAccess {
         const stripe = at / this.#stripe;
         const devices = BigInt(this.devices.length);
         const member = Number(stripe % devices);
-        const start = (stripe / devices) * this.#stripe + inStripe;
-        const piece = pieces[member] ?? { lba: start, blocks: 0n, buffers: [] };
+        const lba = (stripe / devices) * this.#stripe + inStripe;
+        const piece = pieces[member] ?? { lba, blocks: 0n, buffers: [] };
         pieces[member] = piece;
         piece.blocks += count;
-        piece.buffers.push(...buffer(done, count));
+        piece.buffers.push(...part(done, count));
         done += count;
         at += count;
       }
     };
     if (request.operation === 'unmap') {
-      add(checkBlockNumber('count', request.count), () => []);
+      const count = checkBlockNumber('count', request.count);
+      checkRange(start, count, this.blocks);
+      add(count, () => []);
       return pieces;
     }
-    for (const [index, buffer] of buffersOf(request).entries()) {
-      const length = checkBuffer(`buffers[${index}]`, buffer, this.blockSize);
-      add(BigInt(length / this.blockSize), (offset, count) => [
-        part(buffer, Number(offset) * this.blockSize, Number(count) * this.blockSize),
+    const { blockSize } = this;
+    const data = dataOf(request, blockSize);
+    const length = data.reduce((sum, one) => sum + one.length, 0);
+    checkRange(start, BigInt(length / blockSize), this.blocks);
+    for (const one of data) {
+      add(BigInt(one.length / blockSize), (offset, count) => [
+        partOf(one, Number(offset) * blockSize, Number(count) * blockSize),
       ]);
     }
     return pieces;
-  }
-
-  #checkRange(start: bigint, count: bigint): void {
-    if (count < 1n) throw rangeError('count', 'at least 1', count);
-    if (start + count > this.blocks) {
-      throw rangeError('lba', `so that ${count} blocks from it end below ${this.blocks}`, start);
-    }
   }
 
   override async drained(): Promise<void> {
@@ -235,24 +234,14 @@ function toRequest(request: TransferRequest, { lba, blocks, buffers }: Piece): T
   }
 }
 
-/** Bytes of a buffer: whole blocks. */
-function checkBuffer(name: string, buffer: BlockBuffer, blockSize: number): number {
-  const slice = buffer instanceof Uint8Array || buffer instanceof Memory ? undefined : buffer;
-  if (slice !== undefined && !(slice?.memory instanceof Memory)) {
-    throw typeError(name, 'a Uint8Array, Memory or { memory, offset, length }', buffer);
-  }
-  const length = lengthOf(buffer);
-  if (length === 0 || length % blockSize !== 0) {
-    throw valueError(name, `whole blocks of ${blockSize} bytes`, length);
-  }
-  return length;
-}
-
 /** A part of a buffer. */
-function part(buffer: BlockBuffer, offset: number, length: number): BlockBuffer {
-  if (buffer instanceof Uint8Array) return buffer.subarray(offset, offset + length);
-  if (buffer instanceof Memory) return { memory: buffer, offset, length };
-  return { memory: buffer.memory, offset: (buffer.offset ?? 0) + offset, length };
+function partOf(
+  { bytes, memory, address }: CommandData,
+  from: number,
+  length: number,
+): BlockBuffer {
+  if (memory === undefined) return (bytes as Uint8Array).subarray(from, from + length);
+  return { memory, offset: Number(address - memory.address) + from, length };
 }
 
 /**
