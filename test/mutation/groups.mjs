@@ -9,7 +9,7 @@ export const GROUPS = {
     mutate: ['event-options', 'faults', 'iterator', 'wait-options'].map(
       (name) => `lib/events/${name}.ts`,
     ),
-    tests: ['test/conformance/events.test.ts'],
+    tests: ['test/unit/event-iterator.test.ts', 'test/conformance/events.test.ts'],
   },
   doe: {
     mutate: ['lib/doe/*.ts', '!lib/doe/index.ts'],
