@@ -95,7 +95,11 @@ describe('the configuration space of a mailbox', () => {
     await failure(() => mailbox.reset());
     expect(calls.splice(0)).toEqual(whole);
     mock.function(ADDRESS).remove('link down');
-    await failure(() => mailbox.status());
+    expect(await failure(() => mailbox.status())).toMatchObject({
+      code: 'ENODEV',
+      syscall: 'read(config)',
+      path: `mock:${ADDRESS}`,
+    });
     expect(calls.splice(0)).toEqual(['open read', 'close']);
   });
 
@@ -159,6 +163,47 @@ describe('the configuration space of a mailbox', () => {
     expect(gone).toMatchObject({ code: 'ENOENT', syscall: 'open', path: `mock:${ADDRESS}` });
     expect(gone.message).toContain('no such PCI function');
     expect(calls).toEqual(['open write', 'open read']);
+  });
+});
+
+describe('the phase of a mailbox', () => {
+  it('is that of its exchange, at each access', async () => {
+    const mailbox = await watched();
+    const space = mock.bus.open(ADDRESS, 'write') as ConfigSpace;
+    const phases: string[] = [];
+    const note = () => {
+      if (phases.at(-1) !== mailbox.phase) phases.push(mailbox.phase);
+    };
+    replaced = {
+      readDword(offset) {
+        note();
+        return space.readDword(offset);
+      },
+      writeDword(offset, value) {
+        note();
+        return space.writeDword(offset, value);
+      },
+    };
+    await mailbox.exchange(echoProtocol, payload);
+    note();
+    expect(phases.splice(0)).toEqual(['idle', 'sending', 'waiting', 'receiving', 'idle']);
+    mock.function(ADDRESS).mailboxes[0]!.faults = { errorAt: 'go' };
+    await failure(() => mailbox.exchange(echoProtocol, payload));
+    note();
+    expect(phases).toEqual(['idle', 'sending', 'waiting', 'aborting', 'idle']);
+  });
+
+  it('is `dead` once the device is gone, which is not accessed after that', async () => {
+    const mailbox = await watched();
+    let accesses = 0;
+    const gone = () => {
+      accesses += 1;
+      return accesses < 4 ? 0 : -ERRNOS.ENODEV;
+    };
+    replaced = { readDword: gone, writeDword: gone };
+    const error = await failure(() => mailbox.exchange(echoProtocol, payload));
+    expect(error).toMatchObject({ code: 'ENODEV', syscall: 'write(config)' });
+    expect([mailbox.phase, accesses]).toEqual(['dead', 4]);
   });
 });
 

@@ -83,6 +83,7 @@ describe('an exchange', () => {
 
   it('transfers the longest object, whose length is written as 0', async () => {
     const { mailbox, device } = await setUp();
+    expect(MAX_PAYLOAD_BYTES).toBe(2 ** 20 - 8);
     const payload = Buffer.alloc(MAX_PAYLOAD_BYTES, 0x5a);
     let turns = 0;
     const timer = setInterval(() => {
@@ -129,9 +130,11 @@ describe('arguments are refused before the device is touched', () => {
     ]) {
       await expect(mailbox.exchange(protocol)).rejects.toMatchObject(refusal);
     }
-    await expect(mailbox.exchange(undefined as never)).rejects.toMatchObject({
-      code: 'ERR_INVALID_ARG_TYPE',
-    });
+    for (const none of [undefined, null, 7]) {
+      await expect(mailbox.exchange(none as never)).rejects.toMatchObject({
+        code: 'ERR_INVALID_ARG_TYPE',
+      });
+    }
     await expect(exchange({ timeout: 0 })).rejects.toMatchObject(refusal);
     await expect(exchange({ maxLength: -4 })).rejects.toMatchObject(refusal);
     await expect(exchange({ signal: {} as never })).rejects.toMatchObject({
@@ -201,37 +204,37 @@ describe('a failed exchange is aborted and leaves the mailbox idle', () => {
     {
       name: 'an answer of another protocol',
       faults: { answerAs: { vendorId: 0x1e98, type: 2 } },
-      failure: { code: 'EPROTO' },
+      failure: { code: 'EPROTO', syscall: 'doe(receive)' },
     },
     {
       name: 'an answer of another type of the same vendor',
       faults: { answerAs: { vendorId: 0x1234, type: 8 } },
-      failure: { code: 'EPROTO' },
+      failure: { code: 'EPROTO', syscall: 'doe(receive)' },
     },
     {
       name: 'an answer of the same type of another vendor',
       faults: { answerAs: { vendorId: 0x4321, type: 7 } },
-      failure: { code: 'EPROTO' },
+      failure: { code: 'EPROTO', syscall: 'doe(receive)' },
     },
     {
       name: 'an answer shorter than its own header',
       faults: { announce: 1 },
-      failure: { code: 'EBADMSG' },
+      failure: { code: 'EBADMSG', syscall: 'doe(receive)' },
     },
     {
       name: 'an answer shorter than it says',
       faults: { announce: 9 },
-      failure: { code: 'EBADMSG' },
+      failure: { code: 'EBADMSG', syscall: 'doe(receive)' },
     },
     {
       name: 'an answer longer than it says',
       faults: { announce: 3 },
-      failure: { code: 'EBADMSG' },
+      failure: { code: 'EBADMSG', syscall: 'doe(receive)' },
     },
     {
       name: 'an answer that ends at its header and says otherwise',
       faults: { mangle: () => Buffer.alloc(0), announce: 4 },
-      failure: { code: 'EBADMSG' },
+      failure: { code: 'EBADMSG', syscall: 'doe(receive)' },
     },
   ];
   for (const { name, faults, failure, options } of rows) {
@@ -256,7 +259,10 @@ describe('a failed exchange is aborted and leaves the mailbox idle', () => {
 describe('an answer longer than the caller allows', () => {
   it('is read to its end and refused, without an abort', async () => {
     const world = await setUp();
-    await expect(world.exchange({ maxLength: 4 })).rejects.toMatchObject({ code: 'EOVERFLOW' });
+    await expect(world.exchange({ maxLength: 4 })).rejects.toMatchObject({
+      code: 'EOVERFLOW',
+      syscall: 'doe(receive)',
+    });
     expect(world.aborts()).toBe(0);
     await expectUsable(world);
   });
@@ -277,7 +283,7 @@ describe('an answer longer than the caller allows', () => {
 describe('reset()', () => {
   it('refuses a mailbox that another process is using', async () => {
     const { mailbox, aborts } = await setUp({ busy: true });
-    await expect(mailbox.reset()).rejects.toMatchObject({ code: 'EBUSY' });
+    await expect(mailbox.reset()).rejects.toMatchObject({ code: 'EBUSY', syscall: 'doe(reset)' });
     expect(aborts()).toBe(0);
     expect(mailbox.phase).toBe('idle');
   });
@@ -336,6 +342,19 @@ describe('an AbortSignal', () => {
     setTimeout(() => controller.abort(), 20);
     await expect(call).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR' });
     expect(world.aborts()).toBe(1);
+    await expectUsable(world);
+  });
+
+  it('in the middle of a long request: the request never has its end', async () => {
+    const world = await setUp();
+    const controller = new AbortController();
+    const call = world.mailbox.exchange(echoProtocol, Buffer.alloc(MAX_PAYLOAD_BYTES), {
+      signal: controller.signal,
+    });
+    setTimeout(() => controller.abort(), 1);
+    await expect(call).rejects.toMatchObject({ name: 'AbortError' });
+    const controls = world.device.log.filter(({ register }) => register === CONTROL);
+    expect(controls).toEqual([abortWrite]);
     await expectUsable(world);
   });
 

@@ -81,6 +81,8 @@ describe('an exchange', () => {
   it('is over when the device has not answered in the time that it has', async () => {
     const { exchange, mailbox } = await setUp({ silent: true });
     const expected = { error: { code: 'ETIMEDOUT', syscall: 'doe(wait)' } };
+    // The status is read after 7 ms, and next after 15.
+    expect((await failed(exchange({ timeout: 7 }))).time).toBe(7);
     for (const [options, least] of [
       [{ timeout: 100 }, 100],
       [{}, 1000],
