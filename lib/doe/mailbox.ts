@@ -126,7 +126,7 @@ export class DoeMailbox extends Uncloneable {
     const wanted = checkProtocol(protocol);
     const request = checkPayload(payload);
     const checked = checkExchange(options);
-    const call = () => this.#exchange(wanted, request, checked, options);
+    const call = () => this.#exchange(wanted, request, checked);
     if (!DOE_EXCHANGE.active) return await call();
     const fields = { path: this.#path, ...wanted, length: request.length };
     return await DOE_EXCHANGE.promise(fields, call);
@@ -135,9 +135,9 @@ export class DoeMailbox extends Uncloneable {
   async #exchange(
     wanted: Protocol,
     request: Buffer,
-    { signal, timeout, maxLength }: ReturnType<typeof checkExchange>,
-    options: ExchangeOptions,
+    options: ReturnType<typeof checkExchange>,
   ): Promise<Buffer> {
+    const { signal, timeout, maxLength } = options;
     const call = `doe(${protocolName(wanted)})`;
     debug('%s %s: %d bytes', call, this.#path, request.length);
     const release = await this.#state.mutex.lock(signal);
@@ -213,7 +213,7 @@ export class DoeMailbox extends Uncloneable {
     const { dead } = this.#state;
     this.#state.dead = undefined;
     try {
-      await this.#locked(undefined, options, async (registers) => {
+      await this.#locked(undefined, { signal, force }, async (registers) => {
         throwIfAborted(signal);
         // A dead mailbox is busy with our own exchange.
         if (dead === undefined && registers.status().busy) throw this.#busy();
@@ -255,7 +255,7 @@ export class DoeMailbox extends Uncloneable {
   /** `protocol`: what the registers are used for; undefined: anything. */
   async #locked<T>(
     protocol: Protocol | undefined,
-    options: ExchangeOptions,
+    options: ResetMailboxOptions,
     use: (registers: MailboxRegisters) => Promise<T>,
   ): Promise<T> {
     const { dead } = this.#state;
@@ -283,7 +283,10 @@ export class DoeMailbox extends Uncloneable {
   }
 
   /** The kernel may use a protocol of its own at any time, and does not take our lock. */
-  async #checkDriver(protocol: Protocol | undefined, { force }: ExchangeOptions): Promise<void> {
+  async #checkDriver(
+    protocol: Protocol | undefined,
+    { force }: ResetMailboxOptions,
+  ): Promise<void> {
     if (force === true) return;
     const driver =
       protocol === undefined ? await this.#bus.driver(this.address) : await this.usedBy(protocol);

@@ -247,6 +247,27 @@ describe('a bus', () => {
     }
   });
 
+  it('whose function cannot be read: a problem of that function, and what was found before', async () => {
+    const space = mock.bus.open(ADDRESS, 'read') as ConfigSpace;
+    for (const [reads, found] of [
+      [0, 0],
+      [2, 0],
+      [4, 1],
+    ] as const) {
+      let count = 0;
+      const readDword = (offset: number) => {
+        count += 1;
+        // The mailbox is followed by one that cannot be read.
+        if (count > reads) return -ERRNOS.EIO;
+        return offset === AT ? 0x2001_002e : space.readDword(offset);
+      };
+      const doe = changed({ open: () => ({ ...space, readDword }) });
+      const { problem, mailboxes } = await doe.scanFunction(ADDRESS);
+      expect(problem).toMatchObject({ code: 'EIO', syscall: 'read(config)' });
+      expect(mailboxes).toHaveLength(found);
+    }
+  });
+
   it('that throws: the error of scanFunction()', async () => {
     const broken = new Error('not of a system call');
     const space = mock.bus.open(ADDRESS, 'read') as ConfigSpace;

@@ -123,7 +123,10 @@ describe('the CDAT', () => {
     const table = encodeCdat(memoryDeviceTable);
     table.writeUInt8((table.readUInt8(5) + 1) & 0xff, 5);
     const mailbox = await mailboxWith(tableAccess(table));
-    await expect(readCdat(mailbox)).rejects.toMatchObject({ code: 'EBADMSG' });
+    await expect(readCdat(mailbox)).rejects.toMatchObject({
+      code: 'EBADMSG',
+      syscall: 'doe(cdat)',
+    });
     const read = await readCdat(mailbox, { verify: false });
     expect(read.checksumValid).toBe(false);
     expect(read.bytes.equals(table)).toBe(true);
@@ -207,7 +210,11 @@ describe('a table whose header and entries disagree is cut, and told', () => {
     expect(read.structures).toEqual([memoryDeviceTable[0]]);
     expect(read.header.length).toBe(table.length);
     expect(read.bytes.length).toBe(40);
-    expect(read.cut).toMatchObject({ code: 'EBADMSG', path: mailbox.name });
+    expect(read.cut).toMatchObject({
+      code: 'EBADMSG',
+      syscall: 'doe(cdat)',
+      path: mailbox.name,
+    });
     expect(read.cut?.message).toContain(`have 40 bytes, the header says ${table.length}`);
     expect(await readCdatBytes(mailbox)).toEqual(read.bytes);
     const bare = await readCdat(await mailboxWith(chain({ 0: [0xffff, header] })));
@@ -260,7 +267,8 @@ describe('a broken chain of entries is refused', () => {
       const mailbox = await mailboxWith(chain(entries));
       const code = name === 'an entry longer than any can be' ? 'EOVERFLOW' : 'EBADMSG';
       const refusal = await readCdat(mailbox).catch((error) => error);
-      expect(refusal).toMatchObject({ code });
+      const syscall = code === 'EBADMSG' ? 'doe(cdat)' : 'doe(receive)';
+      expect(refusal).toMatchObject({ code, syscall });
       // A loop is reported as such, not as a table that is too long.
       expect(refusal.message.includes('loop at handle')).toBe(name.startsWith('a loop'));
       expect(mailbox.phase).toBe('idle');
@@ -292,8 +300,18 @@ describe('a broken chain of entries is refused', () => {
     for (const answer of answers) {
       const bytes = Buffer.from(answer, 'hex');
       const mailbox = await mailboxWith({ vendorId: 0x1e98, type: 2, answer: () => bytes });
-      await expect(readCdatBytes(mailbox)).rejects.toMatchObject({ code: 'EBADMSG' });
+      await expect(readCdatBytes(mailbox)).rejects.toMatchObject({
+        code: 'EBADMSG',
+        syscall: 'doe(cdat)',
+      });
     }
+    // The header is as it was: the device did not change the table meanwhile.
+    const { answer, ...protocol } = chain({ 0: [1, header] });
+    const later = await mailboxWith({
+      ...protocol,
+      answer: (request) => answer(request) ?? Buffer.alloc(0),
+    });
+    await expect(readCdatBytes(later)).rejects.toMatchObject({ code: 'EBADMSG' });
     // The last one is a table except for its code.
     const bytes = Buffer.from(`0000ffff${whole}`, 'hex');
     const mailbox = await mailboxWith({ vendorId: 0x1e98, type: 2, answer: () => bytes });
@@ -383,6 +401,7 @@ describe('a broken structure is refused', () => {
     ['has no length', 'aa000000'],
     ['is cut off', '0000'],
     ['is not as long as its type', '0000080000000000'],
+    ['is shorter than an SSLBIS', '0500080000000000'],
     ['has half an entry', `05001400${'00'.repeat(16)}`],
   ];
   for (const [name, bytes] of rows) {
@@ -394,7 +413,7 @@ describe('a broken structure is refused', () => {
       } catch (error) {
         thrown = error;
       }
-      expect(thrown).toMatchObject({ code: 'EBADMSG', path: 'here' });
+      expect(thrown).toMatchObject({ code: 'EBADMSG', syscall: 'doe(cdat)', path: 'here' });
     });
   }
 });

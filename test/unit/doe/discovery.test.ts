@@ -1,4 +1,10 @@
-import { discoverIndex, protocolName, spdmVersions, wellKnownName } from 'node-cxl/doe';
+import {
+  discoverIndex,
+  protocolName,
+  securedSpdmProtocol,
+  spdmVersions,
+  wellKnownName,
+} from 'node-cxl/doe';
 import { complianceMode, createMockDoe, type MockMailboxOptions, spdm } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
 
@@ -34,7 +40,7 @@ describe('discovery', () => {
           { vendorId: 0xabcd, type: 9, answer: () => undefined },
         ],
       });
-      expect(await mailbox.discover()).toEqual([
+      expect(await mailbox.discover()).toStrictEqual([
         { index: 0, vendorId: 1, type: 0, name: 'DOE discovery' },
         { index: 1, vendorId: 0x1e98, type: 0, name: 'CXL compliance mode' },
         { index: 2, vendorId: 1, type: 1, name: 'CMA/SPDM' },
@@ -79,12 +85,18 @@ describe('discovery', () => {
     const { mailbox } = await mailboxOf(
       listing((index) => entry(1, index, index === 2 ? 1 : index + 1)),
     );
-    await expect(mailbox.discover()).rejects.toMatchObject({ code: 'EBADMSG' });
+    await expect(mailbox.discover()).rejects.toMatchObject({
+      code: 'EBADMSG',
+      syscall: 'doe(discover)',
+    });
   });
 
   it('refuses an entry that is too short or too long', async () => {
     const empty = await mailboxOf(listing(() => Buffer.alloc(0)));
-    await expect(empty.mailbox.discover()).rejects.toMatchObject({ code: 'EBADMSG' });
+    await expect(empty.mailbox.discover()).rejects.toMatchObject({
+      code: 'EBADMSG',
+      syscall: 'doe(discover)',
+    });
     const long = await mailboxOf(listing(() => Buffer.alloc(12)));
     await expect(long.mailbox.discover()).rejects.toMatchObject({ code: 'EOVERFLOW' });
     expect(empty.device.idle && long.device.idle).toBe(true);
@@ -161,19 +173,19 @@ describe('discovery', () => {
     ];
     for (const [vendorId, type, name] of names)
       expect(wellKnownName({ vendorId, type })).toBe(name);
-    expect(protocolName({ vendorId: 1, type: 2 })).toBe('0001:02');
+    expect(protocolName(securedSpdmProtocol)).toBe('0001:02');
     expect(protocolName({ vendorId: 0x1e98, type: 0xab })).toBe('1e98:ab');
   });
 
   it('is asked for a protocol before its first request, which names what there is', async () => {
-    const bare = (await mailboxOf({})).mailbox;
+    const bare = (await mailboxOf({ protocols: [complianceMode()] })).mailbox;
     const refused = await spdmVersions(bare).catch((error) => error);
     expect(refused).toMatchObject({
       code: 'EOPNOTSUPP',
       syscall: 'doe(discover)',
       path: bare.name,
     });
-    expect(refused.message).toContain('does not speak 0001:01; it offers 0001:00');
+    expect(refused.message).toContain('does not speak 0001:01; it offers 0001:00, 1e98:00');
     const none = (await mailboxOf(listing(() => entry(0xffff, 0, 0)))).mailbox;
     const empty = await spdmVersions(none).catch((error) => error);
     expect(empty.message).toContain('it offers nothing');

@@ -110,6 +110,7 @@ describe('configuration space that cannot be read completely', () => {
       ['others alone', false, { 4: STATUS_WITH_LIST, 52: 0x50, 80: 0x7001, 112: 0x05 }],
       ['a loop', false, { 4: STATUS_WITH_LIST, 52: 0x50, 80: 0x5001 }],
       ['below its space', false, { 4: STATUS_WITH_LIST, 52: 0x3c, 60: 0x10 }],
+      ['another in the last place', false, { 4: STATUS_WITH_LIST, 52: 0xfc, 252: 0x05 }],
       ['no list', false, { 4: 0xffef_ffff, 52: 0x40, 64: 0x10 }],
     ];
     for (const [what, isExpress, dwords] of rows) {
@@ -134,7 +135,10 @@ describe('configuration space that cannot be read completely', () => {
   it('a device that is gone', async () => {
     const doe = withFunction({ mailboxes: [{}] });
     doe.function(ADDRESS).remove('link down');
-    await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'ENODEV' });
+    await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({
+      code: 'ENODEV',
+      syscall: 'read(config)',
+    });
     doe.function(ADDRESS).remove('unplugged');
     await expect(doe.mailboxes(ADDRESS)).rejects.toMatchObject({ code: 'ENOENT' });
   });
@@ -169,6 +173,9 @@ describe('a capability list that is corrupt ends the walk', () => {
       const scan = await doe.scanFunction(ADDRESS);
       expect(scan.problem).toMatchObject({ code: 'EBADMSG', syscall: 'doe(find)' });
       expect(scan.mailboxes.map(({ offset }) => offset)).toEqual(found);
+      if (name === 'it comes back to where it was') {
+        expect(scan.problem?.message).toContain('a loop at 0x100');
+      }
     });
   }
 

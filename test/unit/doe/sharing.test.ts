@@ -165,6 +165,22 @@ describe('who else uses the mailbox', () => {
     expect(answer.readUInt32LE()).toBe(1);
   });
 
+  it('is overruled by the options of the call, as they were then', async () => {
+    const [mailbox] = await twoMailboxes('vfio-pci').mailboxes(ADDRESS);
+    for (const call of [
+      (options: object) => mailbox!.exchange(echoProtocol, number(1), options),
+      (options: object) => mailbox!.reset(options),
+    ]) {
+      const options = { force: true };
+      const forced = call(options);
+      options.force = false;
+      await forced;
+      const refused = call(options);
+      options.force = true;
+      await expect(refused).rejects.toMatchObject({ code: 'EBUSY', syscall: 'doe(claim)' });
+    }
+  });
+
   it('is asked for each protocol: what the kernel uses is refused, the rest is not', async () => {
     const echoName = '1234:07';
     const uses: [string | undefined, string[], string[]][] = [
