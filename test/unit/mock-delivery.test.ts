@@ -179,6 +179,27 @@ describe('delivery of events, to a program', () => {
     await context.close();
   });
 
+  it('wakes a wait by whatever comes: a fault, an AFU error, bytes, or an event of a driver', async () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    kernel.setDriverOps({ fetchEvent: () => new Uint8Array(4), eventDelivered: () => undefined });
+    const context = mock.adopt(kernel.getFd(), { owned: true });
+    const device = mock.card(0).afu(0).context(0);
+    for (const [type, cause] of [
+      ['data-storage', () => device.dataStorageFault(0x1000n)],
+      ['afu-error', () => device.afuError(1n)],
+      ['unknown', () => device.injectEvent(Uint8Array.of(99, 0, 8, 0, 0, 0, 0, 0))],
+      ['afu-driver', () => kernel.eventsPending(1)],
+    ] as const) {
+      // Without a time-out, at whose end the event would be found too.
+      const wait = context.waitForEvent();
+      await sleep(1);
+      cause();
+      expect((await wait).type).toBe(type);
+    }
+    await context.close();
+  });
+
   it('ends a wait with EIO when the context is detached', async () => {
     const mock = oneCard();
     const context = await attached(mock);

@@ -24,6 +24,18 @@ describe('a fault', () => {
     }
   });
 
+  it('of a context can be for its card, AFU or node', async () => {
+    const system = twoCards();
+    const own = await mapped(system, { name: 'afu1.0s' });
+    const others = [await mapped(system), await mapped(system, { name: 'afu1.0m' })];
+    for (const device of ['card1', 'afu1.0', 'afu1.0s']) {
+      system.inject({ name: 'mmio', device });
+      for (const { area } of device === 'afu1.0s' ? others : [others[0]!]) area.read64(ECHO);
+      expect(() => own.area.read64(ECHO), device).toThrow(/EIO/);
+    }
+    for (const { context } of [own, ...others]) await context.close();
+  });
+
   it('can be for some registers, loads or stores', async () => {
     const system = twoCards();
     const { area, context } = await mapped(system);

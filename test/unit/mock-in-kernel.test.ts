@@ -169,8 +169,19 @@ describe('the in-kernel API', () => {
   });
 });
 
-describe('a mapping of a descriptor that another driver has given mapping operations', () => {
-  it('is refused as that driver says', async () => {
+describe('a mapping of another driver’s descriptor', () => {
+  it('faults after a detach, as without ERR_FF', async () => {
+    const mock = oneCard();
+    const kernel = inKernel(mock);
+    const program = mock.adopt(kernel.getFd(), { owned: true });
+    const registers = program.mapProblemState();
+    expect(registers.read64(8)).toBe(0n);
+    mock.card(0).afu(0).detachAll();
+    expect(thrownCode(() => registers.read64(8))).toBe('EIO');
+    await program.close();
+  });
+
+  it('is refused as the driver’s mapping operations say', async () => {
     const mock = oneCard();
     const kernel = inKernel(mock);
     const program = mock.adopt(kernel.getFd(), { owned: true });

@@ -47,10 +47,10 @@ export class CxlAfu {
   prefault: PrefaultMode = 'none';
   interruptsMaximum: number;
   /**
-   * Whether the AFU is enabled. On bare metal an attach enables it, a reset or another mode
-   * disables it (native.c, afu_control). In a guest it always is.
+   * Whether the AFU is enabled: since the first attach, but for a moment while an in-kernel driver
+   * resets it. Nothing that runs or can be mapped before depends on it.
    */
-  enabled: boolean;
+  enabled = true;
   /** Bytes of a per-process area as sysfs has it. In a guest 0 until the first attach. */
   perProcessSize: number;
   /** By process element. */
@@ -65,7 +65,6 @@ export class CxlAfu {
     this.setup = setup;
     this.descriptor = setup.model.descriptor;
     this.interruptsMaximum = setup.interruptsMaximum ?? adapter.userInterrupts;
-    this.enabled = adapter.kernel.guest;
     this.perProcessSize = adapter.kernel.guest ? 0 : (this.descriptor.perProcess?.size ?? 0);
     this.port = {
       name: this.name,
@@ -152,10 +151,10 @@ export class CxlAfu {
     return 0;
   }
 
-  /** Leaves the mode, which disables the AFU. */
+  /** Leaves the mode: the AFU is disabled, which ends what it had kept. */
   deactivate(): void {
     this.mode = 'none';
-    this.#disable();
+    this.#stopKept();
   }
 
   /** A write to `mode`. When the mode cannot be activated, the AFU has none. */
@@ -170,19 +169,18 @@ export class CxlAfu {
    * bare metal the link is down (native.c, afu_control).
    */
   reset(): number {
-    this.#disable();
+    this.#stopKept();
     if (!this.kernel.guest && !this.adapter.linkOk) return -ERRNOS.EIO;
     this.logic = this.setup.model.powerOn(this.port);
     return 0;
   }
 
-  #disable(): void {
+  #stopKept(): void {
     for (const process of this.#kept.values()) process.stop();
     this.#kept.clear();
-    if (!this.kernel.guest) this.enabled = false;
   }
 
-  /** The accelerator does not give up a process element: it runs until the AFU is disabled. */
+  /** The accelerator does not give up a process element: it runs until the AFU is reset. */
   keep(process: ProcessElement): void {
     this.#kept.set(process.index, process);
   }

@@ -282,7 +282,6 @@ export class CxlContext {
       return;
     }
     process.stop();
-    if (!directed && !kernel.guest) this.afu.enabled = false;
   }
 
   /** Detaches, and wakes poll() if the context was attached. */
