@@ -141,7 +141,9 @@ describe('an injected event', () => {
     const context = await attached(mock);
     const device = mock.card(0).afu(0).context(0);
     device.raiseInterrupt(1);
-    device.injectEvent(Uint8Array.of(99, 0, 12, 0, 0, 0, 0, 0, 1, 2, 3, 4));
+    const bytes = Uint8Array.of(99, 0, 12, 0, 0, 0, 0, 0, 1, 2, 3, 4);
+    device.injectEvent(bytes);
+    bytes.fill(0);
     expect(await context.waitForEvent()).toMatchObject({
       type: 'unknown',
       rawType: 99,

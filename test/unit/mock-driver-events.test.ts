@@ -132,6 +132,16 @@ describe('AFU-driver events, from the in-kernel driver’s side', () => {
     expect(own.fetched).toBe(0);
   });
 
+  it('are none without the callbacks', () => {
+    const context = inKernel(oneCard());
+    context.eventsPending(1);
+    expect(context.context.poll().readable).toBe(false);
+    expect(readEvent(context).answer).toBe(EAGAIN);
+    const own = driver(context);
+    expect(readEvent(context).answer).toBe(EAGAIN);
+    expect(own.fetched).toBe(0);
+  });
+
   it('are read before other events', () => {
     const context = inKernel(oneCard());
     const own = driver(context);

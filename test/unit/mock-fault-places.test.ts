@@ -51,6 +51,12 @@ describe('a fault', () => {
     expect(area.read64(ECHO)).toBe(0n);
     area.write64(ECHO, 6n);
     expect(area.read64(ECHO)).toBe(6n);
+    system.inject({ name: 'all-ones', access: 'load' });
+    area.write64(ECHO, 7n);
+    expect([area.read64(ECHO), area.read64(ECHO)]).toEqual([2n ** 64n - 1n, 7n]);
+    system.inject({ name: 'mmio', access: 'store' });
+    area.read64(ECHO);
+    expect(() => area.write64(ECHO, 8n)).toThrow(/EIO/);
     system.assertNoPendingFaults();
     await context.close();
   });

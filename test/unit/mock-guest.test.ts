@@ -359,6 +359,14 @@ describe('/dev/cxl/cardN of a guest', () => {
     await until(() => mock.card(0).link === 'ok');
   });
 
+  it('is among what is left open', async () => {
+    const mock = guest({ cards: [{}, {}] });
+    const card = await openCard(mock, 1);
+    expect(() => mock.assertNoLeaks()).toThrow(/- an open card: card1\n/);
+    await card.close();
+    mock.assertNoLeaks();
+  });
+
   it('removes the AFUs once an image is validated; the close probes the card', async () => {
     const mock = guest();
     const context = await attached(mock);

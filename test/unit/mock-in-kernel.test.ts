@@ -113,6 +113,42 @@ describe('the in-kernel API', () => {
     expect(mock.card(0).freeInterrupts).toBe(2037);
   });
 
+  it('starts a context once: a second start changes nothing and is not counted', async () => {
+    const mock = oneCard();
+    const context = mock.card(0).afu(0).createKernelContext();
+    expect(context.start(5n)).toBe(0);
+    expect(context.start(6n)).toBe(0);
+    expect(mock.card(0).afu(0).context(0).wed).toBe(5n);
+    expect(context.stop()).toBe(0);
+    await (await mock.adapters())[0]!.reset();
+  });
+
+  it('takes no interrupts where the AFU needs none', () => {
+    const model = memcpyAfu({ interruptsMinimum: 0 });
+    const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
+    const create = () => mock.card(0).afu(0).createKernelContext();
+    expect(create().allocateInterrupts(0)).toBe(0);
+    const started = create();
+    expect([started.startWork({ wed: 0n }), started.status]).toEqual([0, 'STARTED']);
+    expect(mock.card(0).freeInterrupts).toBe(2037);
+  });
+
+  it('makes a context while the link is down, and a descriptor of one that is detached', async () => {
+    const mock = oneCard();
+    mock.card(0).freeze();
+    const context = mock.card(0).afu(0).createKernelContext();
+    expect(context.status).toBe('OPENED');
+    mock.card(0).recover();
+    expect(context.status).toBe('CLOSED');
+    const program = mock.adopt(context.getFd(), { owned: true });
+    expect(program.linkState()).toBe('down');
+    await program.close();
+    const own = await mock.open('afu0.0s');
+    mock.card(0).afu(0).detachAll();
+    expect(thrownCode(() => mock.adopt(own.fd))).toBe('ENODEV');
+    await own.close();
+  });
+
   it('makes a slave until setMaster(), with the process element of the hardware', () => {
     const mock = oneCard({ flavor: 'guest' });
     const context = mock.card(0).afu(0).createKernelContext();

@@ -139,6 +139,15 @@ describe('a block of registers', () => {
     expect([...block]).toEqual([3n, 2n]);
   });
 
+  it('touches no register after its last', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ model: injectionAfu() }] }] });
+    const registers = (await attached(mock)).mapProblemState();
+    mock.inject({ name: 'mmio', registers: 0x1018 });
+    registers.writeBlock(0x1008, BigUint64Array.of(1n, 2n));
+    registers.readBlock(0x1008, new BigUint64Array(2));
+    expect(() => mock.assertNoPendingFaults()).toThrow(/0 operations fit/);
+  });
+
   it('of signed numbers has the same bits', async () => {
     const mock = createMockCxl({ cards: [{ afus: [{ model: injectionAfu() }] }] });
     const registers = (await attached(mock)).mapProblemState();
@@ -156,8 +165,27 @@ describe('a mapping after a detach', () => {
     const registers = context.mapProblemState();
     mock.card(0).afu(0).detachAll();
     expect(thrownCode(() => registers.read64(0))).toBe('EIO');
+    expect(thrownCode(() => registers.read32(0))).toBe('EIO');
     expect(thrownCode(() => registers.write64(0, 1n))).toBe('EIO');
     await context.close();
+  });
+
+  it('of the seam fails every access once it is unmapped, and can be unmapped again', async () => {
+    const mock = oneCard();
+    const { binding } = mock as unknown as { binding: Binding };
+    const file = (await binding.openAfu(slave)) as AfuFile;
+    await file.ioctl('START_WORK', { flags: 0n, workElementDescriptor: 0n });
+    const [one, other] = [0, 0].map(() => file.map(0, 0x10000, 'big') as ProblemStateMapping);
+    operandsOf(binding.operands).offset[0] = 0;
+    expect([one!.read64(), one!.write64(), one!.read32(), one!.write32()]).not.toContain(false);
+    one!.unmap();
+    one!.unmap();
+    expect([one!.read64(), one!.write64(), one!.read32(), one!.write32()]).not.toContain(true);
+    await file.close();
+    // The other mapping keeps the context attached.
+    expect(other!.read64()).toBe(true);
+    other!.unmap();
+    expect(mock.counters.contexts).toBe(0);
   });
 
   it('is an ordinary page of all ones with ERR_FF, the same at every page', async () => {

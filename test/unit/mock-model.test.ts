@@ -86,6 +86,45 @@ describe('a model', () => {
     expect(process?.access(mock.allocate(8).address, 8, 'read')).toBe(undefined);
   });
 
+  it('takes a step at each access to its registers, before any timer', async () => {
+    let steps = 0;
+    const model: AfuModel = {
+      ...echoAfu(),
+      powerOn: () => ({
+        attach: () => ({
+          mmioRead: () => BigInt(steps),
+          mmioWrite: () => undefined,
+          step: () => {
+            steps += 1;
+            return false;
+          },
+        }),
+      }),
+    };
+    const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
+    const registers = (await attached(mock)).mapProblemState();
+    const before = registers.read64(0);
+    registers.write64(0, 0n);
+    expect(registers.read64(0)).toBe(before + 2n);
+  });
+
+  it('that fails to attach a process leaves a context that can be closed', async () => {
+    const model: AfuModel = {
+      ...echoAfu(),
+      powerOn: () => ({
+        attach: () => {
+          throw new Error('no room');
+        },
+      }),
+    };
+    const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
+    const context = await mock.open(slave);
+    expect(() => context.attachSync({ wed: 0n })).toThrow('no room');
+    await context.close();
+    expect(mock.counters.contexts).toBe(0);
+    expect(mock.card(0).freeInterrupts).toBe(2037);
+  });
+
   it('takes no steps while the link is down', async () => {
     let steps = 0;
     const model: AfuModel = {

@@ -57,6 +57,7 @@ describe('waitForWakeup()', () => {
     const { context, registers, tid } = await setUp();
     registers.write64(0, BigInt(tid ?? 0));
     context.waitForWakeup({ timeout: 10_000 });
+    expect(registers.read64(0)).toBe(0n);
     // One wake-up ends one wait.
     expect(thrownCode(() => context.waitForWakeup({ timeout: 5 }))).toBe('ETIMEDOUT');
     await context.close();

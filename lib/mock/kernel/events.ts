@@ -50,9 +50,9 @@ export class PendingEvents extends HardwareEvents {
   }
 
   /**
-   * Removes the next event and copies it to `target`, which has at least CXL_READ_MIN_SIZE bytes.
-   * Its size, 0 when there is none, or -EFAULT. With `copyFails` the buffer cannot be written:
-   * the event is lost, as in the driver.
+   * Removes the next event, of which there is one, and copies it to `target`, which has at least CXL_READ_MIN_SIZE bytes.
+   * Its size, or -EFAULT. With `copyFails` the buffer cannot be written: the event is lost, as in
+   * the driver.
    */
   take(target: Uint8Array, processElement: number, copyFails: boolean): number {
     const raw = this.#raw.shift();
@@ -62,7 +62,7 @@ export class PendingEvents extends HardwareEvents {
     }
     if (this.#driverPending) return this.#takeDriverEvent(target, processElement, copyFails);
     const size = this.takeNext(target, processElement);
-    return copyFails && size > 0 ? -ERRNOS.EFAULT : size;
+    return copyFails ? -ERRNOS.EFAULT : size;
   }
 
   #takeDriverEvent(target: Uint8Array, processElement: number, copyFails: boolean): number {

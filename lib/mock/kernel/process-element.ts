@@ -51,7 +51,6 @@ export class ProcessElement implements AfuProcess, Runner {
   }
 
   stop(): void {
-    if (!this.#attached) return;
     this.#context.afu.kernel.scheduler.remove(this);
     this.#logic?.detach?.();
     this.#attached = false;
