@@ -1,3 +1,6 @@
+const kernel = (...names) => names.map((name) => `lib/mock/kernel/${name}.ts`);
+const mock = (...names) => names.map((name) => `test/unit/mock-${name}.test.ts`);
+
 /** By name: the files of lib/ that are changed, and the tests that must notice each change. */
 export const GROUPS = {
   // Decoding and the queue, by tests that need no mock.
@@ -47,41 +50,26 @@ export const GROUPS = {
   // The model of the driver, in parts with tests of their own. Not here: tests that start processes or
   // wait for real time-outs, and driver-rules, which has one of 5 s.
   'kernel-contexts': {
-    mutate: [
-      ...['context', 'kernel-context', 'events', 'open-file', 'process-element', 'problem-state'],
-    ].map((name) => `lib/mock/kernel/${name}.ts`),
+    mutate: kernel(
+      'context',
+      'kernel-context',
+      'events',
+      'open-file',
+      'process-element',
+      'problem-state',
+    ),
     tests: [
-      ...[
-        'calls',
-        'delivery',
-        'driver-events',
-        'in-kernel',
-        'leaks',
-        'life',
-        'model',
-        'recovery',
-        'wakeup',
-      ].map((name) => `test/unit/mock-${name}.test.ts`),
-      ...['events', 'life-table', 'problem-state'].map(
-        (name) => `test/conformance/${name}.test.ts`,
-      ),
+      ...mock('delivery', 'driver-events', 'expectations', 'faults', 'in-kernel', 'leaks'),
+      ...mock('life', 'mappings', 'model', 'recovery', 'wakeup'),
+      'test/conformance/problem-state.test.ts',
     ],
   },
   'kernel-cards': {
-    mutate: [
-      ...['afu', 'adapter', 'kernel', 'timers', 'sysfs', 'sysfs-attributes', 'card-image'],
-    ].map((name) => `lib/mock/kernel/${name}.ts`),
-    tests: [
-      ...['guest', 'life', 'model', 'recovery', 'sysfs', 'timers', 'wakeup'].map(
-        (name) => `test/unit/mock-${name}.test.ts`,
-      ),
-      ...['life-table', 'sysfs'].map((name) => `test/conformance/${name}.test.ts`),
-    ],
+    mutate: kernel('afu', 'adapter', 'kernel', 'timers', 'sysfs', 'sysfs-attributes', 'card-image'),
+    tests: mock('faults', 'guest', 'life', 'mappings', 'model', 'recovery', 'sysfs', 'timers'),
   },
   'kernel-faults': {
-    mutate: ['faults', 'fault-spec'].map((name) => `lib/mock/kernel/${name}.ts`),
-    tests: ['expectations', 'fault-options', 'fault-places', 'faults', 'random-faults'].map(
-      (name) => `test/unit/mock-${name}.test.ts`,
-    ),
+    mutate: kernel('faults', 'fault-spec'),
+    tests: mock('expectations', 'fault-options', 'fault-places', 'faults', 'random-faults'),
   },
 };

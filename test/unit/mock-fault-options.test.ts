@@ -99,6 +99,32 @@ describe('a fault', () => {
     expect(codes('registers', [8], [0, 8, 16], '8', {})).toEqual([type, type, type, type]);
   });
 
+  it('is refused with the name of the field', () => {
+    const messages = (field: string, ...values: unknown[]) =>
+      values.map((value) => {
+        try {
+          oneCard().inject({ name: 'mmio', [field]: value } as FaultSpec);
+        } catch (error) {
+          return (error as Error).message;
+        }
+        return '';
+      });
+    for (const [field, ...wrong] of [
+      ['name', 'nonsense'],
+      ['errno', 'EWHAT', 'EIO'],
+      ['after', -1],
+      ['times', -1],
+      ['probability', '1', 2],
+      ['path', '/mode'],
+      ['device', 5, 'afu'],
+      ['processElement', -1],
+      ['access', 'read'],
+      ['registers', '8', [0.5, 8], [8, 7]],
+    ] as const) {
+      for (const message of messages(field, ...wrong)) expect(message).toContain(`fault.${field} `);
+    }
+  });
+
   it('has the names of a card, AFU or node, an access, and a path', () => {
     for (const device of [
       'card0',
@@ -168,5 +194,6 @@ describe('the options of a mock', () => {
       expect(refusedOptions({ latency: { [call]: 1 } })).toBe('ERR_INVALID_ARG_VALUE');
     }
     expect(refusedOptions({ latency: 5 })).toBe('ERR_INVALID_ARG_TYPE');
+    expect(() => oneCard({ latency: { open: -1 } })).toThrow(/latency\.open /);
   });
 });

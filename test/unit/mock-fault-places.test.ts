@@ -43,6 +43,9 @@ describe('a fault', () => {
     area.write64(COUNT, 1n);
     area.read64(ECHO);
     expect(() => area.read64(COUNT)).toThrow(/EIO/);
+    system.inject({ name: 'mmio', registers: ECHO });
+    area.read64(COUNT);
+    expect(() => area.read64(ECHO)).toThrow(/EIO/);
     system.inject({ name: 'all-ones', registers: [0, 7], access: 'store', times: 2 });
     area.write64(ECHO, 5n);
     expect(area.read64(ECHO)).toBe(0n);
@@ -69,6 +72,15 @@ describe('a fault', () => {
     system.inject({ name: 'mmio', registers: 4096 + 8 });
     area.read64(0);
     expect(() => area.read64(8)).toThrow(/EIO/);
+    await context.close();
+  });
+
+  it('for a device is not for a call that has none', async () => {
+    const system = twoCards();
+    system.inject({ name: 'adopt', device: 'afu0.0', errno: 'EPERM' });
+    expect(() => system.adopt(9999)).toThrow(/EBADF/);
+    const { context } = await mapped(system);
+    expect(() => system.adopt(context.fd)).toThrow(/EPERM/);
     await context.close();
   });
 
@@ -162,6 +174,17 @@ describe('several faults of one call', () => {
     const codes: (string | undefined)[] = [];
     for (let count = 0; count < 4; count++) codes.push(await codeOf(system.open('afu0.0s')));
     expect(codes).toEqual(['EBUSY', undefined, 'EACCES', undefined]);
+  });
+
+  it('follow each other when the first has happened as often as it may', async () => {
+    const system = twoCards();
+    const { area, context } = await mapped(system);
+    system.inject({ name: 'mmio', registers: COUNT, times: 2 }, { name: 'mmio', registers: ECHO });
+    expect(() => area.read64(COUNT)).toThrow(/EIO/);
+    area.read64(ECHO);
+    expect(() => area.read64(COUNT)).toThrow(/EIO/);
+    expect(() => area.read64(ECHO)).toThrow(/EIO/);
+    await context.close();
   });
 
   it('happen at once where the first only counts', async () => {

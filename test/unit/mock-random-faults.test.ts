@@ -65,6 +65,16 @@ describe('a random latency', () => {
     expect(numbers(2 ** 32 - 1)).toEqual(MULBERRY32[4294967295]);
   });
 
+  it('does not depend on faults that are not random', () => {
+    const faults = new Faults({
+      seed: 0,
+      latency: { open: [0, 100_000_000] },
+      faults: [{ name: 'open' }],
+    });
+    expect(faults.refusal('open')).toBe(-5);
+    expect(Math.floor(faults.delay('open'))).toBe(MULBERRY32[0][0]);
+  });
+
   it('is within its range; a number is itself, and a call without one takes no time', () => {
     const faults = new Faults({ seed: 3, latency: { open: [10, 12], close: 7 } });
     const delays = Array.from({ length: 200 }, () => faults.delay('open'));

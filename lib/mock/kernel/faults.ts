@@ -88,8 +88,8 @@ export class Faults {
   readonly #latency: Partial<Record<SlowCall, Latency>>;
   #state: number;
 
+  /** The options have passed checkFaultOptions(). */
   constructor(options: FaultOptions) {
-    checkFaultOptions(options, 'options');
     this.seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
     this.#state = this.seed;
     this.#latency = options.latency ?? {};
@@ -139,11 +139,9 @@ export class Faults {
   }
 
   /** Faults that have not happened as often as they should, and those that wait for them. */
-  pending(): InjectedFault[] {
-    const waiting = [...this.#next].flatMap(([{ origin, context }, specs]) =>
-      specs.map((spec) => {
-        return { spec, happened: 0, fitted: 0, left: spec.times ?? 1, origin, context };
-      }),
+  pending(): Pick<InjectedFault, 'spec' | 'happened' | 'fitted' | 'origin'>[] {
+    const waiting = [...this.#next].flatMap(([{ origin }, specs]) =>
+      specs.map((spec) => ({ spec, happened: 0, fitted: 0, origin })),
     );
     const unused = this.#injected.filter(({ left, happened }) =>
       left === Number.POSITIVE_INFINITY ? happened === 0 : left > 0,
