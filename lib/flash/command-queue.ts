@@ -149,7 +149,7 @@ export class CommandQueue implements MonitoredQueue {
     if (this.#state !== 'running') return;
     try {
       while (this.#table.waiting > 0 && this.#hasSlot() && this.#hasRoom()) {
-        const command = this.#table.issue() as Command;
+        const command = this.#table.issue();
         if (this.#prepare(command)) this.#passToAfu(command);
       }
     } catch (error) {
@@ -238,7 +238,6 @@ export class CommandQueue implements MonitoredQueue {
 
   /** Before a recovery: then the AFU has each command in flight, or the queue is in doubt. */
   #announceLast(): void {
-    if (this.#state !== 'running') return;
     try {
       this.#announce();
     } catch {

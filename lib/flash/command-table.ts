@@ -99,11 +99,10 @@ export class CommandTable {
     this.#waiting += 1;
   }
 
-  /** Moves the first waiting command to a free slot. Undefined when there is none of either. */
-  issue(): Command | undefined {
+  /** Moves the first waiting command to a free slot: there must be one of each. */
+  issue(): Command {
     const { high, normal, low } = this.#lists;
-    const command = high.first ?? normal.first ?? low.first;
-    if (command === undefined || this.#freeSlots.length === 0) return undefined;
+    const command = (high.first ?? normal.first ?? low.first) as Command;
     this.take(command);
     command.place = 'in-flight';
     command.slot = this.#freeSlots.pop() as number;

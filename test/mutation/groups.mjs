@@ -43,9 +43,10 @@ export const GROUPS = {
       ...['drain-waits', 'data-faults', 'recovery-attempts', 'transfer'],
     ].map((name) => `lib/flash/${name}.ts`),
     // Of the parts alone, whose timers pass when told: a mutant takes as long as its tests.
-    tests: ['command-queue', 'completion-monitor', 'queue-model', 'ring', 'transfer', 'turns'].map(
-      (name) => `test/unit/flash/${name}.test.ts`,
-    ),
+    tests: [
+      ...['command-queue', 'completion-monitor', 'data-faults', 'drain-waits', 'queue-model'],
+      ...['resource', 'ring', 'transfer', 'turns'],
+    ].map((name) => `test/unit/flash/${name}.test.ts`),
   },
   // The model of the driver, in parts with tests of their own. Not here: tests that start processes or
   // wait for real time-outs, and driver-rules, which has one of 5 s.

@@ -101,9 +101,30 @@ describe('the queue', () => {
       script.afu.fault = 'lost';
       script.submit();
       expect([script.recoveries, script.queue.stopped, time.timers]).toEqual([1, true, 0]);
-      script.submit();
-      expect(time.timers).toBe(0);
+      const { command } = script.submit();
+      expect([time.timers, command.place, script.afu.held.length]).toEqual([0, 'waiting', 0]);
     });
+  });
+
+  it('has the context recovered when the AFU does not say how many commands it takes', async () => {
+    await withQueue({}, async (script) => {
+      script.afu.inError = true;
+      const { command } = script.submit();
+      expect([script.recoveries, command.place]).toEqual([1, 'waiting']);
+    });
+  });
+
+  it('is in doubt after a store to the AFU that faulted: the context is reset', async () => {
+    for (const fault of ['lost', 'done'] as const) {
+      await withQueue({}, async (script) => {
+        script.submit();
+        script.afu.fault = fault;
+        const { command } = script.submit();
+        expect([script.recoveries, command.place]).toEqual([1, 'in-flight']);
+        expect(await script.queue.resetContext()).toBe(true);
+        expect([command.place, script.afu.held.length]).toEqual(['waiting', 0]);
+      });
+    }
   });
 
   it('reads the room of the AFU when what it read has been used up', async () => {
@@ -197,6 +218,13 @@ describe('data that is copied', () => {
       complete();
       expect([read.outcome.codes, bytes[0], bytes[4095]]).toEqual([['done'], 7, 7]);
       expect(script.queue.statistics).toMatchObject({ completed: 2, failed: 2 });
+      const detached = script.submit({ name: 'read', bytes });
+      structuredClone(bytes, { transfer: [bytes.buffer] });
+      complete();
+      expect([detached.outcome.codes, detached.command.place]).toEqual([
+        ['ERR_INVALID_STATE'],
+        'none',
+      ]);
     });
   });
 
@@ -256,11 +284,20 @@ describe('a status that reports an error', () => {
       script.afu.complete(0, TIMED_OUT);
       script.afu.interrupt();
       expect(outcome.errors).toMatchObject([{ code: 'ETIMEDOUT', attempts: 2 }]);
+      expect(script.queue.statistics.timeoutFailures).toBe(1);
       const other = script.submit();
       script.afu.complete(0, MEDIUM_ERROR);
       script.afu.interrupt();
       expect(other.outcome.errors).toMatchObject([{ code: 'EIO', attempts: 1 }]);
-      expect(script.queue.statistics).toMatchObject({ timeouts: 2, timeoutFailures: 1, failed: 2 });
+      expect(script.queue.statistics).toMatchObject({
+        ...{ timeouts: 2, timeoutFailures: 1, failed: 2 },
+        ...{ errors: 3, afuErrors: 2, checkConditions: 1 },
+      });
+      // No sense: the command has succeeded.
+      const success = script.submit();
+      script.afu.complete(0, { flags: 0x80, scsi: 0x02, sense: Uint8Array.of(0x70) });
+      script.afu.interrupt();
+      expect(success.outcome.codes).toEqual(['done']);
     });
   });
 
@@ -284,6 +321,30 @@ describe('a status that reports an error', () => {
       await loopTurn();
       expect(failed.outcome.errors).toMatchObject([{ code: 'EIO', attempts: 1, cause }]);
       expect(script.queue.statistics).toMatchObject({ retried: 2, verifies: 2, retryDelay: 0 });
+      // Meanwhile the command can be given up.
+      script.verifies = Promise.resolve(true);
+      const aborted = script.submit();
+      script.afu.complete(0, UNIT_ATTENTION);
+      script.afu.interrupt();
+      script.queue.cancel(aborted.command, failure('ECANCELED'));
+      await loopTurn();
+      expect([aborted.outcome.codes, aborted.command.place]).toEqual([['ECANCELED'], 'none']);
+    });
+  });
+
+  it('has the command wait again behind those that wait', async () => {
+    await withQueue({ retries: 1, depth: 1 }, async (script, time) => {
+      for (let i = 0; i < 3; i += 1) script.submit();
+      script.afu.complete(0, LINK_DOWN);
+      script.afu.interrupt();
+      time.pass(1);
+      const order: number[] = [];
+      for (let i = 0; i < 3; i += 1) {
+        order.push(...script.afu.held.map(({ lba }) => lba));
+        script.afu.complete(0);
+        script.afu.interrupt();
+      }
+      expect(order).toEqual([1, 2, 0]);
     });
   });
 
@@ -416,6 +477,26 @@ describe('a command that hangs', () => {
     });
   }
 
+  it('fails when resets of the context do not help', async () => {
+    await withQueue({ retries: 9, responseTimeout: 100 }, async (script, time) => {
+      let reset: Promise<void> | undefined;
+      script.onRecovery = async () => {
+        script.queue.pause();
+        reset = script.queue.resetContext().then(() => script.queue.resume(false));
+        await reset;
+        script.queue.proceed();
+      };
+      const { command, outcome } = script.submit();
+      for (let turn = 0; turn < 100 && outcome.errors.length === 0; turn += 1) {
+        time.pass(50);
+        await loopTurn();
+        await reset;
+      }
+      expect(outcome.errors).toMatchObject([{ code: 'ETIMEDOUT', syscall: 'sislite' }]);
+      expect([script.recoveries, command.attempts]).toEqual([5, 6]);
+    });
+  });
+
   it('ends by the reset of an adapter whose context cannot be reset', async () => {
     await withQueue({ retries: 1, responseTimeout: 100 }, async (script, time) => {
       const { command } = script.submit();
@@ -452,6 +533,28 @@ describe('a reset of the adapter', () => {
         retried: 0,
         inFlight: 3,
       });
+    });
+  });
+
+  it('puts what was in flight before what waits, and that before what comes later', async () => {
+    await withQueue({ depth: 2 }, async (script, time) => {
+      for (let i = 0; i < 4; i += 1) {
+        time.pass(1);
+        script.submit();
+      }
+      script.queue.pause();
+      script.afu.lose();
+      script.afu.recover();
+      await script.queue.resume(true);
+      const order: number[] = [];
+      script.afu.onCommand = ({ lba }) => order.push(lba);
+      script.submit();
+      for (let i = 0; i < 5; i += 1) {
+        script.afu.complete(0);
+        script.afu.interrupt();
+      }
+      expect(order).toEqual([0, 1, 2, 3, 4]);
+      expect(script.queue.statistics.completed).toBe(5);
     });
   });
 
@@ -513,6 +616,28 @@ describe('recoveries that do not help', () => {
       await loopTurn();
       expect(script.afu.held.map(({ lba }) => lba)).toEqual([1]);
       expect(script.queue.stopped).toBe(false);
+    });
+  });
+
+  it('begin one at a time, and at once again after a reset of the adapter', async () => {
+    await withQueue({}, async (script, time) => {
+      const { command } = script.submit();
+      script.queue.recover(failure('EIO'));
+      script.queue.recover(failure('EIO'));
+      expect([script.recoveries, time.timers]).toEqual([1, 0]);
+      await script.queue.resume(false);
+      // It has not helped: the next one waits, and the commands with it.
+      script.queue.recover(failure('EIO'));
+      expect([script.recoveries, script.queue.stopped, time.timers]).toEqual([1, true, 1]);
+      const later = script.submit();
+      script.queue.recover(failure('EIO'));
+      expect([later.command.place, time.timers]).toEqual(['waiting', 1]);
+      time.pass(20);
+      expect(script.recoveries).toBe(2);
+      await script.recover(true);
+      expect(command.place).toBe('in-flight');
+      script.queue.recover(failure('EIO'));
+      expect(script.recoveries).toBe(3);
     });
   });
 
@@ -601,6 +726,8 @@ describe('a queue that has ended', () => {
   it('waits for nothing, settles nothing twice, and refuses later commands', async () => {
     await withQueue({}, async (script) => {
       const inFlight = script.submit();
+      const aborted = script.submit();
+      script.queue.cancel(aborted.command, failure('ECANCELED'));
       const end = failure('EREMOTEIO');
       script.queue.end(end);
       script.queue.end(failure('EIO'));
@@ -612,8 +739,16 @@ describe('a queue that has ended', () => {
       script.queue.cancel(inFlight.command, failure('ECANCELED'));
       expect(inFlight.outcome.errors).toEqual([end]);
       expect(script.submit().outcome.errors).toEqual([end]);
-      script.queue.pause();
-      expect(script.queue.statistics).toMatchObject({ failed: 2, issued: 1 });
+      expect(aborted.outcome.codes).toEqual(['ECANCELED']);
+      expect(script.queue.statistics).toMatchObject({ failed: 3, issued: 2 });
+    });
+    // Commands that the AFU was not told of.
+    await withQueue({ squeue: true }, async (script) => {
+      const { outcome } = script.submit();
+      script.queue.end(failure('EREMOTEIO'));
+      await script.queue.close();
+      await loopTurn();
+      expect([outcome.codes, script.afu.doorbells]).toEqual([['EREMOTEIO'], 0]);
     });
   });
 

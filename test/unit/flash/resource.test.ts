@@ -2,7 +2,7 @@
 import { setImmediate as loopTurn } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import type { Command } from '../../../lib/flash/command';
+import { Command } from '../../../lib/flash/command';
 import { checkOpenVirtual, Resource } from '../../../lib/flash/resource';
 import { CHUNK_BLOCKS } from '../../../lib/flash/sislite';
 import { type CxlError, stateError, systemError } from '../../../lib/shared/errors';
@@ -170,10 +170,11 @@ describe('resize()', () => {
       // No command reaches them any more.
       expect([resource.blocks, script.taken()]).toEqual([CHUNK_BLOCKS, ['retire']]);
       expect(script.refusal).toMatchObject({ code: 'ECANCELED' });
-      const reached: unknown[] = [];
-      const command = { reaches: (...all: unknown[]) => reached.push(all) > 0 };
-      expect(script.matches?.(command as never)).toBe(true);
-      expect(reached).toEqual([[resource, CHUNK_BLOCKS]]);
+      const reached = (lba: bigint, blocks: number, of = resource) =>
+        script.matches?.(new Command({} as never, of, 'read', 'low', lba, blocks, {} as never));
+      expect([reached(CHUNK_BLOCKS - 2n, 2), reached(CHUNK_BLOCKS - 2n, 3)]).toEqual([false, true]);
+      expect([reached(CHUNK_BLOCKS, 1), reached(CHUNK_BLOCKS + 9n, 1)]).toEqual([true, true]);
+      expect(reached(CHUNK_BLOCKS, 1, script.open('virtual', 99n))).toBe(false);
       // What the driver says meanwhile is of another time.
       const verified = resource.verify();
       retired();
