@@ -61,6 +61,52 @@ describe('a card in error (EEH)', () => {
     expect(await codeOf(context.close())).toBe('EIO');
   });
 
+  it('is noticed each time, and not while the link works', async () => {
+    const mock = oneCard();
+    for (let round = 0; round < 2; round += 1) {
+      const context = await attached(mock);
+      mock.card(0).notice();
+      expect(mock.card(0).afu(0).context(0).status).toBe('STARTED');
+      mock.card(0).freeze();
+      mock.card(0).notice();
+      expect(mock.card(0).afu(0).context(0).status).toBe('CLOSED');
+      mock.card(0).recover();
+      await context.close();
+    }
+  });
+
+  it('locks contexts out until it recovers, also when one was being attached', async () => {
+    const mock = oneCard();
+    const kernel = mock.card(0).afu(0).createKernelContext();
+    const slow = await mock.open(slave);
+    mock.card(0).freeze();
+    mock.card(0).notice();
+    expect(kernel.start(0n)).toBe(-16);
+    mock.card(0).recover();
+    await slow.close();
+    const starting = await mock.open(slave);
+    mock.card(0).afu(0).delayNextAttach(20);
+    const attach = codeOf(starting.attach({ wed: 0n }));
+    await sleep(5);
+    mock.card(0).freeze();
+    mock.card(0).notice();
+    mock.card(0).recover();
+    expect(await attach).toBe('EIO');
+    await starting.close();
+    const again = await attached(mock);
+    await again.close();
+  });
+
+  it('of a guest stays locked for a reset when it recovers from an error', async () => {
+    const mock = oneCard({ flavor: 'guest' });
+    await (await mock.adapters())[0]!.reset();
+    mock.card(0).freeze();
+    mock.card(0).recover();
+    const context = await mock.open(slave);
+    expect(await codeOf(context.attach({ wed: 0n }))).toBe('EBUSY');
+    await context.close();
+  });
+
   it('stays in error when the recovery of an earlier error comes due', async () => {
     const mock = oneCard();
     mock.card(0).enterErrorState(15);
@@ -116,6 +162,13 @@ describe('recovery of a card that a reset gives an image', () => {
     await context.close();
     mock.card(0).rebind();
     expect((await mock.adapters()).map(({ number }) => number)).toEqual([0]);
+  });
+
+  it('stays bound in a guest, whose driver knows of no image', () => {
+    const mock = createMockCxl({ flavor: 'guest', cards: [{ loadImageOnPerst: 'user' }] });
+    mock.card(0).freeze();
+    mock.card(0).notice();
+    expect(mock.card(0).bound).toBe(true);
   });
 
   it('keeps its number when nothing was open', async () => {
@@ -212,8 +265,8 @@ describe('a card out of its slot', () => {
     expect([mock.card(0).link, mock.card(0).number]).toEqual(['ok', 0]);
   });
 
-  it('keeps its number from the next card while a context of it is open', async () => {
-    const mock = oneCard();
+  it('keeps its number from the next card while a context of any of its AFUs is open', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{}, {}] }] });
     const [first, second] = [await attached(mock), await mock.open(slave)];
     mock.card(0).unplug();
     await second.close();

@@ -216,6 +216,12 @@ describe('attributes that can be set', () => {
     expect(await write(mock, 'afu0.0/mode', 'afu_directed')).toBe(0);
   });
 
+  it('has no mode and no nodes where the AFU was given none', async () => {
+    const mock = createMockCxl({ cards: [{ afus: [{ mode: 'none' }] }] });
+    expect(await text(mock, 'afu0.0/mode')).toBe('none\n');
+    expect(await sysfs(mock).readdir('/dev/cxl')).toBe(ENOENT);
+  });
+
   it('leaves an AFU without a mode when it does not support the one written', async () => {
     const mock = oneCard();
     expect(await write(mock, 'afu0.0/mode', 'dedicated_process')).toBe(EINVAL);
