@@ -47,8 +47,8 @@ export class CxlAfu {
   prefault: PrefaultMode = 'none';
   interruptsMaximum: number;
   /**
-   * Whether the AFU is enabled: since the first attach, but for a moment while an in-kernel driver
-   * resets it. Nothing that runs or can be mapped before depends on it.
+   * False while an in-kernel driver resets the AFU (MockAfu.disable()). An attach enables it; before
+   * the first one nothing depends on it.
    */
   enabled = true;
   /** Bytes of a per-process area as sysfs has it. In a guest 0 until the first attach. */

@@ -50,9 +50,9 @@ export class PendingEvents extends HardwareEvents {
   }
 
   /**
-   * Removes the next event, of which there is one, and copies it to `target`, which has at least CXL_READ_MIN_SIZE bytes.
-   * Its size, or -EFAULT. With `copyFails` the buffer cannot be written: the event is lost, as in
-   * the driver.
+   * Removes the next event and copies it to `target`, which has at least CXL_READ_MIN_SIZE bytes.
+   * Call it only while there is an event (`any`). Its size, or -EFAULT: with `copyFails` the buffer
+   * cannot be written, and the event is lost, as in the driver.
    */
   take(target: Uint8Array, processElement: number, copyFails: boolean): number {
     const raw = this.#raw.shift();
