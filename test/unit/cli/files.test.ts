@@ -217,13 +217,33 @@ describe('the first Ctrl-C ends a command whose file is a FIFO that nobody opens
   );
 });
 
+/** Milliseconds between two looks at a process, and how many in succession must find that it sleeps. */
+const LOOK = 50;
+const SLEEPS = 10;
+
 /** SIGINT once the program waits; SIGKILL, which the test sees, where that was not enough. */
 function interruptOnce(child: ChildProcess): void {
-  const timers = [
-    setTimeout(() => child.kill('SIGINT'), 1500),
-    setTimeout(() => child.kill('SIGKILL'), 10_000),
-  ];
+  let slept = 0;
+  const looks = setInterval(() => {
+    slept = sleeps(child.pid as number) ? slept + 1 : 0;
+    if (slept < SLEEPS) return;
+    clearInterval(looks);
+    child.kill('SIGINT');
+  }, LOOK);
+  const limit = setTimeout(() => child.kill('SIGKILL'), TIMEOUT - 5000);
   child.once('close', () => {
-    for (const timer of timers) clearTimeout(timer);
+    clearInterval(looks);
+    clearTimeout(limit);
   });
+}
+
+/** Whether all threads of a process wait (Linux): not one that has no processor, on a busy machine. */
+function sleeps(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) =>
+      readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1').includes(') S '),
+    );
+  } catch {
+    return false; // It has ended, or a thread of it.
+  }
 }

@@ -38,6 +38,8 @@ const ACCESSES = {
 };
 /** Milliseconds after which the AFU does what it is to do later. */
 const LATER = 50;
+/** Milliseconds by which a late answer is late. */
+const LATE = 800;
 /** Longer than this, and a connection that has not opened a context keeps all others waiting. */
 const MAX_IDLE = 1500;
 
@@ -109,7 +111,7 @@ class Client {
         setTimeout(() => {
           this.#late = false;
           this.#socket.write(Buffer.from(bytes));
-        }, 3 * LATER);
+        }, LATE);
         return;
       }
       this.#harmed = true;

@@ -150,11 +150,12 @@ describe('a daemon that fails', () => {
   it('to open a context in time: the context is attached and given back once it is open', async () => {
     for (const mode of ['dedicated', 'directed'] as const) {
       const fault = { at: 'open', kind: 'late' };
-      const late = await fakeDaemon({ mode, fault }, { ...CLIENT, connectTimeout: 100 });
+      const late = await fakeDaemon({ mode, fault }, { connectTimeout: 500 });
       const context = await late.system.open('afu0.0');
       await expect(context.attach({ wed: 1n })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
       await context.close();
-      await sleep(200);
+      // When the answer has come, 800 ms after the request.
+      await sleep(500);
       const { violations, connections, left, taken } = await settled(late);
       await late.stop();
       expect({ violations, connections, left, taken }).toEqual({ ...UNHARMED, taken: 0 });
