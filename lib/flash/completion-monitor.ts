@@ -13,15 +13,13 @@ import type { QueueStatistics } from './statistics';
 /** What the monitor does with its queue. */
 export interface MonitoredQueue {
   readonly statistics: QueueStatistics;
-  /** Whether any command is unsettled. */
-  readonly busy: boolean;
   /** Paused, lost or ended: neither registers nor memory may be accessed. */
   readonly stopped: boolean;
   /** Settles the commands that have completed. */
   collect(): void;
   /** Has the context recovered when a command hangs. */
   checkHung(): void;
-  /** Issues waiting commands, and stops the monitor when none is left. */
+  /** Issues waiting commands; starts the monitor while there are commands, else stops it. */
   proceed(): void;
   /** The AFU could not translate an address of a command's data. */
   dataFault(address: bigint): void;
@@ -89,7 +87,6 @@ export class CompletionMonitor {
   readonly #poll = (): void => {
     this.#pollScheduled = false;
     this.#guarded(this.#collect);
-    if (this.#queue.busy && !this.#queue.stopped) this.start();
   };
 
   readonly #collect = (): void => {

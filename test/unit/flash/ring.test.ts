@@ -39,11 +39,12 @@ describe('the rings of a context', () => {
   let address = 0n;
   const freed: unknown[] = [];
 
-  function open(endian: 'big' | 'little', squeue: boolean): void {
+  function open(endian: 'big' | 'little', squeue: boolean, depth = DEPTH): void {
     const mock = createMockCxl();
     page = new Page();
     const system = {
       allocate(size: number, options: { alignment: number }) {
+        expect(options.alignment).toBe(65536);
         const memory = mock.allocate(size, options);
         address = memory.address;
         view = new DataView(memory.buffer);
@@ -56,7 +57,7 @@ describe('the rings of a context', () => {
         return memory;
       },
     };
-    ring = new Ring(system as never, { depth: DEPTH, bounceBytes: BOUNCE, endian, squeue });
+    ring = new Ring(system as never, { depth, bounceBytes: BOUNCE, endian, squeue });
   }
 
   afterEach(() => {
@@ -104,18 +105,19 @@ describe('the rings of a context', () => {
   }
 
   it('have a place of their own each, and one entry more for submissions than commands', () => {
-    open('big', true);
+    const depth = 41;
+    open('big', true, depth);
     program();
     const stores = new Map(page.stores);
     const start = (stores.get(REGISTERS.sqStart) ?? 0n) - address;
     const end = (stores.get(REGISTERS.sqEnd) ?? 0n) - address;
-    expect([start % 64n, end - start]).toEqual([0n, BigInt(DEPTH * 64)]);
+    expect([start % 64n, end - start]).toEqual([0n, BigInt(depth * 64)]);
     const responsesEnd = (stores.get(REGISTERS.rrqEnd) ?? 0n) - address + 8n;
     expect(start).toBeGreaterThanOrEqual(responsesEnd);
     // Bounce buffers begin at a page, after the last entry.
     for (const [slot, value] of [
       [0, 1],
-      [DEPTH - 1, 2],
+      [depth - 1, 2],
     ] as const) {
       ring.copyIn(
         command('write', slot, { bytes: new Uint8Array(BOUNCE).fill(value), length: BOUNCE }),
@@ -123,8 +125,8 @@ describe('the rings of a context', () => {
     }
     const first = bytes.indexOf(1);
     expect([first % 4096, first >= Number(end) + 64]).toEqual([0, true]);
-    expect(bytes.lastIndexOf(2) + 1).toBe(first + DEPTH * BOUNCE);
-    expect(bytes.length).toBe(first + DEPTH * BOUNCE);
+    expect(bytes.lastIndexOf(2) + 1).toBe(first + depth * BOUNCE);
+    expect(bytes.length).toBe(first + depth * BOUNCE);
   });
 
   for (const endian of ['big', 'little'] as const) {
@@ -194,6 +196,13 @@ describe('the rings of a context', () => {
     });
   }
 
+  it('are kept until the context is closed', () => {
+    open('big', false);
+    const held: { address: bigint }[] = [];
+    ring.holdBy({ hold: (memory: { address: bigint }) => held.push(memory) } as never);
+    expect(held.map((memory) => memory.address)).toEqual([address]);
+  });
+
   it('copy the data of a command between its bytes and the bounce buffer of its slot', () => {
     open('big', false);
     const written = Uint8Array.from({ length: 5000 }, (_, index) => index);
@@ -231,7 +240,8 @@ describe('the rings of a context', () => {
         expect([ring.response(), ring.response()]).toEqual([slot, NO_RESPONSE]);
       }
     }
-    // What is no slot's is a response all the same.
+    // It is no slot; what is not a slot's either is a response all the same.
+    expect(NO_RESPONSE).toBeLessThan(0);
     for (const value of [0n, address - 128n, address + BigInt(DEPTH * 128)]) {
       respond(value);
       const slot = ring.response();
@@ -282,6 +292,10 @@ describe('the rings of a context', () => {
     it(`are reset by the register of their kind, which says when that is over, squeue: ${squeue}`, async () => {
       open('big', squeue);
       const register = squeue ? REGISTERS.sqContextReset : REGISTERS.ioarrin;
+      page.answers.set(REGISTERS.sqTail, () => {
+        expect(squeue).toBe(true);
+        return 0n;
+      });
       let looks = 0;
       page.answers.set(register, () => {
         looks += 1;
@@ -316,6 +330,7 @@ describe('the rings of a context', () => {
       [start - 64n, 0],
       [start + 32n, 0],
       [start + BigInt((DEPTH + 1) * 64), 0],
+      [start + BigInt((DEPTH + 2) * 64), 0],
     ] as const) {
       issue(command('read', 0, {}));
       page.answers.set(REGISTERS.sqTail, () => tail);
