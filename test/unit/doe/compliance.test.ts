@@ -226,6 +226,10 @@ describe('a status other than success is a typed error', () => {
       expect(refusal).toBeInstanceOf(ComplianceError);
       expect(refusal).toBeInstanceOf(CxlError);
       expect(refusal).toMatchObject({ code, status, statusName, request: 'halt-all' });
+      expect([refusal.name, refusal.syscall]).toEqual([
+        'ComplianceError',
+        'doe(compliance halt-all)',
+      ]);
       await expect(compliance.capabilities()).rejects.toMatchObject({ status });
       expect(device.idle).toBe(true);
     });

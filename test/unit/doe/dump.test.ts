@@ -52,7 +52,7 @@ describe('configuration space recorded by lspci -xxxx', () => {
       for (const other of [
         text,
         text.replaceAll('\n', ' \r\n'),
-        text.replace('\n', '\n\tLatency: 0\n'),
+        text.replace('\n', '\n\tLatency 10: 00 01\n'),
       ]) {
         expect([...parseLspciDump(other)]).toEqual([['0000:ab:1f.7', bytes]]);
       }
@@ -105,6 +105,8 @@ describe('configuration space recorded by lspci -xxxx', () => {
       formatLspciDump('01:00.0', Buffer.alloc(64)).replace(/^30: .*/m, (row) => `${row} 00`),
       formatLspciDump('01:00.0', Buffer.alloc(80)),
       `x ${formatLspciDump('01:00.0', Buffer.alloc(64))}`,
+      // All rows, two of them in the other order.
+      formatLspciDump('01:00.0', Buffer.alloc(64)).replace(/^(10: .*\n)(20: .*\n)/m, '$2$1'),
     ];
     for (const text of texts) {
       let thrown: unknown;

@@ -55,7 +55,12 @@ describe('finding mailboxes', () => {
     expect([compliance.offset, table.offset]).toEqual([0x1b0, 0x190]);
     await expect(doe.find('0d:00.0', { vendorId: 0x1e98, type: 9 })).rejects.toMatchObject({
       code: 'EOPNOTSUPP',
+      syscall: 'doe(discover)',
+      path: 'mock:0000:0d:00.0',
     });
+    const signal = AbortSignal.abort();
+    const none = withFunction({}).find(ADDRESS, { vendorId: 1, type: 0 }, { signal });
+    await expect(none).rejects.toMatchObject({ code: 'ABORT_ERR' });
   });
 
   it('accesses only the capabilities register of a mailbox', async () => {
@@ -130,6 +135,11 @@ describe('configuration space that cannot be read completely', () => {
       ],
     });
     expect((await doe.mailboxes()).map(({ name }) => name)).toEqual(['0000:02:00.0+190']);
+    const conventional = { address: '0000:01:00.0', conventional: true, size: 256 };
+    const unreadable = { address: '0000:02:00.0', size: 256 };
+    const none = createMockDoe({ functions: [conventional, unreadable] });
+    await expect(none.mailboxes()).rejects.toMatchObject({ code: 'ENODATA' });
+    expect(await createMockDoe({ functions: [conventional] }).mailboxes()).toEqual([]);
   });
 
   it('a device that is gone', async () => {
