@@ -82,7 +82,8 @@ describe('waitForWakeup()', () => {
     const start = performance.now();
     expect(thrownCode(() => context.waitForWakeup({ timeout: 60 }))).toBe('ETIMEDOUT');
     expect(performance.now() - start).toBeGreaterThan(55);
-    expect(registers.read64(0)).toBe(1n);
+    // The AFU was refused, on a busy machine not within this time.
+    while (registers.read64(0) !== 1n) await new Promise(setImmediate);
     await context.close();
   });
 
