@@ -99,6 +99,8 @@ describe('a stream over a block device', () => {
       inject(device.resource.context, 'status', 0x0003_1100, 0x8000_0200_0000_0000n);
     fail();
     expect(await codeOf(buffer(device.createReadStream({ length: 100 * SIZE })))).toBe('EIO');
+    // Else one of the reads that are still in flight could take the status of the write.
+    await device.drained();
     fail();
     const stream = device.createWriteStream({ transferBytes: SIZE });
     const source = Readable.from(Array.from({ length: 100 }, () => Buffer.alloc(SIZE)));
