@@ -223,8 +223,11 @@ export class Ring {
     this.#unannounced = 0;
     page.write64(register, 1n);
     const end = performance.now() + RESET_TIMEOUT;
-    while ((page.read64(register) & 1n) !== 0n) {
-      if (performance.now() > end) return false;
+    for (;;) {
+      // Before the look: this process may have paused, and the reset ended meanwhile.
+      const late = performance.now() > end;
+      if ((page.read64(register) & 1n) === 0n) break;
+      if (late) return false;
       await sleep(1);
     }
     if (this.#squeue) this.#findTail(page);

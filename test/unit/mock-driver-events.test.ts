@@ -329,23 +329,24 @@ describe('20,000 AFU-driver events that a wait for an interrupt passes over', ()
     await wait;
     // A batch that comes while none are pending may be longer than the bound.
     expect(context.droppedEvents).toBeGreaterThan(20_000 - 1024 - 100);
-    // The best of some rounds, compared with those of a context where nothing is pending.
     const cost = async (raise: () => void, of: typeof context) => {
-      let best = Number.POSITIVE_INFINITY;
-      for (let round = 0; round < 8; round += 1) {
-        const start = performance.now();
-        for (let n = 0; n < 50; n += 1) {
-          raise();
-          await of.waitForInterrupt(1);
-        }
-        best = Math.min(best, performance.now() - start);
+      const start = performance.now();
+      for (let n = 0; n < 50; n += 1) {
+        raise();
+        await of.waitForInterrupt(1);
       }
-      return best;
+      return performance.now() - start;
     };
     const other = inKernel(mock);
     const idle = mock.adopt(other.getFd(), { owned: true });
-    const without = await cost(() => other.context.process!.raiseInterrupt(1), idle);
-    expect(await cost(interrupt, context)).toBeLessThan(5 * without);
+    // The best of some rounds, by turns with those of a context where nothing is pending.
+    let [best, without] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
+    for (let round = 0; round < 8; round += 1) {
+      best = Math.min(best, await cost(interrupt, context));
+      const raise = () => other.context.process!.raiseInterrupt(1);
+      without = Math.min(without, await cost(raise, idle));
+    }
+    expect(best).toBeLessThan(5 * without);
     await idle.close();
     const first = await context.waitForEvent({ types: ['afu-driver'] });
     expect([...first.data]).toEqual([0, 0]);

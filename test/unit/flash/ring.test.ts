@@ -300,10 +300,20 @@ describe('the rings of a context', () => {
       page.answers.set(register, () => {
         looks += 1;
         // The other bits mean something else.
-        return looks < 4 ? 1n : 2n;
+        return looks < 2 ? 1n : 2n;
       });
       expect(await reset()).toBe(true);
-      expect([page.stores, looks]).toEqual([[[register, 1n]], 4]);
+      expect([page.stores, looks]).toEqual([[[register, 1n]], 2]);
+      // One that is over after a pause of this process, longer than a reset may take.
+      looks = 0;
+      page.answers.set(register, () => {
+        looks += 1;
+        if (looks > 1) return 0n;
+        const paused = performance.now() + 150;
+        while (performance.now() < paused);
+        return 1n;
+      });
+      expect([await reset(), looks]).toEqual([true, 2]);
       // An adapter in error is not told anything.
       page.stores.length = 0;
       page.answers.set(REGISTERS.endianControl, () => ALL_ONES);
