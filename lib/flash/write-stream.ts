@@ -68,13 +68,14 @@ export class BlockWriteStream extends Writable {
 
   async #take(chunk: Uint8Array): Promise<void> {
     for (let from = 0; from < chunk.length; ) {
-      if (this.#failure !== undefined) return;
       const part = chunk.subarray(from, from + this.#buffer.length - this.#filled);
       this.#buffer.set(part, this.#filled);
       this.#filled += part.length;
       from += part.length;
       if (this.#filled < this.#buffer.length) return;
       while (this.#transfers.full) await this.#transfers.oneSettled();
+      // By an error, an abort or the program: what is begun now would be in flight after the end.
+      if (this.destroyed) return;
       if (!this.#begin(this.#buffer)) throw await this.#noSpace();
       this.#buffer = new Uint8Array(this.#buffer.length);
       this.#filled = 0;
