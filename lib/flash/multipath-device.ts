@@ -248,6 +248,8 @@ export class MultipathBlockDevice extends BlockAccess {
     this.#blocks = this.blocks;
     // The kernel takes the context from the AFU whatever else fails.
     await from.fence(error).catch(() => undefined);
+    // As it is now: it may be attached again below.
+    const failed = { ...describe(from), error };
     const at = paths.indexOf(from);
     const others = [...paths.slice(at + 1), ...paths.slice(0, at)];
     const ready = others.filter(({ state }) => state === 'ready');
@@ -261,11 +263,10 @@ export class MultipathBlockDevice extends BlockAccess {
         failure = reason;
         continue;
       }
-      const status = { ...describe(from), error };
       this.#active = path;
       path.state = 'active';
       this.statistics.pathChanges += 1;
-      const change = { from: status, to: describe(path) };
+      const change = { from: failed, to: describe(path) };
       // Not from within: what it throws is no error of a transfer.
       if (onPathChange !== undefined) process.nextTick(onPathChange, change);
       return;
