@@ -196,7 +196,7 @@ export class Resource extends Uncloneable {
     this.#resizes += 1;
     try {
       if (this.mode === 'virtual' && after < this.#blocks) await this.#prepareShrink(after);
-      const retries = await this.#callResize(reqSize, after);
+      const retries = await this.#callResize(reqSize);
       return { blocks: this.#blocks, truncated: this.#blocks < blocks, retries };
     } finally {
       this.#resizes += 1;
@@ -221,7 +221,7 @@ export class Resource extends Uncloneable {
   }
 
   /** Returns the number of retries. */
-  async #callResize(reqSize: bigint, after: bigint): Promise<number> {
+  async #callResize(reqSize: bigint): Promise<number> {
     try {
       const { answer, retries } = await retryOnEagain(() =>
         this.lun.call('VLUN_RESIZE', {
@@ -233,19 +233,19 @@ export class Resource extends Uncloneable {
       this.#blocks = this.#count(answer.lastLba);
       return retries;
     } catch (error) {
-      if (this.mode === 'virtual') await this.#findSize(after);
+      if (this.mode === 'virtual') await this.#findSize();
       throw error;
     }
   }
 
   /** After a VLUN_RESIZE that failed: with EAGAIN the driver has changed the size all the same. */
-  async #findSize(requested: bigint): Promise<void> {
+  async #findSize(): Promise<void> {
     try {
       const ids = { contextId: this.context.id, rsrcHandle: BigInt(this.handle) };
       const { lastLba } = await this.lun.call('VERIFY', ids);
       this.#blocks = this.#count(lastLba);
     } catch {
-      if (requested < this.#blocks) this.#blocks = requested;
+      // It is the smaller one since #prepareShrink().
     }
   }
 
