@@ -130,10 +130,24 @@ describe('a striped device', () => {
       [0n, 0n],
       [0n, 0n, 1n],
     ]);
+    // A device that has no part of a transfer is not asked.
+    expect(members.map(({ submitted }) => submitted.length)).toEqual([2, 2, 3]);
     expect(device.statistics).toMatchObject({
       ...{ reads: 2, blocksRead: 24, writes: 1, blocksWritten: 23, bytesWritten: 23 * SIZE },
       ...{ errors: 0, activeReads: 0, activeWrites: 0, maxActiveWrites: 1 },
     });
+  });
+
+  it('finds a block far from the beginning where it was written', async () => {
+    const members = [new Member(8), new Member(8), new Member(8)];
+    const device = new StripedBlockDevice(members, { stripeBlocks: 2 });
+    // Stripes 6 to 8 are the third of each device: its blocks 4 and 5.
+    await device.write(13, numbered(4, 1));
+    expect(members.map(firstBytes)).toEqual([
+      [0, 0, 0, 0, 0, 1, 0, 0],
+      [0, 0, 0, 0, 2, 3, 0, 0],
+      [0, 0, 0, 0, 4, 0, 0, 0],
+    ]);
   });
 
   it('splits buffers of any kind where a stripe ends', async () => {
@@ -155,7 +169,12 @@ describe('a striped device', () => {
     const whole = system.allocate(4096);
     await device.readv(2, [numbered(2), { memory: whole, length: SIZE }]);
     expect(new Uint8Array(whole.buffer)[0]).toBe(9);
-    const [first] = members[0]!.submitted.at(-1) as [TransferRequest];
+    expect(device.statistics).toMatchObject({ blocksWritten: 8, blocksRead: 3 });
+    await device.read(0, whole);
+    expect(device.statistics.bytesRead).toBe(3 * SIZE + 4096);
+    await device.read(0, { memory: whole, offset: 4096 - 2 * SIZE });
+    expect(device.statistics.bytesRead).toBe(5 * SIZE + 4096);
+    const [first] = members[0]!.submitted[1] as [TransferRequest];
     expect([first.operation, first.lba, buffersOf(first).length]).toEqual(['read', 2n, 1]);
     memory.free();
     whole.free();
@@ -194,6 +213,8 @@ describe('a striped device', () => {
     const members = [new Member(8), new Member(8)];
     const device = new StripedBlockDevice(members, { stripeBlocks: 2 });
     const memory = createMockCxl().allocate(2 * SIZE);
+    const freed = createMockCxl().allocate(SIZE);
+    freed.free();
     const good = { operation: 'read', lba: 0, into: numbered(1) };
     for (const [request, code] of [
       [null, 'ERR_INVALID_ARG_TYPE'],
@@ -212,6 +233,9 @@ describe('a striped device', () => {
       [{ ...good, into: { memory, offset: memory.size, length: SIZE } }, 'ERR_OUT_OF_RANGE'],
       [{ ...good, into: { memory, length: memory.size + 2 * SIZE } }, 'ERR_OUT_OF_RANGE'],
       [{ ...good, into: { memory, offset: -SIZE } }, 'ERR_OUT_OF_RANGE'],
+      [{ ...good, into: { memory, offset: 8, length: SIZE } }, 'ERR_INVALID_ARG_VALUE'],
+      [{ ...good, into: { memory: freed, length: SIZE } }, 'ERR_INVALID_STATE'],
+      [{ ...good, lba: -1n }, 'ERR_OUT_OF_RANGE'],
       [{ operation: 'unmap', lba: 0, count: 0 }, 'ERR_OUT_OF_RANGE'],
       [{ operation: 'unmap', lba: 1, count: 16 }, 'ERR_OUT_OF_RANGE'],
       [{ operation: 'unmap', lba: 1, count: 1.5 }, 'ERR_OUT_OF_RANGE'],
@@ -261,7 +285,7 @@ describe('a striped device', () => {
     expect(device.close()).toBe(closing);
     expect(() => device.submit([])).toThrow(coded('ERR_INVALID_STATE'));
     await closing;
-    await device[Symbol.asyncDispose]();
+    expect(device[Symbol.asyncDispose]()).toBe(closing);
     await member.read(0, 1);
   });
 });
