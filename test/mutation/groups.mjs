@@ -32,9 +32,22 @@ export const GROUPS = {
     ),
     tests: [
       'test/unit/flash-status.test.ts',
-      ...['geometry', 'resource', 'retry'].map((name) => `test/unit/flash/${name}.test.ts`),
-      'test/conformance/flash-retry-table.test.ts',
+      ...['command-status', 'geometry', 'resource', 'retry'].map(
+        (name) => `test/unit/flash/${name}.test.ts`,
+      ),
     ],
+  },
+  // Transfers and streams over block devices of each kind, whose devices and paths are a test's own.
+  'flash-devices': {
+    mutate: [
+      ...['adoption', 'attach-options', 'block-access', 'block-device', 'block-number'],
+      ...['block-requests', 'clone-token', 'multipath-device', 'path-error', 'read-stream'],
+      ...['stream-transfers', 'striped-device', 'undo', 'write-stream'],
+    ].map((name) => `lib/flash/${name}.ts`),
+    tests: [
+      ...['adoption', 'attach-options', 'block-device', 'clone-token', 'multipath-device'],
+      ...['path-error', 'streams', 'striped-device', 'undo'],
+    ].map((name) => `test/unit/flash/${name}.test.ts`),
   },
   // Which commands are on the AFU, which wait, and what each promise is told.
   'flash-queue': {

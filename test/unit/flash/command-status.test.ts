@@ -1,6 +1,6 @@
 /** The status of a command alone: how it is read, judged by the table, and told as an error. */
 import { describe, expect, it } from 'vitest';
-import { commandError, judge, readStatus } from '../../../lib/flash/command-status';
+import { canceled, commandError, judge, readStatus } from '../../../lib/flash/command-status';
 import type { CommandStatus } from '../../../lib/flash/sislite';
 import {
   CHECK,
@@ -134,5 +134,11 @@ describe('the error of a command', () => {
       expect(message).not.toMatch(/attempts| at 0x/);
       expect(address).toBe(undefined);
     }
+  });
+
+  it('of one that is given up is ECANCELED', () => {
+    expect(canceled('its LUN was detached', '/dev/sg1')).toMatchObject({
+      ...{ code: 'ECANCELED', syscall: 'sislite', path: '/dev/sg1' },
+    });
   });
 });

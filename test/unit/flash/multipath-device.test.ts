@@ -271,8 +271,8 @@ describe('a path that fails', () => {
     ]);
   });
 
-  it('is left also when its context cannot be closed', async () => {
-    const { paths, read } = open([true, true]);
+  it('is left also when its context cannot be closed, and nobody is to be told', async () => {
+    const { paths, read } = open([true, true], { onPathChange: undefined });
     const [first, second] = paths as [Path, Path];
     first.fencing = () => Promise.reject(systemError('EIO', 'close'));
     const done = read();
