@@ -47,10 +47,9 @@ class Bytes extends BlockAccess {
 
   submit(requests: readonly TransferRequest[], options?: TransferOptions): Promise<void>[] {
     return requests.map((request) => {
-      const { operation, lba } = request as TransferRequest & { operation: 'read' | 'write' };
-      const data = (
-        request.operation === 'write' ? request.from : (request as never)['into']
-      ) as Uint8Array;
+      if (request.operation === 'unmap') throw new Error('a stream unmaps nothing');
+      const { operation, lba } = request;
+      const data = (request.operation === 'read' ? request.into : request.from) as Uint8Array;
       const at = Number(lba) * SIZE;
       // What a write has copied when it begins is what it writes.
       const written = operation === 'write' ? data : undefined;
