@@ -29,8 +29,14 @@ describe('the options of attach()', () => {
   it('are taken as they are given', () => {
     const { signal } = new AbortController();
     const queue = {
-      ...{ endian: 'big', bounceBytes: 4096, completion: 'poll', onReset: 'fail', retries: 0 },
-      ...{ watchInterval: 5, commandTimeout: 7, responseTimeout: 9 },
+      endian: 'big',
+      bounceBytes: 4096,
+      completion: 'poll',
+      onReset: 'fail',
+      retries: 0,
+      watchInterval: 5,
+      commandTimeout: 7,
+      responseTimeout: 9,
     } as const;
     const options = { access: 'write', interrupts: 0, queueDepth: 3, signal, ...queue } as const;
     expect(checkAttachOptions(options)).toEqual({
