@@ -1,6 +1,7 @@
 /** The mock under vitest's fake timers. */
 import { createMockCxl, echoAfu } from 'node-cxl/mock';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Timers } from '../../dist/mock/kernel/timers';
 import { mapped, oneEcho, slave } from './mock-support';
 
 const ADDRESS = 0x10;
@@ -26,6 +27,19 @@ describe('under fake timers', () => {
     await expect(late).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     await context.close();
     memory.free();
+  });
+
+  it('what is due at this very time happens in a call that blocks', () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const timers = new Timers();
+    const ran: string[] = [];
+    timers.after(5, () => ran.push('ran'));
+    vi.advanceTimersByTime(4);
+    timers.runDue();
+    expect(ran).toEqual([]);
+    vi.advanceTimersByTime(1);
+    timers.runDue();
+    expect(ran).toEqual(['ran']);
   });
 
   it('latencies follow the fake clock', async () => {

@@ -191,6 +191,17 @@ describe('an error state in a guest', () => {
     await context.close();
   });
 
+  it('is not noticed before the driver polls', async () => {
+    const mock = guest({ errorPollInterval: 60_000 });
+    const context = await attached(mock);
+    mock.card(0).linkDown();
+    await sleep(10);
+    expect(mock.card(0).afu(0).context(0).status).toBe('STARTED');
+    mock.card(0).notice();
+    expect(mock.card(0).afu(0).context(0).status).toBe('CLOSED');
+    await context.close();
+  });
+
   it('keeps the device nodes', async () => {
     const mock = guest();
     mock.card(0).linkDown();
@@ -396,11 +407,33 @@ describe('/dev/cxl/cardN of a guest', () => {
     await until(() => mock.card(0).link === 'ok');
   });
 
+  it('has a copy of what was downloaded, and validates nothing without a download', async () => {
+    const mock = guest();
+    const card = await openCard(mock);
+    expect(await send(card, 'VALIDATE_IMAGE', Uint8Array.of(1), 1)).toBe(-22);
+    const image = Uint8Array.of(1, 2, 3);
+    expect(await send(card, 'DOWNLOAD_IMAGE', image, 3)).toBe(0);
+    image.fill(9);
+    expect(await send(card, 'VALIDATE_IMAGE', Uint8Array.of(1, 2, 3), 3)).toBe(0);
+    await card.close();
+  });
+
+  it('resets nothing at its close once the driver is unbound', async () => {
+    const mock = guest();
+    const card = await openCard(mock);
+    mock.card(0).unbind();
+    await card.close();
+    expect([mock.card(0).bound, mock.card(0).link]).toEqual([false, 'ok']);
+    mock.card(0).bind();
+    await (await attached(mock)).close();
+  });
+
   it('detaches contexts when it is closed, even if nothing was transferred', async () => {
     const mock = guest();
     const context = await attached(mock);
     const card = await openCard(mock);
     await card.close();
+    expect([mock.card(0).link, mock.card(0).number]).toEqual(['frozen', 0]);
     expect(await codeOf(context.waitForEvent())).toBe('EIO');
     await context.close();
   });

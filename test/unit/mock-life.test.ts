@@ -292,6 +292,17 @@ describe('an adopted descriptor that is not owned', () => {
   });
 });
 
+describe('an adopted descriptor that both own', () => {
+  it('is EBADF at the second close', async () => {
+    const mock = oneCard();
+    const first = await mock.open(slave);
+    const second = mock.adopt(first.fd, { owned: true });
+    await first.close();
+    expect(await codeOf(second.close())).toBe('EBADF');
+    expect(mock.counters).toEqual(none);
+  });
+});
+
 describe('a descriptor', () => {
   it('is the lowest free one, above those of the process', async () => {
     const mock = oneCard();

@@ -86,7 +86,7 @@ describe('a model', () => {
     expect(process?.access(mock.allocate(8).address, 8, 'read')).toBe(undefined);
   });
 
-  it('takes a step at each access to its registers, before any timer', async () => {
+  it('takes a step at each access to its registers or to memory, before any timer', async () => {
     let steps = 0;
     const model: AfuModel = {
       ...echoAfu(),
@@ -106,6 +106,12 @@ describe('a model', () => {
     const before = registers.read64(0);
     registers.write64(0, 0n);
     expect(registers.read64(0)).toBe(before + 2n);
+    const memory = mock.allocate(8);
+    const last = steps;
+    memory.load64(0);
+    expect(steps).toBe(last + 1);
+    memory.store64(0, 1n);
+    expect(steps).toBe(last + 2);
   });
 
   it('that fails to attach a process leaves a context that can be closed', async () => {
@@ -123,6 +129,60 @@ describe('a model', () => {
     await context.close();
     expect(mock.counters.contexts).toBe(0);
     expect(mock.card(0).freeInterrupts).toBe(2037);
+  });
+
+  it('starts in directed mode where it supports that, else in the one it supports', () => {
+    for (const [modes, mode, line] of [
+      [['dedicated', 'directed'], 'directed', 'afu0.0: Activating AFU directed mode'],
+      [['dedicated'], 'dedicated', 'afu0.0: Activating dedicated process mode'],
+    ] as const) {
+      const model: AfuModel = { ...echoAfu(), descriptor: { ...echoAfu().descriptor, modes } };
+      const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
+      expect([mock.card(0).afu(0).mode, mock.log]).toEqual([mode, [line]]);
+    }
+  });
+
+  it('has the areas that its descriptor tells, of which a master reaches those in use', async () => {
+    const page = 65_536;
+    const model: AfuModel = {
+      ...echoAfu(),
+      descriptor: {
+        ...echoAfu().descriptor,
+        processes: 3,
+        problemStateSize: 7 * page,
+        perProcess: { offset: page, size: 2 * page },
+      },
+      powerOn: () => ({
+        attach: ({ index }) => ({
+          mmioRead: (offset) => BigInt(index * 0x1_0000_0000 + offset),
+          mmioWrite: () => undefined,
+        }),
+      }),
+    };
+    const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
+    const whole = (await attached(mock, master)).mapProblemState();
+    const own = (await attached(mock)).mapProblemState();
+    await mock.open(slave);
+    expect([whole.length, own.length]).toEqual([7 * page, 2 * page]);
+    expect(own.read64(page + 8)).toBe(0x1_0001_0008n);
+    expect(whole.read64(page + 2 * page + page + 8)).toBe(0x1_0001_0008n);
+    expect(whole.read64(page + 16)).toBe(16n);
+    // Opened, but not attached.
+    expect(whole.read64(page + 4 * page)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(whole.read64(8)).toBe(0n);
+  });
+
+  it('without areas of its processes is attached, but not mapped', async () => {
+    const { perProcess: _, ...descriptor } = echoAfu().descriptor;
+    for (const flavor of ['bare-metal', 'guest'] as const) {
+      const model = { ...echoAfu(), descriptor };
+      const mock = createMockCxl({ flavor, cards: [{ afus: [{ model }] }] });
+      for (const path of [slave, master]) {
+        const context = await attached(mock, path);
+        expect([path, thrownCode(() => context.mapProblemState())]).toEqual([path, 'EINVAL']);
+        await context.close();
+      }
+    }
   });
 
   it('takes no steps while the link is down', async () => {

@@ -122,6 +122,7 @@ describe('the sysfs tree', () => {
     expect(await text(mock, 'card0/reset')).toBe(EACCES);
     expect(await text(mock, 'afu0.0')).toBe(EISDIR);
     expect(await text(mock, 'card0/caia_version/x')).toBe(ENOTDIR);
+    expect(await text(mock, 'afu0.0/modes_supported/x')).toBe(ENOTDIR);
     expect(await sysfs(mock).readdir('/sys/class/cxl/card0/caia_version')).toBe(ENOTDIR);
     expect(await write(mock, 'card0/caia_version', '1')).toBe(EACCES);
     expect(await write(mock, 'card0/nothing', '1')).toBe(ENOENT);
@@ -159,6 +160,24 @@ describe('the sysfs tree', () => {
     }
   });
 
+  it('shows what the descriptor lacks as the driver does', async () => {
+    const { perProcess: _, configRecords: __, ...descriptor } = echoAfu().descriptor;
+    const model = { ...echoAfu(), descriptor };
+    const mock = createMockCxl({ cards: [{ timebaseSynced: false, afus: [{ model }] }] });
+    const shown = {
+      'afu0.0/mmio_size': `${descriptor.problemStateSize}\n`,
+      'afu0.0m/pp_mmio_len': '0\n',
+      'afu0.0m/pp_mmio_off': '0\n',
+      'card0/psl_timebase_synced': '0\n',
+      'afu0.0/afu_err_buff': ENOENT,
+    };
+    for (const [path, value] of Object.entries(shown)) {
+      expect([path, await text(mock, path)]).toEqual([path, value]);
+    }
+    const names = (await sysfs(mock).readdir('/sys/class/cxl/afu0.0')) as string[];
+    expect(names.filter((name) => name.startsWith('cr'))).toEqual([]);
+  });
+
   it('reads parts of the error buffer and of a configuration record, all ones in error', async () => {
     const errorBuffer = Uint8Array.from({ length: 4096 }, (_, index) => index & 0xff);
     const mock = createMockCxl({ cards: [{ afus: [{ model: memcpyAfu({ errorBuffer }) }] }] });
@@ -184,7 +203,7 @@ describe('attributes that can be set', () => {
     expect(await text(mock, 'afu0.0/irqs_max')).toBe('16\n');
     expect(await write(mock, 'afu0.0/irqs_max', '010')).toBe(0);
     expect(await text(mock, 'afu0.0/irqs_max')).toBe('8\n');
-    const numbers = { '0XfF': 255, ' 12 13': 12, '4294967304': 8, '-4294967288': 8, '9abc': 9 };
+    const numbers = { '0XfF': 255, ' 12 13': 12, '4294967304': 8, '-4294967288': 8, '9abc': 9, 20: 20, '017': 15 };
     for (const [value, taken] of Object.entries(numbers)) {
       expect([value, await write(mock, 'afu0.0/irqs_max', value)]).toEqual([value, 0]);
       expect([value, await text(mock, 'afu0.0/irqs_max')]).toEqual([value, `${taken}\n`]);
@@ -212,12 +231,27 @@ describe('attributes that can be set', () => {
     await context.close();
     expect(await write(mock, 'afu0.0/mode', 'none')).toBe(0);
     expect(await sysfs(mock).readdir('/dev/cxl')).toBe(ENOENT);
+    expect(await write(mock, 'afu0.0/mode', 'afu_directed\n')).toBe(0);
     expect(await write(mock, 'afu0.0/mode', 'nonsense')).toBe(EINVAL);
-    expect(await write(mock, 'afu0.0/mode', 'afu_directed')).toBe(0);
+    expect(await text(mock, 'afu0.0/mode')).toBe('afu_directed\n');
+    const modes = 'dedicated_process\nafu_directed\n';
+    expect(await text(mock, 'afu0.0/modes_supported')).toBe(modes);
+  });
+
+  it('resets an AFU that has no context', async () => {
+    const mock = oneCard();
+    const context = await attached(mock, '/dev/cxl/afu0.0m');
+    context.mapProblemState().write64(0, 0x2000_0000_0000_0000n);
+    expect(await write(mock, 'afu0.0/reset', '1')).toBe(EBUSY);
+    await context.close();
+    expect(await write(mock, 'afu0.0/reset', '1')).toBe(0);
+    const again = await attached(mock, '/dev/cxl/afu0.0m');
+    expect(again.mapProblemState().read64(0)).toBe(0n);
+    await again.close();
   });
 
   it('has no mode and no nodes where the AFU was given none', async () => {
-    const mock = createMockCxl({ cards: [{ afus: [{ mode: 'none' }] }] });
+    const mock = createMockCxl({ udevLinks: true, cards: [{ afus: [{ mode: 'none' }] }] });
     expect(await text(mock, 'afu0.0/mode')).toBe('none\n');
     expect(await sysfs(mock).readdir('/dev/cxl')).toBe(ENOENT);
   });

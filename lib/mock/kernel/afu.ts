@@ -143,7 +143,6 @@ export class CxlAfu {
     if (mode === 'none') return 0;
     if (!this.modesSupported.includes(mode)) return -ERRNOS.EINVAL;
     if (!this.kernel.guest && !this.adapter.linkOk) return -ERRNOS.EIO;
-    if (this.kernel.guest && mode === 'dedicated') return -ERRNOS.EINVAL;
     this.mode = mode;
     this.kernel.log(
       `${this.name}: Activating ${mode === 'directed' ? 'AFU directed' : 'dedicated process'} mode`,
