@@ -61,6 +61,16 @@ export const GROUPS = {
       ...['resource', 'ring', 'transfer', 'turns'],
     ].map((name) => `test/unit/flash/${name}.test.ts`),
   },
+  // Nodes and their paths, what is counted, and the zeros of a scrub: over scripted parts.
+  'flash-nodes': {
+    mutate: [
+      ...['block-statistics', 'discovery', 'flash-node', 'host', 'lun'],
+      ...['scrub', 'statistics', 'wwid'],
+    ].map((name) => `lib/flash/${name}.ts`),
+    tests: ['discovery', 'nodes', 'scrub', 'statistics'].map(
+      (name) => `test/unit/flash/${name}.test.ts`,
+    ),
+  },
   // The model of the driver, in parts with tests of their own. Not here: tests that start processes or
   // wait for real time-outs, and driver-rules, which has one of 5 s.
   'kernel-contexts': {

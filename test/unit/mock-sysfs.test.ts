@@ -203,7 +203,15 @@ describe('attributes that can be set', () => {
     expect(await text(mock, 'afu0.0/irqs_max')).toBe('16\n');
     expect(await write(mock, 'afu0.0/irqs_max', '010')).toBe(0);
     expect(await text(mock, 'afu0.0/irqs_max')).toBe('8\n');
-    const numbers = { '0XfF': 255, ' 12 13': 12, '4294967304': 8, '-4294967288': 8, '9abc': 9, 20: 20, '017': 15 };
+    const numbers = {
+      '0XfF': 255,
+      ' 12 13': 12,
+      '4294967304': 8,
+      '-4294967288': 8,
+      '9abc': 9,
+      20: 20,
+      '017': 15,
+    };
     for (const [value, taken] of Object.entries(numbers)) {
       expect([value, await write(mock, 'afu0.0/irqs_max', value)]).toEqual([value, 0]);
       expect([value, await text(mock, 'afu0.0/irqs_max')]).toEqual([value, `${taken}\n`]);
