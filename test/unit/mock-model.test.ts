@@ -149,8 +149,8 @@ describe('a model', () => {
       descriptor: {
         ...echoAfu().descriptor,
         processes: 3,
-        problemStateSize: 7 * page,
-        perProcess: { offset: page, size: 2 * page },
+        problemStateSize: 13 * page,
+        perProcess: { offset: page, size: 4 * page },
       },
       powerOn: () => ({
         attach: ({ index }) => ({
@@ -163,12 +163,12 @@ describe('a model', () => {
     const whole = (await attached(mock, master)).mapProblemState();
     const own = (await attached(mock)).mapProblemState();
     await mock.open(slave);
-    expect([whole.length, own.length]).toEqual([7 * page, 2 * page]);
+    expect([whole.length, own.length]).toEqual([13 * page, 4 * page]);
     expect(own.read64(page + 8)).toBe(0x1_0001_0008n);
-    expect(whole.read64(page + 2 * page + page + 8)).toBe(0x1_0001_0008n);
+    expect(whole.read64(page + 4 * page + page + 8)).toBe(0x1_0001_0008n);
     expect(whole.read64(page + 16)).toBe(16n);
     // Opened, but not attached.
-    expect(whole.read64(page + 4 * page)).toBe(0xffff_ffff_ffff_ffffn);
+    expect(whole.read64(page + 8 * page)).toBe(0xffff_ffff_ffff_ffffn);
     expect(whole.read64(8)).toBe(0n);
   });
 

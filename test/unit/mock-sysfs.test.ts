@@ -123,6 +123,7 @@ describe('the sysfs tree', () => {
     expect(await text(mock, 'afu0.0')).toBe(EISDIR);
     expect(await text(mock, 'card0/caia_version/x')).toBe(ENOTDIR);
     expect(await text(mock, 'afu0.0/modes_supported/x')).toBe(ENOTDIR);
+    expect(await sysfs(mock).realpath('/dev/cxl/afu0.0s/x')).toBe(ENOTDIR);
     expect(await sysfs(mock).readdir('/sys/class/cxl/card0/caia_version')).toBe(ENOTDIR);
     expect(await write(mock, 'card0/caia_version', '1')).toBe(EACCES);
     expect(await write(mock, 'card0/nothing', '1')).toBe(ENOENT);
