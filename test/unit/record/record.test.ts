@@ -62,8 +62,9 @@ describe('NODE_CXL_RECORD', { timeout: 60_000 }, () => {
       import { cxl } from 'node-cxl';
       await cxl.adapters();
       const worker = new Worker(${JSON.stringify(worker)}, { eval: true, execArgv: [] });
+      const exit = once(worker, 'exit');
       await once(worker, 'message');
-      await once(worker, 'exit');
+      await exit;
       execFileSync(process.execPath, ['-e', ${JSON.stringify(worker)}], { stdio: 'inherit' });
       console.log('all');`;
     expect(node(script, { NODE_CXL_RECORD: file('group') })).toMatchObject({ stdout: 'all\n' });
