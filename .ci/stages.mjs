@@ -94,21 +94,18 @@ function run({ command, limit }, show) {
   });
 }
 
-/** What the stage's runner counted: vitest's summary, or our own closing line. */
+/** What the stage's runner counted: our own closing lines, which include vitest's, or vitest's summaries. */
 function count(output) {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: colors are what is taken out
   const text = output.replace(/\u001b\[[0-9;]*m/g, '');
+  const own = text.match(/^\d+ passed, \d+ failed(?:, \d+ skipped)?$/gm);
+  const lines = own ?? text.match(/^ *Tests +\d.*$/gm);
+  if (lines === null) return undefined;
   const totals = { passed: 0, failed: 0, skipped: 0 };
-  let found = false;
-  for (const [line] of text.matchAll(
-    /^ *Tests +\d.*$|^\d+ passed, \d+ failed(?:, \d+ skipped)?$/gm,
-  )) {
-    found = true;
-    for (const [, number, word] of line.matchAll(/(\d+) (passed|failed|skipped)/g)) {
-      totals[word] += Number(number);
-    }
+  for (const [, number, word] of lines.join('\n').matchAll(/(\d+) (passed|failed|skipped)/g)) {
+    totals[word] += Number(number);
   }
-  return found ? totals : undefined;
+  return totals;
 }
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
