@@ -36,6 +36,8 @@ const needsCompiler = 'needs the TypeScript compiler, which is not in the packag
 const importsCommands =
   'imports a part of the command line; the package has the whole, in one file';
 const replacesTimers = 'replaces timers, and is of code that is the same on every processor';
+const importsBackends =
+  'imports modules by their paths, among them one whose decoder only the build of the package makes';
 const leftOut = {
   'test/unit/cli/flash-in-process.test.ts': importsCommands,
   'test/unit/trace/bad-input.test.ts': importsCommands,
@@ -75,6 +77,8 @@ const leftOut = {
   'test/unit/fuzz.test.ts': 'reads files of the repository, and modules of it by their paths',
   'test/unit/flash/command-queue.test.ts': replacesTimers,
   'test/unit/flash/completion-monitor.test.ts': replacesTimers,
+  'test/unit/flash/discovery.test.ts': importsBackends,
+  'test/unit/flash/nodes.test.ts': importsBackends,
   'test/unit/flash/queue-model.test.ts': replacesTimers,
   'test/unit/flash/resource.test.ts': replacesTimers,
   'test/unit/flash/retry.test.ts': replacesTimers,
