@@ -10,6 +10,25 @@ import { describe, expect, it } from 'vitest';
 import { injectionAfu } from '../conformance/injection-afu';
 import { attached, codeOf, master, slave, thrownCode, until } from './mock-support';
 
+/** A model that does nothing but count its steps; each register reads as their number. */
+function stepCounter() {
+  let steps = 0;
+  const model: AfuModel = {
+    ...echoAfu(),
+    powerOn: () => ({
+      attach: () => ({
+        mmioRead: () => BigInt(steps),
+        mmioWrite: () => undefined,
+        step: () => {
+          steps += 1;
+          return false;
+        },
+      }),
+    }),
+  };
+  return { model, steps: () => steps };
+}
+
 describe('a block of registers', () => {
   const block = (endian: 'big' | 'little') => {
     let value = 0x1111_2222_3333_4444n;
@@ -87,31 +106,18 @@ describe('a model', () => {
   });
 
   it('takes a step at each access to its registers or to memory, before any timer', async () => {
-    let steps = 0;
-    const model: AfuModel = {
-      ...echoAfu(),
-      powerOn: () => ({
-        attach: () => ({
-          mmioRead: () => BigInt(steps),
-          mmioWrite: () => undefined,
-          step: () => {
-            steps += 1;
-            return false;
-          },
-        }),
-      }),
-    };
+    const { model, steps } = stepCounter();
     const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
     const registers = (await attached(mock)).mapProblemState();
     const before = registers.read64(0);
     registers.write64(0, 0n);
     expect(registers.read64(0)).toBe(before + 2n);
     const memory = mock.allocate(8);
-    const last = steps;
+    const last = steps();
     memory.load64(0);
-    expect(steps).toBe(last + 1);
+    expect(steps()).toBe(last + 1);
     memory.store64(0, 1n);
-    expect(steps).toBe(last + 2);
+    expect(steps()).toBe(last + 2);
   });
 
   it('that fails to attach a process leaves a context that can be closed', async () => {
@@ -186,28 +192,15 @@ describe('a model', () => {
   });
 
   it('takes no steps while the link is down', async () => {
-    let steps = 0;
-    const model: AfuModel = {
-      ...echoAfu(),
-      powerOn: () => ({
-        attach: () => ({
-          mmioRead: () => 0n,
-          mmioWrite: () => undefined,
-          step: () => {
-            steps += 1;
-            return false;
-          },
-        }),
-      }),
-    };
+    const { model, steps } = stepCounter();
     const mock = createMockCxl({ cards: [{ afus: [{ model }] }] });
     const context = await mock.open(slave);
     await context.attach({ wed: 0n });
     mock.memoryBarrier();
     mock.card(0).freeze();
-    const before = steps;
+    const before = steps();
     mock.memoryBarrier();
-    expect(steps).toBe(before);
+    expect(steps()).toBe(before);
     expect(before).toBeGreaterThan(0);
     await context.close();
   });
