@@ -189,8 +189,6 @@ export class Lun extends FlashNode<LunCalls> {
   /** @internal */
   protected override ioctlError(name: keyof LunCalls, errno: number): CxlError {
     const hint = HINTS[`${name}:${errnoName(errno)}`];
-    return hint === undefined
-      ? super.ioctlError(name, errno)
-      : systemError(errno, `ioctl(${name})`, this.path, hint);
+    return systemError(errno, `ioctl(${name})`, this.path, hint);
   }
 }

@@ -153,6 +153,7 @@ describe('compliance mode', () => {
     ).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
     await expect(compliance.request({ request: 'explode' } as never)).rejects.toMatchObject({
       code: 'ERR_INVALID_ARG_VALUE',
+      message: expect.stringMatching(/^request must be capabilities, status, .*; got 'explode'$/),
     });
     expect(device.requests.length).toBe(sent);
   });
@@ -175,6 +176,7 @@ describe('compliance mode', () => {
     for (const none of [undefined, null, 'poison']) {
       await expect(limited.request(none as never)).rejects.toMatchObject({
         code: 'ERR_INVALID_ARG_TYPE',
+        message: expect.stringMatching(/^request must be an object \{ request, … \};/),
       });
     }
     expect(device.requests.length).toBe(sent);

@@ -31,6 +31,18 @@ describe('configuration space recorded by lspci -xxxx', () => {
     await expect(doe.mailboxes()).rejects.toMatchObject({ code: 'ENODATA' });
   });
 
+  it('is a file, by its name', () => {
+    expect(() => doeFromDump(7 as never)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_INVALID_ARG_TYPE',
+        message: expect.stringMatching(/^file must be a string;/),
+      }),
+    );
+    expect(() => doeFromDump(fixture('none.lspci'))).toThrow(
+      expect.objectContaining({ code: 'ENOENT' }),
+    );
+  });
+
   it('is written in the same form', () => {
     const text = readFileSync(fixture('qemu-type3.lspci'), 'latin1');
     const again = [...parseLspciDump(text)].map(([at, bytes]) => formatLspciDump(at, bytes));

@@ -13,7 +13,8 @@ const HOST = '/dev/cxlflash/cxlflash0';
 const LUN = '/dev/sg1';
 const WWID = '60025380025382463300050000000000';
 const WWID_BYTES = Uint8Array.from(Buffer.from(WWID, 'hex'));
-const coded = (code: string) => expect.objectContaining({ code });
+const coded = (code: string, begin = '') =>
+  expect.objectContaining({ code, message: expect.stringMatching(new RegExp(`^${begin}`)) });
 
 /** The driver: nodes that can be opened, and their ioctls. */
 class Driver {
@@ -71,7 +72,9 @@ for (const [name, open, path] of [
       const driver = new Driver();
       const node = await open(path, { system: driver.system });
       expect([driver.opened, node.path, node.closed]).toEqual([[path], path, false]);
-      await expect(open(7 as never)).rejects.toEqual(coded('ERR_INVALID_ARG_TYPE'));
+      await expect(open(7 as never)).rejects.toEqual(
+        coded('ERR_INVALID_ARG_TYPE', 'path must be a string;'),
+      );
       for (const options of [{ systen: 1 }, { system: {} }, { signal: {} }]) {
         await expect(open(path, options as never)).rejects.toMatchObject({
           code: expect.stringMatching(/^ERR_INVALID_ARG/),
@@ -91,7 +94,9 @@ for (const [name, open, path] of [
       const without = new Driver();
       without.flash = undefined;
       const { system } = without;
-      await expect(open(path, { system })).rejects.toEqual(coded('ENOSYS'));
+      const missing = await open(path, { system }).catch((error) => error);
+      expect(missing).toMatchObject({ code: 'ENOSYS', syscall: 'cxlflash' });
+      expect(missing.message).toContain('this backend has no flash adapter');
     });
 
     it('ends with its signal, and closes what is opened afterwards', async () => {
@@ -134,7 +139,10 @@ describe('a node', () => {
     await expect(failed.close()).rejects.toMatchObject(error);
     await expect(failed.close()).rejects.toMatchObject(error);
     expect(driver.closes).toBe(2);
-    await (await new Driver().lun())[Symbol.asyncDispose]();
+    const disposed = await new Driver().lun();
+    await disposed[Symbol.asyncDispose]();
+    expect(disposed.closed).toBe(true);
+    await expect(failed[Symbol.asyncDispose]()).rejects.toMatchObject(error);
   });
 
   it('passes calls on, and publishes each', async () => {
@@ -154,14 +162,14 @@ describe('a node', () => {
     await lun.call('VERIFY', input);
     expect(published).toEqual([{ path: LUN, ioctl: 'VERIFY' }]);
     expect(driver.calls).toEqual([1, 2, 3].map(() => ['VERIFY', input]));
-    for (const [name, wrong] of [
-      [7, input],
-      ['VERIFY', undefined],
-      ['VERIFY', null],
-      ['VERIFY', 'x'],
-    ]) {
+    for (const [name, wrong, refusal] of [
+      [7, input, 'name must be'],
+      ['VERIFY', undefined, 'input must be an object;'],
+      ['VERIFY', null, 'input must be an object;'],
+      ['VERIFY', 'x', 'input must be an object;'],
+    ] as const) {
       const call = lun.call(name as never, wrong as never);
-      await expect(call).rejects.toEqual(coded('ERR_INVALID_ARG_TYPE'));
+      await expect(call).rejects.toEqual(coded('ERR_INVALID_ARG_TYPE', refusal));
     }
     expect(driver.calls).toHaveLength(3);
   });
@@ -184,10 +192,13 @@ describe('a flash adapter', () => {
       ['LUN_PROVISION', { subcmd: queryPort, port: 1 }],
     ]);
     for (const wrong of [-1, 4, 0.5]) {
-      await expect(host.queryPort(wrong)).rejects.toEqual(coded('ERR_OUT_OF_RANGE'));
+      await expect(host.queryPort(wrong)).rejects.toEqual(coded('ERR_OUT_OF_RANGE', 'port must'));
     }
-    for (const wrong of [host.deleteLun(0, 5 as never), host.createLun(0, '1' as never)]) {
-      await expect(wrong).rejects.toEqual(coded('ERR_INVALID_ARG_TYPE'));
+    for (const [wrong, refusal] of [
+      [host.deleteLun(0, 5 as never), 'lunId must be a bigint;'],
+      [host.createLun(0, '1' as never), 'blocks must be'],
+    ] as const) {
+      await expect(wrong).rejects.toEqual(coded('ERR_INVALID_ARG_TYPE', refusal));
     }
     expect(driver.calls).toHaveLength(3);
   });
@@ -205,17 +216,17 @@ describe('a flash adapter', () => {
       ['AFU_DEBUG', { flags: 0n, afuSubcmd, data }],
       ['AFU_DEBUG', { flags: flashFlags.hostWrite, afuSubcmd, data }],
     ]);
-    for (const [code, command, bytes, options] of [
-      ['ERR_INVALID_ARG_TYPE', [...afuSubcmd]],
-      ['ERR_INVALID_ARG_VALUE', new Uint8Array(11)],
-      ['ERR_INVALID_ARG_VALUE', new Uint8Array(13)],
-      ['ERR_INVALID_ARG_TYPE', afuSubcmd, 'data'],
-      ['ERR_OUT_OF_RANGE', afuSubcmd, new Uint8Array(262_145)],
-      ['ERR_INVALID_ARG_TYPE', afuSubcmd, data, { write: 1 }],
-      ['ERR_INVALID_ARG_VALUE', afuSubcmd, data, { writes: true }],
+    for (const [code, refusal, command, bytes, options] of [
+      ['ERR_INVALID_ARG_TYPE', 'command must be a Uint8Array;', [...afuSubcmd]],
+      ['ERR_INVALID_ARG_VALUE', 'command must be 12 bytes;', new Uint8Array(11)],
+      ['ERR_INVALID_ARG_VALUE', 'command must be 12 bytes;', new Uint8Array(13)],
+      ['ERR_INVALID_ARG_TYPE', 'data must be a Uint8Array;', afuSubcmd, 'data'],
+      ['ERR_OUT_OF_RANGE', 'data.length must', afuSubcmd, new Uint8Array(262_145)],
+      ['ERR_INVALID_ARG_TYPE', 'options.write must', afuSubcmd, data, { write: 1 }],
+      ['ERR_INVALID_ARG_VALUE', 'options.writes is', afuSubcmd, data, { writes: true }],
     ] as const) {
       const refused = host.debug(command as never, bytes as never, options as never);
-      await expect(refused).rejects.toEqual(coded(code));
+      await expect(refused).rejects.toEqual(coded(code, refusal));
     }
     expect(driver.calls).toHaveLength(3);
     await host.debug(afuSubcmd, new Uint8Array(262_144));
@@ -260,15 +271,15 @@ describe('a LUN', () => {
         { flags: disableSuperpipe, wwid: other },
       ].map((input) => ['MANAGE_LUN', input]),
     );
-    for (const [code, options] of [
-      ['ERR_INVALID_ARG_TYPE', null],
-      ['ERR_INVALID_ARG_TYPE', { allPorts: 1 }],
-      ['ERR_INVALID_ARG_TYPE', { signal: {} }],
-      ['ERR_INVALID_ARG_VALUE', { wwid: 'x' }],
-      ['ERR_INVALID_ARG_VALUE', { allPort: true }],
+    for (const [code, refusal, options] of [
+      ['ERR_INVALID_ARG_TYPE', 'options must', null],
+      ['ERR_INVALID_ARG_TYPE', 'options.allPorts must', { allPorts: 1 }],
+      ['ERR_INVALID_ARG_TYPE', 'options.signal must', { signal: {} }],
+      ['ERR_INVALID_ARG_VALUE', 'options.wwid must', { wwid: 'x' }],
+      ['ERR_INVALID_ARG_VALUE', 'options.allPort is', { allPort: true }],
     ] as const) {
       for (const call of ['enableSuperpipe', 'disableSuperpipe'] as const) {
-        await expect(lun[call](options as never)).rejects.toEqual(coded(code));
+        await expect(lun[call](options as never)).rejects.toEqual(coded(code, refusal));
       }
     }
     expect(driver.calls).toHaveLength(5);
@@ -310,16 +321,41 @@ describe('a LUN', () => {
     const driver = new Driver();
     const lun = await driver.lun();
     for (const [name, code, hint] of [
-      ['MANAGE_LUN', 'EBUSY', 'release it first'],
+      ['MANAGE_LUN', 'EBUSY', 'a context still holds a resource'],
+      ['ATTACH', 'EINVAL', 'is superpipe enabled'],
+      ['ATTACH', 'ENODEV', 'no context left'],
+      ['ATTACH', 'ENOSPC', 'no interrupts left'],
+      ['ATTACH', 'EAGAIN', 'try again'],
+      ['USER_DIRECT', 'EAGAIN', 'try again'],
+      ['USER_DIRECT', 'EINVAL', 'in use as virtual'],
+      ['USER_DIRECT', 'EMFILE', 'the resource handle table'],
+      ['USER_VIRTUAL', 'EAGAIN', 'try again'],
+      ['USER_VIRTUAL', 'EINVAL', 'in use as physical'],
+      ['USER_VIRTUAL', 'EMFILE', 'the resource handle table'],
+      ['USER_VIRTUAL', 'ENOMEM', 'smaller than one chunk'],
+      ['USER_VIRTUAL', 'ENOSPC', 'no chunk'],
+      ['VLUN_RESIZE', 'EINVAL', 'only a virtual LUN'],
+      ['VLUN_RESIZE', 'ENOSPC', 'no chunk'],
+      ['VLUN_RESIZE', 'EAGAIN', 'try again'],
+      ['RELEASE', 'EAGAIN', 'try again'],
       ['VLUN_CLONE', 'EAGAIN', 'try again'],
-      ['ATTACH', 'EBUSY', undefined],
-      ['MANAGE_LUN', 'EIO', undefined],
+      ['VLUN_CLONE', 'EINVAL', 'a context of the parent process'],
+      ['RECOVER_AFU', 'ENODEV', 'the adapter is gone'],
+      ['VERIFY', 'EIO', 'the sense data'],
+      ['VERIFY', 'ENODEV', 'the capacity of the LUN'],
     ] as const) {
       driver.answer = -ERRNOS[code];
       const failed = await lun.call(name, {} as never).catch((error) => error);
       expect(failed).toMatchObject({ code, syscall: `ioctl(${name})`, path: LUN });
-      if (hint !== undefined) expect(failed.message).toContain(hint);
-      else expect(failed.message).not.toMatch(/undefined|release it first/);
+      expect(failed.message).toContain(hint);
+    }
+    for (const [name, code] of [
+      ['ATTACH', 'EBUSY'],
+      ['MANAGE_LUN', 'EIO'],
+    ] as const) {
+      driver.answer = -ERRNOS[code];
+      const failed = await lun.call(name, {} as never).catch((error) => error);
+      expect(failed.message).toMatch(new RegExp(`, ioctl\\(${name}\\) '${LUN}'$`));
     }
   });
 });
