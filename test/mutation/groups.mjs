@@ -64,7 +64,7 @@ export const GROUPS = {
   // Nodes and their paths, what is counted, and the zeros of a scrub: over scripted parts.
   'flash-nodes': {
     mutate: [
-      ...['block-statistics', 'discovery', 'flash-node', 'host', 'lun'],
+      ...['block-statistics', 'discovery', 'flash-binding', 'flash-node', 'host', 'lun'],
       ...['scrub', 'statistics', 'wwid'],
     ].map((name) => `lib/flash/${name}.ts`),
     tests: ['discovery', 'nodes', 'scrub', 'statistics'].map(
