@@ -68,6 +68,8 @@ export class FlashContext extends Uncloneable {
   #recovery: Promise<Recovery> | undefined;
   /** What a recovery got of the driver and could not use yet. */
   #replacement: Adoption | undefined;
+  /** LUNs that are being detached. */
+  readonly #detaching = new Map<Lun, Promise<void>>();
   #closing: Promise<void> | undefined;
 
   private constructor(
@@ -165,7 +167,7 @@ export class FlashContext extends Uncloneable {
 
   /**
    * Detaches one LUN with its resources (DETACH), after their commands: see Resource.release().
-   * For the last LUN this is close().
+   * For the last LUN, or when close() was called meanwhile, this is close().
    */
   async detach(lun: Lun): Promise<void> {
     this.#check();
@@ -181,10 +183,13 @@ export class FlashContext extends Uncloneable {
       for (const resource of resources) await resource.scrubFrom(0n, resource.blocks);
       if (!this.closed) await this.#detachLun(lun);
     } catch (error) {
-      for (const resource of resources) resource.refuseCommands(false);
-      throw error;
+      if (!this.closed) {
+        for (const resource of resources) resource.refuseCommands(false);
+        throw error;
+      }
     }
-    this.#luns.delete(lun);
+    // It does what is left.
+    if (this.closed) return this.close();
     for (const resource of resources) this.#resources.delete(resource);
   }
 
@@ -451,16 +456,27 @@ export class FlashContext extends Uncloneable {
     return failure;
   }
 
+  /** Calls that come together share one: the driver does not know the LUN for the second. */
+  #detachLun(lun: Lun): Promise<void> {
+    let detaching = this.#detaching.get(lun);
+    if (detaching === undefined) {
+      detaching = this.#releaseAndDetach(lun).finally(() => this.#detaching.delete(lun));
+      this.#detaching.set(lun, detaching);
+    }
+    return detaching;
+  }
+
   /**
    * Releases the virtual resources of a LUN before DETACH. The driver's DETACH releases them too, but
    * ignores EAGAIN from the AFU: the LUN would stay virtual, and its blocks in use, forever.
    */
-  async #detachLun(lun: Lun): Promise<void> {
+  async #releaseAndDetach(lun: Lun): Promise<void> {
     const own = [...this.#resources].filter(
       ({ lun: other, mode }) => other === lun && mode === 'virtual',
     );
     await this.#releaseHandles(lun, own, RELEASE_TIME);
     await lun.call('DETACH', { contextId: this.#id });
+    this.#luns.delete(lun);
   }
 
   /** @internal The state, for util.inspect() and console.log(). */
