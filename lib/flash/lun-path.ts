@@ -5,7 +5,7 @@ import type { AttachOptions } from './attach-options';
 import type { BlockDevice } from './block-device';
 import type { LunInfo } from './discovery';
 import type { FlashContext } from './flash-context';
-import { type Lun, openLun } from './lun';
+import { type Lun, openLun, type SuperpipeOptions } from './lun';
 import type { OpenVirtualOptions, Resource } from './resource';
 import { Undo } from './undo';
 
@@ -56,10 +56,10 @@ export class LunPath {
     try {
       const lun = await openLun(node, { system: setup.system });
       undo.add(() => lun.close());
-      const wwid = setup.wwid === undefined ? {} : { wwid: setup.wwid };
-      await lun.enableSuperpipe(wwid);
+      const options = { wwid: setup.wwid };
+      await lun.enableSuperpipe(options);
       // A LUN that was in superpipe mode before stays so.
-      if (info.mode !== 'superpipe') undo.add(() => disableSuperpipe(lun, wwid));
+      if (info.mode !== 'superpipe') undo.add(() => disableSuperpipe(lun, options));
       return new LunPath(info, node, setup, lun, undo);
     } catch (error) {
       await undo.run().catch(() => undefined);
@@ -123,7 +123,7 @@ export class LunPath {
 }
 
 /** EBUSY: another user of the LUN needs it to stay in superpipe mode. */
-async function disableSuperpipe(lun: Lun, options: { wwid?: string | Uint8Array }): Promise<void> {
+async function disableSuperpipe(lun: Lun, options: SuperpipeOptions): Promise<void> {
   try {
     await lun.disableSuperpipe(options);
   } catch (error) {
