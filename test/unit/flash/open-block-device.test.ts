@@ -17,7 +17,10 @@ const block = (value: number) => new Uint8Array(4096).fill(value);
 describe('openBlockDevice() when a step fails', () => {
   for (const virtual of [undefined, { blocks: 65536, scrub: true }]) {
     it(`undoes the steps before, whichever fails (${virtual ? 'virtual' : 'whole'} LUN)`, async () => {
-      const mock = createMockCxl({ cards: [], flash: [{ contexts: 1, ports: 1 }] });
+      // Few bytes, in few commands: each open of the virtual LUN ends by overwriting all of it.
+      const luns = [{ blocks: 65536, blockSize: 512 as const }];
+      const queue = { bounceBytes: 2 ** 20, queueDepth: 4, completion: 'poll' } as const;
+      const mock = createMockCxl({ cards: [], flash: [{ contexts: 1, ports: 1, luns }] });
       const node = mock.flash.adapters[0]?.nodes[0] ?? '';
       let calls = 0;
       let failAt = Number.POSITIVE_INFINITY;
@@ -25,7 +28,7 @@ describe('openBlockDevice() when a step fails', () => {
         calls += 1;
         return calls === failAt ? -ERRNOS.ENOMEM : undefined;
       });
-      const open = () => openBlockDevice(node, { system, virtual, completion: 'poll' });
+      const open = () => openBlockDevice(node, { system, virtual, ...queue });
       const first = await open();
       const total = calls;
       await first.close();
@@ -39,7 +42,7 @@ describe('openBlockDevice() when a step fails', () => {
         await opened?.close();
         // The adapter has one context: it is free, and so is the LUN.
         const again = await open();
-        await again.write(0, block(failAt));
+        await again.write(0, new Uint8Array(512).fill(failAt));
         await again.close();
         expect((await listLuns({ system: mock })).map(({ mode }) => mode)).toEqual(['legacy']);
       }
