@@ -49,6 +49,15 @@ export const GROUPS = {
       ...['path-error', 'streams', 'striped-device', 'undo'],
     ].map((name) => `test/unit/flash/${name}.test.ts`),
   },
+  // What a context asks of the driver, and a block device's paths: over scripted parts.
+  'flash-contexts': {
+    mutate: ['flash-context', 'lun-path', 'open-block-device'].map(
+      (name) => `lib/flash/${name}.ts`,
+    ),
+    tests: ['context', 'context-recovery', 'context-close', 'lun-path', 'opening'].map(
+      (name) => `test/unit/flash/${name}.test.ts`,
+    ),
+  },
   // Which commands are on the AFU, which wait, and what each promise is told.
   'flash-queue': {
     mutate: [
