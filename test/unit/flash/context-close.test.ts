@@ -40,6 +40,7 @@ describe('detach()', () => {
       ...[true, true, false],
     ]);
     expect(error).toMatchObject({ code: 'ECANCELED', path: OTHER });
+    expect(error.message).toContain('its LUN was detached');
     proceed();
     await detached;
     expect(script.taken()).toEqual([
@@ -239,6 +240,7 @@ describe('close()', () => {
       const matching = [plain, ...scrubbed].map((resource) => matches({ resource } as never));
       expect([retire.mock.calls.length, matching]).toEqual([2, [false, true, false]]);
       expect(error).toMatchObject({ code: 'ECANCELED' });
+      expect(error.message).toContain('the context was closed');
     }
   });
 

@@ -110,8 +110,10 @@ describe('a LUN that is not of the context', () => {
       if (lun !== other) await expect(context.join(lun as never)).rejects.toEqual(coded(code));
     }
     expect(() => context.geometry(other)).toThrow(OTHER);
+    expect(() => context.geometry('x' as never)).toThrow(/^lun must be a Lun;/);
     const wrong = context.openVirtual({ blocks: -1 });
     await expect(wrong).rejects.toEqual(coded('ERR_OUT_OF_RANGE'));
+    await expect(wrong).rejects.toThrow(/^options\.blocks must/);
     await expect(context.openVirtual({ scrub: 1 } as never)).rejects.toEqual(
       coded('ERR_INVALID_ARG_TYPE'),
     );
@@ -122,6 +124,7 @@ describe('a LUN that is not of the context', () => {
     const script = new ContextScript();
     const { context, luns } = await script.attachThree();
     expect(() => context.geometry()).toThrow(coded('ERR_INVALID_ARG_TYPE'));
+    expect(() => context.geometry()).toThrow(/^lun must be given: the context has several/);
     for (const call of [
       context.openDirect(),
       context.openVirtual(),
@@ -315,6 +318,7 @@ describe('cloneToken()', () => {
     });
     await context.openVirtual({ scrub: true });
     expect(() => context.cloneToken()).toThrow(coded('ERR_INVALID_STATE'));
+    expect(() => context.cloneToken()).toThrow('would be zeroed');
   });
 });
 

@@ -123,9 +123,10 @@ describe('the path of a node', () => {
     }
     const device = await openBlockDevice('/dev/sg5', { system: script.system });
     expect(device.path.node).toBe('/dev/sg5');
-    await expect(open({ node: '/dev/sg9' })).rejects.toMatchObject({
-      ...{ code: 'ENOENT', syscall: 'find', path: '/dev/sg9' },
-    });
+    const none = open({ node: '/dev/sg9' });
+    const path = '/dev/sg9';
+    await expect(none).rejects.toMatchObject({ code: 'ENOENT', syscall: 'find', path });
+    await expect(none).rejects.toThrow('listLuns()');
   });
 
   it('is of the system that `cxl` stands for, when none is given', async () => {
@@ -174,6 +175,7 @@ describe('the paths of a world-wide id', () => {
       ...{ code: 'ENOENT', path: `naa.${'7'.repeat(32)}` },
     });
     await expect(open({ wwid: 'x' })).rejects.toEqual(coded('ERR_INVALID_ARG_VALUE'));
+    await expect(open({ wwid: 'x' })).rejects.toThrow(/^options\.wwid must/);
   });
 
   it('are left out when they cannot be opened or attached', async () => {
@@ -313,12 +315,17 @@ describe('an abort', () => {
 describe('options', () => {
   it('that are wrong are refused before anything is read', async () => {
     const node = '/dev/sg9';
+    for (const [text, options] of [
+      ['options must be given node or wwid', {}],
+      ['options must be given node or wwid', { node, wwid: WWID }],
+      ['options.node must', { node: 7 }],
+      ['options.mounted must', { node, mounted: 1 }],
+      ['options.onPathChange must', { node, onPathChange: 1 }],
+    ] as const) {
+      await expect(open(options)).rejects.toEqual(coded('ERR_INVALID_ARG_TYPE'));
+      await expect(open(options)).rejects.toThrow(text);
+    }
     for (const [code, options] of [
-      ['ERR_INVALID_ARG_TYPE', {}],
-      ['ERR_INVALID_ARG_TYPE', { node, wwid: WWID }],
-      ['ERR_INVALID_ARG_TYPE', { node: 7 }],
-      ['ERR_INVALID_ARG_TYPE', { node, mounted: 1 }],
-      ['ERR_INVALID_ARG_TYPE', { node, onPathChange: 1 }],
       ['ERR_INVALID_ARG_TYPE', { node, signal: {} }],
       ['ERR_OUT_OF_RANGE', { node, interrupts: 5 }],
       ['ERR_INVALID_ARG_VALUE', { node, interupts: 4 }],
