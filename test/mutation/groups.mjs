@@ -46,7 +46,7 @@ export const GROUPS = {
     ].map((name) => `lib/flash/${name}.ts`),
     tests: [
       ...['adoption', 'attach-options', 'block-device', 'clone-token', 'multipath-device'],
-      ...['path-error', 'streams', 'striped-device', 'undo'],
+      ...['multipath-limits', 'path-error', 'streams', 'striped-device', 'undo'],
     ].map((name) => `test/unit/flash/${name}.test.ts`),
   },
   // What a context asks of the driver, and a block device's paths: over scripted parts.

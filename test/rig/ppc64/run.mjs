@@ -82,6 +82,7 @@ const leftOut = {
   'test/unit/flash/context-close.test.ts': replacesTimers,
   'test/unit/flash/discovery.test.ts': importsBackends,
   'test/unit/flash/lun-path.test.ts': importsBackends,
+  'test/unit/flash/multipath-limits.test.ts': replacesTimers,
   'test/unit/flash/nodes.test.ts': importsBackends,
   'test/unit/flash/opening.test.ts': importsBackends,
   'test/unit/flash/queue-model.test.ts': replacesTimers,

@@ -64,7 +64,9 @@ describe('the options of attach()', () => {
       }
     }
     for (const bounceBytes of [4097, 8191]) {
-      expect(() => checkAttachOptions({ bounceBytes })).toThrow(coded('ERR_INVALID_ARG_VALUE'));
+      const check = () => checkAttachOptions({ bounceBytes });
+      expect(check).toThrow(coded('ERR_INVALID_ARG_VALUE'));
+      expect(check).toThrow('options.bounceBytes');
     }
     checkAttachOptions({ bounceBytes: 12288 });
   });
@@ -74,7 +76,9 @@ describe('the options of attach()', () => {
       ...[{ access: 'none' }, { endian: 'middle' }, { completion: 'wait' }, { onReset: 'ignore' }],
       { queueDept: 1 },
     ]) {
-      expect(() => checkAttachOptions(wrong as never)).toThrow(coded('ERR_INVALID_ARG_VALUE'));
+      const check = () => checkAttachOptions(wrong as never);
+      expect(check).toThrow(coded('ERR_INVALID_ARG_VALUE'));
+      expect(check).toThrow(`options.${Object.keys(wrong)[0]}`);
     }
     for (const access of ['read', 'write', 'read-write'] as const) {
       expect(checkAttachOptions({ access }).access).toBe(access);
@@ -85,7 +89,9 @@ describe('the options of attach()', () => {
 
   it('ask for two interrupts, unless completions are polled for', () => {
     for (const interrupts of [0, 1]) {
-      expect(() => checkAttachOptions({ interrupts })).toThrow(coded('ERR_INVALID_ARG_VALUE'));
+      const check = () => checkAttachOptions({ interrupts });
+      expect(check).toThrow(coded('ERR_INVALID_ARG_VALUE'));
+      expect(check).toThrow('options.interrupts');
       checkAttachOptions({ interrupts, completion: 'poll' });
     }
     checkAttachOptions({ interrupts: 2 });

@@ -181,8 +181,9 @@ describe('a block device', () => {
     ]);
     queue.unmapSupported = false;
     const refused = () => device.submit([{ operation: 'unmap', lba: 0, count: 1 }]);
-    expect(refused).toThrow(coded('EOPNOTSUPP'));
-    expect(refused).toThrow('/dev/sg1');
+    expect(refused).toThrow(
+      expect.objectContaining({ code: 'EOPNOTSUPP', syscall: 'unmap', path: '/dev/sg1' }),
+    );
     // The command tells, when it is not known.
     queue.unmapSupported = undefined;
     void device.unmap(0, 1);
@@ -258,16 +259,19 @@ describe('a block device', () => {
   it('checks all before it submits any', () => {
     const { device, resource, submitted } = open();
     const good = { operation: 'read', lba: 0, into: new Uint8Array(SIZE) } as const;
-    for (const [request, code] of [
-      [{ ...good, lba: 3 * CHUNK }, 'ERR_OUT_OF_RANGE'],
-      [{ ...good, lba: -1 }, 'ERR_OUT_OF_RANGE'],
-      [{ ...good, into: new Uint8Array(1) }, 'ERR_INVALID_ARG_VALUE'],
-      [{ ...good, into: [] }, 'ERR_OUT_OF_RANGE'],
-      [{ ...good, operation: 'erase' }, 'ERR_INVALID_ARG_VALUE'],
-      [{ operation: 'unmap', lba: 3 * CHUNK - 1, count: 2 }, 'ERR_OUT_OF_RANGE'],
-      [{ operation: 'unmap', lba: 0, count: 0 }, 'ERR_OUT_OF_RANGE'],
+    for (const [request, code, name] of [
+      [{ ...good, lba: 3 * CHUNK }, 'ERR_OUT_OF_RANGE', 'lba'],
+      [{ ...good, lba: -1 }, 'ERR_OUT_OF_RANGE', 'lba'],
+      [{ ...good, into: new Uint8Array(1) }, 'ERR_INVALID_ARG_VALUE', 'buffers[0]'],
+      [{ ...good, into: [] }, 'ERR_OUT_OF_RANGE', 'count'],
+      [{ ...good, operation: 'erase' }, 'ERR_INVALID_ARG_VALUE', 'operation'],
+      [{ operation: 'unmap', lba: 3 * CHUNK - 1, count: 2 }, 'ERR_OUT_OF_RANGE', 'lba'],
+      [{ operation: 'unmap', lba: 0, count: 0 }, 'ERR_OUT_OF_RANGE', 'count'],
+      [{ operation: 'unmap', lba: 0, count: -1 }, 'ERR_OUT_OF_RANGE', 'count'],
     ] as const) {
-      expect(() => device.submit([good, request] as never)).toThrow(coded(code));
+      const refused = () => device.submit([good, request] as never);
+      expect(refused).toThrow(coded(code));
+      expect(refused).toThrow(`${name} must be`);
     }
     expect(() => device.submit([good], { priority: 'first' as never })).toThrow(
       coded('ERR_INVALID_ARG_VALUE'),

@@ -25,15 +25,17 @@ describe('a token of cloneToken()', () => {
       { ...token, resources: undefined },
       { ...token, resources: {} },
     ]) {
-      expect(() => sourceContextId(wrong as never, PARENT)).toThrow(
-        expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }),
-      );
+      const clone = () => sourceContextId(wrong as never, PARENT);
+      expect(clone).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
+      expect(clone).toThrow('token must be');
     }
   });
 
   it('is the direct parent’s', () => {
-    expect(() => sourceContextId(token, PARENT + 1)).toThrow(
-      expect.objectContaining({ code: 'ERR_INVALID_STATE' }),
-    );
+    const clone = () => sourceContextId(token, PARENT + 1);
+    expect(clone).toThrow(expect.objectContaining({ code: 'ERR_INVALID_STATE' }));
+    // Which process it is that has made it, and which would have to.
+    expect(clone).toThrow(`process ${PARENT} made this token`);
+    expect(clone).toThrow(`the parent of this process is ${PARENT + 1}`);
   });
 });

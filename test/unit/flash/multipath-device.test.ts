@@ -1,125 +1,7 @@
-/** A LUN over several paths, whose contexts and devices answer what a test says. */
-import { setImmediate as loopTurn } from 'node:timers/promises';
+/** Which path of a LUN transfers go over, and what becomes of those that a path leaves. */
 import { describe, expect, it } from 'vitest';
-import type { TransferOptions, TransferRequest } from '../../../lib/flash/block-access';
-import type { LunPath, PathState } from '../../../lib/flash/lun-path';
-import {
-  MultipathBlockDevice,
-  type MultipathSetup,
-  type PathChange,
-} from '../../../lib/flash/multipath-device';
-import { Undo } from '../../../lib/flash/undo';
 import { systemError } from '../../../lib/shared/errors';
-
-const SIZE = 512;
-const coded = (code: string) => expect.objectContaining({ code });
-const gone = () => systemError('ENODEV', 'sislite');
-
-async function turns(): Promise<void> {
-  for (let turn = 0; turn < 5; turn += 1) await loopTurn();
-}
-
-interface Begun {
-  readonly request: TransferRequest;
-  readonly options: TransferOptions;
-  settle(error?: unknown): void;
-}
-
-/** What a path has while it is attached. */
-class Device {
-  readonly begun: Begun[] = [];
-  unmapSupported = true;
-  drains = 0;
-  readonly queueStatistics = { issued: 7 };
-
-  submit(requests: readonly TransferRequest[], options: TransferOptions): Promise<void>[] {
-    return requests.map(
-      (request) =>
-        new Promise((resolve, reject) => {
-          const settle = (error?: unknown) => (error === undefined ? resolve() : reject(error));
-          this.begun.push({ request, options, settle });
-        }),
-    );
-  }
-
-  async drained(): Promise<void> {
-    this.drains += 1;
-  }
-}
-
-class Path {
-  readonly node: string;
-  readonly info: { address: string; host: number; port: number };
-  state: PathState = 'failed';
-  error: unknown;
-  transfers = 0;
-  device: Device | undefined;
-  resource: { blocks: bigint; blockSize: number } | undefined;
-  readonly #log: string[];
-  /** What attach() and fence() wait for, or fail with. */
-  attaching: () => Promise<void> = async () => undefined;
-  fencing: () => Promise<void> = async () => undefined;
-
-  constructor(log: string[], index: number, attached: boolean) {
-    this.#log = log;
-    this.node = `/dev/sg${index}`;
-    this.info = { address: `0:${index}:0:0`, host: index, port: index + 10 };
-    if (attached) this.#attached();
-  }
-
-  #attached(): void {
-    this.device = new Device();
-    this.resource = { blocks: 100n + BigInt(this.info.host), blockSize: SIZE };
-    this.state = 'ready';
-    this.error = undefined;
-  }
-
-  async attach(): Promise<void> {
-    this.#log.push(`attach ${this.info.host}`);
-    await this.attaching();
-    this.#attached();
-  }
-
-  async fence(reason: unknown): Promise<void> {
-    this.state = 'failed';
-    this.error = reason;
-    this.device = undefined;
-    this.resource = undefined;
-    this.#log.push(`fence ${this.info.host}`);
-    await this.fencing();
-    this.#log.push(`fenced ${this.info.host}`);
-  }
-}
-
-/** A device over paths of which those are attached; the first one of them is active. */
-function open(attached: readonly boolean[], setup: Partial<MultipathSetup> = {}) {
-  const log: string[] = [];
-  const paths = attached.map((one, index) => new Path(log, index, one));
-  const changes: PathChange[] = [];
-  const undo = new Undo();
-  let undone = 0;
-  undo.add(async () => {
-    undone += 1;
-  });
-  const device = new MultipathBlockDevice({
-    paths: paths as unknown as LunPath[],
-    active: paths[attached.indexOf(true)] as unknown as LunPath,
-    undo,
-    failover: true,
-    repeat: true,
-    onPathChange: (change) => changes.push(change),
-    ...setup,
-  });
-  const read = (lba = 0, options: TransferOptions = {}) => {
-    const promise = device.readv(lba, [new Uint8Array(2 * SIZE)], options);
-    promise.catch(() => undefined);
-    return promise;
-  };
-  return { device, paths, log, changes, read, undone: () => undone };
-}
-
-/** The transfers that a path's device has and that were not looked at. */
-const begunOn = (path: Path | undefined) => path?.device?.begun.splice(0) ?? [];
+import { begunOn, coded, gone, open, type Path, SIZE, turns } from './multipath-script';
 
 describe('a device over one path', () => {
   it('is what its active path is', async () => {
@@ -339,67 +221,19 @@ describe('a path that fails', () => {
   });
 });
 
-describe('a call whose path fails', () => {
-  it('ends with its time limit or its signal while no path can be used', async () => {
-    const { device, paths, read } = open([true]);
-    let attached = () => {};
-    paths[0]!.attaching = () =>
-      new Promise((resolve) => {
-        attached = resolve;
-      });
-    const controller = new AbortController();
-    const limited = read(0, { timeout: 20 });
-    const aborted = read(2, { signal: controller.signal });
-    const begun = begunOn(paths[0]);
-    expect(begun.map(({ options }) => options)).toEqual([
-      { timeout: 20 },
-      { signal: controller.signal },
-    ]);
-    for (const { settle } of begun) settle(gone());
-    await expect(limited).rejects.toMatchObject({ code: 'ETIMEDOUT', syscall: 'transfer' });
-    controller.abort('enough');
-    await expect(aborted).rejects.toMatchObject({ code: 'ABORT_ERR', cause: 'enough' });
-    expect(device.statistics).toMatchObject({ errors: 2, failedOver: 0 });
-    // Neither ends the wait of others, nor leaves a listener.
-    const done = read(4);
-    attached();
-    await turns();
-    begunOn(paths[0])[0]?.settle();
-    await done;
-  });
-
-  it('is not repeated once its signal has aborted', async () => {
-    const { paths, read } = open([true, true]);
-    const controller = new AbortController();
-    const done = read(0, { signal: controller.signal });
-    controller.abort('before');
-    begunOn(paths[0])[0]?.settle(gone());
-    await expect(done).rejects.toMatchObject({ code: 'ABORT_ERR', cause: 'before' });
-    await turns();
-    expect(begunOn(paths[1])).toEqual([]);
-  });
-
-  it('has the rest of its time on the next path, in whole milliseconds', async () => {
-    const { paths, read } = open([true, true]);
-    void read(0, { timeout: 60_000, priority: 'low' });
-    void read(2, { priority: 'low' });
-    for (const { settle } of begunOn(paths[0])) settle(gone());
-    await turns();
-    const [limited, unlimited] = begunOn(paths[1]).map(({ options }) => options);
-    expect(limited).toMatchObject({ priority: 'low' });
-    expect(limited?.timeout).toBeGreaterThan(0);
-    expect(limited?.timeout).toBeLessThanOrEqual(60_000);
-    expect(Number.isInteger(limited?.timeout)).toBe(true);
-    expect(unlimited).toEqual({ priority: 'low', timeout: undefined });
-  });
-
-  it('of no time at all is refused by the next path', async () => {
-    const { paths, read } = open([true, true]);
-    const done = read(0, { timeout: 0 });
-    begunOn(paths[0])[0]?.settle(gone());
-    await expect(done).rejects.toMatchObject({ code: 'ETIMEDOUT', syscall: 'transfer' });
-    await turns();
-    expect(begunOn(paths[1])).toEqual([]);
+describe('drained()', () => {
+  it('waits for the active path, when there is one', async () => {
+    const { device, paths } = open([true, true]);
+    const [first, second] = paths as [Path, Path];
+    await device.drained();
+    expect([first.device?.drains, second.device?.drains]).toEqual([1, 0]);
+    const lost = open([true]);
+    const [path] = lost.paths as [Path];
+    path.attaching = () => Promise.reject(gone());
+    const done = lost.read();
+    begunOn(path)[0]?.settle(gone());
+    await expect(done).rejects.toThrow(coded('ENODEV'));
+    await lost.device.drained();
   });
 });
 
