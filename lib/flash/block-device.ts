@@ -163,7 +163,6 @@ export class BlockDevice extends BlockAccess {
   #piece(data: CommandData, firstBlock: bigint, blocks: bigint): CommandData {
     const offset = Number(firstBlock) * this.blockSize;
     const length = Number(blocks) * this.blockSize;
-    if (length === data.length) return data;
     const { bytes, memory } = data;
     return {
       bytes: bytes && new Uint8Array(bytes.buffer, bytes.byteOffset + offset, length),

@@ -230,7 +230,8 @@ export class MultipathBlockDevice extends BlockAccess {
 
   /** A transfer over `device` failed because of its path. Resolves when another path serves. */
   #fail(path: LunPath, device: BlockDevice, error: unknown): Promise<void> {
-    if (path.device === device && path === this.#active) this.#change(path, error);
+    // A path that has been left has another device now, or none.
+    if (path.device === device) this.#change(path, error);
     return this.#failover ?? Promise.resolve();
   }
 
@@ -254,7 +255,8 @@ export class MultipathBlockDevice extends BlockAccess {
     const others = [...paths.slice(at + 1), ...paths.slice(0, at)];
     const ready = others.filter(({ state }) => state === 'ready');
     let failure = error;
-    for (const path of [...ready, ...others.filter((other) => !ready.includes(other)), from]) {
+    // The first that is ready serves at once; the others are tried where none is.
+    for (const path of [...ready, ...others, from]) {
       if (this.closed) throw stateError('this block device is closed');
       try {
         if (path.device === undefined) await path.attach();

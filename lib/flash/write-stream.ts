@@ -120,7 +120,6 @@ export class BlockWriteStream extends Writable {
     if (!this.#begin(this.#buffer.subarray(0, whole))) throw await this.#noSpace();
     if (this.#filled > whole) await this.#writeLast(this.#buffer.subarray(whole, this.#filled));
     await this.#transfers.allSucceeded();
-    if (this.#failure !== undefined) throw this.#failure;
   }
 
   async #writeLast(bytes: Uint8Array): Promise<void> {
