@@ -67,9 +67,11 @@ describe('a descriptor of the driver', () => {
   it('is EBADF where there is none', () => {
     const { calls, lun, answer } = script();
     const adoption = new Adoption(lun, { ...answer, adapFd: NO_DESCRIPTOR });
-    expect(() => adoption.take()).toThrow(
+    const take = () => adoption.take();
+    expect(take).toThrow(
       expect.objectContaining({ code: 'EBADF', syscall: 'ioctl', path: '/dev/sg1' }),
     );
+    expect(take).toThrow('no descriptor was returned');
     expect(calls).toEqual([]);
     // 0 is one.
     new Adoption(lun, { ...answer, adapFd: 0n }).take();

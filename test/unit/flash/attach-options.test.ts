@@ -66,7 +66,7 @@ describe('the options of attach()', () => {
     for (const bounceBytes of [4097, 8191]) {
       const check = () => checkAttachOptions({ bounceBytes });
       expect(check).toThrow(coded('ERR_INVALID_ARG_VALUE'));
-      expect(check).toThrow('options.bounceBytes');
+      expect(check).toThrow('options.bounceBytes must be a multiple of 4096');
     }
     checkAttachOptions({ bounceBytes: 12288 });
   });
@@ -91,7 +91,7 @@ describe('the options of attach()', () => {
     for (const interrupts of [0, 1]) {
       const check = () => checkAttachOptions({ interrupts });
       expect(check).toThrow(coded('ERR_INVALID_ARG_VALUE'));
-      expect(check).toThrow('options.interrupts');
+      expect(check).toThrow("options.interrupts must be at least 2, or completion 'poll'");
       checkAttachOptions({ interrupts, completion: 'poll' });
     }
     checkAttachOptions({ interrupts: 2 });

@@ -27,7 +27,7 @@ describe('a token of cloneToken()', () => {
     ]) {
       const clone = () => sourceContextId(wrong as never, PARENT);
       expect(clone).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
-      expect(clone).toThrow('token must be');
+      expect(clone).toThrow('token must be what cloneToken() made');
     }
   });
 

@@ -3,6 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { systemError } from '../../../lib/shared/errors';
 import { begunOn, coded, gone, open, type Path, SIZE, turns } from './multipath-script';
 
+const refused = (message: string) =>
+  expect.objectContaining({ code: 'ERR_INVALID_STATE', message });
+const closed = refused('this block device is closed');
+
 describe('a device over one path', () => {
   it('is what its active path is', async () => {
     const { device, paths, read } = open([false, true]);
@@ -83,7 +87,7 @@ describe('a path that fails', () => {
       false,
       undefined,
     ]);
-    expect(() => device.resource).toThrow(coded('ERR_INVALID_STATE'));
+    expect(() => device.resource).toThrow(refused('no path to the LUN is attached'));
     fenced();
     await turns();
     expect(log).toEqual(['fence 0', 'fenced 0']);
@@ -289,11 +293,11 @@ describe('close()', () => {
     await drained;
     expect([undone(), paths[0]?.device?.drains]).toEqual([1, 1]);
     // Those that wait for a path have none.
-    await expect(done).rejects.toThrow(coded('ERR_INVALID_STATE'));
-    await expect(waiting).rejects.toThrow(coded('ERR_INVALID_STATE'));
+    await expect(done).rejects.toThrow(closed);
+    await expect(waiting).rejects.toThrow(closed);
     expect(begunOn(paths[0])).toEqual([]);
-    expect(() => device.submit([])).toThrow(coded('ERR_INVALID_STATE'));
-    await expect(device.reinstate()).rejects.toThrow(coded('ERR_INVALID_STATE'));
+    expect(() => device.submit([])).toThrow(closed);
+    await expect(device.reinstate()).rejects.toThrow(closed);
   });
 
   it('keeps a path that fails meanwhile from being changed', async () => {
@@ -320,7 +324,7 @@ describe('close()', () => {
     await turns();
     const closing = device.close();
     failed();
-    await expect(done).rejects.toThrow(coded('ERR_INVALID_STATE'));
+    await expect(done).rejects.toThrow(closed);
     await closing;
     expect(log).toEqual(['fence 0', 'fenced 0', 'attach 1']);
   });
