@@ -216,6 +216,22 @@ describe('the superpipe ioctls', () => {
       expect(await codeOf(lun.disableSuperpipe())).toBe('EBUSY');
     });
 
+    it('happen once when close() is called during detach()', async () => {
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      for (let turns = 0; turns < 8; turns += 1) {
+        const context = await target.attach(lun);
+        await context.join(other);
+        await context.openVirtual({ lun: other, blocks: 1 });
+        const detached = context.detach(other);
+        for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+        expect(await Promise.all([codeOf(detached), codeOf(context.close())])).toEqual([
+          ...['resolved', 'resolved'],
+        ]);
+        expect(await codeOf(other.disableSuperpipe())).toBe('resolved');
+        await other.enableSuperpipe();
+      }
+    });
+
     it('happen when the descriptor is closed', async () => {
       const lun = await target.lun();
       const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });
