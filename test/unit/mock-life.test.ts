@@ -8,7 +8,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import type { AfuFile, Binding } from '../../lib/binding';
 import { START_WORK_FLAGS, type StartWork } from '../../lib/binding/cxl-ioctls';
-import { attached, codeOf, master, oneCard, slave, sleep, thrownCode } from './mock-support';
+import { attached, codeOf, master, oneCard, slave, thrownCode, until } from './mock-support';
 
 const EBUSY = -16;
 const EINVAL = -22;
@@ -244,8 +244,7 @@ describe('the ioctl START_WORK', () => {
       const { mock, file, device } = await opened({}, 'guest');
       mock.card(0).afu(0).delayNextAttach(10);
       const starting = file.ioctl('START_WORK', { flags: 0n, workElementDescriptor: 0n });
-      await sleep(0);
-      expect(mock.card(0).freeInterrupts).toBe(5);
+      await until(() => mock.card(0).freeInterrupts === 5);
       if (end === 'detach') device.detach();
       else mock.card(0).freeze();
       expect(await starting).toBe(EIO);
