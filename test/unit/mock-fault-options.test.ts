@@ -188,7 +188,10 @@ describe('the options of a mock', () => {
       values.map((open) => refusedOptions({ seed: 0, latency: { open } }));
     const [none, value, range] = [undefined, 'ERR_INVALID_ARG_VALUE', 'ERR_OUT_OF_RANGE'];
     expect(codes(0, 2 ** 31 - 1, [0, 2 ** 31 - 1], undefined)).toEqual([none, none, none, none]);
-    expect(codes(-1, 2 ** 31, Number.NaN, [0, 2 ** 31], [-1, 0])).toEqual(Array(5).fill(range));
+    expect(codes(-1, 2 ** 31, Number.NaN, [0, 2 ** 31], [-1, 0], [2, 1])).toEqual(
+      Array(6).fill(range),
+    );
+    expect(codes([2, 2])).toEqual([none]);
     expect(codes([1], [1, 2, 3], '5', { minimum: 1 }, ['1', 2])).toEqual(Array(5).fill(value));
     for (const call of ['mmio', 'map']) {
       expect(refusedOptions({ latency: { [call]: 1 } })).toBe('ERR_INVALID_ARG_VALUE');

@@ -233,6 +233,10 @@ describe('assertNoPendingFaults', () => {
     system.inject({ name: 'open', times: 0 });
     await (await system.open('afu0.0s')).close();
     system.assertNoPendingFaults();
+    // Nor do those that come after it wait for it.
+    system.inject({ name: 'open', times: 0 }, { name: 'open', errno: 'EBUSY' });
+    expect(await codeOf(system.open('afu0.0s'))).toBe('EBUSY');
+    system.assertNoPendingFaults();
   });
 
   it('lists what has not happened, and where it was injected', async () => {

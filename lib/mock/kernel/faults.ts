@@ -127,6 +127,8 @@ export class Faults {
     const fault = { spec, happened: 0, fitted: 0, left, origin, context };
     this.#injected.push(fault);
     if (rest.length > 0) this.#next.set(fault, rest);
+    // `times` is 0.
+    if (left === 0) this.#injectNext(fault);
   }
 
   /** Removes every fault of that name, or all. */
@@ -227,4 +229,6 @@ function checkLatency(name: string, latency: Latency): void {
   for (const value of range) {
     if (!(value >= 0 && value <= 2 ** 31 - 1)) throw rangeError(name, 'from 0 to 2^31 - 1', value);
   }
+  const [minimum, maximum] = range as [number, number];
+  if (minimum > maximum) throw rangeError(name, 'with its minimum first', latency);
 }
