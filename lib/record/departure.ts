@@ -12,6 +12,13 @@ export interface ExpectedCall {
   readonly place?: RecordPlace | undefined;
 }
 
+/** What a departure says of the recording. */
+export interface AboutRecording {
+  readonly path: string;
+  readonly card: string;
+  readonly leftOut: readonly string[];
+}
+
 /**
  * A program that is replayed has departed from the recording. Where it swallows this error, the next
  * call throws it again, but for those that close and free.
@@ -46,14 +53,18 @@ export class ReplayDivergedError extends Error {
   readonly line: string | undefined;
   /** The version of the recorded cards, such as `card0/psl_revision 1`; empty where it was not recorded. */
   readonly card: string;
+  /**
+   * What the recorder left out, such as memory beyond `maxMemory`, a sentence each: the program may
+   * depart because it finds zeros there.
+   */
+  readonly leftOut: readonly string[];
 
   /** @internal */
   constructor(
-    path: string,
+    { path, card, leftOut }: AboutRecording,
     actual: string,
     expected: ExpectedCall | undefined,
     nearest: ExpectedCall | undefined,
-    card: string,
   ) {
     super('');
     // Deep enough for the program's own frames, which are below those of the package.
@@ -71,6 +82,9 @@ export class ReplayDivergedError extends Error {
       ...(line === undefined ? [] : [`  from:     ${line}`]),
       ...(nearest === undefined ? [] : [`  nearest:  ${nearest.text}${where(nearest.place)}`]),
       ...(card === '' ? [] : [`  card:     ${card}`]),
+      ...(leftOut[0] === undefined
+        ? []
+        : [`  left out: ${leftOut[0]}${andMore(leftOut.length - 1)}`]),
     ].join('\n');
     // The text of the stack was made before the message, and begins with what is of no interest.
     const frames = (this.stack ?? '').split('\n').slice(1);
@@ -83,7 +97,12 @@ export class ReplayDivergedError extends Error {
     this.nearest = nearest?.text;
     this.line = line;
     this.card = card;
+    this.leftOut = leftOut;
   }
+}
+
+function andMore(count: number): string {
+  return count === 0 ? '' : ` (and ${count} more)`;
 }
 
 /** The package's own folder: dist, or whatever it was moved to. */

@@ -11,6 +11,7 @@ import type {
   CallRecord,
   EventsRecord,
   MemoryRecord,
+  NoteRecord,
   RecordedEntry,
   RecordPlace,
   ReturnRecord,
@@ -126,6 +127,8 @@ export interface Plan {
   readonly sysfs: ReadonlyMap<string, SysfsRecord>;
   /** Memories whose contents were not recorded. */
   readonly unknown: ReadonlySet<number>;
+  /** What the recorder has left out, as it says itself. */
+  readonly notes: readonly NoteRecord[];
 }
 
 /** What the steps of accesses have in common. There are many, so what is seldom wanted is made then. */
@@ -203,7 +206,7 @@ class Planner {
   readonly #memories = new Map<number, RecordedMemoryPlan>();
   readonly #free = new Map<string, CallStep[]>();
   readonly #sysfs = new Map<string, SysfsRecord>();
-  readonly #unknown = new Set<number>();
+  readonly #notes: NoteRecord[] = [];
   /** By number: calls whose return has not come. */
   readonly #open = new Map<number, { record: CallRecord; step: CallStep }>();
   /** Of a mapping its file; of anything else itself. */
@@ -244,7 +247,8 @@ class Planner {
       memories: this.#memories,
       free: this.#free,
       sysfs: this.#sysfs,
-      unknown: this.#unknown,
+      unknown: new Set(this.#notes.map(({ object }) => object)),
+      notes: this.#notes,
     };
   }
 
@@ -257,7 +261,7 @@ class Planner {
         this.#sysfs.set(record.path, record);
         break;
       case 'note':
-        this.#unknown.add(record.object);
+        this.#notes.push(record);
         break;
       case 'call':
         this.#call(record);

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { realTimers } from '../emulation/real-timers';
 import { formatValue } from '../observe/format';
 import { cardVersion, formatVersion } from './card-version';
-import { callText, type ExpectedCall, ReplayDivergedError } from './departure';
+import { type AboutRecording, callText, type ExpectedCall, ReplayDivergedError } from './departure';
 import {
   type CallStep,
   type EventsStep,
@@ -41,7 +41,7 @@ export class Replayer {
   readonly onProgress = new Set<() => void>();
   readonly #memories = new Map<number, BoundMemory>();
   readonly #start = realTimers.now();
-  readonly #card: string;
+  readonly #about: AboutRecording;
   /** How often in succession a load found nothing new. */
   #repeats = 0;
 
@@ -49,7 +49,11 @@ export class Replayer {
     this.path = path;
     this.plan = plan;
     this.settings = settings;
-    this.#card = formatVersion(cardVersion(plan.sysfs.values()));
+    this.#about = {
+      path,
+      card: formatVersion(cardVersion(plan.sysfs.values())),
+      leftOut: plan.notes.map(({ message }) => message),
+    };
   }
 
   bind(memory: BoundMemory): void {
@@ -304,7 +308,7 @@ export class Replayer {
     expected: ExpectedCall | undefined,
     near: ExpectedCall | undefined,
   ): ReplayDivergedError {
-    const error = new ReplayDivergedError(this.path, actual, expected, near, this.#card);
+    const error = new ReplayDivergedError(this.#about, actual, expected, near);
     this.departure ??= error;
     return error;
   }
