@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { defineConfig } from 'vitest/config';
-import { LIVE_FILES } from './test/conformance/support/replayable';
+import { LIVE_FILES } from './test/conformance/support/replayable.mjs';
 
 const simulatedDevice = path.resolve('test/simulated-device/build/libcxlsim.so');
 

@@ -13,7 +13,7 @@ import { type GlobalSystem, setGlobalSystem } from 'node-cxl/mock';
 import { RecordedCxl, type ReplayedCxl, recordCxl, replayCxl } from 'node-cxl/record';
 import { afterEach, beforeEach } from 'vitest';
 import type { DeviceSide, Need, Target } from '../target';
-import { IN_REAL_TIME, LIVE_TESTS } from './replayable';
+import { IN_REAL_TIME, LIVE_TESTS } from './replayable.mjs';
 
 const folder = process.env['CXL_RECORDED'];
 export const REPLAYS = process.env['CXL_TARGET'] === 'replay';

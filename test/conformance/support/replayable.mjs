@@ -1,4 +1,4 @@
-/** What a recording cannot serve of the conformance tests, and why. */
+// What a recording cannot serve of the conformance tests, and why. JavaScript, as the configuration of vitest imports it.
 
 const ORDER = 'which call is next depends on how long the device takes';
 const DESCRIPTORS = 'descriptors of the process, which a replay does not open';
@@ -6,8 +6,12 @@ const CLOCK = 'compares what the device has with the clock of this run';
 
 const TIMERS = 'block I/O, for which timers of the package load registers and end commands';
 
-/** Files that are neither recorded nor replayed. */
-export const LIVE_FILES: Readonly<Record<string, string>> = {
+/**
+ * Files that are neither recorded nor replayed.
+ *
+ * @type {Readonly<Record<string, string>>}
+ */
+export const LIVE_FILES = {
   doe: 'has no device, only a model of mailboxes',
   'flash-block-size': TIMERS,
   'flash-chunks': TIMERS,
@@ -27,8 +31,12 @@ export const LIVE_FILES: Readonly<Record<string, string>> = {
   'model-based': `random sequences: ${ORDER}`,
 };
 
-/** Tests that a replay skips, by file and title. */
-export const LIVE_TESTS: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+/**
+ * Tests that a replay skips, by file and title.
+ *
+ * @type {Readonly<Record<string, Readonly<Record<string, string>>>>}
+ */
+export const LIVE_TESTS = {
   closing: {
     'among the descriptors of the process': DESCRIPTORS,
     'ENODEV: a descriptor of something else': DESCRIPTORS,
@@ -42,8 +50,12 @@ export const LIVE_TESTS: Readonly<Record<string, Readonly<Record<string, string>
   'sync-waits': { 'is a part of the time-out, and goes over into a wait': ORDER },
 };
 
-/** Tests that measure how long the device takes: replayed with the times that were recorded. */
-export const IN_REAL_TIME: Readonly<Record<string, readonly string[]>> = {
+/**
+ * Tests that measure how long the device takes: replayed with the times that were recorded.
+ *
+ * @type {Readonly<Record<string, readonly string[]>>}
+ */
+export const IN_REAL_TIME = {
   closing: ['while START_WORK is in progress ends attach() at once, and closes the context'],
   'driver-rules': [
     'fails with EBUSY after 5 seconds, and can be made again (native.c, do_process_element_cmd)',
