@@ -172,7 +172,7 @@ export class FlashContext extends Uncloneable {
   async detach(lun: Lun): Promise<void> {
     this.#check();
     this.#geometry(lun);
-    if (this.#luns.size === 1) return this.close();
+    if (this.#isLast(lun)) return this.close();
     const resources = [...this.#resources].filter((resource) => resource.lun === lun);
     for (const resource of resources) resource.refuseCommands(true);
     try {
@@ -181,6 +181,8 @@ export class FlashContext extends Uncloneable {
         canceled('its LUN was detached', lun.path),
       );
       for (const resource of resources) await resource.scrubFrom(0n, resource.blocks);
+      // The others may have been detached meanwhile.
+      if (this.#isLast(lun)) return this.close();
       if (!this.closed) await this.#detachLun(lun);
     } catch (error) {
       if (!this.closed) {
@@ -454,6 +456,12 @@ export class FlashContext extends Uncloneable {
       }
     }
     return failure;
+  }
+
+  /** No other LUN stays attached. */
+  #isLast(lun: Lun): boolean {
+    const luns = [...this.#luns.keys()];
+    return luns.every((other) => other === lun || this.#detaching.has(other));
   }
 
   /** Calls that come together share one: the driver does not know the LUN for the second. */

@@ -232,6 +232,14 @@ describe('the superpipe ioctls', () => {
       }
     });
 
+    it('close the context when all LUNs are detached together', async () => {
+      const [lun, other] = [await target.lun(0), await target.lun(1)];
+      const context = await target.attach(lun);
+      await context.join(other);
+      await Promise.all([context.detach(lun), context.detach(other)]);
+      expect([context.closed, context.context.closed]).toEqual([true, true]);
+    });
+
     it('happen when the descriptor is closed', async () => {
       const lun = await target.lun();
       const answer = await lun.call('ATTACH', { numInterrupts: 4n, flags: 2n });

@@ -128,6 +128,34 @@ describe('detach()', () => {
       [[LUN, 'DETACH', { contextId }], 'unmap 7', 'close 7'],
     ]);
   });
+
+  it('of all LUNs, at once or one while another is detached, closes the context', async () => {
+    for (const apart of [false, true]) {
+      const script = new ContextScript();
+      const { luns, context } = await script.attachThree();
+      let answer: (value: unknown) => void = () => {};
+      script.answer = (path, name) =>
+        path === LUN && name === 'DETACH'
+          ? new Promise((resolve) => {
+              answer = resolve;
+            })
+          : undefined;
+      const ends: Promise<void>[] = [];
+      for (const lun of luns) {
+        ends.push(context.detach(lun));
+        if (apart) await loopTurn();
+      }
+      await loopTurn();
+      answer({});
+      await Promise.all(ends);
+      expect([context.closed, context.luns]).toEqual([true, []]);
+      const calls = script.taken();
+      expect(calls.slice(-2)).toEqual(['unmap 7', 'close 7']);
+      expect(calls.slice(0, -2)).toEqual(
+        [LUN, OTHER, THIRD].map((path) => [path, 'DETACH', { contextId }]),
+      );
+    }
+  });
 });
 
 describe('close()', () => {
