@@ -182,8 +182,8 @@ export class FlashContext extends Uncloneable {
       );
       for (const resource of resources) await resource.scrubFrom(0n, resource.blocks);
       // The others may have been detached meanwhile.
-      if (this.#isLast(lun)) return this.close();
-      if (!this.closed) await this.#detachLun(lun);
+      if (this.closed || this.#isLast(lun)) return this.close();
+      await this.#detachLun(lun);
     } catch (error) {
       if (!this.closed) {
         for (const resource of resources) resource.refuseCommands(false);

@@ -95,6 +95,31 @@ describe('detach()', () => {
     }
   });
 
+  it('does not repeat the DETACH that a close() has made', async () => {
+    const script = new ContextScript();
+    const { luns, context } = await script.attachThree();
+    const last = '/dev/sg4';
+    await context.join(script.lun(last));
+    script.taken();
+    let answer: (value: unknown) => void = () => {};
+    script.answer = (path) =>
+      path === THIRD
+        ? new Promise((resolve) => {
+            answer = resolve;
+          })
+        : undefined;
+    vi.spyOn(context, 'retire').mockImplementationOnce(async () => {
+      void context.close();
+      await loopTurn();
+    });
+    const detached = context.detach(luns[1]!);
+    await loopTurn();
+    await loopTurn();
+    answer({});
+    await detached;
+    expect(script.ioctls()).toEqual([LUN, OTHER, THIRD, last].map((path) => `${path} DETACH`));
+  });
+
   it('is one DETACH for calls that come together, and a close() meanwhile', async () => {
     const script = new ContextScript();
     const { luns, context } = await script.attachThree();
@@ -122,11 +147,14 @@ describe('detach()', () => {
   it('of the last LUN closes the context', async () => {
     const script = new ContextScript();
     const { lun, context } = await script.attach();
+    const retire = vi.spyOn(context, 'retire');
     await context.detach(lun);
     expect([context.closed, script.taken()]).toEqual([
       true,
       [[LUN, 'DETACH', { contextId }], 'unmap 7', 'close 7'],
     ]);
+    // That waits for no command: close() ends them.
+    expect(retire).not.toHaveBeenCalled();
   });
 
   it('of all LUNs, at once or one while another is detached, closes the context', async () => {
