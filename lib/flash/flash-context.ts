@@ -192,7 +192,6 @@ export class FlashContext extends Uncloneable {
     }
     // It does what is left.
     if (this.closed) return this.close();
-    for (const resource of resources) this.#resources.delete(resource);
   }
 
   /**
@@ -485,6 +484,10 @@ export class FlashContext extends Uncloneable {
     await this.#releaseHandles(lun, own, RELEASE_TIME);
     await lun.call('DETACH', { contextId: this.#id });
     this.#luns.delete(lun);
+    // Also those that were opened meanwhile.
+    for (const resource of this.#resources) {
+      if (resource.lun === lun) this.#resources.delete(resource);
+    }
   }
 
   /** @internal The state, for util.inspect() and console.log(). */

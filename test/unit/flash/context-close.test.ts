@@ -54,6 +54,19 @@ describe('detach()', () => {
     await expect(context.detach(second!)).rejects.toEqual(coded('ERR_INVALID_STATE'));
   });
 
+  it('frees what is opened on the LUN meanwhile', async () => {
+    const script = new ContextScript();
+    const { luns, context } = await script.attachThree();
+    let opened = context.openDirect(luns[0]);
+    script.answer = (_, name) => {
+      if (name === 'DETACH') opened = context.openDirect(luns[1]);
+      return name === 'DETACH' ? opened.then(() => undefined) : undefined;
+    };
+    const kept = await opened;
+    await context.detach(luns[1]!);
+    expect([(await opened).released, context.resources]).toEqual([true, [kept]]);
+  });
+
   it('that fails leaves all of it as it was', async () => {
     for (const step of ['retire', 'scrub', 'DETACH']) {
       const script = new ContextScript();
