@@ -1,12 +1,12 @@
 // One command builds everything a clone needs: the addon (Linux), the TypeScript, the
 // bundled command-line program, and the simulated device for the tests.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { addonChanged, buildAddon } from './addon.mjs';
 import { bundle } from './bundles.mjs';
-import { changed, root } from './files.mjs';
+import { changed, fingerprint, root } from './files.mjs';
 import { writeNotices } from './notices.mjs';
 
 const require = createRequire(import.meta.url);
@@ -26,9 +26,18 @@ function addon() {
   buildAddon(root);
 }
 
+const dist = path.join(root, 'dist');
+/** Written by a build, of what it read and made: `dist` is made anew when one of them has changed. */
+const stamp = path.join(root, 'build/typescript.stamp');
+
+function currentStamp() {
+  const sources = ['lib', 'package.json', 'package-lock.json', 'tsconfig.json'];
+  return fingerprint([...sources.map((name) => path.join(root, name)), dist]);
+}
+
 async function typescript() {
   // A file that was renamed must not stay in dist, where an old import would find it.
-  rmSync(path.join(root, 'dist'), { recursive: true, force: true });
+  rmSync(dist, { recursive: true, force: true });
   run(process.execPath, [require.resolve('typescript/bin/tsc'), '-p', '.']);
   // The library that encodes recordings, in one file: no dependency of the package at run time.
   await bundle('lib/record/cborg-entry.mjs', 'dist/record/cborg.js');
@@ -119,7 +128,20 @@ function simulatedDevice() {
   run('make', ['-s', '-C', path.join(root, 'test/simulated-device')]);
 }
 
+async function fillDist() {
+  let current = existsSync(stamp) && readFileSync(stamp, 'utf8') === currentStamp();
+  // A build that fails leaves none.
+  rmSync(stamp, { force: true });
+  if (wanted('typescript') && !current) {
+    await typescript();
+    current = true;
+  }
+  if (wanted('cli')) await cli();
+  if (!current) return;
+  mkdirSync(path.dirname(stamp), { recursive: true });
+  writeFileSync(stamp, currentStamp());
+}
+
 if (wanted('addon')) addon();
-if (wanted('typescript')) await typescript();
-if (wanted('cli')) await cli();
+if (wanted('typescript') || wanted('cli')) await fillDist();
 if (wanted('simulated-device')) simulatedDevice();

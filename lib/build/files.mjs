@@ -1,5 +1,6 @@
-// Where things are, and which is newer.
-import { readdirSync, statSync } from 'node:fs';
+// Where things are, which is newer, and what is in them.
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,4 +16,19 @@ export function changed(name) {
   return readdirSync(name)
     .map((inner) => changed(path.join(name, inner)))
     .reduce((a, b) => Math.max(a, b), 0);
+}
+
+/** A hash of these files, and of all files below these folders: of their names and contents. */
+export function fingerprint(names) {
+  const hash = createHash('sha256');
+  const add = (name) => {
+    const found = statSync(name, { throwIfNoEntry: false });
+    if (found?.isDirectory()) {
+      for (const inner of readdirSync(name).sort()) add(path.join(name, inner));
+    } else if (found !== undefined) {
+      hash.update(`${name}\0${found.size}\0`).update(readFileSync(name));
+    }
+  };
+  for (const name of names) add(name);
+  return hash.digest('hex');
 }
