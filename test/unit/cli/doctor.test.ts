@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { runHere } from './in-process';
 import { Folder, run, TIMEOUT } from './run';
 
 const folder = new Folder();
@@ -76,21 +77,22 @@ function pciFunction(address: string, group?: string, type?: string): void {
   symlinkSync(`/sys/kernel/iommu_groups/${group}`, path.join(root, device, 'iommu_group'));
 }
 
+const words = (user: string) => ['doctor', '--root', root, '--user', user, '--json'];
+
 async function examine(user = USER) {
-  const args = ['doctor', '--root', root, '--user', user, '--json'];
-  const { code, stdout, stderr } = await run(args);
+  const { exitCode, stdout, error } = await runHere(words(user));
   const { findings, problems } = JSON.parse(stdout) as { findings: Finding[]; problems: number };
   expect(problems).toBe(findings.filter(({ status }) => status === 'problem').length);
-  expect(stderr === '').toBe(problems === 0);
-  return { code, findings };
+  expect(error === undefined).toBe(problems === 0);
+  return { exitCode, stdout, findings };
 }
 
 /** What is not ok: its check, status and subject, with message and advice. */
-async function complaints(user?: string): Promise<[number | null, ...string[]]> {
-  const { code, findings } = await examine(user);
+async function complaints(user?: string): Promise<[number, ...string[]]> {
+  const { exitCode, findings } = await examine(user);
   const wrong = findings.filter(({ status }) => status !== 'ok');
   return [
-    code,
+    exitCode,
     ...wrong.map(({ check, status, subject, message, advice }) => {
       return `${status} ${check} ${subject}: ${message} → ${advice}`;
     }),
@@ -102,8 +104,9 @@ const match = (text: RegExp) => expect.stringMatching(text);
 describe('doctor', { timeout: TIMEOUT }, () => {
   it('finds nothing wrong with a machine that has all, and shows each thing', async () => {
     pciFunction('0000:0d:00.0', '12', 'DMA');
-    const { code, findings } = await examine();
-    expect(code).toBe(0);
+    const { exitCode, findings, stdout } = await examine();
+    expect(exitCode).toBe(0);
+    expect(await run(words(USER))).toEqual({ code: 0, signal: null, stdout, stderr: '' });
     expect(findings.map(({ check, status, subject }) => `${status} ${check} ${subject}`)).toEqual([
       'ok driver cxl',
       'ok cards card0',
@@ -203,12 +206,12 @@ describe('doctor', { timeout: TIMEOUT }, () => {
       [0o660, 4],
     ] as const) {
       put('/dev/cxl/afu0.0s', '', mode);
-      expect([mode, (await examine()).code]).toEqual([mode, code]);
+      expect([mode, (await examine()).exitCode]).toEqual([mode, code]);
     }
     // The group's permissions decide for its members, also where others have more.
     put('/etc/group', `cxl:x:${GROUP}:${USER}\n`);
     put('/dev/cxl/afu0.0s', '', 0o606);
-    expect((await examine()).code).toBe(4);
+    expect((await examine()).exitCode).toBe(4);
   });
 
   it('udev rule: another version of it, in any of its folders', async () => {

@@ -3,30 +3,17 @@
  * would have a mock of its own.
  */
 import { writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import { openLun } from 'node-cxl/flash';
 import { createMockCxl, type MockCxl } from 'node-cxl/mock';
 import { describe, expect, it } from 'vitest';
+import { outputHere } from './in-process';
 import { Folder } from './run';
 
 describe('node-cxl flash, on a system in use', () => {
   const folder = new Folder();
-  const { flashCommand } = createRequire(import.meta.url)(path.resolve('dist/cli/flash.js'));
 
   /** Runs a subcommand; what it prints. */
-  async function print(system: MockCxl, ...words: string[]): Promise<string> {
-    const { signal } = new AbortController();
-    const lines: string[] = [];
-    const write = process.stdout.write;
-    process.stdout.write = (text) => lines.push(String(text)) > 0;
-    try {
-      await flashCommand({ system, signal }).parseAsync(words, { from: 'user' });
-    } finally {
-      process.stdout.write = write;
-    }
-    return lines.join('');
-  }
+  const print = (system: MockCxl, ...words: string[]) => outputHere(['flash', ...words], system);
 
   it('shows the capacity while another context uses the LUN', async () => {
     const system = createMockCxl({ cards: [], flash: [{}] });

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { runHere } from './in-process';
 import { manifest, run, TIMEOUT } from './run';
 
 /** The commands in a help text: the words at the start of the lines under its heading. */
@@ -15,32 +16,32 @@ type Help = [words: string[], help: string];
 
 /** Every command with its help text, found by walking from the program's own help. */
 async function walk(above: string[] = []): Promise<Help[]> {
-  const { code, stdout, stderr } = await run([...above, '--help']);
-  expect([above, code, stderr]).toEqual([above, 0, '']);
-  const inner = commandsIn(stdout).filter((name) => name !== 'help');
-  const below = await Promise.all(inner.map((name) => walk([...above, name])));
-  return [[above, stdout], ...below.flat()];
-}
-
-let walked: Promise<Help[]> | undefined;
-
-/** walk(), once: it starts a process for each command. */
-function tree(): Promise<Help[]> {
-  walked ??= walk();
-  return walked;
+  const { stdout, stderr, exitCode } = await runHere([...above, '--help']);
+  expect([above, exitCode, stderr]).toEqual([above, 0, '']);
+  const found: Help[] = [[above, stdout]];
+  // One after another: each has the process's standard output to itself.
+  for (const name of commandsIn(stdout)) {
+    if (name !== 'help') found.push(...(await walk([...above, name])));
+  }
+  return found;
 }
 
 describe('help', () => {
   it(
     'of every command is on stdout, with its usage, options and arguments',
     async () => {
-      const found = await tree();
+      const found = await walk();
       const names = found.map(([words]) => words.join(' '));
       expect(names).toContain('flash write');
       expect(names.length).toBeGreaterThan(20);
       for (const [words, help] of found) {
         expect(help).toContain(`Usage: ${['node-cxl', ...words].join(' ')}`);
         expect(help).toMatch(/^ {2}-h, --help/m);
+      }
+      for (const words of [[], ['list'], ['flash', 'write']]) {
+        const { code, stdout, stderr } = await run([...words, '--help']);
+        const [, help] = found.find(([each]) => each.join(' ') === words.join(' ')) as Help;
+        expect([words, code, stdout, stderr]).toEqual([words, 0, help, '']);
       }
     },
     TIMEOUT,
@@ -55,7 +56,7 @@ describe('the man page', () => {
     'has every command, option and argument of the help',
     async () => {
       const page = readFileSync(file, 'utf8').replaceAll('\\-', '-').replaceAll('\\(aq', "'");
-      for (const [words, help] of await tree()) {
+      for (const [words, help] of await walk()) {
         if (commandsIn(help).length > 0) continue;
         const [, section] = page.split(`.SS "node-cxl ${words.join(' ')}`);
         expect([words, section]).not.toEqual([words, undefined]);

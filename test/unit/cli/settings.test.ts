@@ -1,6 +1,7 @@
 /** `reset`, `set`, `errors` and the rule for durations. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { runHere } from './in-process';
 import { Folder, json, run, TIMEOUT } from './run';
 
 const folder = new Folder();
@@ -36,9 +37,9 @@ describe('set', { timeout: TIMEOUT }, () => {
       ['sda', 'mode=none', 2, /card0 or afu0\.0/],
     ];
     for (const [name, assignment, expected, line] of cases) {
-      const { code, stdout, stderr } = await run(['set', name, assignment, '--mock']);
-      expect([assignment, code, stdout]).toEqual([assignment, expected, '']);
-      expect(stderr).toMatch(line);
+      const { exitCode, stdout, error } = await runHere(['set', name, assignment]);
+      expect([assignment, exitCode, stdout]).toEqual([assignment, expected, '']);
+      expect(error?.message).toMatch(line);
     }
     const env = folder.mock('denied.json', { faults: [{ name: 'sysfs-write', errno: 'EACCES' }] });
     const { code, stderr } = await run(['set', 'afu0.0', 'mode=none'], { env });
@@ -98,9 +99,9 @@ describe('a duration', { timeout: TIMEOUT }, () => {
     ];
     for (const command of commands) {
       for (const value of ['5', '0s', '5 s', '-1s', '5d', '1e3ms', '600h']) {
-        const { code, stderr } = await run([...command, value, '--mock']);
-        expect([command, value, code]).toEqual([command, value, 2]);
-        expect(stderr).toMatch(/'--(timeout|for) <duration>' argument '.*' is invalid.*5s/);
+        const { exitCode, error } = await runHere([...command, value]);
+        expect([command, value, exitCode]).toEqual([command, value, 2]);
+        expect(error?.message).toMatch(/'--(timeout|for) <duration>' argument '.*' is invalid.*5s/);
       }
     }
     for (const [value, milliseconds] of [

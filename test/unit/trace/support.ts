@@ -1,10 +1,6 @@
 /** Recordings that the tests of traces look at, and how the command is run within the test's process. */
-import { createRequire } from 'node:module';
-import path from 'node:path';
 import type { RecordedItem } from 'node-cxl/record';
-
-const require = createRequire(import.meta.url);
-const { traceCommand } = require(path.resolve('dist/cli/trace.js'));
+import { outputHere, runHere } from '../cli/in-process';
 
 /** struct cxl_event of an AFU interrupt. */
 export function interrupt(irq: number, endian: 'big' | 'little' = 'little'): Uint8Array {
@@ -17,44 +13,11 @@ export function interrupt(irq: number, endian: 'big' | 'little' = 'little'): Uin
   return new Uint8Array(bytes.buffer);
 }
 
-export interface Printed {
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly error: (Error & { code?: string }) | undefined;
-}
-
-/** What `node-cxl trace` prints with these words. */
-export async function trace(...words: string[]): Promise<Printed> {
-  const printed = { stdout: '', stderr: '' };
-  const { signal } = new AbortController();
-  const writes = { stdout: process.stdout.write, stderr: process.stderr.write };
-  for (const name of ['stdout', 'stderr'] as const) {
-    process[name].write = (text) => {
-      printed[name] += text;
-      return true;
-    };
-  }
-  let error: Printed['error'];
-  try {
-    const command = traceCommand({ signal });
-    for (const each of [command, ...command.commands]) each.exitOverride();
-    await command.parseAsync(words, { from: 'user' });
-  } catch (thrown) {
-    error = thrown as Error;
-  } finally {
-    process.stdout.write = writes.stdout;
-    process.stderr.write = writes.stderr;
-  }
-  return { ...printed, error };
-}
+/** What `node-cxl trace` prints with these words, and ends with. */
+export const trace = (...words: string[]) => runHere(['trace', ...words]);
 
 /** What it prints when it must succeed and complain of nothing. */
-export async function output(...words: string[]): Promise<string> {
-  const { stdout, stderr, error } = await trace(...words);
-  if (error !== undefined) throw error;
-  if (stderr !== '') throw new Error(stderr);
-  return stdout;
-}
+export const output = (...words: string[]) => outputHere(['trace', ...words]);
 
 /** The objects of its lines, or its document. */
 export async function json(...words: string[]) {
