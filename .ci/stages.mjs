@@ -21,6 +21,7 @@ const stages = [
   { name: 'reference', command: 'npm run -s docs', limit: 5 },
   { name: 'main job', command: 'npm start', limit: 5 },
   { name: 'many random sequences', command: manySequences(), limit: 10 },
+  { name: 'every fault', command: 'npm run -s test:faults', limit: 8 },
   // Every theme over every target, two at a time; then some under the sanitizers.
   { name: 'soaks', command: 'node test/soak/run.mjs --minutes 0.3 --jobs 2', limit: 12 },
   { name: 'soaks under sanitizers', command: soaksUnderSanitizers(), limit: 8 },

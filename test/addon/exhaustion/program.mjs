@@ -1,5 +1,6 @@
-// Refuses each call that the addon makes, one after another: a worker goes through the work once for
-// each, until none is left to be refused. A step that fails must fail with a code, and succeed when it is
+// Refuses each call that the addon makes, one after another, or of each kind the first and then one in
+// as many as the argument says: a worker goes through the work once for each, until none is left to be
+// refused. A step that fails must fail with a code, and succeed when it is
 // tried again; at the end of each worker nothing is left. Prints a table as JSON.
 import { closeSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -199,10 +200,11 @@ if (isMainThread) {
   // What Node and the device open once; nothing is refused.
   for (let i = 0; i < 2; i += 1) await inWorker(0);
   const before = JSON.stringify(held());
+  const stride = Number(process.argv[2] ?? 1);
   const table = {};
   for (const name of NAMES) {
     table[name] = { refused: 0, withCode: 0, codes: [], untold: [] };
-    for (let nth = 1; ; nth += 1) {
+    for (let nth = 1; ; nth += stride) {
       const said = await inWorker(nth, name);
       const refused = wasRefused();
       const what = refusedFor();
