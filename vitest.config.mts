@@ -35,6 +35,19 @@ const common = { server, testTimeout: 20_000, hookTimeout: 20_000 };
 // Every test makes a mock of its own: files can share a process, whose start is most of their time.
 const sharedProcess = { isolate: false };
 
+/** Unit tests that change what is one in a process: each has one of its own. */
+const changingProcess = [
+  'argument-fuzz', // NODE_CXL_BACKEND, which is read once
+  'doe/timeouts', // timers, also those that modules keep: so do the next two and `mock-sync-waits`
+  'event-queue',
+  'fake-timers',
+  'global-system', // whether a backend was chosen before
+  'mock-memory', // the flags of V8
+  'mock-sync-waits',
+  'record/format', // functions of node:fs
+  'record/record', // functions of node:fs, descriptors, warnings
+].map((name) => `test/unit/${name}.test.ts`);
+
 /** A card with the memcpy AFU; part of a run only when it is asked for. */
 const hardware = {
   test: {
@@ -112,8 +125,13 @@ export default defineConfig({
         test: {
           name: 'unit',
           ...common,
+          ...sharedProcess,
           include: ['test/unit/**/*.test.ts', 'test/examples/**/*.test.ts'],
+          exclude: changingProcess,
         },
+      },
+      {
+        test: { name: 'unit-isolated', ...common, include: changingProcess },
       },
       {
         test: {
