@@ -105,8 +105,9 @@ function breaksOtherRule(config: {
   flash?: { ports?: number; luns?: { ports?: number[] }[] }[];
   doe?: { address?: string; mailboxes?: { at?: number }[] }[];
   faults?: { registers?: unknown }[];
+  latency?: Record<string, unknown>;
 }): boolean {
-  const { cards = [], flash = [], doe = [], faults = [] } = config;
+  const { cards = [], flash = [], doe = [], faults = [], latency = {} } = config;
   const addresses = cards.map(({ pciAddress }, slot) => pciAddress ?? `0000:0${slot + 1}:00.0`);
   const functions = doe.map(({ address = '0d:00.0' }) =>
     (address.length > 7 ? address : `0000:${address}`).toLowerCase(),
@@ -121,7 +122,9 @@ function breaksOtherRule(config: {
   return (
     new Set(addresses).size < addresses.length ||
     new Set(functions).size < functions.length ||
-    faults.some(({ registers }) => Array.isArray(registers) && registers[0] > registers[1]) ||
+    [...faults.map(({ registers }) => registers), ...Object.values(latency)].some(
+      (range) => Array.isArray(range) && range[0] > range[1],
+    ) ||
     flash.some(({ ports = 2, luns = [] }) =>
       luns.some((lun) => (lun.ports ?? []).some((port) => port >= ports)),
     ) ||
