@@ -38,12 +38,12 @@ const sharedProcess = { isolate: false };
 /** Unit tests that change what is one in a process: each has one of its own. */
 const changingProcess = [
   'argument-fuzz', // NODE_CXL_BACKEND, which is read once
-  'doe/timeouts', // timers, also those that modules keep: so do the next two and `mock-sync-waits`
-  'event-queue',
-  'fake-timers',
-  'global-system', // whether a backend was chosen before
+  'doe/timeouts', // fake timers, which a module that is first loaded meanwhile keeps
+  'event-queue', // the same
+  'fake-timers', // the same
+  'global-system', // the backend, which is chosen once
   'mock-memory', // the flags of V8
-  'mock-sync-waits',
+  'mock-sync-waits', // fake timers
   'record/format', // functions of node:fs
   'record/record', // functions of node:fs, descriptors, warnings
 ].map((name) => `test/unit/${name}.test.ts`);

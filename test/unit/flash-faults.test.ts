@@ -35,7 +35,7 @@ function failuresOf(call: string): Failure[] {
   return [call === 'open' ? EMFILE : EIO];
 }
 
-/** Of how many failures one is tried, another of them in each scenario. */
+/** One failure of so many is tried; each scenario begins with another one. */
 const STRIDE = process.env['CXL_FAULTS'] === 'all' ? 1 : 3;
 
 /** Rejects when the promise has not settled in time: something hangs. */
