@@ -51,6 +51,8 @@ const INTERRUPT = 1;
 const DEFAULT_TIMEOUT = 60_000;
 /** Milliseconds of one wait for an interrupt, after which the AFU's state is checked again. */
 const WAIT_SLICE = 1000;
+/** Milliseconds within which the AFU stops after an interrupt, unless it was restarted meanwhile. */
+const STOP_TIME = 100;
 /** Polls of a register or status before the event loop runs. */
 const POLLS_PER_ITERATION = 64;
 
@@ -248,12 +250,12 @@ export class MemcpyJob {
 
   /**
    * Restarts the AFU if it has stopped before this batch, as images do that stop at an invalid
-   * element. If the batch's first element has a status, it stopped after it.
+   * element. If the batch's first element has a status, it stopped after it. Returns whether it did.
    */
-  #resume(first: number): void {
-    if (this.#isStopped() && this.#status(first) === 0) {
-      this.#registers.write64(REGISTERS.control, RESTART);
-    }
+  #resume(first: number): boolean {
+    if (!this.#isStopped() || this.#status(first) !== 0) return false;
+    this.#registers.write64(REGISTERS.control, RESTART);
+    return true;
   }
 
   #isStopped(): boolean {
@@ -263,8 +265,9 @@ export class MemcpyJob {
   async #waitForInterrupt(first: number): Promise<void> {
     const { signal, timeout = DEFAULT_TIMEOUT } = this.#options;
     const deadline = performance.now() + timeout;
+    let resumed = false;
     for (;;) {
-      this.#resume(first);
+      resumed = this.#resume(first) || resumed;
       const left = Math.max(0, Math.ceil(deadline - performance.now()));
       try {
         await this.#context.waitForInterrupt(INTERRUPT, {
@@ -280,9 +283,16 @@ export class MemcpyJob {
       }
     }
     this.counts.events += 1;
-    // The AFU stops some time after an interrupt element, and has to be restarted.
-    await this.#poll(() => this.#isStopped());
-    this.#registers.write64(REGISTERS.control, RESTART);
+    // The AFU stops some time after an interrupt element, and has to be restarted. An AFU that takes its
+    // time can show the stop of the last batch as this one begins: then it was restarted twice, the
+    // second time perhaps for this stop, and runs.
+    const end = performance.now() + STOP_TIME;
+    let stopped = false;
+    await this.#poll(() => {
+      stopped = this.#isStopped();
+      return stopped || (resumed && performance.now() > end);
+    });
+    if (stopped) this.#registers.write64(REGISTERS.control, RESTART);
   }
 
   #status(index: number): number {

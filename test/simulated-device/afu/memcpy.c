@@ -144,7 +144,10 @@ static bool next_element(struct context* context) {
   counters.elements++;
   memory_store(address + 1, &status, 1);
   if (!interrupt) return true;
-  // After an interrupt the AFU is stopped until the program restarts it.
+  // After an interrupt the AFU is stopped until the program restarts it. A restart before that is
+  // one of an AFU that runs, which has no effect: here it waits for its turn, and must not end this
+  // stop.
+  take_register(context_registers(context), MEMCPY_CONTROL);
   set_stopped(context, true);
   if (status == ELEMENT_COMPLETE) event_interrupt(context, be16toh(element.length));
   return true;

@@ -268,6 +268,33 @@ static void memcpy_afu(void) {
   free(queue);
 }
 
+// The program and the AFU are two threads, so each round is another order of their steps.
+static void restart_of_an_afu_that_runs(void) {
+  struct element* queue = aligned_alloc(65536, 65536);
+  memset(queue, 0, 65536);
+  int fd = open("/dev/cxl/afu0.0s", O_RDWR | O_NONBLOCK);
+  start_with(fd, (struct cxl_ioctl_start_work){.work_element_descriptor = (uintptr_t)queue | 512});
+  uint8_t* registers = map(fd, 65536);
+  int stops = 0;
+  for (int round = 0; round < 200 && stops == round; round++) {
+    store_register(registers, MEMCPY_CONTROL, MEMCPY_CONTROL_RESTART);
+    queue[round].length = htobe16(1);
+    __atomic_store_n(&queue[round].command, ELEMENT_VALID | ELEMENT_INTERRUPT, __ATOMIC_SEQ_CST);
+    wait_status(&queue[round]);
+    next_event(fd);
+    WAIT_UNTIL(load_register(registers, MEMCPY_STATUS));
+    // Long enough for the AFU to take a restart.
+    if (round % 50 == 0) usleep(1000);
+    stops += load_register(registers, MEMCPY_STATUS) == MEMCPY_STATUS_STOPPED;
+    store_register(registers, MEMCPY_CONTROL, MEMCPY_CONTROL_RESTART);
+    WAIT_UNTIL(!load_register(registers, MEMCPY_STATUS));
+  }
+  check(stops == 200, "a restart has no effect on an AFU that runs");
+  munmap(registers, 65536);
+  close(fd);
+  free(queue);
+}
+
 static void* close_later(void* argument) {
   usleep(30000);
   command("interrupt afu0.0 0 1\n");
@@ -304,6 +331,7 @@ int main(void) {
   close_under_a_read();
   raw_events();
   memcpy_afu();
+  restart_of_an_afu_that_runs();
   device_rules();
   trap_rules();
   flash_rules();
