@@ -40,6 +40,7 @@ const importsBackends =
   'imports modules by their paths, among them one whose decoder only the build of the package makes';
 const leftOut = {
   'test/unit/cli/flash-in-process.test.ts': importsCommands,
+  'test/unit/cli/memcpy-job.test.ts': importsCommands,
   'test/unit/trace/bad-input.test.ts': importsCommands,
   'test/unit/trace/diff.test.ts': importsCommands,
   'test/unit/trace/stats.test.ts': importsCommands,
