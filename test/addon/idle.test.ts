@@ -53,7 +53,7 @@ describe('an idle process with 100 open contexts', () => {
   const title = 'makes no system call in 5 seconds';
   // CI installs it; a machine with only a compiler need not have it.
   if (!traceable) it.skip(`${title} [skipped: strace is not installed]`, () => {});
-  else it(title, makesNoSystemCall, 60_000);
+  else it(title, makesNoSystemCall, 90_000);
 
   async function makesNoSystemCall() {
     let traced: Awaited<ReturnType<typeof trace>> | undefined;
@@ -73,7 +73,7 @@ describe('an idle process with 100 open contexts', () => {
       {
         onFirstLine: async (pid) => {
           // The runtime's own threads may still be busy with what it took to get here.
-          for (let look = 0; look < 3; ++look) {
+          for (let look = 0; look < 8; ++look) {
             traced = await trace(pid, 5);
             if (traced.calls.length === new Set(traced.calls.map(threadOf)).size) break;
           }
