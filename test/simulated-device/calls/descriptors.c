@@ -199,7 +199,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
 
 // A fixed mapping replaces the mappings of its range.
 static void replaced(void* address, size_t length, int flags) {
-  if (!(flags & MAP_FIXED) || !area_any()) return;
+  if (!(flags & MAP_FIXED) || !area_any() || device_locked_here()) return;
   device_lock();
   area_forget(address, length);
   device_unlock();
@@ -227,7 +227,7 @@ EXPORT void* mmap64(void* address, size_t length, int protection, int flags, int
   return mmap(address, length, protection, flags, fd, (off_t)offset);
 }
 EXPORT int munmap(void* address, size_t length) {
-  if (!area_any()) return NEXT(munmap)(address, length);
+  if (!area_any() || device_locked_here()) return NEXT(munmap)(address, length);
   // Under the lock, so that a detach cannot map anything there meanwhile.
   device_lock();
   int result = NEXT(munmap)(address, length);

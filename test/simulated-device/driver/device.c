@@ -24,6 +24,7 @@ uint64_t slow_close_ms;
 static struct afu afus[CARDS];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static __thread bool locked_here;
 static bool started;
 
 #define RESET_MS 50  // duration of a reset
@@ -38,13 +39,20 @@ static unsigned waiting;
 #define GIVE_WAY_TURNS 64
 
 void device_lock(void) {
-  if (pthread_mutex_trylock(&lock) == 0) return;
-  __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
-  pthread_mutex_lock(&lock);
-  __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
+  if (pthread_mutex_trylock(&lock) != 0) {
+    __atomic_add_fetch(&waiting, 1, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&lock);
+    __atomic_sub_fetch(&waiting, 1, __ATOMIC_RELAXED);
+  }
+  locked_here = true;
 }
 
-void device_unlock(void) { pthread_mutex_unlock(&lock); }
+void device_unlock(void) {
+  locked_here = false;
+  pthread_mutex_unlock(&lock);
+}
+
+bool device_locked_here(void) { return locked_here; }
 
 void device_give_way(void) {
   if (!__atomic_load_n(&waiting, __ATOMIC_RELAXED)) return;
@@ -55,6 +63,7 @@ void device_give_way(void) {
   }
   // Not counted as one that waits: no thread gives way to this one.
   pthread_mutex_lock(&lock);
+  locked_here = true;
 }
 
 void device_lock_forked(void) { waiting = 0; }

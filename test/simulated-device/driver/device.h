@@ -136,6 +136,9 @@ void device_lock(void);
 void device_unlock(void);
 // For a thread that holds the lock for long: lets those that wait have it first.
 void device_give_way(void);
+// Whether the calling thread has it: then a call of the program's comes from a runtime below the
+// device, as when a sanitizer unmaps what it has read for its report.
+bool device_locked_here(void);
 // In the child of a fork(), where the threads that waited do not exist.
 void device_lock_forked(void);
 // Releases the lock while it waits for another thread's device_wake.
