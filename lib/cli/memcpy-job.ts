@@ -250,7 +250,8 @@ export class MemcpyJob {
 
   /**
    * Restarts the AFU if it has stopped before this batch, as images do that stop at an invalid
-   * element. If the batch's first element has a status, it stopped after it. Returns whether it did.
+   * element. If the batch's first element has a status, it stopped after it. Returns whether it
+   * restarted the AFU.
    */
   #resume(first: number): boolean {
     if (!this.#isStopped() || this.#status(first) !== 0) return false;

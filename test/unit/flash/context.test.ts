@@ -23,6 +23,17 @@ const contextId = ID;
 
 afterEach(() => vi.restoreAllMocks());
 
+/** What a context's call ends with, within a second, when its first tries fail with EAGAIN. */
+async function despiteEagain(call: (context: FlashContext) => Promise<unknown>): Promise<unknown> {
+  const script = new ContextScript();
+  const { context } = await script.attach();
+  const time = new VirtualTime();
+  return time.during(() => {
+    script.answer = () => (script.calls.length < 3 ? failure('EAGAIN') : undefined);
+    return settledIn(time, call(context), 1000);
+  });
+}
+
 describe('attach()', () => {
   it('asks for the access and the interrupts of the options', async () => {
     const script = new ContextScript();
@@ -218,14 +229,7 @@ describe('openVirtual()', () => {
   });
 
   it('is repeated after EAGAIN', async () => {
-    const script = new ContextScript();
-    const { context } = await script.attach();
-    const time = new VirtualTime();
-    await time.during(async () => {
-      script.answer = () => (script.calls.length < 3 ? failure('EAGAIN') : undefined);
-      const opened = settledIn(time, context.openVirtual(), 1000);
-      expect(await opened).toMatchObject({ handle: 1 });
-    });
+    expect(await despiteEagain((context) => context.openVirtual())).toMatchObject({ handle: 1 });
   });
 
   it('that gets no blocks releases its handle, or leaves that to close()', async () => {
@@ -365,14 +369,7 @@ describe('cloneFrom()', () => {
   });
 
   it('is repeated after EAGAIN', async () => {
-    const script = new ContextScript();
-    const { context } = await script.attach();
-    const time = new VirtualTime();
-    await time.during(async () => {
-      script.answer = () => (script.calls.length < 3 ? failure('EAGAIN') : undefined);
-      const cloned = settledIn(time, context.cloneFrom(token), 1000);
-      expect(await cloned).toHaveLength(2);
-    });
+    expect(await despiteEagain((context) => context.cloneFrom(token))).toHaveLength(2);
   });
 
   it('releases all handles when the size of one is not known, for as long as any call', async () => {
